@@ -1,0 +1,401 @@
+//! Batches: the unit of scheduling and of transport, and the rows in them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow_array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, UInt32Array};
+use arrow_buffer::ScalarBuffer;
+use arrow_schema::{ArrowError, SchemaRef};
+use model::{EventTime, Instant, Interval, NodeId, Origin};
+
+/// The most rows that a source or a stateful component puts into one batch.
+///
+/// Unit: rows. Range: 1 to 65,536. Source: `field/measurements`: per-batch costs are below 1 % at this size.
+pub const ROWS_MAX: usize = 1024;
+
+/// What a batch says of itself.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Header {
+    /// Who numbered these rows.
+    pub origin: Origin,
+    /// The indices that are covered: rows may be missing in it, none lies outside of it.
+    pub interval: Interval,
+    /// When the batch that completed this one arrived at its source, by this host's clock.
+    ///
+    /// Across hosts the age travels instead; see [`Header::age`].
+    pub arrival: Instant,
+    /// No later row of this origin is due before it; [`EventTime::MAX`] ends the origin.
+    pub progress: EventTime,
+    /// Rows that are known to be absent: dropped by policy, lost, or of an origin that was left out.
+    pub missing: u32,
+    /// What else a consumer should know.
+    pub note: Option<Note>,
+}
+
+/// What a batch may tell beside its rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Note {
+    /// The stream is to be had from this host.
+    Moved(NodeId),
+    /// The stream is not here.
+    Gone,
+    /// What was asked for is no longer to be had; the interval says from where it is.
+    Gap,
+    /// The application has ended.
+    Finished,
+}
+
+impl Header {
+    /// How long ago the batch that completed this one arrived at its source.
+    pub const fn age(&self, now: Instant) -> Duration {
+        now.since(self.arrival)
+    }
+}
+
+/// Rows: their columns, and for each row its event time, its due time and its place in the interval.
+///
+/// Rows stand in the order of their indices. Several rows may share an index: those that a flat map made of
+/// one row, and those of one chunk of a stateful component.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rows {
+    columns: RecordBatch,
+    times: ScalarBuffer<i64>,
+    /// Absent where every row is due at its event time.
+    dues: Option<ScalarBuffer<i64>>,
+    /// How far each row's index lies before the last index of the interval; absent where rows are dense,
+    /// one for each of the last indices.
+    ///
+    /// Counted from the end, so that cutting off the front changes nothing here.
+    backs: Option<ScalarBuffer<u32>>,
+}
+
+impl Rows {
+    /// No rows of this schema.
+    pub fn empty(schema: SchemaRef) -> Self {
+        Self {
+            columns: RecordBatch::new_empty(schema),
+            times: ScalarBuffer::default(),
+            dues: None,
+            backs: None,
+        }
+    }
+
+    /// Rows that stand at consecutive indices, the last of them at the last index of the interval.
+    ///
+    /// # Panics
+    /// When `times` or `dues` are not one for each row.
+    pub fn dense(columns: RecordBatch, times: Vec<i64>, dues: Option<Vec<i64>>) -> Self {
+        assert_eq!(
+            columns.num_rows(),
+            times.len(),
+            "each row has one event time"
+        );
+        if let Some(dues) = &dues {
+            assert_eq!(columns.num_rows(), dues.len(), "each row has one due time");
+        }
+        Self {
+            columns,
+            times: times.into(),
+            dues: dues.map(ScalarBuffer::from),
+            backs: None,
+        }
+    }
+
+    /// Rows that stand at indices this far before the last one of the interval, not increasing.
+    ///
+    /// # Panics
+    /// When `times`, `dues` or `backs` are not one for each row.
+    pub fn sparse(
+        columns: RecordBatch,
+        times: Vec<i64>,
+        dues: Option<Vec<i64>>,
+        backs: Vec<u32>,
+    ) -> Self {
+        assert_eq!(columns.num_rows(), backs.len(), "each row has one place");
+        Self {
+            backs: Some(backs.into()),
+            ..Self::dense(columns, times, dues)
+        }
+    }
+
+    /// Rows that all stand at the last index of the interval, with one event time, at which they are due.
+    pub fn chunk(columns: RecordBatch, time: EventTime) -> Self {
+        let len = columns.num_rows();
+        Self {
+            columns,
+            times: vec![time.0; len].into(),
+            dues: None,
+            backs: Some(vec![0; len].into()),
+        }
+    }
+
+    /// How many rows there are.
+    pub fn len(&self) -> usize {
+        self.times.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.times.is_empty()
+    }
+
+    /// The columns.
+    pub const fn columns(&self) -> &RecordBatch {
+        &self.columns
+    }
+
+    /// The event time of each row, in microseconds since the epoch.
+    pub fn times(&self) -> &[i64] {
+        &self.times
+    }
+
+    /// When each row is due: its event time, or the source's progress before it where that is later.
+    pub fn dues(&self) -> &[i64] {
+        self.dues.as_deref().unwrap_or(&self.times)
+    }
+
+    /// How far the row's index lies before the last of the interval.
+    ///
+    /// # Panics
+    /// When there is no such row.
+    pub fn back(&self, row: usize) -> u32 {
+        match &self.backs {
+            Some(backs) => backs[row],
+            None => u32::try_from(self.len() - 1 - row).expect("a batch has fewer rows than 2^32"),
+        }
+    }
+
+    /// The memory that these rows hold, in bytes.
+    pub fn bytes(&self) -> usize {
+        let columns: usize = self
+            .columns
+            .columns()
+            .iter()
+            .map(|column| column.to_data().get_slice_memory_size().unwrap_or(0))
+            .sum();
+        columns
+            + size_of_val::<[i64]>(&self.times)
+            + self
+                .dues
+                .as_ref()
+                .map_or(0, |dues| size_of_val::<[i64]>(dues))
+            + self
+                .backs
+                .as_ref()
+                .map_or(0, |backs| size_of_val::<[u32]>(backs))
+    }
+
+    /// The same rows with other columns.
+    ///
+    /// # Panics
+    /// When the number of rows differs.
+    #[must_use]
+    pub fn with_columns(&self, columns: RecordBatch) -> Self {
+        assert_eq!(
+            columns.num_rows(),
+            self.len(),
+            "new columns are of the same rows"
+        );
+        Self {
+            columns,
+            ..self.clone()
+        }
+    }
+
+    /// The rows for which `keep` is true; null counts as false.
+    #[must_use]
+    pub fn filter(&self, keep: &BooleanArray) -> Self {
+        assert_eq!(keep.len(), self.len(), "one answer for each row");
+        if keep.null_count() == 0 && keep.true_count() == keep.len() {
+            return self.clone();
+        }
+        let indices: UInt32Array = (0..keep.len())
+            .filter(|row| keep.is_valid(*row) && keep.value(*row))
+            .map(|row| u32::try_from(row).expect("a batch has fewer rows than 2^32"))
+            .collect();
+        self.take(&indices)
+    }
+
+    /// The rows at these places, which must not decrease; a place may repeat.
+    ///
+    /// # Panics
+    /// When a place lies outside.
+    #[must_use]
+    pub fn take(&self, places: &UInt32Array) -> Self {
+        let columns = arrow_select::take::take_record_batch(&self.columns, places)
+            .expect("places lie within the batch");
+        self.place(columns, places)
+    }
+
+    /// `columns`, whose n-th row was made of this batch's row at `places[n]`.
+    ///
+    /// # Panics
+    /// When there is not one place for each row of `columns`, or a place lies outside.
+    #[must_use]
+    pub fn place(&self, columns: RecordBatch, places: &UInt32Array) -> Self {
+        assert_eq!(
+            columns.num_rows(),
+            places.len(),
+            "each row was made of one row"
+        );
+        let at = |place: &u32| usize::try_from(*place).expect("32 bits fit a pointer");
+        Self {
+            columns,
+            times: places
+                .values()
+                .iter()
+                .map(|place| self.times[at(place)])
+                .collect(),
+            dues: self.dues.as_ref().map(|dues| {
+                places
+                    .values()
+                    .iter()
+                    .map(|place| dues[at(place)])
+                    .collect()
+            }),
+            backs: Some(
+                places
+                    .values()
+                    .iter()
+                    .map(|place| self.back(at(place)))
+                    .collect(),
+            ),
+        }
+    }
+
+    /// The rows from `offset` on, `len` of them, without copying.
+    #[must_use]
+    pub fn slice(&self, offset: usize, len: usize) -> Self {
+        let end = offset + len;
+        Self {
+            columns: self.columns.slice(offset, len),
+            times: self.times.slice(offset, len),
+            dues: self.dues.as_ref().map(|dues| dues.slice(offset, len)),
+            backs: match &self.backs {
+                Some(backs) => Some(backs.slice(offset, len)),
+                None if end == self.len() => None,
+                None => Some((offset..end).map(|row| self.back(row)).collect()),
+            },
+        }
+    }
+
+    /// The event times as a column.
+    pub fn time_column(&self) -> ArrayRef {
+        Arc::new(Int64Array::new(self.times.clone(), None))
+    }
+}
+
+/// A header and its rows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Batch {
+    /// What it says of itself.
+    pub header: Header,
+    /// The rows, at indices within the header's interval.
+    pub rows: Rows,
+}
+
+impl Batch {
+    /// What remains without the indices up to `through`.
+    ///
+    /// # Panics
+    /// When `through` lies outside of the interval.
+    #[must_use]
+    pub fn cut(&self, through: u64) -> Self {
+        let interval = Interval::new(through, self.header.interval.through());
+        assert!(
+            through >= self.header.interval.after(),
+            "a cut lies within the interval"
+        );
+        let gone = (0..self.rows.len())
+            .take_while(|row| u64::from(self.rows.back(*row)) >= interval.len())
+            .count();
+        Self {
+            header: Header {
+                interval,
+                ..self.header.clone()
+            },
+            rows: self.rows.slice(gone, self.rows.len() - gone),
+        }
+    }
+
+    /// The index of each row, in order.
+    pub fn indices(&self) -> impl Iterator<Item = u64> + '_ {
+        let through = self.header.interval.through();
+        (0..self.rows.len()).map(move |row| through - u64::from(self.rows.back(row)))
+    }
+
+    /// Whether `next` can be joined to this: the same origin, the next interval, nothing to tell apart.
+    pub fn is_joined_by(&self, next: &Self) -> bool {
+        let Some(interval) = self.header.interval.join(next.header.interval) else {
+            return false;
+        };
+        self.header.origin == next.header.origin
+            && self.header.note.is_none()
+            && next.header.note.is_none()
+            && (self.rows.is_empty() || u32::try_from(interval.len()).is_ok())
+    }
+
+    /// Consecutive batches as one, as old as the oldest of them.
+    ///
+    /// # Errors
+    /// When the columns cannot be put together, which only a change of schema within a stream could cause.
+    ///
+    /// # Panics
+    /// When there is no batch, or one does not join the one before.
+    pub fn join(batches: &[Arc<Self>]) -> Result<Self, ArrowError> {
+        let (first, rest) = batches.split_first().expect("at least one batch");
+        let mut header = first.header.clone();
+        for (batch, next) in batches.iter().zip(rest) {
+            assert!(
+                batch.is_joined_by(next),
+                "batches to be joined follow one another"
+            );
+            header.interval = header
+                .interval
+                .join(next.header.interval)
+                .expect("just asserted");
+            header.arrival = header.arrival.min(next.header.arrival);
+            header.progress = header.progress.max(next.header.progress);
+            header.missing = header.missing.saturating_add(next.header.missing);
+        }
+        let with_rows: Vec<&Arc<Self>> = batches
+            .iter()
+            .filter(|batch| !batch.rows.is_empty())
+            .collect();
+        let through = header.interval.through();
+        let is_whole = |batch: &Self| batch.header.interval.through() == through;
+        let rows = match with_rows.as_slice() {
+            [] => first.rows.clone(),
+            [only] if is_whole(only) => only.rows.clone(),
+            several => {
+                let columns = several.iter().map(|batch| &batch.rows.columns);
+                let backs = several.iter().flat_map(|batch| {
+                    let behind = through - batch.header.interval.through();
+                    let behind =
+                        u32::try_from(behind).expect("joined batches span fewer than 2^32 indices");
+                    (0..batch.rows.len()).map(move |row| batch.rows.back(row) + behind)
+                });
+                let any_due = several.iter().any(|batch| batch.rows.dues.is_some());
+                let dues = || {
+                    several
+                        .iter()
+                        .flat_map(|batch| batch.rows.dues().iter().copied())
+                        .collect()
+                };
+                Rows {
+                    columns: arrow_select::concat::concat_batches(
+                        &first.rows.columns.schema(),
+                        columns,
+                    )?,
+                    times: several
+                        .iter()
+                        .flat_map(|batch| batch.rows.times().iter().copied())
+                        .collect(),
+                    dues: any_due.then(dues),
+                    backs: Some(backs.collect()),
+                }
+            }
+        };
+        Ok(Self { header, rows })
+    }
+}

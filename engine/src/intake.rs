@@ -1,0 +1,273 @@
+//! Intake: where the records of a source get their positions, their due times and their progress.
+
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, RecordBatch, StringArray, UInt32Array};
+use arrow_schema::SchemaRef;
+use model::{DataType, EventTime, Field, Instant, Interval, Origin, Schema};
+
+use crate::batch::{Batch, Header, Rows};
+use crate::columns;
+
+/// What a connector read: some records in order, good and bad.
+#[derive(Debug)]
+pub struct Records {
+    /// How many records these are, good and bad.
+    pub count: u32,
+    /// The good ones.
+    pub columns: RecordBatch,
+    /// The event time of each good one, in microseconds since the epoch.
+    pub times: Vec<i64>,
+    /// Which of the `count` records each good one is, ascending.
+    pub places: Vec<u32>,
+    /// The others, ascending.
+    pub bad: Vec<BadRecord>,
+}
+
+/// A record that could not be parsed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadRecord {
+    /// Which of the records it is.
+    pub place: u32,
+    /// What it says, at most [`BAD_BYTES_MAX`] of it.
+    pub record: String,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+/// How much of a bad record is kept.
+///
+/// Unit: bytes. Source: guess; enough to find it in its file.
+pub const BAD_BYTES_MAX: usize = 1024;
+
+/// The columns of a source's port `bad`.
+pub fn bad_schema() -> Schema {
+    let fields = ["record", "error"].map(|name| Field::new(name, DataType::Utf8));
+    Schema::new(fields.to_vec()).expect("two names that differ")
+}
+
+/// Numbers the records of one source.
+///
+/// An index is the record's own number, from 1, whether the record is good or bad. A row is due at its event
+/// time, or at the progress before it where that is later; progress is the greatest event time so far, less
+/// what the source allows rows to be out of order. All of it is a function of the records alone.
+#[derive(Debug)]
+pub struct Intake {
+    origin: Origin,
+    out_of_order_micros: i64,
+    through: u64,
+    progress: EventTime,
+    bad_schema: SchemaRef,
+}
+
+/// What the records of one reading become: a batch for the rows and one for the bad ones.
+///
+/// Both cover the same interval, so that who reads either knows how far the source is.
+#[derive(Debug)]
+pub struct Taken {
+    /// The good records.
+    pub rows: Batch,
+    /// The bad records.
+    pub bad: Batch,
+}
+
+impl Intake {
+    /// The intake of a source that numbers rows as `origin` and lets them be this much out of order.
+    pub fn new(origin: Origin, out_of_order_micros: i64) -> Self {
+        Self {
+            origin,
+            out_of_order_micros,
+            through: 0,
+            progress: EventTime::MIN,
+            bad_schema: columns::to_arrow(&bad_schema()),
+        }
+    }
+
+    /// Who numbers the records.
+    pub const fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    /// How far the source is.
+    pub const fn progress(&self) -> EventTime {
+        self.progress
+    }
+
+    /// Numbers records that arrived at `arrival`.
+    ///
+    /// # Panics
+    /// When times and places are not one for each row, or places do not ascend below the count.
+    pub fn take(&mut self, arrival: Instant, records: Records) -> Taken {
+        let Records {
+            count,
+            columns,
+            times,
+            places,
+            bad,
+        } = records;
+        assert_eq!(
+            times.len(),
+            places.len(),
+            "each row has an event time and a place"
+        );
+        assert!(places.is_sorted(), "records are numbered in order");
+        assert!(
+            places.last().is_none_or(|last| *last < count),
+            "a row is one of the records"
+        );
+
+        let mut any_due = false;
+        let mut dues = Vec::with_capacity(times.len());
+        for time in &times {
+            let due = (*time).max(self.progress.0);
+            any_due |= due != *time;
+            dues.push(due);
+            self.progress = self
+                .progress
+                .max(EventTime(*time).minus(self.out_of_order_micros));
+        }
+        let interval = Interval::new(self.through, self.through + u64::from(count));
+        self.through = interval.through();
+        let header = Header {
+            origin: self.origin,
+            interval,
+            arrival,
+            progress: self.progress,
+            missing: 0,
+            note: None,
+        };
+        let is_dense = places.len() == model::convert::index(u64::from(count));
+        let dues = any_due.then_some(dues);
+        let rows = if is_dense {
+            Rows::dense(columns, times, dues)
+        } else {
+            let backs = places.iter().map(|place| count - 1 - place).collect();
+            Rows::sparse(columns, times, dues, backs)
+        };
+        let bad = self.bad_rows(count, &bad);
+        Taken {
+            rows: Batch {
+                header: header.clone(),
+                rows,
+            },
+            bad: Batch { header, rows: bad },
+        }
+    }
+
+    /// The batches that say that no row before `progress` is to come, without any row: of a source that is
+    /// idle, and, with [`EventTime::MAX`], of one that has ended.
+    pub fn advance(&mut self, arrival: Instant, progress: EventTime, schema: &SchemaRef) -> Taken {
+        self.progress = self.progress.max(progress);
+        let header = Header {
+            origin: self.origin,
+            interval: Interval::empty(self.through),
+            arrival,
+            progress: self.progress,
+            missing: 0,
+            note: None,
+        };
+        let bad = Batch {
+            header: header.clone(),
+            rows: Rows::empty(Arc::clone(&self.bad_schema)),
+        };
+        Taken {
+            rows: Batch {
+                header,
+                rows: Rows::empty(Arc::clone(schema)),
+            },
+            bad,
+        }
+    }
+
+    fn bad_rows(&self, count: u32, bad: &[BadRecord]) -> Rows {
+        if bad.is_empty() {
+            return Rows::empty(Arc::clone(&self.bad_schema));
+        }
+        let records = StringArray::from_iter_values(bad.iter().map(|bad| &bad.record));
+        let messages = StringArray::from_iter_values(bad.iter().map(|bad| &bad.message));
+        let columns: Vec<ArrayRef> = vec![Arc::new(records), Arc::new(messages)];
+        let columns = RecordBatch::try_new(Arc::clone(&self.bad_schema), columns)
+            .expect("two columns of text, as the schema says");
+        let backs: UInt32Array = bad.iter().map(|bad| count - 1 - bad.place).collect();
+        // A bad record has no time of its own; it is due when it is read.
+        let time = self.progress.0;
+        Rows::sparse(
+            columns,
+            vec![time; bad.len()],
+            None,
+            backs.values().to_vec(),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn records(count: u32, rows: &[(u32, i64)]) -> Records {
+        let schema =
+            columns::to_arrow(&Schema::new(vec![Field::new("x", DataType::Int64)]).expect("one"));
+        let values: Vec<i64> = rows.iter().map(|(place, _)| i64::from(*place)).collect();
+        let column: ArrayRef = Arc::new(arrow_array::Int64Array::from(values));
+        let bad = (0..count).filter(|place| !rows.iter().any(|(good, _)| good == place));
+        Records {
+            count,
+            columns: RecordBatch::try_new(schema, vec![column]).expect("one column"),
+            times: rows.iter().map(|(_, time)| *time).collect(),
+            places: rows.iter().map(|(place, _)| *place).collect(),
+            bad: bad
+                .map(|place| BadRecord {
+                    place,
+                    record: "?".into(),
+                    message: "no number".into(),
+                })
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn rows_are_due_at_their_time_or_at_the_progress_before_them() {
+        let mut intake = Intake::new(Origin(1), 5);
+        let taken = intake.take(
+            Instant::ZERO,
+            records(4, &[(0, 100), (1, 90), (2, 97), (3, 103)]),
+        );
+        // After the first row progress is 95: the second is due there, the third at its own time.
+        assert_eq!(taken.rows.rows.dues(), [100, 95, 97, 103]);
+        assert_eq!(taken.rows.header.progress, EventTime(98));
+    }
+
+    #[test]
+    fn cuts_do_not_change_what_rows_are() {
+        let all: Vec<(u32, i64)> = (0..20).map(|n| (n, i64::from(n * 37 % 11))).collect();
+        let mut whole = Intake::new(Origin(1), 3);
+        let whole = whole.take(Instant::ZERO, records(20, &all)).rows;
+        for cut in 0..20 {
+            let mut intake = Intake::new(Origin(1), 3);
+            let (left, right) = all.split_at(cut);
+            let right: Vec<_> = right
+                .iter()
+                .map(|(n, t)| (n - u32::try_from(cut).unwrap(), *t))
+                .collect();
+            let cut = u32::try_from(cut).unwrap();
+            let left = intake.take(Instant::ZERO, records(cut, left)).rows;
+            let right = intake.take(Instant::ZERO, records(20 - cut, &right)).rows;
+            let dues = [left.rows.dues(), right.rows.dues()].concat();
+            assert_eq!(dues, whole.rows.dues());
+            assert_eq!(
+                left.indices().chain(right.indices()).collect::<Vec<_>>(),
+                (1..=20).collect::<Vec<_>>()
+            );
+            assert_eq!(right.header.progress, whole.header.progress);
+        }
+    }
+
+    #[test]
+    fn a_bad_record_keeps_its_number_and_spoils_no_other() {
+        let mut intake = Intake::new(Origin(1), 0);
+        let taken = intake.take(Instant::ZERO, records(4, &[(0, 10), (2, 20)]));
+        assert_eq!(taken.rows.indices().collect::<Vec<_>>(), [1, 3]);
+        assert_eq!(taken.bad.indices().collect::<Vec<_>>(), [2, 4]);
+        assert_eq!(taken.rows.header.interval, taken.bad.header.interval);
+    }
+}

@@ -1,0 +1,271 @@
+//! Operators: what is computed on rows. One file for each; a line in [`KINDS`] makes it known.
+//!
+//! To add an operator, write `operator/<name>.rs` with a [`Kind`] and an implementation of [`Operator`], and
+//! name the kind in [`KINDS`]. Application files, their checks, `synergy validate --schema` and the canonical
+//! names of streams follow from the kind alone.
+//!
+//! An operator sees rows and progress. Positions, headers and duplicates are not its business:
+//! [`crate::step`] frames what it emits.
+
+use std::fmt::Debug;
+
+use arrow_array::RecordBatch;
+use model::{Arguments, EventTime, Origin, Schema};
+
+use crate::batch::{Batch, Rows};
+
+/// All operators, in the order in which they are listed to people.
+pub const KINDS: &[&Kind] = &[];
+
+/// The kind of operator called `name`.
+pub fn find(name: &str) -> Option<&'static Kind> {
+    KINDS.iter().find(|kind| kind.name == name).copied()
+}
+
+/// A running operator.
+///
+/// It is called by one worker at a time. What it returns must depend on the rows, their order within each
+/// origin and the progress alone: not on how rows were cut into batches, nor on the order of origins.
+pub trait Operator: Send + Debug {
+    /// Rows of one origin arrived at an input port; they are not empty.
+    fn process(&mut self, port: u16, batch: &Batch, emit: &mut Emitter);
+
+    /// No row that is due before `progress` will come any more, from any origin. Only grows.
+    fn on_progress(&mut self, progress: EventTime, emit: &mut Emitter) {
+        let _ = (progress, emit);
+    }
+
+    /// The state that changed after the tick `since` was complete: each chunk is the whole state of its tick.
+    fn export(&mut self, since: Option<Tick>) -> Vec<StateChunk> {
+        let _ = since;
+        Vec::new()
+    }
+
+    /// Puts a chunk of state in the place of what was there for its tick and part.
+    ///
+    /// # Errors
+    /// When the chunk is not of this operator's making; nothing has changed then.
+    fn import(&mut self, chunk: StateChunk) -> Result<(), ImportError> {
+        Err(ImportError::Stateless { tick: chunk.tick })
+    }
+}
+
+/// A window, a slide or 10 ms of event time: the number of its end, counted from the epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Tick(pub i64);
+
+/// A part of an operator's state. Importing all parts that were exported makes an equal operator.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StateChunk {
+    /// The tick that it belongs to. Once a tick is complete its chunks change no more.
+    pub tick: Tick,
+    /// What the operator calls this part of the tick; a later chunk of the same tick and part replaces it.
+    pub part: Part,
+    /// The state as columns.
+    pub columns: RecordBatch,
+}
+
+/// Which part of a tick's state a chunk is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Part {
+    /// Whose rows made it.
+    pub origin: Origin,
+    /// What else tells the operator's parts apart: of a window, the pane.
+    pub number: i64,
+}
+
+/// Why a chunk of state was not taken in. Nothing has changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ImportError {
+    /// The operator has no state.
+    #[error("a stateless operator has no state at tick {}", tick.0)]
+    Stateless {
+        /// The tick of the chunk.
+        tick: Tick,
+    },
+    /// The columns are not those of this operator.
+    #[error("state of another operator: {0}")]
+    Columns(String),
+}
+
+/// Takes what an operator emits.
+#[derive(Debug, Default)]
+pub struct Emitter {
+    /// Rows with the positions of the batch in hand, by output port.
+    pub(crate) kept: Vec<(u16, Rows)>,
+    /// Rows of complete ticks, in order, and with which event time.
+    pub(crate) ticks: Vec<(Tick, EventTime, RecordBatch)>,
+    /// No later row of a tick has an earlier event time.
+    pub(crate) progress: Option<EventTime>,
+    /// Rows of the batch in hand that came too late for every window.
+    pub(crate) late: Vec<Rows>,
+    /// Rows of the batch in hand that could not be evaluated, and the first reason.
+    pub(crate) bad: Vec<(Rows, String)>,
+    /// The memory that the operator's state holds, where it said so.
+    pub(crate) state_bytes: Option<usize>,
+}
+
+impl Emitter {
+    /// Rows made of rows of the batch in hand, at the same positions, leave at an output port.
+    pub fn rows(&mut self, port: u16, rows: Rows) {
+        if !rows.is_empty() {
+            self.kept.push((port, rows));
+        }
+    }
+
+    /// All rows of a tick, in key order. `time` is their event time.
+    ///
+    /// Ticks must come in order, each once, and before a progress beyond `time`.
+    pub fn tick(&mut self, tick: Tick, time: EventTime, columns: RecordBatch) {
+        if columns.num_rows() > 0 {
+            self.ticks.push((tick, time, columns));
+        }
+    }
+
+    /// No row that is emitted as part of a tick from now on has an earlier event time.
+    pub fn progress(&mut self, progress: EventTime) {
+        self.progress = Some(self.progress.map_or(progress, |known| known.max(progress)));
+    }
+
+    /// Rows of the batch in hand came too late for every window.
+    pub fn late(&mut self, rows: Rows) {
+        if !rows.is_empty() {
+            self.late.push(rows);
+        }
+    }
+
+    /// Rows of the batch in hand could not be evaluated.
+    pub fn bad(&mut self, rows: Rows, message: String) {
+        if !rows.is_empty() {
+            self.bad.push((rows, message));
+        }
+    }
+
+    /// The operator's state holds so many bytes now.
+    pub fn holds(&mut self, bytes: usize) {
+        self.state_bytes = Some(bytes);
+    }
+}
+
+/// A kind of operator: its word, what it asks for, and how one is made.
+#[derive(Debug)]
+pub struct Kind {
+    /// The word that application files use.
+    pub name: &'static str,
+    /// What it computes, in a sentence.
+    pub doc: &'static str,
+    /// How many streams it reads.
+    pub inputs: Inputs,
+    /// What may and must be given.
+    pub parameters: &'static [Parameter],
+    /// How what it emits is numbered.
+    pub numbering: Numbering,
+    /// Makes one.
+    ///
+    /// Called to check an application file, to name a stream and to start a component: always with the
+    /// same outcome for the same arguments and inputs. Called with its own normalized parameters it must
+    /// give the same again.
+    pub compile: fn(&Arguments, &[Schema]) -> Result<Compiled, Vec<ArgumentError>>,
+}
+
+/// How many streams an operator reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Inputs {
+    /// One.
+    One,
+    /// One or more, whose order does not matter.
+    AnyOrder,
+}
+
+/// How what an operator emits is numbered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Numbering {
+    /// Rows keep the positions of the rows that they were made of.
+    Kept,
+    /// The same, with origins renamed by input port.
+    KeptByPort,
+    /// The operator is an origin: it numbers rows by tick and chunk.
+    Own,
+}
+
+/// A parameter of an operator, as application files give it.
+#[derive(Debug)]
+pub struct Parameter {
+    /// Its key.
+    pub name: &'static str,
+    /// What it must be.
+    pub shape: Shape,
+    /// Whether it must be given.
+    pub required: bool,
+    /// What it means, in a sentence.
+    pub doc: &'static str,
+}
+
+/// What a parameter must be.
+#[derive(Debug, Clone, Copy)]
+pub enum Shape {
+    /// An SQL expression: text.
+    Expression,
+    /// SQL expressions by the name of the column or port that each makes: a table of texts, in order.
+    Expressions,
+    /// Column names: a list of texts.
+    Columns,
+    /// A time span: text with a unit, `"10s"`; reaches the operator as microseconds.
+    Duration,
+    /// A table of named values.
+    Table(&'static [Parameter]),
+    /// Text that is taken as it is: a path, a column, a stream.
+    Text,
+    /// One of these words.
+    Word(&'static [&'static str]),
+    /// A number above zero; reaches its reader as text that parses as a float.
+    Number,
+    /// Column types by column name: a table of the words of [`model::DataType::ALL`], in order.
+    Types,
+}
+
+/// An operator that is ready to run, and what is known of it before it does.
+#[derive(Debug)]
+pub struct Compiled {
+    /// The parameters in the one form that all that mean the same share.
+    pub parameters: Arguments,
+    /// The ports at which rows leave, with their columns. A port called `late` takes late rows, one called
+    /// `bad` rows that could not be evaluated (see [`bad_schema`]); both come last.
+    pub outputs: Vec<(String, Schema)>,
+    /// The operator.
+    pub operator: Box<dyn Operator>,
+    /// What it costs before anything was measured.
+    pub cost: DefaultCost,
+}
+
+/// What an operator's kind costs, until it is measured or declared.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct DefaultCost {
+    /// For a batch, in seconds.
+    pub batch_seconds: f64,
+    /// For a row, in seconds.
+    pub row_seconds: f64,
+}
+
+/// What is wrong with an argument.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{parameter}: {message}")]
+pub struct ArgumentError {
+    /// The parameter's key; of an entry of a table, `table.entry`.
+    pub parameter: String,
+    /// What is wrong, with the offending value, in lower case and without a full stop.
+    pub message: String,
+    /// What would be right, if that can be said.
+    pub expected: Option<String>,
+}
+
+/// The columns of the port `bad`: those of the input, and the reason.
+pub fn bad_schema(input: &Schema) -> Schema {
+    let mut name = "error".to_owned();
+    while input.find(&name).is_some() {
+        name.push('_');
+    }
+    let mut fields = input.fields().to_vec();
+    fields.push(model::Field::new(name, model::DataType::Utf8));
+    Schema::new(fields).expect("the added name is new")
+}

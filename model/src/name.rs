@@ -1,0 +1,127 @@
+//! Canonical names: equal names if and only if the same function of the same sources.
+//!
+//! A derived stream's name is the hash of its operator's kind, its normalized parameters, the output port
+//! and the canonical names of the inputs in port order. What an operator is called in a file does not
+//! count: two people who ask for the same thing in other words ask for the same stream.
+
+use std::fmt;
+
+use crate::id::NodeId;
+use crate::plan::Arguments;
+use crate::wire;
+
+/// The longest name that a person may give to an application, operator, source, sink or column.
+///
+/// Unit: bytes. Source: guess; what fits a terminal's line.
+pub const NAME_BYTES_MAX: usize = 64;
+
+/// A 32-byte BLAKE3 hash of labelled parts.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, bincode::Encode, bincode::Decode)]
+pub struct Digest(pub [u8; 32]);
+
+impl Digest {
+    /// The hash of `parts` as a thing of this `kind`.
+    ///
+    /// Each part is preceded by its length, so that no two lists of parts are hashed as the same bytes.
+    pub fn of(kind: &str, parts: &[&[u8]]) -> Self {
+        let mut hasher = blake3::Hasher::new_derive_key(kind);
+        for part in parts {
+            hasher.update(&crate::convert::size(part.len()).to_le_bytes());
+            hasher.update(part);
+        }
+        Self(*hasher.finalize().as_bytes())
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0[..6]
+            .iter()
+            .try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// The canonical name of a stream.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, bincode::Encode, bincode::Decode,
+)]
+pub struct StreamName(pub Digest);
+
+impl StreamName {
+    /// The name of a source's stream.
+    pub fn of_source(source: &SourceName) -> Self {
+        Self(Digest::of("synergy 2026 source", &[&wire::encode(source)]))
+    }
+
+    /// The name of what `kind` with normalized `parameters` makes of `inputs` and gives at the port called `port`.
+    ///
+    /// Inputs of a commutative operator must come sorted; [`crate::plan::Builder`] sees to it.
+    pub fn derived(kind: &str, parameters: &Arguments, port: &str, inputs: &[Self]) -> Self {
+        let inputs = wire::encode(inputs);
+        Self(Digest::of(
+            "synergy 2026 operator",
+            &[
+                kind.as_bytes(),
+                &wire::encode(parameters),
+                port.as_bytes(),
+                &inputs,
+            ],
+        ))
+    }
+}
+
+/// Where rows enter the overlay.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, bincode::Encode, bincode::Decode)]
+pub enum SourceName {
+    /// A stream that somebody publishes for all.
+    Published {
+        /// Who publishes it; bound when an application is composed, never later.
+        publisher: NodeId,
+        /// Its published name, `lab/flows`.
+        name: String,
+    },
+    /// A connector written into an application's file; shared with nobody.
+    Inline {
+        /// Whose application it is.
+        owner: NodeId,
+        /// The application's name.
+        application: String,
+        /// The source's name in the file.
+        source: String,
+        /// The host that reads it.
+        host: NodeId,
+    },
+}
+
+/// Whether `name` may be given to an application, operator, source, sink or port.
+pub fn is_valid(name: &str) -> bool {
+    name.len() <= NAME_BYTES_MAX
+        && name.starts_with(|first: char| first.is_ascii_alphabetic())
+        && name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_do_not_run_together() {
+        assert_ne!(
+            Digest::of("k", &[b"ab", b"c"]),
+            Digest::of("k", &[b"a", b"bc"])
+        );
+        assert_ne!(Digest::of("k", &[b"ab"]), Digest::of("l", &[b"ab"]));
+    }
+
+    #[test]
+    fn names_that_people_may_give() {
+        for name in ["a", "host-load", "top_10", "A"] {
+            assert!(is_valid(name), "{name}");
+        }
+        for name in ["", "1st", "a.b", "a b", "é", "-a", &"x".repeat(65)] {
+            assert!(!is_valid(name), "{name}");
+        }
+    }
+}

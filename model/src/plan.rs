@@ -1,0 +1,566 @@
+//! Query plans: what is asked for, as a typed DAG that can only be built valid.
+//!
+//! A [`Builder`] hands out a [`Stream`] for everything that it accepts, and takes nothing but such streams
+//! as inputs. An operator can therefore read only what stands before it: a plan has no cycle, no unknown
+//! input and no untyped edge, and its operators are in topological order.
+
+use std::collections::BTreeSet;
+
+use crate::name::{self, SourceName, StreamName};
+use crate::qos::{Qos, QosError};
+use crate::schema::Schema;
+
+#[cfg(test)]
+mod tests;
+
+/// The most sources, operators and sinks, each, that a plan may have.
+///
+/// Unit: count. Source: guess; published workloads have up to some dozens of operators.
+pub const OPERATORS_MAX: usize = 256;
+
+/// The most inputs of an operator.
+///
+/// Unit: count. Source: guess; a union of a site's sensors.
+pub const INPUTS_MAX: usize = 64;
+
+/// A plain value in an operator's parameters.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, bincode::Encode, bincode::Decode)]
+pub enum Scalar {
+    /// True or false.
+    Boolean(bool),
+    /// An integer.
+    Integer(i64),
+    /// A time span in microseconds.
+    Micros(i64),
+    /// Text: a column, a normalized SQL expression, a word.
+    Text(String),
+}
+
+/// A value in an operator's parameters: never deeper than this, so that no bytes can nest without end.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, bincode::Encode, bincode::Decode)]
+pub enum Value {
+    /// One value.
+    Scalar(Scalar),
+    /// Values in order.
+    List(Vec<Scalar>),
+    /// Named values in order.
+    Table(Vec<(String, Scalar)>),
+}
+
+impl From<&str> for Scalar {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl<T: Into<Scalar>> From<T> for Value {
+    fn from(value: T) -> Self {
+        Self::Scalar(value.into())
+    }
+}
+
+/// The parameters of an operator: named values, in order.
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, bincode::Encode, bincode::Decode,
+)]
+pub struct Arguments {
+    entries: Vec<(String, Value)>,
+}
+
+impl Arguments {
+    /// No parameters.
+    pub const fn new() -> Self {
+        Self {
+            entries: Vec::new(),
+        }
+    }
+
+    /// The value called `name`.
+    pub fn find(&self, name: &str) -> Option<&Value> {
+        self.entries
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value)
+    }
+
+    /// The names and values, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.entries
+            .iter()
+            .map(|(name, value)| (name.as_str(), value))
+    }
+
+    /// Puts a value behind the others.
+    pub fn push(&mut self, name: impl Into<String>, value: Value) {
+        self.entries.push((name.into(), value));
+    }
+
+    /// How many there are.
+    pub const fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there are none.
+    pub const fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+}
+
+impl<N: Into<String>> FromIterator<(N, Value)> for Arguments {
+    fn from_iter<I: IntoIterator<Item = (N, Value)>>(entries: I) -> Self {
+        Self {
+            entries: entries
+                .into_iter()
+                .map(|(name, value)| (name.into(), value))
+                .collect(),
+        }
+    }
+}
+
+/// A stream inside one plan.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, bincode::Encode, bincode::Decode,
+)]
+pub enum Stream {
+    /// What the source at this index yields.
+    Source(usize),
+    /// What the operator at this index yields at this port.
+    Operator(usize, u16),
+}
+
+/// Where rows enter.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Source {
+    /// Its name in this plan.
+    pub name: String,
+    /// Its name in the overlay.
+    pub source: SourceName,
+    /// The columns of its rows.
+    pub schema: Schema,
+}
+
+/// What is computed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Operator {
+    /// Its name in this plan; nobody else cares.
+    pub name: String,
+    /// The word that says what it computes: `filter`.
+    pub kind: String,
+    /// With which parameters, normalized.
+    pub parameters: Arguments,
+    /// Of what, in port order.
+    pub inputs: Vec<Stream>,
+    /// Whether the order of inputs does not matter; they are then sorted by canonical name.
+    pub commutative: bool,
+    /// The output ports: name and columns.
+    pub outputs: Vec<(String, Schema)>,
+}
+
+/// Where results leave.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sink {
+    /// Its name in this plan.
+    pub name: String,
+    /// What it receives.
+    pub input: Stream,
+}
+
+/// A valid plan: sources, operators in topological order, sinks, and what is required of the whole.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QueryPlan {
+    application: String,
+    qos: Qos,
+    sources: Vec<Source>,
+    operators: Vec<Operator>,
+    sinks: Vec<Sink>,
+}
+
+impl QueryPlan {
+    /// The application's name.
+    pub fn application(&self) -> &str {
+        &self.application
+    }
+
+    /// What is required.
+    pub const fn qos(&self) -> &Qos {
+        &self.qos
+    }
+
+    /// Where rows enter.
+    pub fn sources(&self) -> &[Source] {
+        &self.sources
+    }
+
+    /// What is computed, each operator behind all that it reads.
+    pub fn operators(&self) -> &[Operator] {
+        &self.operators
+    }
+
+    /// Where results leave.
+    pub fn sinks(&self) -> &[Sink] {
+        &self.sinks
+    }
+
+    /// The columns of a stream of this plan.
+    pub fn schema(&self, stream: Stream) -> &Schema {
+        schema(&self.sources, &self.operators, stream)
+    }
+
+    /// The canonical name of a stream of this plan: the same in every plan that has the same sub-plan.
+    ///
+    /// Linear in the size of the plan.
+    pub fn stream_name(&self, stream: Stream) -> StreamName {
+        let names = names(&self.sources, &self.operators);
+        names.of(stream)
+    }
+
+    /// Who reads a stream: operators by index and input port, and sinks by index.
+    pub fn readers(&self, stream: Stream) -> impl Iterator<Item = Reader> + '_ {
+        let operators = self
+            .operators
+            .iter()
+            .enumerate()
+            .flat_map(move |(index, operator)| {
+                let ports = operator
+                    .inputs
+                    .iter()
+                    .enumerate()
+                    .filter(move |(_, input)| **input == stream);
+                ports.map(move |(port, _)| Reader::Operator(index, port))
+            });
+        let sinks = self
+            .sinks
+            .iter()
+            .enumerate()
+            .filter(move |(_, sink)| sink.input == stream);
+        operators.chain(sinks.map(|(index, _)| Reader::Sink(index)))
+    }
+}
+
+/// Who reads a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reader {
+    /// The operator at this index, at this input port.
+    Operator(usize, usize),
+    /// The sink at this index.
+    Sink(usize),
+}
+
+/// Why a plan, or a part of it, was not accepted. The builder is as it was before.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum PlanError {
+    /// A name has characters that names may not have, or too many.
+    #[error("{0:?} is no name: a letter, then letters, digits, '_' or '-', at most 64 in all")]
+    Name(String),
+    /// The name is taken in this plan.
+    #[error("{0:?} is there twice")]
+    Repeated(String),
+    /// The requirement makes no sense.
+    #[error(transparent)]
+    Qos(#[from] QosError),
+    /// There are too many of something.
+    #[error("more than {limit} {what}")]
+    TooMany {
+        /// What there are too many of.
+        what: &'static str,
+        /// How many there may be.
+        limit: usize,
+    },
+    /// An operator has no input.
+    #[error("operator {0:?} reads nothing")]
+    NoInput(String),
+    /// An input is none of this plan's streams.
+    #[error("{0:?} reads a stream that is not in this plan")]
+    UnknownStream(String),
+    /// The plan has no sink.
+    #[error("nothing leaves the application: it has no sink")]
+    NoSink,
+    /// Nobody reads what a source or an operator yields.
+    #[error("nothing reads {0:?}")]
+    Unread(String),
+}
+
+/// Builds a [`QueryPlan`], part by part, from the sources to the sinks.
+#[derive(Debug, Clone)]
+pub struct Builder {
+    plan: QueryPlan,
+    names: BTreeSet<String>,
+    stream_names: Names,
+}
+
+/// An operator that a builder accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Accepted {
+    index: usize,
+    ports: usize,
+}
+
+impl Accepted {
+    /// The stream at an output port, if the operator has it.
+    pub fn port(self, port: usize) -> Option<Stream> {
+        (port < self.ports).then(|| {
+            u16::try_from(port)
+                .ok()
+                .map(|port| Stream::Operator(self.index, port))
+        })?
+    }
+}
+
+impl Builder {
+    /// An empty plan for the application called `name`.
+    ///
+    /// # Errors
+    /// When the name is none or the requirement makes no sense.
+    pub fn new(name: &str, qos: Qos) -> Result<Self, PlanError> {
+        check_name(name)?;
+        qos.check()?;
+        let plan = QueryPlan {
+            application: name.to_owned(),
+            qos,
+            sources: Vec::new(),
+            operators: Vec::new(),
+            sinks: Vec::new(),
+        };
+        Ok(Self {
+            plan,
+            names: BTreeSet::new(),
+            stream_names: Names::default(),
+        })
+    }
+
+    /// Adds a source.
+    ///
+    /// # Errors
+    /// When the name is none or taken, or there are too many sources.
+    pub fn source(
+        &mut self,
+        name: &str,
+        source: SourceName,
+        schema: Schema,
+    ) -> Result<Stream, PlanError> {
+        self.check_new(name, "sources", self.plan.sources.len())?;
+        self.names.insert(name.to_owned());
+        self.stream_names
+            .sources
+            .push(StreamName::of_source(&source));
+        self.plan.sources.push(Source {
+            name: name.to_owned(),
+            source,
+            schema,
+        });
+        Ok(Stream::Source(self.plan.sources.len() - 1))
+    }
+
+    /// Adds an operator whose inputs are ordered.
+    ///
+    /// # Errors
+    /// When the name is none or taken, there are too many operators, inputs or ports, or an input is not of
+    /// this plan.
+    pub fn operator(
+        &mut self,
+        name: &str,
+        kind: &str,
+        parameters: Arguments,
+        inputs: &[Stream],
+        outputs: Vec<(String, Schema)>,
+    ) -> Result<Accepted, PlanError> {
+        self.add_operator(name, kind, parameters, inputs.to_vec(), false, outputs)
+    }
+
+    /// Adds an operator to which the order of its inputs does not matter.
+    ///
+    /// # Errors
+    /// As [`Builder::operator`].
+    pub fn commutative_operator(
+        &mut self,
+        name: &str,
+        kind: &str,
+        parameters: Arguments,
+        inputs: &[Stream],
+        outputs: Vec<(String, Schema)>,
+    ) -> Result<Accepted, PlanError> {
+        self.add_operator(name, kind, parameters, inputs.to_vec(), true, outputs)
+    }
+
+    fn add_operator(
+        &mut self,
+        name: &str,
+        kind: &str,
+        parameters: Arguments,
+        mut inputs: Vec<Stream>,
+        commutative: bool,
+        outputs: Vec<(String, Schema)>,
+    ) -> Result<Accepted, PlanError> {
+        self.check_new(name, "operators", self.plan.operators.len())?;
+        if inputs.is_empty() {
+            return Err(PlanError::NoInput(name.to_owned()));
+        }
+        if inputs.len() > INPUTS_MAX || outputs.len() > INPUTS_MAX {
+            return Err(PlanError::TooMany {
+                what: "inputs or ports",
+                limit: INPUTS_MAX,
+            });
+        }
+        if !inputs.iter().all(|input| self.is_known(*input)) {
+            return Err(PlanError::UnknownStream(name.to_owned()));
+        }
+        if commutative {
+            // Port numbers rename origins, so that the order must be one that every host finds by itself.
+            inputs.sort_by_key(|input| self.stream_names.of(*input));
+        }
+        let accepted = Accepted {
+            index: self.plan.operators.len(),
+            ports: outputs.len(),
+        };
+        let operator = Operator {
+            name: name.to_owned(),
+            kind: kind.to_owned(),
+            parameters,
+            inputs,
+            commutative,
+            outputs,
+        };
+        self.names.insert(name.to_owned());
+        self.stream_names.push(&operator);
+        self.plan.operators.push(operator);
+        Ok(accepted)
+    }
+
+    /// Adds a sink.
+    ///
+    /// # Errors
+    /// When the name is none or taken, there are too many sinks, or the input is not of this plan.
+    pub fn sink(&mut self, name: &str, input: Stream) -> Result<(), PlanError> {
+        self.check_new(name, "sinks", self.plan.sinks.len())?;
+        if !self.is_known(input) {
+            return Err(PlanError::UnknownStream(name.to_owned()));
+        }
+        self.names.insert(name.to_owned());
+        self.plan.sinks.push(Sink {
+            name: name.to_owned(),
+            input,
+        });
+        Ok(())
+    }
+
+    /// The columns of a stream that this builder handed out.
+    pub fn schema(&self, stream: Stream) -> &Schema {
+        self.plan.schema(stream)
+    }
+
+    /// The plan.
+    ///
+    /// # Errors
+    /// When it has no sink, or a source or operator is read by nobody: all of those, in order.
+    pub fn build(self) -> Result<QueryPlan, Vec<PlanError>> {
+        let plan = self.plan;
+        let mut errors = Vec::new();
+        if plan.sinks.is_empty() {
+            errors.push(PlanError::NoSink);
+        }
+        let read: BTreeSet<Stream> = plan
+            .operators
+            .iter()
+            .flat_map(|operator| operator.inputs.iter().copied())
+            .chain(plan.sinks.iter().map(|sink| sink.input))
+            .collect();
+        for (index, source) in plan.sources.iter().enumerate() {
+            if !read.contains(&Stream::Source(index)) {
+                errors.push(PlanError::Unread(source.name.clone()));
+            }
+        }
+        for (index, operator) in plan.operators.iter().enumerate() {
+            let range = Stream::Operator(index, 0)..=Stream::Operator(index, u16::MAX);
+            if read.range(range).next().is_none() {
+                errors.push(PlanError::Unread(operator.name.clone()));
+            }
+        }
+        if errors.is_empty() {
+            Ok(plan)
+        } else {
+            Err(errors)
+        }
+    }
+
+    fn check_new(&self, name: &str, what: &'static str, count: usize) -> Result<(), PlanError> {
+        check_name(name)?;
+        if self.names.contains(name) {
+            return Err(PlanError::Repeated(name.to_owned()));
+        }
+        if count >= OPERATORS_MAX {
+            return Err(PlanError::TooMany {
+                what,
+                limit: OPERATORS_MAX,
+            });
+        }
+        Ok(())
+    }
+
+    fn is_known(&self, stream: Stream) -> bool {
+        match stream {
+            Stream::Source(index) => index < self.plan.sources.len(),
+            Stream::Operator(index, port) => self
+                .plan
+                .operators
+                .get(index)
+                .is_some_and(|operator| usize::from(port) < operator.outputs.len()),
+        }
+    }
+}
+
+fn check_name(name: &str) -> Result<(), PlanError> {
+    if name::is_valid(name) {
+        Ok(())
+    } else {
+        Err(PlanError::Name(name.to_owned()))
+    }
+}
+
+fn schema<'p>(sources: &'p [Source], operators: &'p [Operator], stream: Stream) -> &'p Schema {
+    match stream {
+        Stream::Source(index) => &sources[index].schema,
+        Stream::Operator(index, port) => &operators[index].outputs[usize::from(port)].1,
+    }
+}
+
+/// The canonical names of all streams of a plan.
+#[derive(Debug, Clone, Default)]
+struct Names {
+    sources: Vec<StreamName>,
+    operators: Vec<Vec<StreamName>>,
+}
+
+impl Names {
+    fn of(&self, stream: Stream) -> StreamName {
+        match stream {
+            Stream::Source(index) => self.sources[index],
+            Stream::Operator(index, port) => self.operators[index][usize::from(port)],
+        }
+    }
+
+    fn push(&mut self, operator: &Operator) {
+        let inputs: Vec<StreamName> = operator
+            .inputs
+            .iter()
+            .map(|input| self.of(*input))
+            .collect();
+        let derive = |(port, _): &(String, Schema)| {
+            StreamName::derived(&operator.kind, &operator.parameters, port, &inputs)
+        };
+        self.operators
+            .push(operator.outputs.iter().map(derive).collect());
+    }
+}
+
+fn names(sources: &[Source], operators: &[Operator]) -> Names {
+    let mut names = Names::default();
+    names.sources.extend(
+        sources
+            .iter()
+            .map(|source| StreamName::of_source(&source.source)),
+    );
+    for operator in operators {
+        names.push(operator);
+    }
+    names
+}

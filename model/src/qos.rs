@@ -1,0 +1,65 @@
+//! What an application requires.
+
+use std::time::Duration;
+
+/// A QoS requirement: the latency target of an application and what to do about it.
+#[derive(Debug, Clone, PartialEq, bincode::Encode, bincode::Decode)]
+pub struct Qos {
+    /// The latency target: from the arrival of the last contributing row at a source to the result at the
+    /// destination. Range: above zero.
+    pub latency: Duration,
+    /// The fraction of results that must meet the target. Range: above 0, at most 1.
+    pub quantile: f64,
+    /// Backups of each stateful component.
+    pub replicas: u8,
+    /// What happens to a request whose target cannot be met.
+    pub on_infeasible: OnInfeasible,
+}
+
+/// What happens to a request whose target cannot be met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub enum OnInfeasible {
+    /// It is refused with the reason.
+    Reject,
+    /// It waits until it can be composed.
+    Wait,
+}
+
+/// Why a QoS requirement is none.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum QosError {
+    /// The latency target is zero.
+    #[error("the latency target must be above zero")]
+    Latency,
+    /// The quantile is no fraction that can be met.
+    #[error("the quantile must be above 0 and at most 1, not {0}")]
+    Quantile(f64),
+}
+
+impl Qos {
+    /// Whether the requirement makes sense.
+    ///
+    /// # Errors
+    /// The first field that is out of its range.
+    pub fn check(&self) -> Result<(), QosError> {
+        if self.latency.is_zero() {
+            return Err(QosError::Latency);
+        }
+        if !(self.quantile > 0.0 && self.quantile <= 1.0) {
+            return Err(QosError::Quantile(self.quantile));
+        }
+        Ok(())
+    }
+}
+
+impl Default for Qos {
+    /// One second for 99 % of results, no backups. Source: guess; what a person watching a screen accepts.
+    fn default() -> Self {
+        Self {
+            latency: Duration::from_secs(1),
+            quantile: 0.99,
+            replicas: 0,
+            on_infeasible: OnInfeasible::Reject,
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! The command line of testbeds, simulations, experiments and benches: `synergy-testbed`.
+
+fn main() {}
