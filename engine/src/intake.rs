@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, RecordBatch, StringArray, UInt32Array};
+use arrow_array::{ArrayRef, RecordBatch, StringArray};
 use arrow_schema::SchemaRef;
 use model::{DataType, EventTime, Field, Instant, Interval, Origin, Schema};
 
@@ -118,7 +118,14 @@ impl Intake {
 
         let mut any_due = false;
         let mut dues = Vec::with_capacity(times.len());
-        for time in &times {
+        let mut bad_times = Vec::with_capacity(bad.len());
+        for (time, place) in times.iter().zip(&places) {
+            while bad
+                .get(bad_times.len())
+                .is_some_and(|bad| bad.place < *place)
+            {
+                bad_times.push(self.progress.0);
+            }
             let due = (*time).max(self.progress.0);
             any_due |= due != *time;
             dues.push(due);
@@ -126,6 +133,7 @@ impl Intake {
                 .progress
                 .max(EventTime(*time).minus(self.out_of_order_micros));
         }
+        bad_times.resize(bad.len(), self.progress.0);
         let interval = Interval::new(self.through, self.through + u64::from(count));
         self.through = interval.through();
         let header = Header {
@@ -144,7 +152,7 @@ impl Intake {
             let backs = places.iter().map(|place| count - 1 - place).collect();
             Rows::sparse(columns, times, dues, backs)
         };
-        let bad = self.bad_rows(count, &bad);
+        let bad = self.bad_rows(count, &bad, bad_times);
         Taken {
             rows: Batch {
                 header: header.clone(),
@@ -179,7 +187,8 @@ impl Intake {
         }
     }
 
-    fn bad_rows(&self, count: u32, bad: &[BadRecord]) -> Rows {
+    /// A bad record has no time of its own: its time is the progress before it.
+    fn bad_rows(&self, count: u32, bad: &[BadRecord], times: Vec<i64>) -> Rows {
         if bad.is_empty() {
             return Rows::empty(Arc::clone(&self.bad_schema));
         }
@@ -188,15 +197,8 @@ impl Intake {
         let columns: Vec<ArrayRef> = vec![Arc::new(records), Arc::new(messages)];
         let columns = RecordBatch::try_new(Arc::clone(&self.bad_schema), columns)
             .expect("two columns of text, as the schema says");
-        let backs: UInt32Array = bad.iter().map(|bad| count - 1 - bad.place).collect();
-        // A bad record has no time of its own; it is due when it is read.
-        let time = self.progress.0;
-        Rows::sparse(
-            columns,
-            vec![time; bad.len()],
-            None,
-            backs.values().to_vec(),
-        )
+        let backs = bad.iter().map(|bad| count - 1 - bad.place).collect();
+        Rows::sparse(columns, times, None, backs)
     }
 }
 
@@ -269,5 +271,6 @@ mod tests {
         assert_eq!(taken.rows.indices().collect::<Vec<_>>(), [1, 3]);
         assert_eq!(taken.bad.indices().collect::<Vec<_>>(), [2, 4]);
         assert_eq!(taken.rows.header.interval, taken.bad.header.interval);
+        assert_eq!(taken.bad.rows.times(), [10, 20]);
     }
 }

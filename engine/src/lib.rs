@@ -4,8 +4,15 @@
 //! processors in the simulator. No clock is read and no thread started anywhere else.
 
 pub mod batch;
+pub mod budget;
 pub mod columns;
+pub mod cost;
+pub mod edge;
 pub mod intake;
+pub mod ledger;
+pub mod mailbox;
 pub mod operator;
+pub mod scheduler;
+pub mod step;
 
 pub use batch::{Batch, Header, Note, Rows};
