@@ -22,14 +22,24 @@ pub struct Channel {
 /// by [`Mailbox::first`]. How much may wait is bounded by the credit of the edges.
 #[derive(Debug, Default)]
 pub struct Mailbox {
-    channels: BTreeMap<Channel, VecDeque<Arc<Batch>>>,
+    channels: BTreeMap<Channel, VecDeque<Waiting>>,
     len: usize,
+}
+
+/// A batch that waits, and how many had been put into any mailbox before it.
+#[derive(Debug)]
+struct Waiting {
+    batch: Arc<Batch>,
+    sequence: u64,
 }
 
 impl Mailbox {
     /// Puts a batch behind those of its channel.
-    pub fn push(&mut self, channel: Channel, batch: Arc<Batch>) {
-        self.channels.entry(channel).or_default().push_back(batch);
+    pub fn push(&mut self, channel: Channel, batch: Arc<Batch>, sequence: u64) {
+        self.channels
+            .entry(channel)
+            .or_default()
+            .push_back(Waiting { batch, sequence });
         self.len += 1;
     }
 
@@ -37,7 +47,8 @@ impl Mailbox {
     /// its source, which at one component is the one with the earliest deadline. Ties go by channel.
     pub fn first(&self, mut may_go: impl FnMut(Channel) -> bool) -> Option<(Channel, Instant)> {
         let heads = self.channels.iter().filter_map(|(channel, ring)| {
-            ring.front().map(|batch| (*channel, batch.header.arrival))
+            ring.front()
+                .map(|first| (*channel, first.batch.header.arrival))
         });
         heads
             .filter(|(channel, _)| may_go(*channel))
@@ -53,15 +64,29 @@ impl Mailbox {
         let mut taken: Vec<Arc<Batch>> = Vec::new();
         let mut rows = 0;
         while let Some(next) = ring.front() {
+            let next = &next.batch;
             let follows = taken.last().is_none_or(|last| last.is_joined_by(next));
             if !taken.is_empty() && (!follows || rows + next.rows.len() > ROWS_MAX) {
                 break;
             }
             rows += next.rows.len();
-            taken.extend(ring.pop_front());
+            taken.extend(ring.pop_front().map(|first| first.batch));
         }
         self.len -= taken.len();
         taken
+    }
+
+    /// Takes the first batch of a channel as it came.
+    pub fn take_one(&mut self, channel: Channel) -> Option<Arc<Batch>> {
+        let first = self.channels.get_mut(&channel)?.pop_front()?;
+        self.len -= 1;
+        Some(first.batch)
+    }
+
+    /// How many batches had been put into any mailbox before the first of a channel.
+    pub fn sequence(&self, channel: Channel) -> u64 {
+        let first = self.channels.get(&channel).and_then(VecDeque::front);
+        first.map_or(u64::MAX, |first| first.sequence)
     }
 
     /// Whether nothing waits in a channel.

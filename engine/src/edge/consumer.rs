@@ -95,14 +95,14 @@ impl Consumer {
     }
 
     /// Everything of `origin` up to `taken` was worked off, and what lies up to `kept` will not be asked
-    /// for again.
-    pub fn take(&mut self, origin: Origin, taken: u64, kept: u64) {
+    /// for again. Says whether either has moved.
+    pub fn take(&mut self, origin: Origin, taken: u64, kept: u64) -> bool {
         let standing = self.origins.entry(origin).or_default();
-        if taken > standing.taken || kept > standing.kept {
-            standing.taken = standing.taken.max(taken);
-            standing.kept = standing.kept.max(kept.min(standing.taken));
-            standing.has_moved = true;
-        }
+        let has_moved = taken > standing.taken || kept > standing.kept;
+        standing.taken = standing.taken.max(taken);
+        standing.kept = standing.kept.max(kept.min(standing.taken));
+        standing.has_moved |= has_moved;
+        has_moved
     }
 
     /// What the next batches may be old: sent with the next pull.
