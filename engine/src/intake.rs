@@ -24,6 +24,32 @@ pub struct Records {
     pub bad: Vec<BadRecord>,
 }
 
+impl Records {
+    /// Takes away the rows from `row` on, with the bad records among and behind them.
+    ///
+    /// # Panics
+    /// When there are not so many rows.
+    #[must_use]
+    pub fn split_off(&mut self, row: usize) -> Self {
+        let first = self.places.get(row).copied().unwrap_or(self.count);
+        let bad_before = self.bad.partition_point(|bad| bad.place < first);
+        let mut bad = self.bad.split_off(bad_before);
+        let mut places = self.places.split_off(row);
+        places.iter_mut().for_each(|place| *place -= first);
+        bad.iter_mut().for_each(|bad| bad.place -= first);
+        let rest = Self {
+            count: self.count - first,
+            columns: self.columns.slice(row, places.len()),
+            times: self.times.split_off(row),
+            places,
+            bad,
+        };
+        self.count = first;
+        self.columns = self.columns.slice(0, row);
+        rest
+    }
+}
+
 /// A record that could not be parsed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BadRecord {
@@ -57,6 +83,8 @@ pub struct Intake {
     out_of_order_micros: i64,
     through: u64,
     progress: EventTime,
+    /// Records that were dropped since the last batch: the next covers their indices and says so.
+    dropped: u32,
     bad_schema: SchemaRef,
 }
 
@@ -79,6 +107,7 @@ impl Intake {
             out_of_order_micros,
             through: 0,
             progress: EventTime::MIN,
+            dropped: 0,
             bad_schema: columns::to_arrow(&bad_schema()),
         }
     }
@@ -134,16 +163,7 @@ impl Intake {
                 .max(EventTime(*time).minus(self.out_of_order_micros));
         }
         bad_times.resize(bad.len(), self.progress.0);
-        let interval = Interval::new(self.through, self.through + u64::from(count));
-        self.through = interval.through();
-        let header = Header {
-            origin: self.origin,
-            interval,
-            arrival,
-            progress: self.progress,
-            missing: 0,
-            note: None,
-        };
+        let header = self.header(arrival, u64::from(count));
         let is_dense = places.len() == model::convert::index(u64::from(count));
         let dues = any_due.then_some(dues);
         let rows = if is_dense {
@@ -166,14 +186,7 @@ impl Intake {
     /// idle, and, with [`EventTime::MAX`], of one that has ended.
     pub fn advance(&mut self, arrival: Instant, progress: EventTime, schema: &SchemaRef) -> Taken {
         self.progress = self.progress.max(progress);
-        let header = Header {
-            origin: self.origin,
-            interval: Interval::empty(self.through),
-            arrival,
-            progress: self.progress,
-            missing: 0,
-            note: None,
-        };
+        let header = self.header(arrival, 0);
         let bad = Batch {
             header: header.clone(),
             rows: Rows::empty(Arc::clone(&self.bad_schema)),
@@ -184,6 +197,27 @@ impl Intake {
                 rows: Rows::empty(Arc::clone(schema)),
             },
             bad,
+        }
+    }
+
+    /// Drops records that nobody can take in: they keep their numbers, and the next batch says that they
+    /// are missing.
+    pub fn drop(&mut self, records: &Records) {
+        self.dropped = self.dropped.saturating_add(records.count);
+    }
+
+    fn header(&mut self, arrival: Instant, count: u64) -> Header {
+        let missing = std::mem::take(&mut self.dropped);
+        let through = self.through + u64::from(missing) + count;
+        let interval = Interval::new(self.through, through);
+        self.through = through;
+        Header {
+            origin: self.origin,
+            interval,
+            arrival,
+            progress: self.progress,
+            missing,
+            note: None,
         }
     }
 
@@ -265,11 +299,42 @@ mod tests {
     }
 
     #[test]
+    fn split_records_are_the_same_records() {
+        let rows = [(1, 10), (2, 20), (4, 30)];
+        for at in 0..=3 {
+            let mut intake = Intake::new(Origin(1), 0);
+            let mut head = records(6, &rows);
+            let tail = head.split_off(at);
+            let (head, tail) = (
+                intake.take(Instant::ZERO, head),
+                intake.take(Instant::ZERO, tail),
+            );
+            assert_eq!(
+                head.rows
+                    .indices()
+                    .chain(tail.rows.indices())
+                    .collect::<Vec<_>>(),
+                [2, 3, 5]
+            );
+            assert_eq!(
+                head.bad
+                    .indices()
+                    .chain(tail.bad.indices())
+                    .collect::<Vec<_>>(),
+                [1, 4, 6]
+            );
+        }
+    }
+
+    #[test]
     fn a_bad_record_keeps_its_number_and_spoils_no_other() {
         let mut intake = Intake::new(Origin(1), 0);
+        let dropped = records(3, &[]);
+        intake.drop(&dropped);
         let taken = intake.take(Instant::ZERO, records(4, &[(0, 10), (2, 20)]));
-        assert_eq!(taken.rows.indices().collect::<Vec<_>>(), [1, 3]);
-        assert_eq!(taken.bad.indices().collect::<Vec<_>>(), [2, 4]);
+        assert_eq!(taken.rows.header.missing, 3, "what was dropped is said");
+        assert_eq!(taken.rows.indices().collect::<Vec<_>>(), [4, 6]);
+        assert_eq!(taken.bad.indices().collect::<Vec<_>>(), [5, 7]);
         assert_eq!(taken.rows.header.interval, taken.bad.header.interval);
         assert_eq!(taken.bad.rows.times(), [10, 20]);
     }

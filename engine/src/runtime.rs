@@ -6,6 +6,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use model::{Clock, ComponentId};
 
@@ -152,6 +153,34 @@ impl Handle {
                 return Ok(());
             }
             state = self.shared.sources.wait(state).expect(POISONED);
+        }
+    }
+
+    /// Whether a source may offer more now.
+    pub fn has_room(&self, source: ComponentId) -> bool {
+        self.shared.lock().engine.has_room(source)
+    }
+
+    /// Lets time pass at a source.
+    ///
+    /// # Errors
+    /// When the application has ended or the runtime is stopping: at once, also in the middle.
+    pub fn pause(&self, application: u64, duration: Duration) -> Result<(), Ended> {
+        let until = self.shared.clock.now() + duration;
+        let mut state = self.shared.lock();
+        loop {
+            if state.has_ended(application) {
+                return Err(Ended);
+            }
+            let left = until.since(self.shared.clock.now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            (state, _) = self
+                .shared
+                .sources
+                .wait_timeout(state, left)
+                .expect(POISONED);
         }
     }
 
