@@ -5,6 +5,7 @@
 
 pub mod batch;
 pub mod columns;
+pub mod expression;
 pub mod intake;
 pub mod operator;
 
