@@ -9,6 +9,7 @@ pub mod columns;
 pub mod cost;
 pub mod edge;
 mod engine;
+pub mod expression;
 pub mod intake;
 pub mod ledger;
 pub mod mailbox;
