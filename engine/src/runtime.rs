@@ -111,17 +111,6 @@ impl Runtime {
         }
     }
 
-    /// Waits for something to happen to an application, or for the runtime to be stopped.
-    pub fn wait_for_events(&self) -> Vec<Event> {
-        let mut state = self.shared.lock();
-        loop {
-            if !state.events.is_empty() || state.is_stopping {
-                return std::mem::take(&mut state.events);
-            }
-            state = self.shared.events.wait(state).expect(POISONED);
-        }
-    }
-
     /// What is known of an application.
     pub fn report(&self, application: u64) -> Report {
         self.shared.lock().engine.report(application)
@@ -139,6 +128,17 @@ impl Drop for Runtime {
 }
 
 impl Handle {
+    /// Waits for something to happen to an application, or for the runtime to be stopped.
+    pub fn wait_for_events(&self) -> Vec<Event> {
+        let mut state = self.shared.lock();
+        loop {
+            if !state.events.is_empty() || state.is_stopping {
+                return std::mem::take(&mut state.events);
+            }
+            state = self.shared.events.wait(state).expect(POISONED);
+        }
+    }
+
     /// Waits until a source may offer more.
     ///
     /// # Errors

@@ -157,6 +157,11 @@ impl EventTime {
         Self(self.0.saturating_add(micros))
     }
 
+    /// The time from `earlier` to here; zero when `earlier` is the later one.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+
     /// This many microseconds earlier; saturates.
     pub const fn minus(self, micros: i64) -> Self {
         Self(self.0.saturating_sub(micros))
