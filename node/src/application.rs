@@ -151,7 +151,10 @@ fn load_text(
 ) -> Result<Application, Problems> {
     let mut report = Report::default();
     if text.text.trim().is_empty() {
-        report.add_whole("the file is empty", "an application: name = \"…\" and tables");
+        report.add_whole(
+            "the file is empty",
+            "an application: name = \"…\" and tables",
+        );
         return Err(report.into_problems(text));
     }
     let (root, damage) = syntax::parse(text, &mut report);

@@ -137,10 +137,12 @@ impl<'a> Assembly<'a> {
     fn unknown_input(&mut self, input: &Input, readable: &[&str]) {
         let sections = &self.outline.sections;
         if sections.iter().any(|section| section.name == input.name) {
-            let message = format!("{} is a sink: nothing can be read there", quoted(&input.name));
+            let message = format!(
+                "{} is a sink: nothing can be read there",
+                quoted(&input.name)
+            );
             let expected = "a source or an operator".to_owned();
-            self.report
-                .add(input.span.clone(), message, Some(expected));
+            self.report.add(input.span.clone(), message, Some(expected));
         } else {
             let span = input.span.clone();
             self.report
@@ -216,9 +218,7 @@ impl<'a> Assembly<'a> {
         let ports = outputs.iter().map(|(port, _)| port.clone()).collect();
         let builder = &mut self.builder;
         let accepted = match kind.inputs {
-            Inputs::One => {
-                builder.operator(section.name, kind.name, parameters, &inputs, outputs)
-            }
+            Inputs::One => builder.operator(section.name, kind.name, parameters, &inputs, outputs),
             Inputs::AnyOrder => {
                 builder.commutative_operator(section.name, kind.name, parameters, &inputs, outputs)
             }

@@ -27,7 +27,9 @@ pub(super) fn topological(outline: &Outline<'_>) -> Vec<usize> {
 pub(super) fn cycles(outline: &Outline<'_>) -> Vec<Vec<usize>> {
     let reads = reads(outline);
     let placed = topological(outline);
-    let mut is_done: Vec<bool> = (0..reads.len()).map(|index| placed.contains(&index)).collect();
+    let mut is_done: Vec<bool> = (0..reads.len())
+        .map(|index| placed.contains(&index))
+        .collect();
     let mut cycles = Vec::new();
     for start in 0..reads.len() {
         let mut walk: Vec<usize> = Vec::new();
@@ -39,7 +41,10 @@ pub(super) fn cycles(outline: &Outline<'_>) -> Vec<Vec<usize>> {
             }
             walk.push(here);
             // What cannot be placed reads something that cannot either.
-            next = reads[here].iter().copied().find(|read| !placed.contains(read));
+            next = reads[here]
+                .iter()
+                .copied()
+                .find(|read| !placed.contains(read));
             next = next.filter(|next| !is_done[*next]);
         }
         for seen in walk {

@@ -279,7 +279,11 @@ impl<'t> Reader<'_, 't> {
             Role::Source(_) => {
                 let names = self.kinds.sources.iter().map(|kind| kind.name);
                 let word = self.kind_word(section, keys::CONNECTOR, names.collect());
-                let kind = self.kinds.sources.iter().find(|kind| Some(kind.name) == word);
+                let kind = self
+                    .kinds
+                    .sources
+                    .iter()
+                    .find(|kind| Some(kind.name) == word);
                 section.role = Role::Source(kind.copied());
                 let parameters = kind.map(|kind| kind.parameters);
                 self.walk(section, keys::INLINE_SOURCE, parameters, true);
@@ -287,7 +291,11 @@ impl<'t> Reader<'_, 't> {
             Role::Operator(_) => {
                 let names = self.kinds.operators.iter().map(|kind| kind.name);
                 let word = self.kind_word(section, keys::USE, names.collect());
-                let kind = self.kinds.operators.iter().find(|kind| Some(kind.name) == word);
+                let kind = self
+                    .kinds
+                    .operators
+                    .iter()
+                    .find(|kind| Some(kind.name) == word);
                 section.role = Role::Operator(kind.copied());
                 let parameters = kind.map(|kind| kind.parameters);
                 self.walk(section, keys::OPERATOR, parameters, false);

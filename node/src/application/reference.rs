@@ -53,12 +53,10 @@ pub(super) fn resolve<'t>(text: &'t str, folder: &Path) -> Result<Cow<'t, str>, 
 fn follow(reference: &str, folder: &Path) -> Result<String, ReferenceError> {
     match reference.split_once(':') {
         Some(("env", name)) => variable(name),
-        Some(("file", path)) => {
-            read(&folder.join(path)).map_err(|reason| ReferenceError::File {
-                path: path.to_owned(),
-                reason,
-            })
-        }
+        Some(("file", path)) => read(&folder.join(path)).map_err(|reason| ReferenceError::File {
+            path: path.to_owned(),
+            reason,
+        }),
         _ => Err(ReferenceError::Unknown(reference.to_owned())),
     }
 }

@@ -42,7 +42,11 @@ impl Report {
         expected: Option<String>,
     ) {
         let next = self.muted.partition_point(|muted| muted.end <= span.start);
-        if self.muted.get(next).is_some_and(|muted| muted.contains(&span.start)) {
+        if self
+            .muted
+            .get(next)
+            .is_some_and(|muted| muted.contains(&span.start))
+        {
             return;
         }
         self.push(Found {

@@ -103,14 +103,10 @@ impl Walker<'_> {
                 };
                 self.texts(name, items.as_ref()).map(Value::List)
             }
-            Shape::Table(parameters) => self
-                .named_values(name, parameters, item)
-                .map(Value::Table),
-            Shape::Expression
-            | Shape::Duration
-            | Shape::Text
-            | Shape::Word(_)
-            | Shape::Number => self.scalar(name, shape, item).map(Value::Scalar),
+            Shape::Table(parameters) => self.named_values(name, parameters, item).map(Value::Table),
+            Shape::Expression | Shape::Duration | Shape::Text | Shape::Word(_) | Shape::Number => {
+                self.scalar(name, shape, item).map(Value::Scalar)
+            }
         }
     }
 
@@ -273,9 +269,7 @@ impl Walker<'_> {
 
     fn count(&mut self, name: &str, item: &Item<'_>) -> Option<Scalar> {
         let count = match item.get_ref() {
-            DeValue::Integer(integer) => {
-                u8::from_str_radix(integer.as_str(), integer.radix()).ok()
-            }
+            DeValue::Integer(integer) => u8::from_str_radix(integer.as_str(), integer.radix()).ok(),
             _ => None,
         };
         match count {
