@@ -14,8 +14,10 @@ use model::{Arguments, EventTime, Origin, Schema};
 
 use crate::batch::{Batch, Rows};
 
+mod window;
+
 /// All operators, in the order in which they are listed to people.
-pub const KINDS: &[&Kind] = &[];
+pub const KINDS: &[&Kind] = &[&window::KIND];
 
 /// The kind of operator called `name`.
 pub fn find(name: &str) -> Option<&'static Kind> {
