@@ -12,7 +12,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 use engine::scheduler;
 
-use crate::application::{Problems, units};
+use crate::application::units;
 use crate::run::{self, RunError};
 
 /// How a command ended: what `synergy` returns to its caller.
@@ -103,7 +103,9 @@ impl Command {
     fn execute(self) -> Status {
         match self {
             Self::Run(run) => {
-                let mut notes = output::Notes { is_quiet: run.quiet };
+                let mut notes = output::Notes {
+                    is_quiet: run.quiet,
+                };
                 match run::run(&run.into_options(), &mut notes) {
                     Ok(()) => Status::Ok,
                     Err(error) => failed(&error),
@@ -170,9 +172,13 @@ fn duration(text: &str) -> Result<Duration, String> {
 }
 
 fn memory(text: &str) -> Result<u64, String> {
-    let size = units::size(text).map_err(|error| format!("{error}; expected {}", units::SIZE_FORM))?;
+    let size =
+        units::size(text).map_err(|error| format!("{error}; expected {}", units::SIZE_FORM))?;
     if size < engine::MEMORY_MIN {
-        return Err(format!("at least {}MiB are needed", engine::MEMORY_MIN >> 20));
+        return Err(format!(
+            "at least {}MiB are needed",
+            engine::MEMORY_MIN >> 20
+        ));
     }
     Ok(size)
 }

@@ -9,11 +9,11 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::thread;
 use std::time::Duration;
 
-use engine::report::Report;
+use engine::operator::DefaultCost;
 use engine::runtime::Runtime;
 use engine::scheduler::Policy;
 use engine::{Config, Deployment, Event, OperatorDeployment, SinkDeployment, SourceDeployment};
-use model::{Clock, Instant, NodeId, Origin, Qos, Slack, StreamName};
+use model::{Clock, NodeId, Origin, Qos, Slack, StreamName};
 
 use crate::application::{self, Application, Host, Kinds, Problems};
 use crate::clock::MachineClock;
@@ -95,13 +95,26 @@ pub fn run(options: &Options, status: &mut dyn Status) -> Result<(), RunError> {
     let clock = Arc::new(MachineClock::start());
     // Nobody else sees what runs here: it belongs to nobody in particular.
     let nobody = NodeId([0; 32]);
-    let host = Host { owner: nobody, node: nobody, clock: clock.clone(), epoch: clock.epoch() };
+    let host = Host {
+        owner: nobody,
+        node: nobody,
+        clock: clock.clone(),
+        epoch: clock.epoch(),
+    };
     let application = application::load(&options.file, &Kinds::ALL, &host)?;
     let (ends, end) = mpsc::sync_channel(ENDS_MAX);
     // From here on the first signal ends the run in order, and a second one at once.
     watch_signals(&ends)?;
-    let folder = options.file.parent().map(std::path::Path::to_owned).unwrap_or_default();
-    let context = Context { folder: &folder, clock: clock.clone(), epoch: clock.epoch() };
+    let folder = options
+        .file
+        .parent()
+        .map(std::path::Path::to_owned)
+        .unwrap_or_default();
+    let context = Context {
+        folder: &folder,
+        clock: clock.clone(),
+        epoch: clock.epoch(),
+    };
     let name = application.plan.application().to_owned();
     status.composing(&name, &application.remarks);
     let runtime = start(options, application, &context, clock.clone(), &ends, status)?;
@@ -130,40 +143,75 @@ fn start(
     ends: &SyncSender<End>,
     status: &mut dyn Status,
 ) -> Result<Running, RunError> {
-    let Application { plan, sources, operators, sinks, remarks: _ } = application;
+    let Application {
+        plan,
+        sources,
+        operators,
+        sinks,
+        remarks: _,
+    } = application;
     let mut open_sinks = Vec::new();
     for (sink, part) in plan.sinks().iter().zip(sinks) {
         let opened = (part.kind.open)(&part.arguments, &part.schema, context);
-        open_sinks.push(opened.map_err(|errors| RunError::Sink {
-            name: sink.name.clone(),
-            reason: errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
+        open_sinks.push(opened.map_err(|errors| {
+            RunError::Sink {
+                name: sink.name.clone(),
+                reason: errors
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect::<Vec<_>>()
+                    .join("; "),
+            }
         })?);
     }
     let qos = plan.qos().clone();
     let origins: Vec<Origin> = plan
         .sources()
         .iter()
-        .map(|source| Origin::of_source(StreamName::of_source(&source.source, "out"), 0))
+        .map(|source| Origin::of_source(StreamName::of_source(&source.source), 0))
         .collect();
-    let outputs: Vec<_> = plan.sources().iter().map(|source| source.outputs[0].1.clone()).collect();
+    let outputs: Vec<_> = plan
+        .sources()
+        .iter()
+        .map(|source| source.outputs[0].1.clone())
+        .collect();
     let deployment = Deployment {
-        sources: origins.iter().map(|origin| SourceDeployment { origin: *origin }).collect(),
+        sources: origins
+            .iter()
+            .map(|origin| SourceDeployment { origin: *origin })
+            .collect(),
         operators: operators
             .into_iter()
             .map(|operator| OperatorDeployment {
-                declared: operator.declared_cost(),
+                declared: operator.cost.map(|cost| DefaultCost {
+                    row_seconds: cost.as_secs_f64(),
+                    ..operator.compiled.cost
+                }),
                 numbering: operator.kind.numbering,
                 compiled: operator.compiled,
             })
             .collect(),
-        sinks: plan.sinks().iter().map(|_| SinkDeployment { target: qos.latency }).collect(),
+        sinks: plan
+            .sinks()
+            .iter()
+            .map(|_| SinkDeployment {
+                target: qos.latency,
+            })
+            .collect(),
         plan,
     };
-    let config = Config { memory_bytes: options.memory_bytes, policy: options.policy };
+    let config = Config {
+        memory_bytes: options.memory_bytes,
+        policy: options.policy,
+    };
     let runtime = Runtime::start(config, options.workers, clock.clone())?;
     let deployed = runtime.deploy(deployment);
     let idle_after = idle_after(&qos);
-    status.running(&runtime.report(deployed.application), predicted(&runtime, &deployed, &qos), &qos);
+    status.running(
+        &runtime.report(deployed.application),
+        predicted(&runtime, &deployed, &qos),
+        &qos,
+    );
 
     // Sinks first: the first result finds somebody who writes it.
     let limit = Arc::new(Limit::new(options.limit));
@@ -176,9 +224,15 @@ fn start(
             limit: Arc::clone(&limit),
             ends: ends.clone(),
         };
-        thread::Builder::new().name(format!("sink-{id}")).spawn(move || thread.run())?;
+        thread::Builder::new()
+            .name(format!("sink-{id}"))
+            .spawn(move || thread.run())?;
     }
-    let parts = deployed.sources.iter().zip(sources).zip(origins.into_iter().zip(outputs));
+    let parts = deployed
+        .sources
+        .iter()
+        .zip(sources)
+        .zip(origins.into_iter().zip(outputs));
     for ((id, source), (origin, schema)) in parts {
         let thread = source::Thread::new(
             runtime.handle(),
@@ -190,21 +244,30 @@ fn start(
             clock.clone(),
             idle_after,
         );
-        thread::Builder::new().name(format!("source-{id}")).spawn(move || thread.run())?;
+        thread::Builder::new()
+            .name(format!("source-{id}"))
+            .spawn(move || thread.run())?;
     }
     let events = runtime.handle();
     let ends = ends.clone();
-    thread::Builder::new().name("events".to_owned()).spawn(move || {
-        for event in events.wait_for_events() {
-            let end = match event {
-                Event::Finished { .. } => End::Finished,
-                Event::Failed { component, reason, .. } => End::Failed { component, reason },
-            };
-            // A full channel holds an end already.
-            drop(ends.try_send(end));
-        }
-    })?;
-    Ok(Running { runtime, application: deployed.application })
+    thread::Builder::new()
+        .name("events".to_owned())
+        .spawn(move || {
+            for event in events.wait_for_events() {
+                let end = match event {
+                    Event::Finished { .. } => End::Finished,
+                    Event::Failed {
+                        component, reason, ..
+                    } => End::Failed { component, reason },
+                };
+                // A full channel holds an end already.
+                drop(ends.try_send(end));
+            }
+        })?;
+    Ok(Running {
+        runtime,
+        application: deployed.application,
+    })
 }
 
 /// How long a source may give nothing before its progress grows by itself: a quarter of the target, so
@@ -218,7 +281,9 @@ fn predicted(runtime: &Runtime, deployed: &engine::Deployed, qos: &Qos) -> Durat
     let report = runtime.report(deployed.application);
     let budgets = report.components.iter().map(|component| component.budget);
     let least = budgets.min().unwrap_or(Slack::MAX);
-    let spent = Slack::from(qos.latency).as_nanos().saturating_sub(least.as_nanos());
+    let spent = Slack::from(qos.latency)
+        .as_nanos()
+        .saturating_sub(least.as_nanos());
     Duration::from_nanos(spent.max(0).unsigned_abs())
 }
 
@@ -245,14 +310,16 @@ fn watch_signals(ends: &SyncSender<End>) -> Result<(), std::io::Error> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
     let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     let ends = ends.clone();
-    thread::Builder::new().name("signals".to_owned()).spawn(move || {
-        for (seen, _) in signals.forever().enumerate() {
-            if seen > 0 {
-                // As a shell reports a process that a signal ended.
-                std::process::exit(130);
+    thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(move || {
+            for (seen, _) in signals.forever().enumerate() {
+                if seen > 0 {
+                    // As a shell reports a process that a signal ended.
+                    std::process::exit(130);
+                }
+                drop(ends.try_send(End::Signal));
             }
-            drop(ends.try_send(End::Signal));
-        }
-    })?;
+        })?;
     Ok(())
 }

@@ -20,7 +20,9 @@ pub(super) struct Limit {
 
 impl Limit {
     pub(super) fn new(rows: Option<u64>) -> Self {
-        Self { left: AtomicU64::new(rows.unwrap_or(u64::MAX)) }
+        Self {
+            left: AtomicU64::new(rows.unwrap_or(u64::MAX)),
+        }
     }
 
     /// Takes up to `rows` of what may still leave; says how many, and whether they are the last.
@@ -68,7 +70,8 @@ impl Thread {
             Ok(()) => are_last.then_some(End::Limit),
             Err(error) if error.kind() == ErrorKind::BrokenPipe => Some(End::NobodyReads),
             Err(error) => {
-                self.handle.fail(self.id, &format!("results cannot be written: {error}"));
+                self.handle
+                    .fail(self.id, &format!("results cannot be written: {error}"));
                 None
             }
         }

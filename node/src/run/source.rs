@@ -69,7 +69,10 @@ impl From<SourceError> for Stop {
 }
 
 impl Thread {
-    #[expect(clippy::too_many_arguments, reason = "the parts of one thread, given once")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts of one thread, given once"
+    )]
     pub(super) fn new(
         handle: Handle,
         application: u64,
@@ -125,9 +128,15 @@ impl Thread {
         let mut held: VecDeque<Records> = VecDeque::new();
         loop {
             while !held.is_empty() && self.handle.has_room(self.id) {
-                held.pop_front().into_iter().try_for_each(|records| self.replay(records))?;
+                held.pop_front()
+                    .into_iter()
+                    .try_for_each(|records| self.replay(records))?;
             }
-            let wait = if held.is_empty() { self.idle_after } else { ROOM_INTERVAL };
+            let wait = if held.is_empty() {
+                self.idle_after
+            } else {
+                ROOM_INTERVAL
+            };
             match self.source.read(wait)? {
                 Reading::Records(records) => held.push_back(records),
                 Reading::Idle if held.is_empty() => self.idle(),
@@ -142,7 +151,9 @@ impl Thread {
             }
             let mut count: u64 = held.iter().map(|records| u64::from(records.count)).sum();
             while count > HELD_MAX {
-                let Some(oldest) = held.pop_front() else { break };
+                let Some(oldest) = held.pop_front() else {
+                    break;
+                };
                 count -= u64::from(oldest.count);
                 self.intake.drop(&oldest);
             }
@@ -163,7 +174,11 @@ impl Thread {
             };
             let (start, start_time) = *self.replay.get_or_insert((now, first));
             let reached = start_time.plus(event_micros(now.since(start), speed));
-            let due = records.times.iter().take_while(|time| **time <= reached.0).count();
+            let due = records
+                .times
+                .iter()
+                .take_while(|time| **time <= reached.0)
+                .count();
             if due > 0 {
                 let rest = records.split_off(due);
                 self.hand_in(std::mem::replace(&mut records, rest));
@@ -174,7 +189,8 @@ impl Thread {
             }
             let ahead = first.since(reached);
             let wait = ahead.div_f64(speed);
-            self.handle.pause(self.application, wait.min(self.idle_after))?;
+            self.handle
+                .pause(self.application, wait.min(self.idle_after))?;
             if wait > self.idle_after {
                 // What comes next is known here: progress never passes it.
                 let next = first.minus(self.pace.out_of_order_micros);
@@ -205,7 +221,8 @@ impl Thread {
 
     fn advance(&mut self, progress: EventTime) {
         let now = self.clock.0.now();
-        self.handle.offer(self.id, self.intake.advance(now, progress, &self.schema));
+        self.handle
+            .offer(self.id, self.intake.advance(now, progress, &self.schema));
     }
 
     /// The source has ended: every window that waits for it closes.

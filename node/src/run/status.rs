@@ -70,7 +70,9 @@ fn table(report: &Report) -> String {
         "component", "role", "rows in", "rows out", "late", "bad", "cost a row"
     );
     for component in &report.components {
-        let per_row = component.busy.checked_div(u32::try_from(component.rows_in).unwrap_or(u32::MAX));
+        let per_row = component
+            .busy
+            .checked_div(u32::try_from(component.rows_in).unwrap_or(u32::MAX));
         let per_row = match component.role {
             RoleReport::Operator => human(per_row.unwrap_or_default()),
             RoleReport::Source | RoleReport::Sink(_) => "-".to_owned(),
@@ -94,7 +96,12 @@ fn table(report: &Report) -> String {
         }
     }
     let mib = |bytes: u64| model::convert::count_to_f64(bytes) / f64::from(1 << 20);
-    write!(text, "  memory for data: at most {:.1} MiB", mib(report.memory_peak_bytes)).expect(INTO_MEMORY);
+    write!(
+        text,
+        "  memory for data: at most {:.1} MiB",
+        mib(report.memory_peak_bytes)
+    )
+    .expect(INTO_MEMORY);
     text
 }
 
