@@ -154,7 +154,8 @@ impl Engine {
                 .iter()
                 .map(|channel| (*channel, EventTime::MIN))
                 .collect();
-            let delays = Histogram::new(3).expect("three significant digits are allowed");
+            let delays = Histogram::new_with_bounds(1, DELAY_MAX_MICROS, 3)
+                .expect("three significant digits are allowed");
             let role = Role::Sink(Box::new(Results {
                 target,
                 progress,
@@ -233,6 +234,11 @@ impl Deployed {
         }
     }
 }
+
+/// The longest delay that is told apart from longer ones.
+///
+/// Unit: microseconds; a day. Source: guess; who waits longer is told so all the same.
+const DELAY_MAX_MICROS: u64 = 86_400_000_000;
 
 /// What costs nothing that a budget would notice.
 const FREE: DefaultCost = DefaultCost {
