@@ -1,0 +1,171 @@
+//! Memory stays within its bound, whoever does not read.
+
+use std::time::Duration;
+
+use engine::intake::Intake;
+use engine::{Config, Engine, Event, MEMORY_MIN, columns};
+use model::{EventTime, Instant};
+
+use crate::support::{Flow, Left, Record, collect, origin, reading, schema};
+
+fn batch_of(first: i64) -> Vec<Record> {
+    (first..first + 1000).map(|n| Some((n, n, n))).collect()
+}
+
+/// Runs all there is to run.
+fn settle(engine: &mut Engine, now: Instant) {
+    while let Some(dispatch) = engine.next(now) {
+        engine.complete(now, dispatch.run(), Duration::from_nanos(100));
+    }
+}
+
+#[test]
+fn a_sink_that_stops_reading_stops_the_source_and_loses_nothing() {
+    let mut flow = Flow::new();
+    let source = flow.source();
+    let passed = flow.filter("v >= 0", source);
+    flow.sink(passed);
+    let mut engine = Engine::new(Config {
+        memory_bytes: MEMORY_MIN,
+        ..Config::default()
+    });
+    let deployed = engine.deploy(Instant::ZERO, flow.deployment());
+    let (source, sink) = (deployed.sources[0], deployed.sinks[0]);
+    let mut intake = Intake::new(origin(0), 0);
+    let mut fed = 0;
+    while engine.has_room(source) {
+        assert!(fed < 10_000_000, "the source is never stopped");
+        engine.offer(
+            Instant::ZERO,
+            source,
+            intake.take(Instant::ZERO, reading(&batch_of(fed))),
+        );
+        fed += 1000;
+        settle(&mut engine, Instant::ZERO);
+    }
+    assert!(
+        engine.memory().peak_bytes() <= MEMORY_MIN,
+        "{} bytes",
+        engine.memory().peak_bytes()
+    );
+    assert!(fed > 10_000, "some of it is on its way: {fed} rows");
+
+    let mut left = Left::new();
+    for more in [true, false] {
+        while let Some((channel, batch)) = engine.receive(sink) {
+            collect(&mut left, &batch);
+            engine.acknowledge(Instant::ZERO, sink, channel, &batch);
+            settle(&mut engine, Instant::ZERO);
+        }
+        assert!(engine.has_room(source), "who is read again goes on");
+        if more {
+            engine.offer(
+                Instant::ZERO,
+                source,
+                intake.take(Instant::ZERO, reading(&batch_of(fed))),
+            );
+            fed += 1000;
+            let schema = columns::to_arrow(&schema());
+            engine.offer(
+                Instant::ZERO,
+                source,
+                intake.advance(Instant::ZERO, EventTime::MAX, &schema),
+            );
+            settle(&mut engine, Instant::ZERO);
+        }
+    }
+    let values: Vec<i64> = left.values().map(|row| row[1]).collect();
+    assert_eq!(values, (0..fed).collect::<Vec<_>>());
+    assert_eq!(
+        engine.take_events(),
+        [Event::Finished {
+            application: deployed.application
+        }]
+    );
+    assert_eq!(engine.memory().used_bytes(), 0);
+}
+
+#[test]
+fn more_state_than_memory_fails_with_the_reason_and_frees_it() {
+    let mut flow = Flow::new();
+    let source = flow.source();
+    let windows = flow.window(1_000_000, source);
+    flow.sink(windows);
+    let mut engine = Engine::new(Config {
+        memory_bytes: MEMORY_MIN,
+        ..Config::default()
+    });
+    let deployed = engine.deploy(Instant::ZERO, flow.deployment());
+    let mut intake = Intake::new(origin(0), 0);
+    for first in 0..10_000 {
+        if engine.has_ended(deployed.application) {
+            break;
+        }
+        let taken = intake.take(Instant::ZERO, reading(&batch_of(first * 1000)));
+        engine.offer(Instant::ZERO, deployed.sources[0], taken);
+        settle(&mut engine, Instant::ZERO);
+    }
+    let events = engine.take_events();
+    let [
+        Event::Failed {
+            component, reason, ..
+        },
+    ] = events.as_slice()
+    else {
+        panic!("{events:?}")
+    };
+    assert_eq!(component, "operator0");
+    assert!(reason.contains("more memory"), "{reason}");
+    assert_eq!(engine.memory().used_bytes(), 0);
+    assert!(
+        !engine.has_room(deployed.sources[0]),
+        "nothing more is taken in"
+    );
+}
+
+#[test]
+fn the_source_that_others_wait_for_goes_on_when_memory_is_short() {
+    let mut flow = Flow::new();
+    let sources = [flow.source(), flow.source()];
+    let both = flow.operator("union", [], &sources);
+    let windows = flow.window(1, both.port(0).unwrap());
+    flow.sink(windows);
+    let mut engine = Engine::new(Config {
+        memory_bytes: MEMORY_MIN,
+        ..Config::default()
+    });
+    let deployed = engine.deploy(Instant::ZERO, flow.deployment());
+    let mut intakes = [Intake::new(origin(0), 0), Intake::new(origin(1), 0)];
+    let mut fed = 0;
+    // The second source says nothing: no window closes, and the state of the first grows.
+    while engine.has_room(deployed.sources[0]) {
+        assert!(
+            fed < 10_000_000,
+            "the source that is ahead is never stopped"
+        );
+        let taken = intakes[0].take(Instant::ZERO, reading(&batch_of(fed)));
+        engine.offer(Instant::ZERO, deployed.sources[0], taken);
+        fed += 1000;
+        settle(&mut engine, Instant::ZERO);
+    }
+    assert!(
+        !engine.has_ended(deployed.application),
+        "it waits before it fails"
+    );
+    assert!(
+        engine.has_room(deployed.sources[1]),
+        "the one that is waited for may go on"
+    );
+    let schema = columns::to_arrow(&schema());
+    let taken = intakes[1].advance(Instant::ZERO, EventTime::MAX, &schema);
+    engine.offer(Instant::ZERO, deployed.sources[1], taken);
+    settle(&mut engine, Instant::ZERO);
+    while let Some((channel, batch)) = engine.receive(deployed.sinks[0]) {
+        engine.acknowledge(Instant::ZERO, deployed.sinks[0], channel, &batch);
+        settle(&mut engine, Instant::ZERO);
+    }
+    assert!(
+        engine.has_room(deployed.sources[0]),
+        "closed windows free what held the source"
+    );
+}
