@@ -1,6 +1,7 @@
 //! Values of one cell: parsed from text or taken from JSON, as the column's type says.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use arrow_cast::parse::string_to_timestamp_nanos;
 use model::{DataType, convert};
@@ -140,6 +141,20 @@ impl<'a> Cell<'a> {
             Self::Float64(count) => unit?.float_micros(*count),
             Self::Text(text) => date(text.trim()),
             Self::Null | Self::Boolean(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Cell<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Null => f.write_str("null"),
+            Self::Boolean(value) => value.fmt(f),
+            Self::Int64(value) | Self::Time(value) => value.fmt(f),
+            Self::UInt64(value) => value.fmt(f),
+            // The other way to write a float has up to three hundred digits.
+            Self::Float64(value) => fmt::Debug::fmt(value, f),
+            Self::Text(value) => fmt::Debug::fmt(value, f),
         }
     }
 }

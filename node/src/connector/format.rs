@@ -30,6 +30,8 @@ pub(super) struct Beginning<'a> {
     pub(super) is_end: bool,
     /// Whether there will be no more to look at.
     pub(super) is_all: bool,
+    /// Whether records come as things happen, so that only a header can be waited for.
+    pub(super) is_live: bool,
     /// The columns that are asked for; absent, all that are there.
     pub(super) declared: Option<&'a Schema>,
 }

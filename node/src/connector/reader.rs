@@ -149,6 +149,7 @@ impl RecordSource {
             bytes: &self.bytes,
             is_end: matches!(self.ending, Some(Ending::End)),
             is_all: self.ending.is_some() || self.bytes.len() >= infer::BYTES_MAX,
+            is_live: self.options.pace.is_live,
             declared: self.options.declared.as_ref(),
         });
         let found = match (found, &self.ending) {

@@ -63,3 +63,48 @@ fn open(arguments: &Arguments, context: &Context<'_>) -> Opened<dyn Source> {
         }]),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use model::{EventTime, Scalar, Value};
+
+    use super::*;
+    use crate::clock::MachineClock;
+
+    fn check(format: &[&str], schema: &[(&str, &str)], expected: Result<&str, &str>) {
+        let context = Context {
+            folder: Path::new("."),
+            clock: Arc::new(MachineClock::start()),
+            epoch: EventTime(0),
+        };
+        let mut arguments = Arguments::new();
+        for word in format {
+            arguments.push("format", Value::from(*word));
+        }
+        let types = schema.iter();
+        let types = types.map(|(name, word)| ((*name).to_owned(), Scalar::from(*word)));
+        if !schema.is_empty() {
+            arguments.push("schema", Value::Table(types.collect()));
+        }
+        // Twice, as when an application is checked and then run.
+        for _ in 0..2 {
+            match (open(&arguments, &context), expected) {
+                (Ok(source), _) => assert_eq!(Ok(&*source.schema().to_string()), expected),
+                (Err(errors), _) => assert_eq!(Err(&*errors[0].parameter), expected),
+            }
+        }
+    }
+
+    #[test]
+    fn columns_are_declared_so_that_nothing_is_read_before_its_time() {
+        check(&["csv"], &[("n", "int64")], Ok("n int64"));
+        check(&["zeek"], &[("ts", "timestamp")], Ok("ts timestamp"));
+        check(&["csv"], &[], Err("schema"));
+        check(&["jsonl"], &[], Err("schema"));
+        check(&[], &[("n", "int64")], Err("format"));
+        check(&["csv"], &[("n", "integer")], Err("schema.n"));
+    }
+}

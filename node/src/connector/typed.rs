@@ -165,7 +165,11 @@ impl Assembly {
             if self.record_time.is_none() {
                 return Err(match cell {
                     Cell::Null => format!("column {} says no time", column.name),
-                    cell => format!("column {}: {cell:?} is no time", column.name),
+                    cell => {
+                        let cell = cell.to_string();
+                        let cell = shown(&cell, SHOWN_BYTES_MAX);
+                        format!("column {}: {cell} is no time", column.name)
+                    }
                 });
             }
         }

@@ -42,7 +42,7 @@ pub(super) fn discover(beginning: Beginning<'_>) -> Result<Option<Found>, Argume
             Cut::Record { record, done } => {
                 let line = &beginning.bytes[at + record.start..at + record.end];
                 match line {
-                    [b'#', directive @ ..] => header.read(directive.trim_ascii_end()),
+                    [b'#', directive @ ..] => header.read(directive),
                     [b'{', ..] if at == 0 => return discover_json(beginning),
                     _ => return Err(no_header("values come before #fields and #types")),
                 }
@@ -58,6 +58,13 @@ pub(super) fn discover(beginning: Beginning<'_>) -> Result<Option<Found>, Argume
 
 /// Of Zeek's JSON, `ts` is a time in seconds unless it is written as a date.
 fn discover_json(beginning: Beginning<'_>) -> Result<Option<Found>, ArgumentError> {
+    if beginning.is_live && beginning.declared.is_none() {
+        return Err(wrong(
+            "schema",
+            "is missing: of JSON the first 1,000 records would have to be awaited",
+            "the columns and their types",
+        ));
+    }
     let Some(found) = super::jsonl::discover(beginning)? else {
         return Ok(None);
     };
@@ -180,10 +187,10 @@ impl Header {
     fn read(&mut self, line: &[u8]) {
         // The line that names the separator cannot use it.
         if let Some(separator) = line.strip_prefix(b"separator ") {
-            self.separator = separator_byte(separator).unwrap_or(self.separator);
+            self.separator = separator_byte(separator.trim_ascii_end()).unwrap_or(self.separator);
             return;
         }
-        let mut parts = line.split(|byte| *byte == self.separator);
+        let mut parts = line.trim_ascii_end().split(|byte| *byte == self.separator);
         let (Some(word), mut rest) = (parts.next(), parts) else {
             return;
         };
