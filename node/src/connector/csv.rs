@@ -74,7 +74,7 @@ pub(super) fn discover(beginning: Beginning<'_>) -> Result<Option<Found>, Argume
                 .collect(),
         }),
         schema,
-        cutter: Cutter::csv(),
+        cutter: Cutter::csv().behind_header(),
         header_len,
         unit: None,
         remarks,

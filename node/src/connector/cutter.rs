@@ -63,6 +63,12 @@ impl Cutter {
         Self::new(Syntax::Csv(Box::default()))
     }
 
+    /// The same for bytes behind a header, where a byte order mark is a character like others.
+    pub(super) const fn behind_header(mut self) -> Self {
+        self.place = Place::Within;
+        self
+    }
+
     const fn new(syntax: Syntax) -> Self {
         Self {
             syntax,

@@ -143,7 +143,7 @@ impl Columns {
                 header,
                 targets: self.targets,
             }),
-            cutter: Cutter::lines(),
+            cutter: Cutter::lines().behind_header(),
             header_len,
             unit: Some(Unit::Seconds),
             remarks: self.remarks,

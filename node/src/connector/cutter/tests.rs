@@ -86,6 +86,11 @@ fn values_are_unquoted_and_may_hold_line_ends() {
         b"\xEF\xBB\xBFa,\"b \"\"c\"\",\r\n\"\n,d\n",
         &[&["a", "b \"c\",\r\n"], &["", "d"]],
     );
+    check(
+        Cutter::csv,
+        b"\xEF\xBB\xBF\xEF\xBB\xBFa\n",
+        &[&["\u{FEFF}a"]],
+    );
     check(Cutter::csv, b"a,\"open\nx", &[&["a", "open\nx"]]);
     let wide = vec!["x"; 40];
     check(Cutter::csv, wide.join(",").as_bytes(), &[&wide]);

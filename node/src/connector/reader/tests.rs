@@ -190,6 +190,14 @@ fn csv_is_typed_and_its_bad_records_are_named() {
     check(
         Format::Csv,
         &arguments(&[], &[]),
+        "a\n\u{FEFF}1\n2\n",
+        "a string",
+        &[(1, "{\"a\":\"\u{FEFF}1\"}"), (2, r#"{"a":"2"}"#)],
+        &[],
+    );
+    check(
+        Format::Csv,
+        &arguments(&[], &[]),
         "a,b\n",
         "a string, b string",
         &[],
