@@ -3,10 +3,25 @@
 //! Everything but the runtime is plain data: an engine is driven by worker threads there, and by virtual
 //! processors in the simulator. No clock is read and no thread started anywhere else.
 
+pub mod aggregate;
 pub mod batch;
+pub mod budget;
 pub mod columns;
+pub mod cost;
+pub mod edge;
+mod engine;
 pub mod expression;
 pub mod intake;
+pub mod ledger;
+pub mod mailbox;
 pub mod operator;
+pub mod report;
+pub mod runtime;
+pub mod scheduler;
+pub mod step;
 
 pub use batch::{Batch, Header, Note, Rows};
+pub use engine::{
+    Completed, Config, Deployed, Deployment, Dispatch, Engine, Event, MEMORY_MIN,
+    OperatorDeployment, Panicked, Signals, SinkDeployment, SourceDeployment,
+};
