@@ -1,7 +1,7 @@
 //! Aggregates over groups of rows: what windows compute.
 //!
-//! [`Aggregates`] are compiled once. Their arguments are evaluated on a batch, accumulated in [`Groups`], kept
-//! as [`Frozen`] state that others of its kind can merge, and evaluated at last.
+//! `Aggregates` are compiled once. Their arguments are evaluated on a batch, accumulated in `Groups`, kept
+//! as `Frozen` state that others of its kind can merge, and evaluated at last.
 
 use std::sync::Arc;
 

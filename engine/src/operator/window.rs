@@ -17,6 +17,27 @@
 //! Rows that are too late for every window leave at `late`; rows that cannot be evaluated, or whose time is
 //! too far from the epoch, at `bad`. A result that cannot be computed, such as a division by a count of zero,
 //! is null.
+//!
+//! ```
+//! use engine::operator;
+//! use model::{Arguments, DataType, Field, Scalar, Schema, Value};
+//!
+//! let flows = vec![Field::new("src", DataType::Utf8), Field::new("bytes", DataType::Int64)];
+//! let flows = Schema::new(flows).expect("two names that differ");
+//! let table = |name: &str, value| Value::Table(vec![(name.to_owned(), value)]);
+//! let parameters = Arguments::from_iter([
+//!     ("window", table("tumbling", Scalar::Micros(10_000_000))),
+//!     ("by", Value::List(vec![Scalar::from("src")])),
+//!     ("select", table("mean", Scalar::from("sum(bytes) / count(*)"))),
+//! ]);
+//! let window = operator::find("window").expect("it is one of the kinds");
+//! let compiled = (window.compile)(&parameters, &[flows]).expect("valid");
+//! let (_, columns) = &compiled.outputs[0];
+//! assert_eq!(
+//!     columns.to_string(),
+//!     "src string, window_start timestamp, window_end timestamp, mean int64"
+//! );
+//! ```
 
 use model::{EventTime, Origin};
 

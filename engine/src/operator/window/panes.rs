@@ -46,6 +46,13 @@ impl Partial {
         frozen + live + size_of::<Self>() + size_of::<Slot>()
     }
 
+    /// Measures it again, and corrects the sum that it is part of.
+    fn remeasure(&mut self, sum: &mut usize) {
+        let bytes = self.measure();
+        *sum = *sum + bytes - self.bytes;
+        self.bytes = bytes;
+    }
+
     /// Turns what is live into state.
     fn freeze(&mut self, aggregates: &Aggregates) -> Result<()> {
         let Some(live) = self.live.take() else {
@@ -102,9 +109,7 @@ impl Panes {
             Partial::default()
         });
         let outcome = update(partial.live.get_or_insert_with(|| aggregates.groups()));
-        let bytes = partial.measure();
-        self.bytes = self.bytes + bytes - partial.bytes;
-        partial.bytes = bytes;
+        partial.remeasure(&mut self.bytes);
         outcome
     }
 
@@ -118,8 +123,7 @@ impl Panes {
             frozen: Some(frozen),
             ..Partial::default()
         };
-        partial.bytes = partial.measure();
-        self.bytes += partial.bytes;
+        partial.remeasure(&mut self.bytes);
         *self.firsts.entry(slot.place.first).or_default() += 1;
         self.partials.insert(slot, partial);
     }
@@ -139,9 +143,7 @@ impl Panes {
         for (slot, partial) in &mut self.partials {
             if slot.place.first > since {
                 partial.freeze(aggregates)?;
-                let bytes = partial.measure();
-                self.bytes = self.bytes + bytes - partial.bytes;
-                partial.bytes = bytes;
+                partial.remeasure(&mut self.bytes);
                 exported.extend(partial.frozen.clone().map(|frozen| (*slot, frozen)));
             }
         }
@@ -193,9 +195,7 @@ impl Panes {
                         continue;
                     };
                     partial.freeze(aggregates)?;
-                    let bytes = partial.measure();
-                    self.bytes = self.bytes + bytes - partial.bytes;
-                    partial.bytes = bytes;
+                    partial.remeasure(&mut self.bytes);
                     if let Some(frozen) = &partial.frozen {
                         merged.merge(frozen)?;
                     }

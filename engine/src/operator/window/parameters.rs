@@ -18,7 +18,7 @@ const SLIDE_MIN_MICROS: i64 = 1_000;
 
 /// The most panes of a window.
 ///
-/// Unit: panes. Source: guess; each window merges all of its panes, about 10 us for each.
+/// Unit: panes. Source: guess; each window merges all of its panes when it closes.
 const PANES_MAX: i64 = 10_000;
 
 /// The most key columns.
@@ -337,7 +337,7 @@ pub(super) fn error(parameter: &str, message: &str) -> ArgumentError {
 
 impl ArgumentError {
     /// The same, and what would be right.
-    fn expecting(self, expected: &str) -> Self {
+    pub(super) fn expecting(self, expected: &str) -> Self {
         Self {
             expected: Some(expected.to_owned()),
             ..self

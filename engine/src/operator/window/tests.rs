@@ -145,6 +145,15 @@ impl Run {
         self.take(emit);
     }
 
+    /// Goes on with a new operator that has the state of this one.
+    fn transfer(&mut self, arguments: &Arguments) {
+        let mut heir = compile(arguments).unwrap().operator;
+        for chunk in self.operator.export(None) {
+            heir.import(chunk).unwrap();
+        }
+        self.operator = heir;
+    }
+
     fn end(&mut self) {
         self.progress(i64::MAX);
         assert_eq!(self.progress, Some(EventTime::MAX));

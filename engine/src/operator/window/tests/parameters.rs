@@ -291,3 +291,35 @@ fn there_are_at_most_64_aggregates() {
     let errors = compile(&arguments(&window, &[], &select, 0)).expect_err("one too many");
     assert_eq!(errors[0].parameter, "select.n64");
 }
+
+#[test]
+fn a_window_reads_what_a_window_made() {
+    let first = arguments(
+        &[("tumbling", SECOND)],
+        &["key"],
+        &[("n", "count(*)"), ("#0", "max(value)")],
+        0,
+    );
+    let made = compile(&first).unwrap().outputs.swap_remove(0).1;
+    let select = [
+        ("n", "sum(n)"),
+        ("earliest", "min(window_start)"),
+        ("start", "window_start"),
+        ("most", "max(\"#0\")"),
+    ];
+    let second = arguments(&[("tumbling", 60 * SECOND)], &["key"], &select, 0);
+    let compiled = (KIND.compile)(&second, std::slice::from_ref(&made)).unwrap();
+    assert_eq!(
+        compiled.outputs[0].1.to_string(),
+        "key string, window_start timestamp, window_end timestamp, n int64, earliest timestamp, start timestamp, most int64"
+    );
+    for text in ["\"#0\"", "\"#0\" + sum(n)"] {
+        let select = [("n", text)];
+        let wrong = arguments(&[("tumbling", 60 * SECOND)], &["key"], &select, 0);
+        let errors = (KIND.compile)(&wrong, std::slice::from_ref(&made)).unwrap_err();
+        assert!(
+            errors[0].message.contains("outside of an aggregate"),
+            "{errors:?}"
+        );
+    }
+}

@@ -20,8 +20,9 @@ const SELECT: [(&str, &str); 7] = [
 
 /// What the windows come to, computed one row after another: rows by origin, `panes` slides to a window.
 fn reference(origins: &[Vec<Row>], panes: i64, lateness: i64) -> (Vec<String>, usize) {
-    type Order = (usize, i64, i64, usize);
-    let mut windows: BTreeMap<(i64, Option<&str>), BTreeMap<Order, Option<i64>>> = BTreeMap::new();
+    /// By origin, pane, first window and index.
+    type Ordered = BTreeMap<(usize, i64, i64, usize), Option<i64>>;
+    let mut windows: BTreeMap<(i64, Option<&str>), Ordered> = BTreeMap::new();
     let mut late = 0;
     for (origin, rows) in origins.iter().enumerate() {
         for (index, row) in rows.iter().enumerate() {
@@ -45,7 +46,8 @@ fn reference(origins: &[Vec<Row>], panes: i64, lateness: i64) -> (Vec<String>, u
     let results = windows.iter().map(|((window, key), rows)| {
         let all: Vec<Option<i64>> = rows.values().copied().collect();
         let values: Vec<i64> = all.iter().flatten().copied().collect();
-        let show = |value: Option<i64>| value.map_or("-".to_owned(), |value| value.to_string());
+        let show =
+            |value: Option<i64>| value.map_or_else(|| "-".to_owned(), |value| value.to_string());
         let count = values.len();
         let sum: i64 = values.iter().sum();
         #[expect(clippy::cast_precision_loss, reason = "the values are small")]
@@ -59,7 +61,7 @@ fn reference(origins: &[Vec<Row>], panes: i64, lateness: i64) -> (Vec<String>, u
             show((count > 0).then_some(sum)),
             show(values.iter().min().copied()),
             show(values.iter().max().copied()),
-            mean.map_or("-".to_owned(), |mean| format!("{mean:?}")),
+            mean.map_or_else(|| "-".to_owned(), |mean| format!("{mean:?}")),
             show(all[0]),
             show(all[all.len() - 1]),
         )
@@ -79,6 +81,20 @@ fn any_row() -> impl Strategy<Value = Row> {
     })
 }
 
+/// What happens between two batches.
+#[derive(Debug, Clone, Copy)]
+enum Event {
+    Nothing,
+    /// Progress reaches the earliest row that is left.
+    Progress,
+    /// Another operator takes over.
+    Transfer,
+}
+
+fn any_event() -> impl Strategy<Value = Event> {
+    prop::sample::select(vec![Event::Nothing, Event::Progress, Event::Transfer])
+}
+
 fn window(panes: i64, lateness: i64) -> Arguments {
     let window = [("sliding", panes * SLIDE), ("slide", SLIDE)];
     arguments(&window, &["key"], &SELECT, lateness)
@@ -87,26 +103,32 @@ fn window(panes: i64, lateness: i64) -> Arguments {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
-    /// Whatever the interleaving of origins, the cuts and the progress in between, results are those of the
-    /// naive computation.
+    /// Whatever the interleaving of origins, the cuts, the progress in between and the transfers of state,
+    /// results are those of the naive computation.
     #[test]
     fn windows_are_what_they_are_said_to_be(
         origins in prop::collection::vec(prop::collection::vec(any_row(), 0..30), 1..4),
         panes in 1_i64..5,
         lateness in prop_oneof![Just(0_i64), 0..2_500_i64],
-        turns in prop::collection::vec((0_usize..4, 1_usize..8, any::<bool>()), 0..40),
+        turns in prop::collection::vec((0_usize..4, 1_usize..8, any_event()), 0..40),
     ) {
         let mut run = Run::new(&window(panes, lateness));
         let mut left: Vec<&[Row]> = origins.iter().map(Vec::as_slice).collect();
-        let rest = (0..origins.len()).map(|origin| (origin, usize::MAX, false));
-        for (turn, count, is_told) in turns.into_iter().chain(rest) {
+        let rest = (0..origins.len()).map(|origin| (origin, usize::MAX, Event::Nothing));
+        for (turn, count, event) in turns.into_iter().chain(rest) {
             let origin = turn % origins.len();
             let (taken, behind) = left[origin].split_at(count.min(left[origin].len()));
             left[origin] = behind;
             run.rows(u128::try_from(origin).unwrap(), taken);
-            let reached = left.iter().flat_map(|rows| rows.iter()).map(|row| row.due).min();
-            if is_told && let Some(reached) = reached {
-                run.progress(reached);
+            match event {
+                Event::Nothing => {}
+                Event::Progress => {
+                    let due = left.iter().flat_map(|rows| rows.iter()).map(|row| row.due).min();
+                    if let Some(due) = due {
+                        run.progress(due);
+                    }
+                }
+                Event::Transfer => run.transfer(&window(panes, lateness)),
             }
         }
         run.end();

@@ -295,3 +295,36 @@ fn what_is_held_goes_when_windows_close() {
     assert!(run.bytes > one);
     run.end();
 }
+
+#[test]
+fn a_filter_holds_where_it_is_true_for_every_kind_of_accumulator() {
+    // Sums have one accumulator for all groups, the others one for each.
+    let select = [
+        ("sum", "sum(value) filter (where value > 2)"),
+        ("first", "first(value) filter (where value > 2)"),
+        ("texts", "count(distinct key) filter (where value > 2)"),
+    ];
+    let mut run = Run::new(&tumbling(&select, 0));
+    let valueless = Row {
+        value: None,
+        ..row(4, "a", 0)
+    };
+    run.rows(
+        1,
+        &[
+            valueless,
+            row(1, "a", 1),
+            row(2, "b", 3),
+            row(3, "a", 4),
+            row(4, "a", 5),
+            row(5, "c", 2),
+        ],
+    );
+    run.end();
+    let expected = [
+        "1 @999999 a 0 1000000 9 4 1",
+        "1 @999999 b 0 1000000 3 3 1",
+        "1 @999999 c 0 1000000 - - 0",
+    ];
+    assert_eq!(run.results, expected);
+}
