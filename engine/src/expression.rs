@@ -31,7 +31,7 @@ pub(crate) mod syntax;
 mod tests;
 
 pub use evaluation::{BadRows, EvaluationError, Outcome, evaluate_rows};
-pub use syntax::{NESTING_MAX, TEXT_BYTES_MAX};
+pub use syntax::{DEPTH_MAX, ENCLOSURE_DEPTH, TEXT_BYTES_MAX};
 
 /// An expression that gives one value for each row, compiled against the columns that it reads.
 #[derive(Clone)]
@@ -178,8 +178,8 @@ pub enum ExpressionError {
     #[error("{0} bytes are more than an expression may have, {TEXT_BYTES_MAX}")]
     TooLong(usize),
     /// Parentheses, or operators in a row, go too deep.
-    #[error("the expression is nested deeper than {0} levels")]
-    TooDeep(usize),
+    #[error("the expression is nested too deep")]
+    TooDeep,
     /// The parser did not understand it.
     #[error("{0}")]
     Syntax(String),
@@ -212,6 +212,9 @@ pub enum ExpressionError {
     /// The names are known, but the types do not fit.
     #[error("{0}")]
     Types(String),
+    /// No column enters into it, and it cannot be evaluated.
+    #[error("it always fails: {0}")]
+    Fails(String),
     /// The value has a type that no column may have.
     #[error("the value is of type {0}, which no column may have")]
     NoColumnType(String),
@@ -239,11 +242,15 @@ impl ExpressionError {
             Self::NoList(_) => Some("a list, as string_to_array(text, ' ') gives".to_owned()),
             Self::NoCondition(_) => Some("true or false, as price > 10 gives".to_owned()),
             Self::Empty => Some("an SQL expression on the columns".to_owned()),
+            Self::TooDeep => Some(format!(
+                "at most {DEPTH_MAX} operators in a row, or {} levels of calls and parentheses",
+                DEPTH_MAX / ENCLOSURE_DEPTH
+            )),
             Self::TooLong(_)
-            | Self::TooDeep(_)
             | Self::Syntax(_)
             | Self::Refused { .. }
-            | Self::Types(_) => None,
+            | Self::Types(_)
+            | Self::Fails(_) => None,
         }
     }
 }

@@ -14,8 +14,22 @@ use model::{Arguments, EventTime, Origin, Schema};
 
 use crate::batch::{Batch, Rows};
 
+mod arguments;
+mod evaluate;
+mod filter;
+mod flat_map;
+mod map;
+mod split;
+mod union;
+
 /// All operators, in the order in which they are listed to people.
-pub const KINDS: &[&Kind] = &[];
+pub const KINDS: &[&Kind] = &[
+    &filter::KIND,
+    &map::KIND,
+    &flat_map::KIND,
+    &split::KIND,
+    &union::KIND,
+];
 
 /// The kind of operator called `name`.
 pub fn find(name: &str) -> Option<&'static Kind> {

@@ -13,6 +13,19 @@ use datafusion_physical_expr::PhysicalExpr;
 #[error("{0}")]
 pub struct EvaluationError(String);
 
+impl EvaluationError {
+    /// An error of what is done with a value.
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self(message.into())
+    }
+
+    /// The same, with the name of what was to be computed before it.
+    #[must_use]
+    pub(crate) fn within(self, name: &str) -> Self {
+        Self(format!("{name}: {}", self.0))
+    }
+}
+
 impl From<DataFusionError> for EvaluationError {
     fn from(error: DataFusionError) -> Self {
         let root = error.find_root();

@@ -6,24 +6,39 @@
 use std::fmt;
 use std::ops::ControlFlow;
 
-use sqlparser::ast::{Expr, Ident, ObjectNamePart, VisitMut, VisitorMut};
+use sqlparser::ast::{
+    Expr, Ident, ObjectNamePart, UnaryOperator, Visit, VisitMut, Visitor, VisitorMut,
+};
 use sqlparser::dialect::Dialect;
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
 use super::ExpressionError;
+use super::planning::first_line;
 
 /// The longest text of an expression.
 ///
 /// Unit: bytes. Source: guess; the longest in published queries is about 600.
 pub const TEXT_BYTES_MAX: usize = 4096;
 
-/// How deep expressions may stand in one another; a chain of operators counts one level for each.
+/// How deep an expression may be: an operator in a chain adds 1, everything else that encloses adds
+/// [`ENCLOSURE_DEPTH`].
 ///
-/// Unit: levels. Source: tried, see the test `deep_texts_are_refused_and_never_overflow`: on a thread of 2 MiB,
-/// without optimization, the first overflow comes beyond twice this.
-pub const NESTING_MAX: usize = 40;
+/// A chain of 64 operators or 12 calls in one another, then. Unit: levels. Source: tried on a thread of 2 MiB without
+/// optimization, with the tests' deep texts: chains overflow its stack between 100 and 150, calls
+/// between 20 and 23 deep.
+pub const DEPTH_MAX: usize = 50;
+
+/// What parentheses, a call, a case or any other form adds to the depth of what stands in it.
+///
+/// Unit: levels. Source: see [`DEPTH_MAX`]; planning a call takes about five times the stack of an operator.
+pub const ENCLOSURE_DEPTH: usize = 5;
+
+/// How deep the parser may call itself, and how deep brackets may stand in one another.
+///
+/// Unit: calls. Source: tried like [`DEPTH_MAX`]: the parser alone overflows the stack between 60 and 70.
+const PARSER_DEPTH_MAX: usize = 14;
 
 /// A valid text: its tree, and itself in its one form.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,8 +70,12 @@ pub(crate) fn parse(text: &str) -> Result<Syntax, ExpressionError> {
         let mut tree = tree.clone();
         form.apply(&mut tree);
         let text = tree.to_string();
-        if read(&text).is_ok_and(|again| again == tree) {
-            return Ok(Syntax { tree, text });
+        match read(&text) {
+            Ok(again) if again == tree => return Ok(Syntax { tree, text }),
+            Err(error @ (ExpressionError::TooDeep | ExpressionError::TooLong(_))) => {
+                return Err(error);
+            }
+            Ok(_) | Err(_) => {}
         }
     }
     Err(ExpressionError::Refused {
@@ -72,12 +91,12 @@ fn read(text: &str) -> Result<Expr, ExpressionError> {
     }
     let tokens = Tokenizer::new(&Sql, text)
         .tokenize_with_location()
-        .map_err(|error| ExpressionError::Syntax(error.to_string()))?;
+        .map_err(|error| ExpressionError::Syntax(first_line(&error.to_string())))?;
     check_tokens(&tokens)?;
     let mut parser = Parser::new(&Sql)
-        .with_recursion_limit(NESTING_MAX)
+        .with_recursion_limit(PARSER_DEPTH_MAX)
         .with_tokens_with_locations(tokens);
-    let mut tree = parser.parse_expr().map_err(syntax_error)?;
+    let tree = parser.parse_expr().map_err(syntax_error)?;
     let behind = parser.peek_token();
     if behind.token != Token::EOF {
         let message = format!(
@@ -86,18 +105,18 @@ fn read(text: &str) -> Result<Expr, ExpressionError> {
         );
         return Err(ExpressionError::Syntax(message));
     }
-    let deep = tree.visit(&mut Depth(0));
+    let deep = Visit::visit(&tree, &mut Depth(0));
     if deep.is_break() {
-        return Err(ExpressionError::TooDeep(NESTING_MAX));
+        return Err(ExpressionError::TooDeep);
     }
     Ok(tree)
 }
 
 fn syntax_error(error: ParserError) -> ExpressionError {
     match error {
-        ParserError::RecursionLimitExceeded => ExpressionError::TooDeep(NESTING_MAX),
+        ParserError::RecursionLimitExceeded => ExpressionError::TooDeep,
         ParserError::TokenizerError(message) | ParserError::ParserError(message) => {
-            ExpressionError::Syntax(super::planning::first_line(&message))
+            ExpressionError::Syntax(first_line(&message))
         }
     }
 }
@@ -117,8 +136,8 @@ fn check_tokens(tokens: &[TokenWithSpan]) -> Result<(), ExpressionError> {
         }
         let is_interval =
             matches!(&token.token, Token::Word(word) if word.keyword == Keyword::INTERVAL);
-        if depth > NESTING_MAX || (is_interval && is_behind_interval) {
-            return Err(ExpressionError::TooDeep(NESTING_MAX));
+        if depth > PARSER_DEPTH_MAX || (is_interval && is_behind_interval) {
+            return Err(ExpressionError::TooDeep);
         }
         is_behind_interval = is_interval;
         is_empty &= token.token == Token::EOF;
@@ -161,20 +180,28 @@ impl Dialect for Sql {
 /// Looks how deep a tree is, and no deeper than allowed.
 struct Depth(usize);
 
-impl VisitorMut for Depth {
+impl Visitor for Depth {
     type Break = ();
 
-    fn pre_visit_expr(&mut self, _expression: &mut Expr) -> ControlFlow<()> {
-        self.0 += 1;
-        if self.0 > NESTING_MAX {
+    fn pre_visit_expr(&mut self, expression: &Expr) -> ControlFlow<()> {
+        self.0 += depth_of(expression);
+        if self.0 > DEPTH_MAX {
             return ControlFlow::Break(());
         }
         ControlFlow::Continue(())
     }
 
-    fn post_visit_expr(&mut self, _expression: &mut Expr) -> ControlFlow<()> {
-        self.0 -= 1;
+    fn post_visit_expr(&mut self, expression: &Expr) -> ControlFlow<()> {
+        self.0 -= depth_of(expression);
         ControlFlow::Continue(())
+    }
+}
+
+const fn depth_of(expression: &Expr) -> usize {
+    match expression {
+        Expr::Identifier(_) | Expr::Value(_) => 0,
+        Expr::BinaryOp { .. } => 1,
+        _ => ENCLOSURE_DEPTH,
     }
 }
 
@@ -189,7 +216,7 @@ enum Form {
 
 impl Form {
     fn apply(mut self, tree: &mut Expr) {
-        let complete = tree.visit(&mut self);
+        let complete = VisitMut::visit(tree, &mut self);
         debug_assert!(complete.is_continue(), "nothing breaks off a normalization");
         while let Expr::Nested(inner) = tree {
             *tree = take(inner);
@@ -222,6 +249,13 @@ impl VisitorMut for Form {
         match expression {
             Expr::Identifier(name) => self.write(name),
             Expr::Nested(inner) if is_closed(inner) => *expression = take(inner),
+            Expr::UnaryOp {
+                op: UnaryOperator::Minus,
+                expr,
+            } if matches!(**expr, Expr::UnaryOp { .. }) => {
+                // Two signs in a row would be written, and read, as the beginning of a comment.
+                **expr = Expr::Nested(Box::new(take(expr)));
+            }
             _ => {}
         }
         ControlFlow::Continue(())
