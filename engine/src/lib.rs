@@ -3,6 +3,7 @@
 //! Everything but the runtime is plain data: an engine is driven by worker threads there, and by virtual
 //! processors in the simulator. No clock is read and no thread started anywhere else.
 
+pub mod aggregate;
 pub mod batch;
 pub mod columns;
 pub mod expression;

@@ -21,6 +21,7 @@ mod flat_map;
 mod map;
 mod split;
 mod union;
+mod window;
 
 /// All operators, in the order in which they are listed to people.
 pub const KINDS: &[&Kind] = &[
@@ -29,6 +30,7 @@ pub const KINDS: &[&Kind] = &[
     &flat_map::KIND,
     &split::KIND,
     &union::KIND,
+    &window::KIND,
 ];
 
 /// The kind of operator called `name`.

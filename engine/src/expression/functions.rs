@@ -41,6 +41,12 @@ impl Functions {
             }
             aggregates.insert(function.name().to_owned(), function);
         }
+        // The words that people write for them; rows have one order here, so nothing else is meant.
+        for (word, name) in [("first", "first_value"), ("last", "last_value")] {
+            if let Some(function) = aggregates.get(name).cloned() {
+                aggregates.insert(word.to_owned(), function);
+            }
+        }
         Self {
             scalars,
             aggregates,

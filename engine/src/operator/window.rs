@@ -1,0 +1,144 @@
+//! Window aggregate: what the rows of a span of event time come to, by key.
+//!
+//! ```toml
+//! [operator.scanners]
+//! use = "window"
+//! from = "syn"
+//! window = { tumbling = "10s" }     # or { sliding = "10s", slide = "2s" }
+//! by = ["src"]
+//! select = { attempts = "count(*)", mean = "sum(bytes) / count(*)" }
+//! lateness = "0s"
+//! ```
+//!
+//! Windows are aligned to the epoch and contain their start, not their end. One closes when progress reaches
+//! its end plus the allowed lateness, and its results leave in key order: the columns of `by`, `window_start`,
+//! `window_end` and those of `select`. A window without rows yields none.
+//!
+//! Rows that are too late for every window leave at `late`; rows that cannot be evaluated, or whose time is
+//! too far from the epoch, at `bad`. A result that cannot be computed, such as a division by a count of zero,
+//! is null.
+//!
+//! ```
+//! use engine::operator;
+//! use model::{Arguments, DataType, Field, Scalar, Schema, Value};
+//!
+//! let flows = vec![Field::new("src", DataType::Utf8), Field::new("bytes", DataType::Int64)];
+//! let flows = Schema::new(flows).expect("two names that differ");
+//! let table = |name: &str, value| Value::Table(vec![(name.to_owned(), value)]);
+//! let parameters = Arguments::from_iter([
+//!     ("window", table("tumbling", Scalar::Micros(10_000_000))),
+//!     ("by", Value::List(vec![Scalar::from("src")])),
+//!     ("select", table("mean", Scalar::from("sum(bytes) / count(*)"))),
+//! ]);
+//! let window = operator::find("window").expect("it is one of the kinds");
+//! let compiled = (window.compile)(&parameters, &[flows]).expect("valid");
+//! let (_, columns) = &compiled.outputs[0];
+//! assert_eq!(
+//!     columns.to_string(),
+//!     "src string, window_start timestamp, window_end timestamp, mean int64"
+//! );
+//! ```
+
+use model::{EventTime, Origin};
+
+use crate::aggregate::EncodedKeys;
+use crate::batch::Batch;
+use crate::operator::{Emitter, ImportError, Operator, StateChunk, Tick};
+
+mod layout;
+mod panes;
+mod parameters;
+mod select;
+mod state;
+#[cfg(test)]
+mod tests;
+
+use layout::Layout;
+use panes::{Panes, Slot};
+use select::{Evaluated, Selected};
+
+pub(super) use parameters::KIND;
+
+/// The longest span: of a window, a slide, or the allowed lateness.
+///
+/// Unit: microseconds, 366 days. Source: guess; a year is the longest period that people report on.
+const SPAN_MAX_MICROS: i64 = 366 * 24 * 3600 * 1_000_000;
+
+/// Aggregates rows by window and key.
+#[derive(Debug)]
+struct Window {
+    layout: Layout,
+    selected: Selected,
+    panes: Panes,
+    /// Scratch: the keys of the batch in hand.
+    keys: EncodedKeys,
+    /// Scratch: the group of each of some rows.
+    groups: Vec<usize>,
+}
+
+impl Operator for Window {
+    fn process(&mut self, _port: u16, batch: &Batch, emit: &mut Emitter) {
+        let open = self.panes.open();
+        let admission = self.layout.admit(&batch.rows, open);
+        if let Some(late) = admission.late {
+            emit.late(late);
+        }
+        if let Some(unreachable) = admission.unreachable {
+            emit.bad(unreachable, "the event time lies beyond all windows".into());
+        }
+        if !admission.admitted.is_empty() {
+            let evaluated = self.selected.evaluate(admission.admitted, emit);
+            self.accumulate(batch.header.origin, &evaluated, emit);
+        }
+        emit.holds(self.panes.bytes());
+    }
+
+    fn on_progress(&mut self, progress: EventTime, emit: &mut Emitter) {
+        let through = self.layout.complete(progress);
+        while let Some(window) = self.panes.next_window(through) {
+            let groups = self
+                .panes
+                .close(window, self.selected.aggregates())
+                .expect("state merges with state of the same aggregates");
+            let columns = self.selected.results(groups, self.layout.bounds(window));
+            emit.tick(Tick(window), self.layout.time(window), columns);
+        }
+        self.panes.open_from(through.saturating_add(1));
+        emit.progress(self.layout.time_of_next(self.panes.open()));
+        emit.holds(self.panes.bytes());
+    }
+
+    fn export(&mut self, since: Option<Tick>) -> Vec<StateChunk> {
+        state::export(&mut self.panes, &self.selected, since)
+    }
+
+    fn import(&mut self, chunk: StateChunk) -> Result<(), ImportError> {
+        state::import(&mut self.panes, self.layout, &self.selected, &chunk)
+    }
+}
+
+impl Window {
+    /// Adds rows to the partials that they belong to.
+    fn accumulate(&mut self, origin: Origin, evaluated: &Evaluated, emit: &mut Emitter) {
+        let Evaluated { rows, arguments } = evaluated;
+        if rows.is_empty() {
+            return;
+        }
+        self.selected
+            .encoder()
+            .encode(rows.columns(), &mut self.keys)
+            .expect("key columns are of the input's types");
+        let (keys, scratch) = (&self.keys, &mut self.groups);
+        for (place, selection) in self.layout.places(rows, self.panes.open()) {
+            let slot = Slot { place, origin };
+            let aggregates = self.selected.aggregates();
+            let updated = self.panes.update(slot, aggregates, |groups| {
+                let arguments = selection.of_columns(arguments)?;
+                groups.update(keys, selection.rows(), &arguments, scratch)
+            });
+            if let Err(refused) = updated {
+                emit.bad(selection.of_rows(rows), refused.to_string());
+            }
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! The layout of windows in event time, and which rows count in which.
+//!
+//! Event time is cut into *panes*, as long as a window slides. A pane and a window are called by their tick:
+//! the number of their end, counted in slides from the epoch. With `n` panes to a window, a row in pane `q`
+//! counts in the windows `q ..= q + n - 1`, but for those that it is late for: a row is late for window `w`
+//! when it is due at `w * slide + lateness` or after. That is decided by the row alone.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+use arrow_array::{ArrayRef, BooleanArray, UInt32Array};
+use arrow_schema::ArrowError;
+use arrow_select::take::take_arrays;
+use model::EventTime;
+
+use crate::batch::Rows;
+
+/// The greatest tick, either way, that windows may have.
+///
+/// Unit: ticks. Range: an index is `tick * 65,536 + chunk` and must fit 63 bits. At the shortest slide, 1 ms,
+/// this is 2,230 years from the epoch.
+const TICK_MAX: i64 = 1 << 46;
+
+/// How long windows are, how they slide, and for how long they wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Layout {
+    slide_micros: i64,
+    panes: i64,
+    lateness_micros: i64,
+}
+
+/// Where rows count: in all windows of a pane, from the window `first` on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    pub(super) pane: i64,
+    pub(super) first: i64,
+}
+
+/// Some of the rows of a batch.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Selection {
+    /// Consecutive ones.
+    Range { offset: usize, len: usize },
+    /// Those at these places, ascending.
+    Places(UInt32Array),
+}
+
+/// The rows of a batch, parted by what becomes of them.
+#[derive(Debug)]
+pub(super) struct Admission {
+    /// Count in some window.
+    pub(super) admitted: Rows,
+    /// Too late for every window.
+    pub(super) late: Option<Rows>,
+    /// Too far from the epoch for any window.
+    pub(super) unreachable: Option<Rows>,
+}
+
+impl Layout {
+    /// Windows of `panes` slides that wait for `lateness_micros` behind their end.
+    ///
+    /// # Panics
+    /// When the slide or the number of panes is not positive, the lateness is negative, or one of the spans is longer than
+    /// [`super::SPAN_MAX_MICROS`].
+    pub(super) fn new(slide_micros: i64, panes: i64, lateness_micros: i64) -> Self {
+        let spans = 1..=super::SPAN_MAX_MICROS;
+        assert!(
+            spans.contains(&slide_micros),
+            "a slide of {slide_micros} us"
+        );
+        assert!(panes >= 1, "a window of {panes} panes");
+        let size = slide_micros.checked_mul(panes);
+        assert!(
+            size.is_some_and(|size| spans.contains(&size)),
+            "a window of {panes} times {slide_micros} us"
+        );
+        assert!(
+            lateness_micros == 0 || spans.contains(&lateness_micros),
+            "a lateness of {lateness_micros} us"
+        );
+        Self {
+            slide_micros,
+            panes,
+            lateness_micros,
+        }
+    }
+
+    /// How much later each window begins, in microseconds.
+    pub(super) const fn slide_micros(self) -> i64 {
+        self.slide_micros
+    }
+
+    /// The length of a window in microseconds.
+    pub(super) const fn size_micros(self) -> i64 {
+        self.slide_micros * self.panes
+    }
+
+    /// How many panes a window has.
+    pub(super) const fn panes(self) -> i64 {
+        self.panes
+    }
+
+    /// The pane that a row of this event time lies in.
+    const fn pane(self, time: i64) -> i64 {
+        time.div_euclid(self.slide_micros) + 1
+    }
+
+    /// The last window that a pane is part of.
+    pub(super) const fn last(self, pane: i64) -> i64 {
+        pane + self.panes - 1
+    }
+
+    /// Whether rows can be at this place.
+    pub(super) fn has(self, place: Place) -> bool {
+        let ticks = -TICK_MAX..=TICK_MAX;
+        ticks.contains(&place.pane)
+            && place
+                .pane
+                .checked_mul(self.slide_micros)
+                .is_some_and(|end| self.reachable().contains(&(end - 1)))
+            && (place.pane..=self.last(place.pane)).contains(&place.first)
+    }
+
+    /// The last window that is complete when no row is due before `progress` any more.
+    pub(super) fn complete(self, progress: EventTime) -> i64 {
+        if progress == EventTime::MAX {
+            return i64::MAX;
+        }
+        let reached = progress.minus(self.lateness_micros);
+        reached.0.div_euclid(self.slide_micros)
+    }
+
+    /// Start and end of a window, in microseconds since the epoch.
+    ///
+    /// # Panics
+    /// When no row can be in this window.
+    pub(super) fn bounds(self, window: i64) -> (i64, i64) {
+        let end = window
+            .checked_mul(self.slide_micros)
+            .expect("times of admitted rows leave room for their windows");
+        (end - self.size_micros(), end)
+    }
+
+    /// The event time of a window's results: the last moment of it.
+    pub(super) fn time(self, window: i64) -> EventTime {
+        EventTime(self.bounds(window).1 - 1)
+    }
+
+    /// The earliest event time of a result that is yet to come, when all windows before `open` are closed.
+    pub(super) fn time_of_next(self, open: i64) -> EventTime {
+        if open == i64::MAX {
+            return EventTime::MAX;
+        }
+        let end = open.saturating_mul(self.slide_micros);
+        // The greatest value would end the origin.
+        EventTime(end.saturating_sub(1)).min(EventTime::MAX.minus(1))
+    }
+
+    /// The event times that can be counted: all bounds of all windows of such a row can be computed.
+    fn reachable(self) -> RangeInclusive<i64> {
+        let ticks = TICK_MAX.saturating_mul(self.slide_micros);
+        let reach = self.size_micros() + self.slide_micros + self.lateness_micros;
+        reach - ticks..=ticks - reach
+    }
+
+    /// Where a row of this event time that is due then counts, if it counts in a window from `open` on.
+    fn place(self, time: i64, due: i64, open: i64) -> Option<Place> {
+        let pane = self.pane(time);
+        let too_late_for = due
+            .saturating_sub(self.lateness_micros)
+            .div_euclid(self.slide_micros);
+        // Nothing that is due can fall before the open window: its rows could not leave any more.
+        let first = pane.max(too_late_for.saturating_add(1)).max(open);
+        (first <= self.last(pane)).then_some(Place { pane, first })
+    }
+
+    /// Parts rows into those that count and those that do not.
+    pub(super) fn admit(self, rows: &Rows, open: i64) -> Admission {
+        let reachable = self.reachable();
+        let (earliest, latest) = extremes(rows.times());
+        let all_reachable = reachable.contains(&earliest) && reachable.contains(&latest);
+        if all_reachable
+            && self
+                .place(earliest, extremes(rows.dues()).1, open)
+                .is_some()
+        {
+            return Admission {
+                admitted: rows.clone(),
+                late: None,
+                unreachable: None,
+            };
+        }
+        let is_reachable = |time: i64| all_reachable || reachable.contains(&time);
+        let each = || rows.times().iter().zip(rows.dues());
+        let counts: BooleanArray = each()
+            .map(|(time, due)| Some(is_reachable(*time) && self.place(*time, *due, open).is_some()))
+            .collect();
+        if counts.true_count() == rows.len() {
+            return Admission {
+                admitted: rows.clone(),
+                late: None,
+                unreachable: None,
+            };
+        }
+        let late: BooleanArray = each()
+            .map(|(time, due)| Some(is_reachable(*time) && self.place(*time, *due, open).is_none()))
+            .collect();
+        let unreachable: BooleanArray =
+            each().map(|(time, _)| Some(!is_reachable(*time))).collect();
+        let part = |mask: &BooleanArray| (mask.true_count() > 0).then(|| rows.filter(mask));
+        Admission {
+            admitted: rows.filter(&counts),
+            late: part(&late),
+            unreachable: part(&unreachable),
+        }
+    }
+
+    /// Where admitted rows count, each place once.
+    ///
+    /// # Panics
+    /// When one of the rows was not admitted.
+    pub(super) fn places(self, rows: &Rows, open: i64) -> Vec<(Place, Selection)> {
+        if rows.is_empty() {
+            return Vec::new();
+        }
+        let place = |time: i64, due: i64| {
+            self.place(time, due, open)
+                .expect("rows were admitted for these windows")
+        };
+        let (earliest, latest) = extremes(rows.times());
+        let (_, due_last) = extremes(rows.dues());
+        let pane = self.pane(earliest);
+        if pane == self.pane(latest) {
+            // A row is due at its event time or later, and the later it is due the later it counts first.
+            let least = place(earliest, earliest);
+            if self.place(earliest, due_last, open) == Some(least) {
+                let all = Selection::Range {
+                    offset: 0,
+                    len: rows.len(),
+                };
+                return vec![(least, all)];
+            }
+        }
+        let mut places: Vec<(Place, Vec<u32>)> = Vec::new();
+        let mut known: BTreeMap<Place, usize> = BTreeMap::new();
+        let mut last: Option<(Place, usize)> = None;
+        for ((row, time), due) in (0u32..).zip(rows.times()).zip(rows.dues()) {
+            let place = place(*time, *due);
+            let index = match last {
+                Some((known, index)) if known == place => index,
+                _ => *known.entry(place).or_insert_with(|| {
+                    places.push((place, Vec::new()));
+                    places.len() - 1
+                }),
+            };
+            last = Some((place, index));
+            places[index].1.push(row);
+        }
+        places
+            .into_iter()
+            .map(|(place, rows)| (place, Selection::of(rows)))
+            .collect()
+    }
+}
+
+impl Selection {
+    /// These rows, which ascend.
+    fn of(rows: Vec<u32>) -> Self {
+        let index = |row: u32| usize::try_from(row).expect("32 bits fit a pointer");
+        match (rows.first(), rows.last()) {
+            (Some(first), Some(last)) if index(last - first) + 1 == rows.len() => Self::Range {
+                offset: index(*first),
+                len: rows.len(),
+            },
+            _ => Self::Places(rows.into()),
+        }
+    }
+
+    /// Where the rows stand.
+    pub(super) fn rows(&self) -> impl Iterator<Item = usize> + '_ {
+        let (range, places) = match self {
+            Self::Range { offset, len } => (*offset..offset + len, [].as_slice()),
+            Self::Places(places) => (0..0, &**places.values()),
+        };
+        let index = |place: &u32| usize::try_from(*place).expect("32 bits fit a pointer");
+        range.chain(places.iter().map(index))
+    }
+
+    /// These rows of some columns.
+    ///
+    /// # Errors
+    /// When a column would grow too large.
+    pub(super) fn of_columns(&self, columns: &[ArrayRef]) -> Result<Vec<ArrayRef>, ArrowError> {
+        match self {
+            Self::Range { offset, len } => {
+                let slice = |column: &ArrayRef| column.slice(*offset, *len);
+                Ok(columns.iter().map(slice).collect())
+            }
+            Self::Places(places) => take_arrays(columns, places, None),
+        }
+    }
+
+    /// These rows of a batch.
+    pub(super) fn of_rows(&self, rows: &Rows) -> Rows {
+        match self {
+            Self::Range { offset, len } => rows.slice(*offset, *len),
+            Self::Places(places) => rows.take(places),
+        }
+    }
+}
+
+/// The least and the greatest of some times; of none, the ends of time crossed over.
+fn extremes(times: &[i64]) -> (i64, i64) {
+    times
+        .iter()
+        .fold((i64::MAX, i64::MIN), |(least, greatest), time| {
+            (least.min(*time), greatest.max(*time))
+        })
+}

@@ -1,0 +1,180 @@
+//! State that is exported and imported.
+
+use super::*;
+use crate::aggregate::FUNCTIONS;
+use crate::operator::Part;
+
+const SLIDE: i64 = 1_000;
+
+fn sliding(select: &[(&str, &str)]) -> Arguments {
+    let window = [("sliding", 3 * SLIDE), ("slide", SLIDE)];
+    arguments(&window, &["key"], select, 0)
+}
+
+fn copy(run: &mut Run, arguments: &Arguments) -> Run {
+    let mut copy = Run::new(arguments);
+    for chunk in run.operator.export(None) {
+        copy.operator.import(chunk).unwrap();
+    }
+    copy
+}
+
+/// A call of each function that may be used.
+fn call(function: &str) -> String {
+    match function {
+        "approx_percentile_cont" => "approx_percentile_cont(value, 0.5)".to_owned(),
+        "bool_and" | "bool_or" => format!("{function}(value > 3)"),
+        "corr" | "covar_pop" | "covar_samp" => format!("{function}(value, weight)"),
+        _ => format!("{function}(value)"),
+    }
+}
+
+#[test]
+fn an_operator_and_its_copy_go_on_alike_with_every_function() {
+    let mut calls: Vec<String> = FUNCTIONS.iter().map(|function| call(function)).collect();
+    calls.extend([
+        "count(distinct key)".to_owned(),
+        "count(distinct value)".to_owned(),
+        "count(distinct weight)".to_owned(),
+        "sum(distinct value)".to_owned(),
+        "approx_distinct(key)".to_owned(),
+        "first_value(key)".to_owned(),
+        "last_value(key)".to_owned(),
+        "last_value(value) ignore nulls".to_owned(),
+        "min(key)".to_owned(),
+        "max(value > 3)".to_owned(),
+        "median(weight)".to_owned(),
+        "count(*)".to_owned(),
+        "sum(value) filter (where value > 4)".to_owned(),
+    ]);
+    let rows: Vec<Row> = (0..60)
+        .map(|n| {
+            row(
+                n * 100,
+                ["a", "b", "c"][usize::try_from(n % 3).unwrap()],
+                n * 31 % 17,
+            )
+        })
+        .collect();
+    for call in calls {
+        let arguments = sliding(&[("x", &call)]);
+        let mut alone = Run::new(&arguments);
+        alone.rows(1, &rows[..25]);
+        alone.progress(1_500);
+        alone.rows(1, &rows[25..]);
+        alone.end();
+        assert!(alone.results.len() > 10, "{call}");
+
+        let mut first = Run::new(&arguments);
+        first.rows(1, &rows[..25]);
+        first.progress(1_500);
+        let closed = first.results.len();
+        let mut second = copy(&mut first, &arguments);
+        for run in [&mut first, &mut second] {
+            run.rows(1, &rows[25..40]);
+        }
+        // And once more, while rows lie beside frozen state.
+        let mut third = copy(&mut second, &arguments);
+        for run in [&mut first, &mut second, &mut third] {
+            run.rows(1, &rows[40..]);
+            run.end();
+        }
+        assert_eq!(second.results, first.results[closed..], "{call}");
+        assert_eq!(third.results, first.results[closed..], "{call}");
+        let close = |(a, b): (&String, &String)| is_close(a, b);
+        assert!(
+            first.results.iter().zip(&alone.results).all(close),
+            "{call}: {:?} {:?}",
+            first.results,
+            alone.results
+        );
+    }
+}
+
+/// Whether two rows are equal but for the last digits of their last column.
+fn is_close(a: &str, b: &str) -> bool {
+    let number = |text: &str| text.rsplit(' ').next().unwrap().parse::<f64>().ok();
+    match (number(a), number(b)) {
+        (Some(x), Some(y)) => (x - y).abs() <= 1e-9 * x.abs().max(1.0),
+        _ => a == b,
+    }
+}
+
+#[test]
+fn an_export_has_nothing_of_ticks_that_were_exported() {
+    let arguments = sliding(&[("n", "count(*)")]);
+    let mut run = Run::new(&arguments);
+    let mut backup = Run::new(&arguments);
+    let mut since = None;
+    for second in 0..12 {
+        let rows: Vec<Row> = (0..5).map(|n| row(second * SLIDE + n, "a", n)).collect();
+        run.rows(1, &rows);
+        run.progress(second * SLIDE);
+        let chunks = run.operator.export(since);
+        assert!(
+            chunks
+                .iter()
+                .all(|chunk| since.is_none_or(|since| chunk.tick > since))
+        );
+        for chunk in chunks {
+            backup.operator.import(chunk).unwrap();
+        }
+        since = Some(Tick(second));
+    }
+    let closed = run.results.len();
+    run.end();
+    backup.end();
+    assert_eq!(backup.results, run.results[closed..]);
+}
+
+#[test]
+fn an_imported_chunk_replaces_the_one_before_it() {
+    let arguments = sliding(&[("n", "count(*)")]);
+    let mut run = Run::new(&arguments);
+    run.rows(1, &[row(1, "a", 1)]);
+    let mut backup = copy(&mut run, &arguments);
+    run.rows(1, &[row(2, "a", 1)]);
+    for chunk in run.operator.export(None) {
+        backup.operator.import(chunk).unwrap();
+    }
+    backup.end();
+    assert_eq!(backup.results[0], "1 @999 a -2000 1000 2");
+}
+
+#[test]
+fn state_of_another_operator_is_refused_and_changes_nothing() {
+    let arguments = sliding(&[("n", "sum(value)")]);
+    let mut other = Run::new(&sliding(&[("n", "min(key)"), ("m", "count(*)")]));
+    let mut alike = Run::new(&sliding(&[("n", "min(key)")]));
+    let mut run = Run::new(&arguments);
+    for run in [&mut other, &mut alike, &mut run] {
+        run.rows(1, &[row(1, "a", 1)]);
+    }
+    let mut chunks = other.operator.export(None);
+    chunks.extend(alike.operator.export(None));
+    // Windows that do not contain their pane, and panes beyond all times.
+    for (tick, number) in [
+        (0, 1),
+        (4, 1),
+        (i64::MAX, i64::MAX),
+        (1 << 50, 1 << 50),
+        (i64::MIN, i64::MIN + 1),
+    ] {
+        for mut chunk in run.operator.export(None) {
+            chunk.tick = Tick(tick);
+            chunk.part = Part {
+                origin: Origin(1),
+                number,
+            };
+            chunks.push(chunk);
+        }
+    }
+    assert_eq!(chunks.len(), 7);
+    for chunk in chunks {
+        let refused = run.operator.import(chunk.clone());
+        assert!(matches!(refused, Err(ImportError::Columns(_))), "{chunk:?}");
+    }
+    run.end();
+    assert_eq!(run.results.len(), 3);
+    assert_eq!(run.results[0], "1 @999 a -2000 1000 1");
+}
