@@ -67,6 +67,17 @@ impl Text {
         self.line_starts.partition_point(|start| *start <= byte) - 1
     }
 
+    /// How many lines there are.
+    pub(super) const fn line_count(&self) -> usize {
+        self.line_starts.len()
+    }
+
+    /// What stands at a span of bytes, of which half a character is left out.
+    pub(super) fn slice(&self, span: &Range<usize>) -> &str {
+        let start = self.boundary(span.start);
+        &self.text[start..self.boundary(span.end).max(start)]
+    }
+
     /// The bytes of a line, with its end.
     pub(super) fn line_span(&self, line: usize) -> Range<usize> {
         let next = self.line_starts.get(line + 1).copied();
