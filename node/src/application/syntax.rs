@@ -45,7 +45,9 @@ pub(super) fn parse<'t>(text: &'t Text, report: &mut Report) -> (Spanned<DeTable
     for error in &errors {
         let span = error.span().unwrap_or(0..0);
         let line = text.line(span.start);
-        let first = first_by_line.entry(line).or_insert((span.clone(), error));
+        let first = first_by_line
+            .entry(line)
+            .or_insert_with(|| (span.clone(), error));
         if span.start < first.0.start {
             *first = (span, error);
         }

@@ -524,6 +524,10 @@ app.toml:23:11: "both" is there twice
         "[operator.syn]",
         "[[operator]]",
         r#"
+app.toml:21:9: unknown stream "syn"
+  21 | from = ["syn", "flows"]
+     |         ^^^^^
+  expected one of: flows, both
 app.toml:23:3: "operator" is there twice
   23 | [[operator]]
      |   ^^^^^^^^
