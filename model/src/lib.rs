@@ -45,4 +45,4 @@ pub use qos::{OnInfeasible, Qos, QosError};
 pub use random::Rng;
 pub use resources::{Demand, Resources};
 pub use schema::{COLUMNS_MAX, DataType, Field, Schema, SchemaError};
-pub use time::{Clock, EventTime, Instant};
+pub use time::{Clock, EventTime, Instant, Slack};

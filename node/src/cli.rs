@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
+use engine::scheduler;
 
-use crate::application::{Problems, units};
-use crate::run::{self, Policy};
+use crate::application::units;
+use crate::run::{self, RunError};
 
 /// How a command ended: what `synergy` returns to its caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,9 +69,9 @@ struct Run {
     /// Stop after this many rows of results.
     #[arg(long, value_name = "ROWS")]
     limit: Option<NonZeroU64>,
-    /// The memory that waiting rows and state may take, such as 64MiB.
-    #[arg(long, value_name = "SIZE", value_parser = size)]
-    memory: Option<u64>,
+    /// The memory that waiting rows and state may take.
+    #[arg(long, value_name = "SIZE", value_parser = memory, default_value = "256MiB")]
+    memory: u64,
     /// How many threads run operators; one for each core if not given.
     #[arg(long, value_name = "N")]
     workers: Option<NonZeroUsize>,
@@ -101,10 +102,15 @@ pub fn main() -> ExitCode {
 impl Command {
     fn execute(self) -> Status {
         match self {
-            Self::Run(run) => match run::run(&run.into_options()) {
-                Ok(()) => Status::Ok,
-                Err(error) => failed(&error),
-            },
+            Self::Run(run) => {
+                let mut notes = output::Notes {
+                    is_quiet: run.quiet,
+                };
+                match run::run(&run.into_options(), &mut notes) {
+                    Ok(()) => Status::Ok,
+                    Err(error) => failed(&error),
+                }
+            }
             Self::Validate(validate) => validate.execute(),
             Self::Version => output::results(concat!("synergy ", env!("CARGO_PKG_VERSION"), "\n")),
             Self::Completion { shell } => {
@@ -120,32 +126,61 @@ impl Run {
     fn into_options(self) -> run::Options {
         run::Options {
             file: self.file,
-            for_: self.for_,
+            duration: self.for_,
             limit: self.limit.map(NonZeroU64::get),
-            memory: self.memory,
-            workers: self.workers.map(NonZeroUsize::get),
-            policy: self.policy,
-            quiet: self.quiet,
+            memory_bytes: self.memory,
+            workers: self.workers.unwrap_or_else(cores).get(),
+            policy: match self.policy {
+                Policy::Deadline => scheduler::Policy::Deadline,
+                Policy::Fifo => scheduler::Policy::Fifo,
+            },
         }
     }
 }
 
+/// In which order operators run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+enum Policy {
+    /// The most urgent first.
+    #[default]
+    Deadline,
+    /// The longest waiting first.
+    Fifo,
+}
+
 /// Says why a command failed. An invalid file has a status of its own.
-fn failed(error: &anyhow::Error) -> Status {
-    if let Some(problems) = error.downcast_ref::<Problems>() {
-        output::note(&problems.to_string());
-        return Status::Invalid;
+fn failed(error: &RunError) -> Status {
+    match error {
+        RunError::Invalid(problems) => {
+            output::note(&problems.to_string());
+            Status::Invalid
+        }
+        RunError::Sink { .. } | RunError::System(_) | RunError::Failed { .. } => {
+            output::note(&format!("synergy: {error}"));
+            Status::Failed
+        }
     }
-    output::note(&format!("synergy: {error:#}"));
-    Status::Failed
+}
+
+/// How many cores this process may use; one where the system does not say.
+fn cores() -> NonZeroUsize {
+    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
     units::duration(text).map_err(|error| format!("{error}; expected {}", units::DURATION_FORM))
 }
 
-fn size(text: &str) -> Result<u64, String> {
-    units::size(text).map_err(|error| format!("{error}; expected {}", units::SIZE_FORM))
+fn memory(text: &str) -> Result<u64, String> {
+    let size =
+        units::size(text).map_err(|error| format!("{error}; expected {}", units::SIZE_FORM))?;
+    if size < engine::MEMORY_MIN {
+        return Err(format!(
+            "at least {}MiB are needed",
+            engine::MEMORY_MIN >> 20
+        ));
+    }
+    Ok(size)
 }
 
 #[cfg(test)]

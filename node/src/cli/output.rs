@@ -24,3 +24,18 @@ pub(super) fn results(text: &str) -> Status {
 pub(super) fn note(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
+
+/// How a run goes, on standard error.
+#[derive(Debug)]
+pub(super) struct Notes {
+    /// Whether to say nothing.
+    pub(super) is_quiet: bool,
+}
+
+impl crate::run::Status for Notes {
+    fn say(&mut self, text: &str) {
+        if !self.is_quiet {
+            note(text);
+        }
+    }
+}
