@@ -10,11 +10,35 @@ use engine::intake::Records;
 use engine::operator::{ArgumentError, Parameter};
 use model::{Arguments, Clock, EventTime, Schema};
 
+mod cell;
+mod csv;
+mod cutter;
+mod file;
+mod format;
+mod host;
+mod infer;
+mod jsonl;
+mod options;
+mod reader;
+mod render;
+mod sinks;
+mod stdin;
+mod typed;
+mod zeek;
+
 /// All kinds of source.
-pub const SOURCES: &[&SourceKind] = &[];
+pub const SOURCES: &[&SourceKind] = &[&file::KIND, &stdin::KIND, &host::KIND];
 
 /// All kinds of sink.
-pub const SINKS: &[&SinkKind] = &[];
+pub const SINKS: &[&SinkKind] = &[
+    &sinks::REQUESTER,
+    &sinks::STDOUT,
+    &sinks::FILE,
+    &sinks::DISCARD,
+];
+
+/// A connector that was opened, or all that is wrong with what was given.
+pub type Opened<T> = Result<Box<T>, Vec<ArgumentError>>;
 
 /// A kind of source: its word, what it asks for, and how one is opened.
 #[derive(Debug)]
@@ -26,7 +50,7 @@ pub struct SourceKind {
     /// What may and must be given, [`connector` itself](SourceKind::name) left out.
     pub parameters: &'static [Parameter],
     /// Opens one and finds its schema. Reads no more than it needs for that, and loses nothing of it.
-    pub open: fn(&Arguments, &Context<'_>) -> Result<Box<dyn Source>, Vec<ArgumentError>>,
+    pub open: fn(&Arguments, &Context<'_>) -> Opened<dyn Source>,
 }
 
 /// What a connector may need of where it runs.
@@ -58,11 +82,41 @@ pub trait Source: Send + Debug {
         &[]
     }
 
+    /// How its records are to be taken in.
+    fn pace(&self) -> Pace {
+        Pace::default()
+    }
+
     /// The records that are there, at most [`engine::batch::ROWS_MAX`]; waits at most `wait` for the first.
     ///
     /// # Errors
     /// When the source cannot be read on. What was read before stands.
     fn read(&mut self, wait: Duration) -> Result<Reading, SourceError>;
+}
+
+/// How the records of a source are to be taken in.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Pace {
+    /// How much faster than event time records are replayed; absent, as fast as possible.
+    ///
+    /// Unit: event time per time. Range: finite, above 0.
+    pub speed: Option<f64>,
+    /// By how much a record may come after later ones, in microseconds. Range: not negative.
+    pub out_of_order_micros: i64,
+    /// What happens to records that cannot be taken in.
+    pub overflow: Overflow,
+    /// Whether records come as things happen, rather than being there already.
+    pub is_live: bool,
+}
+
+/// What happens to records that cannot be taken in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Overflow {
+    /// They wait.
+    #[default]
+    Block,
+    /// The oldest are dropped, and counted as missing.
+    DropOldest,
 }
 
 /// What a reading of a source gave.
@@ -96,7 +150,7 @@ pub struct SinkKind {
     /// What may and must be given.
     pub parameters: &'static [Parameter],
     /// Opens one for rows of this schema. Called when the application starts, not when it is checked.
-    pub open: fn(&Arguments, &Schema, &Context<'_>) -> Result<Box<dyn Sink>, Vec<ArgumentError>>,
+    pub open: fn(&Arguments, &Schema, &Context<'_>) -> Opened<dyn Sink>,
 }
 
 /// An open sink.

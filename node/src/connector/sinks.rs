@@ -1,0 +1,150 @@
+//! The sinks: where results leave.
+
+use std::fmt;
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+
+use arrow_array::RecordBatch;
+use engine::columns;
+use engine::operator::{ArgumentError, Parameter, Shape};
+use model::{Arguments, Schema};
+
+use super::options::{text, wrong};
+use super::render::Text;
+use super::{Context, Opened, Sink, SinkKind};
+
+/// To whoever asked for the application.
+pub(super) const REQUESTER: SinkKind = SinkKind {
+    name: "requester",
+    doc: "To whoever runs the application, as JSON lines.",
+    parameters: &[],
+    open: |_, _, _| Ok(standard_output()),
+};
+
+/// To standard output.
+pub(super) const STDOUT: SinkKind = SinkKind {
+    name: "stdout",
+    doc: "To standard output, as JSON lines.",
+    parameters: &[],
+    open: |_, _, _| Ok(standard_output()),
+};
+
+/// To a file.
+pub(super) const FILE: SinkKind = SinkKind {
+    name: "file",
+    doc: "To a file, which is written anew: jsonl or csv.",
+    parameters: &[
+        Parameter {
+            name: "path",
+            shape: Shape::Text,
+            required: true,
+            doc: "The file, from the folder of the application file.",
+        },
+        Parameter {
+            name: "format",
+            shape: Shape::Word(Text::WORDS),
+            required: false,
+            doc: "How rows are written; by default what the file's name ends in.",
+        },
+    ],
+    open: open_file,
+};
+
+/// To nowhere.
+pub(super) const DISCARD: SinkKind = SinkKind {
+    name: "discard",
+    doc: "To nowhere: results are counted, and that is all.",
+    parameters: &[],
+    open: |_, _, _| Ok(Box::new(Discard)),
+};
+
+#[derive(Debug)]
+struct Discard;
+
+impl Sink for Discard {
+    fn write(&mut self, _: &RecordBatch) -> Result<(), std::io::Error> {
+        Ok(())
+    }
+}
+
+/// Writes rows as text, those of a call at once.
+struct Lines<W> {
+    out: W,
+    text: Text,
+    /// Rows on their way out; empty between calls.
+    bytes: Vec<u8>,
+}
+
+impl<W> fmt::Debug for Lines<W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lines")
+            .field("text", &self.text)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<W: Write + Send> Sink for Lines<W> {
+    fn write(&mut self, rows: &RecordBatch) -> Result<(), std::io::Error> {
+        self.write_text(rows, false)
+    }
+}
+
+impl<W: Write + Send> Lines<W> {
+    fn write_text(&mut self, rows: &RecordBatch, with_header: bool) -> Result<(), std::io::Error> {
+        self.bytes.clear();
+        self.text
+            .write(rows, with_header, &mut self.bytes)
+            .map_err(std::io::Error::other)?;
+        // Standard output locks for the one call.
+        self.out.write_all(&self.bytes)?;
+        self.out.flush()
+    }
+}
+
+fn standard_output() -> Box<dyn Sink> {
+    Box::new(Lines {
+        out: std::io::stdout(),
+        text: Text::Jsonl,
+        bytes: Vec::new(),
+    })
+}
+
+fn open_file(arguments: &Arguments, schema: &Schema, context: &Context<'_>) -> Opened<dyn Sink> {
+    let path =
+        text(arguments, "path").ok_or_else(|| vec![wrong("path", "is missing", "a file")])?;
+    let path = context.folder.join(path);
+    let text = file_text(text(arguments, "format"), &path).map_err(|error| vec![error])?;
+    let unwritable = |error: std::io::Error| {
+        let message = format!("{}: cannot be written: {error}", path.display());
+        vec![wrong("path", message, "a file that can be written")]
+    };
+    let mut lines = Lines {
+        out: File::create(&path).map_err(unwritable)?,
+        text,
+        bytes: Vec::new(),
+    };
+    if text == Text::Csv {
+        // Also a result without rows says which columns it has.
+        let none = RecordBatch::new_empty(columns::to_arrow(schema));
+        lines.write_text(&none, true).map_err(unwritable)?;
+    }
+    Ok(Box::new(lines))
+}
+
+/// What is asked for, or else what the file's name ends in.
+fn file_text(word: Option<&str>, path: &Path) -> Result<Text, ArgumentError> {
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    match word.or(extension) {
+        Some("csv") => Ok(Text::Csv),
+        Some("jsonl" | "ndjson" | "json") => Ok(Text::Jsonl),
+        _ => Err(wrong(
+            "format",
+            format!("the name {:?} does not tell the format", path.display()),
+            Text::WORDS.join(" | "),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,59 @@
+//! What sinks leave behind.
+
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, Int64Array};
+use model::{DataType, EventTime, Field, Value};
+
+use super::*;
+use crate::clock::MachineClock;
+use crate::connector::SINKS;
+
+fn check(arguments: &[(&str, &str)], expected: Result<&str, &str>) {
+    let folder = tempfile::tempdir().unwrap();
+    let context = Context {
+        folder: folder.path(),
+        clock: Arc::new(MachineClock::start()),
+        epoch: EventTime(0),
+    };
+    let arguments = Arguments::from_iter(
+        arguments
+            .iter()
+            .map(|(name, value)| (*name, Value::from(*value))),
+    );
+    let schema = Schema::new(vec![Field::new("n", DataType::Int64)]).unwrap();
+    std::fs::write(folder.path().join("out.csv"), "what was there before").unwrap();
+    let mut sink = match (open_file(&arguments, &schema, &context), expected) {
+        (Ok(sink), _) => sink,
+        (Err(errors), Err(parameter)) => {
+            assert_eq!(errors[0].parameter, parameter);
+            return;
+        }
+        (Err(errors), Ok(_)) => panic!("{errors:?}"),
+    };
+    for value in [1, 2] {
+        let column: ArrayRef = Arc::new(Int64Array::from(vec![value]));
+        let rows = RecordBatch::try_new(columns::to_arrow(&schema), vec![column]).unwrap();
+        sink.write(&rows).unwrap();
+    }
+    // The sink is still open: what was written has left the process.
+    let name = text(&arguments, "path").unwrap();
+    let written = std::fs::read_to_string(folder.path().join(name)).unwrap();
+    assert_eq!(Ok(written.as_str()), expected);
+}
+
+#[test]
+fn files_are_written_anew_in_the_format_that_is_asked_for() {
+    check(&[("path", "out.csv")], Ok("n\n1\n2\n"));
+    check(&[("path", "out.jsonl")], Ok("{\"n\":1}\n{\"n\":2}\n"));
+    check(&[("path", "out.txt"), ("format", "csv")], Ok("n\n1\n2\n"));
+    check(&[("path", "out.txt")], Err("format"));
+    check(&[("path", "no/such/folder.csv")], Err("path"));
+    check(&[], Err("path"));
+}
+
+#[test]
+fn every_word_names_one_sink() {
+    let names: Vec<&str> = SINKS.iter().map(|kind| kind.name).collect();
+    assert_eq!(names, ["requester", "stdout", "file", "discard"]);
+}
