@@ -9,6 +9,7 @@
 mod assembly;
 mod json_schema;
 mod keys;
+mod names;
 mod nearest;
 mod order;
 mod outline;
@@ -159,15 +160,12 @@ fn load_text(
     }
     let (root, damage) = syntax::parse(text, &mut report);
     let outline = outline::read(root.get_ref(), &damage, kinds, folder, &mut report);
-    if damage.spares_headers {
-        let context = Context {
-            folder,
-            clock: Arc::clone(&host.clock),
-            epoch: host.epoch,
-        };
-        if let Some(application) = assembly::assemble(&outline, host, &context, &mut report) {
-            return Ok(application);
-        }
-    }
-    Err(report.into_problems(text))
+    names::check(&outline, &damage, &mut report);
+    let context = Context {
+        folder,
+        clock: Arc::clone(&host.clock),
+        epoch: host.epoch,
+    };
+    assembly::assemble(&outline, host, &context, &mut report)
+        .ok_or_else(|| report.into_problems(text))
 }

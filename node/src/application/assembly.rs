@@ -2,7 +2,7 @@
 //!
 //! What depends on something broken is left out without a word: one mistake is one problem.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use engine::operator::{ArgumentError, Inputs};
 use model::plan::{Accepted, Builder, PlanError, Stream};
@@ -40,7 +40,6 @@ pub(super) fn assemble(
         sinks: Vec::new(),
         remarks: Vec::new(),
     };
-    assembly.check_names();
     for index in order::topological(outline) {
         assembly.add(&outline.sections[index]);
     }
@@ -69,87 +68,6 @@ struct Made {
 }
 
 impl<'a> Assembly<'a> {
-    /// Checks what sections say of one another: what `from` names, cycles, what nobody reads, what is missing.
-    fn check_names(&mut self) {
-        let sections = &self.outline.sections;
-        let readable = sections
-            .iter()
-            .filter(|section| !matches!(section.role, Role::Sink(_)));
-        let readable: Vec<&str> = readable.map(|section| section.name).collect();
-        let mut read: BTreeSet<&str> = BTreeSet::new();
-        let mut is_all_known = true;
-        for section in sections {
-            if matches!(section.role, Role::Source(_)) {
-                continue;
-            }
-            let Some(inputs) = &section.inputs else {
-                is_all_known = false;
-                continue;
-            };
-            for input in inputs {
-                if readable.contains(&input.name.as_str()) {
-                    read.insert(&input.name);
-                    continue;
-                }
-                self.unknown_input(input, &readable);
-                // A slip of the pen still says what is meant, so that it is not reported as unread as well.
-                match nearest::nearest(&input.name, &readable) {
-                    Some(meant) => {
-                        read.insert(meant);
-                    }
-                    None => is_all_known = false,
-                }
-            }
-        }
-        for cycle in order::cycles(self.outline) {
-            let span = sections[cycle[0]].span_of("from");
-            let names = cycle.iter().chain(cycle.first());
-            let names: Vec<&str> = names.map(|index| sections[*index].name).collect();
-            let message = format!("these operators read one another: {}", names.join(" -> "));
-            let expected = Some("streams that do not come from the operator itself".to_owned());
-            self.report.add(span, message, expected);
-        }
-        if is_all_known {
-            for section in sections {
-                if !matches!(section.role, Role::Sink(_)) && !read.contains(section.name) {
-                    let message = format!("nothing reads {}", quoted(section.name));
-                    let expected = format!(
-                        "an operator or sink with from = \"{}\", or no such {}",
-                        section.name,
-                        section.role.word()
-                    );
-                    self.report
-                        .add(section.header.clone(), message, Some(expected));
-                }
-            }
-        }
-        let is_there = |word| sections.iter().any(|section| section.role.word() == word);
-        if !is_there("source") {
-            let message = "nothing enters the application: it has no source";
-            self.report.add_whole(message, "a table [source.NAME]");
-        }
-        if !is_there("sink") {
-            let message = "nothing leaves the application: it has no sink";
-            self.report.add_whole(message, "a table [sink.NAME]");
-        }
-    }
-
-    fn unknown_input(&mut self, input: &Input, readable: &[&str]) {
-        let sections = &self.outline.sections;
-        if sections.iter().any(|section| section.name == input.name) {
-            let message = format!(
-                "{} is a sink: nothing can be read there",
-                quoted(&input.name)
-            );
-            let expected = "a source or an operator".to_owned();
-            self.report.add(input.span.clone(), message, Some(expected));
-        } else {
-            let span = input.span.clone();
-            self.report
-                .add_unknown(span, "stream", &input.name, readable);
-        }
-    }
-
     fn add(&mut self, section: &'a Section<'a>) {
         if section.is_broken {
             return;
@@ -286,10 +204,10 @@ impl<'a> Assembly<'a> {
                 None => {
                     is_whole = false;
                     let ports: Vec<&str> = made.ports.iter().map(String::as_str).collect();
-                    let what = format!("port of {}", quoted(&input.name));
                     let port = input.port.as_deref().unwrap_or_default();
-                    self.report
-                        .add_unknown(input.span.clone(), &what, port, &ports);
+                    let message = format!("{} has no port {}", quoted(&input.name), quoted(port));
+                    let expected = nearest::one_of(port, &ports);
+                    self.report.add(input.span.clone(), message, expected);
                 }
             }
         }

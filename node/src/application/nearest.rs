@@ -23,7 +23,7 @@ pub(super) fn one_of(word: &str, known: &[&str]) -> Option<String> {
 
 /// The known word that takes the fewest edits to reach from `word`, if few enough of its letters change.
 pub(super) fn nearest<'w>(word: &str, known: &[&'w str]) -> Option<&'w str> {
-    if word.chars().count() > WORD_CHARS_MAX {
+    if word.is_empty() || word.chars().count() > WORD_CHARS_MAX {
         return None;
     }
     let ranked = known.iter().map(|candidate| {

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use engine::operator::Kind;
+use model::plan::{INPUTS_MAX, OPERATORS_MAX};
 use model::{Arguments, OnInfeasible, Qos, QosError, Scalar, Value};
 use toml::de::{DeTable, DeValue};
 
@@ -24,6 +25,10 @@ pub(super) struct Outline<'t> {
     pub(super) qos: Qos,
     /// The sections, sources first, then operators, then sinks, each in the order of the file.
     pub(super) sections: Vec<Section<'t>>,
+    /// The keys of the top that are there, but written wrongly: `oprator`.
+    pub(super) meant: Vec<&'static str>,
+    /// The names of what was to be a section, and is none.
+    pub(super) lost: Vec<&'t str>,
 }
 
 /// A source, an operator or a sink.
@@ -59,6 +64,15 @@ pub(super) enum Role {
 }
 
 impl Role {
+    /// The word for it, with its article.
+    const fn one(self) -> &'static str {
+        match self {
+            Self::Source(_) => "a source",
+            Self::Operator(_) => "an operator",
+            Self::Sink(_) => "a sink",
+        }
+    }
+
     /// The word for it.
     pub(super) const fn word(self) -> &'static str {
         match self {
@@ -122,9 +136,13 @@ pub(super) fn read<'t>(
     report: &mut Report,
 ) -> Outline<'t> {
     const TOP: [&str; 5] = ["name", "qos", "source", "operator", "sink"];
-    for (key, _) in root {
+    let mut meant = Vec::new();
+    let mut lost = Vec::new();
+    for (key, item) in root {
         if !TOP.contains(&key.get_ref().as_ref()) {
-            report.add_unknown(key.span(), "key", key.get_ref(), &TOP);
+            meant.extend(report.add_unknown(key.span(), "key", key.get_ref(), &TOP));
+            let names = item.get_ref().as_table().into_iter().flatten();
+            lost.extend(names.map(|(name, _)| name.get_ref().as_ref()));
         }
     }
     let mut reader = Reader {
@@ -133,6 +151,8 @@ pub(super) fn read<'t>(
         folder,
         report,
         starts: starts(root),
+        meant,
+        lost,
         sections: Vec::new(),
     };
     let name = reader.name(root.get("name"));
@@ -144,6 +164,8 @@ pub(super) fn read<'t>(
         name,
         qos,
         sections: reader.sections,
+        meant: reader.meant,
+        lost: reader.lost,
     }
 }
 
@@ -155,6 +177,10 @@ struct Reader<'r, 't> {
     report: &'r mut Report,
     /// Where each table of the file begins, ascending.
     starts: Vec<usize>,
+    /// The keys of the top that are there, but written wrongly.
+    meant: Vec<&'static str>,
+    /// The names of what stands where no section can be read.
+    lost: Vec<&'t str>,
     sections: Vec<Section<'t>>,
 }
 
@@ -163,7 +189,7 @@ impl<'t> Reader<'_, 't> {
         let form = "a letter, then letters, digits, \"_\" or \"-\", at most 64 in all";
         let Some(item) = item else {
             let top = 0..self.starts.first().copied().unwrap_or(usize::MAX);
-            if self.damage.touches(&top) {
+            if self.damage.touches(&top) || self.meant.contains(&"name") {
                 return String::new();
             }
             self.report
@@ -227,15 +253,21 @@ impl<'t> Reader<'_, 't> {
             self.report.add(item.span(), message, expected());
             return;
         };
-        for (name, item) in tables {
+        for (index, (name, item)) in tables.iter().enumerate() {
             let DeValue::Table(table) = item.get_ref() else {
                 let message = format!("the {word} {} is no table", quoted(name.get_ref()));
                 self.report.add(name.span(), message, expected());
+                self.lost.push(name.get_ref());
                 continue;
             };
+            if index >= OPERATORS_MAX {
+                let message = format!("more than {OPERATORS_MAX} {word}s");
+                self.report.add(name.span(), message, None);
+                break;
+            }
             let found_before = self.report.count();
             let is_damaged = self.is_damaged(&name.span());
-            self.check_section_name(name.get_ref(), name.span(), word);
+            self.check_section_name(name.get_ref(), name.span(), role);
             let mut section = Section {
                 name: name.get_ref(),
                 header: name.span(),
@@ -252,7 +284,7 @@ impl<'t> Reader<'_, 't> {
         }
     }
 
-    fn check_section_name(&mut self, name: &str, span: Range<usize>, word: &str) {
+    fn check_section_name(&mut self, name: &str, span: Range<usize>, role: Role) {
         if !model::name::is_valid(name) {
             let form = "a letter, then letters, digits, \"_\" or \"-\", at most 64 in all";
             let message = format!("{} is no name", quoted(name));
@@ -261,9 +293,10 @@ impl<'t> Reader<'_, 't> {
         }
         if let Some(other) = self.sections.iter().find(|other| other.name == name) {
             let message = format!(
-                "{} is there twice: a {} and a {word}",
+                "{} is there twice: {} and {}",
                 quoted(name),
-                other.role.word()
+                other.role.one(),
+                role.one()
             );
             self.report
                 .add(span, message, Some("a name of its own".to_owned()));
@@ -310,6 +343,12 @@ impl<'t> Reader<'_, 't> {
             }
         }
         section.inputs = inputs(section);
+        let input_count = section.inputs.as_ref().map_or(0, Vec::len);
+        if input_count > INPUTS_MAX {
+            let message = format!("more than {INPUTS_MAX} streams");
+            self.report.add(section.span_of("from"), message, None);
+            section.inputs = None;
+        }
     }
 
     fn published_source(&mut self, section: &mut Section<'t>) {

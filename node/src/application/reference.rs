@@ -94,7 +94,7 @@ mod tests {
         std::fs::write(folder.path().join("key"), "s3cret\n").expect("a file");
         std::fs::create_dir(folder.path().join("d")).expect("a folder");
         let package = std::env::var("CARGO_PKG_NAME").expect("cargo says which package it tests");
-        let resolve = |text| resolve(text, folder.path()).map(Cow::into_owned);
+        let resolve = |text: &str| resolve(text, folder.path()).map(Cow::into_owned);
         assert_eq!(resolve("plain $ {x}"), Ok("plain $ {x}".to_owned()));
         assert_eq!(
             resolve("a ${env:CARGO_PKG_NAME}-${file:key}!"),

@@ -65,20 +65,28 @@ impl Report {
         });
     }
 
-    /// `word` at `span` is none of the known ones.
-    pub(super) fn add_unknown(
+    /// `word` at `span` is none of the known ones. Returns the one that may be meant.
+    ///
+    /// Looking for it takes some time, so that nothing is looked for that will not be shown.
+    pub(super) fn add_unknown<'k>(
         &mut self,
         span: Range<usize>,
         what: &str,
         word: &str,
-        known: &[&str],
-    ) {
-        if self.found.len() >= PROBLEMS_MAX {
-            self.more += 1;
-            return;
-        }
+        known: &[&'k str],
+    ) -> Option<&'k str> {
         let message = format!("unknown {what} {}", quoted(word));
+        if self.is_full() {
+            self.add(span, message, None);
+            return None;
+        }
         self.add(span, message, nearest::one_of(word, known));
+        nearest::nearest(word, known)
+    }
+
+    /// Whether further problems are only counted.
+    const fn is_full(&self) -> bool {
+        self.found.len() >= PROBLEMS_MAX
     }
 
     /// How many problems there are. Who sees it grow knows that something was wrong.
@@ -103,10 +111,10 @@ impl Report {
     }
 
     fn push(&mut self, found: Found) {
-        if self.found.len() < PROBLEMS_MAX {
-            self.found.push(found);
-        } else {
+        if self.is_full() {
             self.more += 1;
+        } else {
+            self.found.push(found);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::ops::Range;
 use std::path::Path;
 
-use super::problem::{Place, Problem, push_printable};
+use super::problem::{Place, Problem, Problems, push_printable};
 
 /// The largest application file.
 ///
@@ -33,20 +33,20 @@ pub(super) struct Text {
 
 impl Text {
     /// Reads a file.
-    pub(super) fn read(path: &Path) -> Result<Self, Problem> {
+    pub(super) fn read(path: &Path) -> Result<Self, Problems> {
         let file = path.display().to_string();
-        let bytes = read_bytes(path)
-            .map_err(|error| Problem::of_file(&file, reason(&error), expected_of(&error)))?;
+        let unread = |error| Problem::of_file(&file, reason(&error), expected_of(&error));
+        let bytes = read_bytes(path).map_err(unread)?;
         if bytes.len() > FILE_BYTES_MAX {
-            return Err(Problem::of_file(
+            return Err(Problems::from(Problem::of_file(
                 &file,
                 format!("the file is larger than {FILE_BYTES_MAX} bytes"),
                 Some("an application file".to_owned()),
-            ));
+            )));
         }
         match String::from_utf8(bytes) {
             Ok(text) => Ok(Self::new(file, &text)),
-            Err(error) => Err(not_utf8(file, &error)),
+            Err(error) => Err(not_utf8(file, &error).into()),
         }
     }
 
@@ -65,6 +65,17 @@ impl Text {
     /// The line that a byte stands in, from 0.
     pub(super) fn line(&self, byte: usize) -> usize {
         self.line_starts.partition_point(|start| *start <= byte) - 1
+    }
+
+    /// How many lines there are.
+    pub(super) const fn line_count(&self) -> usize {
+        self.line_starts.len()
+    }
+
+    /// What stands at a span of bytes, of which half a character is left out.
+    pub(super) fn slice(&self, span: &Range<usize>) -> &str {
+        let start = self.boundary(span.start);
+        &self.text[start..self.boundary(span.end).max(start)]
     }
 
     /// The bytes of a line, with its end.

@@ -12,6 +12,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::keys::{Form, Key};
+use super::nearest;
 use super::reference;
 use super::report::{Report, quoted};
 use super::units::{self, UnitError};
@@ -39,13 +40,17 @@ impl Walker<'_> {
         header: &Range<usize>,
     ) -> Arguments {
         let known: Vec<&str> = keys.iter().map(|key| key.name).collect();
+        let mut meant = Vec::new();
         for (key, _) in table {
             let word = key.get_ref();
             if !known.contains(&word.as_ref()) {
-                self.report.add_unknown(key.span(), "key", word, &known);
+                meant.extend(self.report.add_unknown(key.span(), "key", word, &known));
             }
         }
-        self.known_part(table, keys, header)
+        // A key that is written wrongly is not missing as well.
+        let is_wanted = |key: &&Key| table.contains_key(key.name) || !meant.contains(&key.name);
+        let wanted: Vec<Key> = keys.iter().filter(is_wanted).copied().collect();
+        self.known_part(table, &wanted, header)
     }
 
     /// The same where other keys may stand in the table too.
@@ -316,7 +321,10 @@ impl Walker<'_> {
             DeValue::Table(_) => "a table",
         };
         let message = format!("{} cannot be {found}", quoted(name));
-        let expected = Some(describe(form).to_owned());
+        let expected = match form {
+            Form::Shape(Shape::Word(words)) => nearest::one_of("", words),
+            _ => Some(describe(form).to_owned()),
+        };
         self.report.add(item.span(), message, expected);
         None
     }

@@ -1,0 +1,168 @@
+//! The binary: what it prints where, and how it ends.
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+fn synergy(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_synergy"))
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .expect("the binary is there")
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).expect("synergy writes UTF-8")
+}
+
+fn file(folder: &Path, content: &str) -> String {
+    let path = folder.join("app.toml");
+    std::fs::write(&path, content).expect("a file");
+    path.to_str().expect("a folder in UTF-8").to_owned()
+}
+
+#[test]
+fn an_invalid_file_is_told_on_standard_error_with_status_2() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = file(folder.path(), "name = \"a\"\nsnk = 1\n");
+    let output = synergy(&["validate", &path]);
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(text(&output.stdout), "");
+    let expected = format!(
+        "{path}: nothing enters the application: it has no source\n  expected a table [source.NAME]\n\
+         {path}:2:1: unknown key \"snk\"\n  2 | snk = 1\n    | ^^^\n  \
+         expected one of: name, qos, source, operator, sink (did you mean \"sink\"?)\n"
+    );
+    assert_eq!(text(&output.stderr), expected);
+
+    let output = synergy(&["validate", "-o", "json", &path]);
+    assert_eq!(output.status.code(), Some(2));
+    let found: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(found["valid"], false);
+    assert_eq!(found["problems"][1]["line"], 2);
+    assert_eq!(found["problems"][1]["message"], "unknown key \"snk\"");
+}
+
+#[test]
+fn wrong_usage_has_status_2() {
+    for arguments in [
+        &[][..],
+        &["frobnicate"],
+        &["run"],
+        &["run", "app.toml", "--for", "soon"],
+        &["run", "app.toml", "--memory", "64"],
+        &["run", "app.toml", "--workers", "0"],
+        &["run", "app.toml", "--limit", "0"],
+        &["run", "app.toml", "--policy", "luck"],
+        &["validate"],
+        &["validate", "app.toml", "--schema"],
+        &["completion", "teletype"],
+    ] {
+        let output = synergy(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert_eq!(text(&output.stdout), "", "{arguments:?}");
+        assert!(!output.stderr.is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_unit_that_is_not_understood_is_explained() {
+    let output = synergy(&["run", "app.toml", "--for", "10m"]);
+    let said = text(&output.stderr);
+    assert!(
+        said.contains("units are ns, us, ms, s, min, h, d"),
+        "{said}"
+    );
+}
+
+#[test]
+fn what_is_asked_for_is_printed_on_standard_output() {
+    let version = format!("synergy {}\n", env!("CARGO_PKG_VERSION"));
+    for arguments in [&["version"], &["--version"]] {
+        assert_eq!(text(&synergy(arguments).stdout), version);
+    }
+    for shell in ["bash", "zsh", "fish"] {
+        let output = synergy(&["completion", shell]);
+        assert!(output.status.success());
+        assert!(text(&output.stdout).contains("validate"), "{shell}");
+    }
+    let output = synergy(&["help"]);
+    assert!(output.status.success());
+    assert!(text(&output.stdout).contains("validate"));
+}
+
+/// The reader of a pipe may leave at any time, as `head` does.
+#[test]
+fn a_closed_pipe_is_no_failure() {
+    for arguments in [
+        &["validate", "--schema"][..],
+        &["completion", "zsh"],
+        &["version"],
+    ] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let output = Command::new(env!("CARGO_BIN_EXE_synergy"))
+            .args(arguments)
+            .stdout(writer)
+            .stderr(Stdio::piped())
+            .spawn()
+            .and_then(std::process::Child::wait_with_output)
+            .expect("the binary is there");
+        assert!(output.status.success(), "{arguments:?}");
+        assert_eq!(text(&output.stderr), "", "{arguments:?}");
+    }
+}
+
+#[test]
+fn the_schema_describes_every_kind() {
+    let output = synergy(&["validate", "--schema"]);
+    assert!(output.status.success());
+    let schema: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(
+        schema["$schema"],
+        "https://json-schema.org/draft/2020-12/schema"
+    );
+    let kinds = &node::application::Kinds::ALL;
+    let groups = [
+        (
+            "operator",
+            kinds
+                .operators
+                .iter()
+                .map(|kind| kind.name)
+                .collect::<Vec<_>>(),
+        ),
+        ("sink", kinds.sinks.iter().map(|kind| kind.name).collect()),
+        (
+            "source",
+            kinds.sources.iter().map(|kind| kind.name).collect(),
+        ),
+    ];
+    for (group, names) in groups {
+        let variants = &schema["properties"][group]["additionalProperties"]["oneOf"];
+        let variants: Vec<&Value> = variants.as_array().into_iter().flatten().collect();
+        let titles: Vec<&str> = variants
+            .iter()
+            .filter_map(|it| it["title"].as_str())
+            .collect();
+        assert_eq!(titles, names);
+        for variant in variants {
+            check_object(variant);
+        }
+    }
+}
+
+/// Nothing may stand in a table that its schema does not describe, and all that must be there is described.
+fn check_object(object: &Value) {
+    assert_eq!(object["additionalProperties"], false, "{object}");
+    let properties = object["properties"].as_object().expect("properties");
+    for required in object["required"].as_array().expect("a list") {
+        let required = required.as_str().expect("a key");
+        assert!(properties.contains_key(required), "{object}");
+    }
+    for (key, property) in properties {
+        assert!(property["description"].is_string(), "{key}: {property}");
+    }
+}
