@@ -13,7 +13,7 @@ use clap_complete::Shell;
 use engine::scheduler;
 
 use crate::application::units;
-use crate::run::{self, RunError};
+use crate::run::{self, Ends, RunError, Stopper};
 
 /// How a command ended: what `synergy` returns to its caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,7 +106,11 @@ impl Command {
                 let mut notes = output::Notes {
                     is_quiet: run.quiet,
                 };
-                match run::run(&run.into_options(), &mut notes) {
+                let ends = Ends::default();
+                let ran = stop_at_signals(ends.stopper())
+                    .map_err(RunError::from)
+                    .and_then(|()| run::run(&run.into_options(), ends, &mut notes));
+                match ran {
                     Ok(()) => Status::Ok,
                     Err(error) => failed(&error),
                 }
@@ -160,6 +164,24 @@ fn failed(error: &RunError) -> Status {
             Status::Failed
         }
     }
+}
+
+/// Ends the run in order at the first signal to stop, and the process at the second.
+fn stop_at_signals(stopper: Stopper) -> Result<(), std::io::Error> {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+    std::thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(move || {
+            for (seen, _) in signals.forever().enumerate() {
+                if seen > 0 {
+                    // As a shell reports a process that a signal ended.
+                    std::process::exit(130);
+                }
+                stopper.stop();
+            }
+        })?;
+    Ok(())
 }
 
 /// How many cores this process may use; one where the system does not say.

@@ -87,11 +87,44 @@ pub(crate) enum End {
     Failed { component: String, reason: String },
 }
 
-/// Runs an application until it ends, telling `status` how it goes.
+/// Where a run is told to end.
+#[derive(Debug)]
+pub struct Ends {
+    sender: SyncSender<End>,
+    receiver: Receiver<End>,
+}
+
+/// Ends a run in order. Cheap to clone; may be sent to any thread.
+#[derive(Debug, Clone)]
+pub struct Stopper(SyncSender<End>);
+
+impl Default for Ends {
+    fn default() -> Self {
+        let (sender, receiver) = mpsc::sync_channel(ENDS_MAX);
+        Self { sender, receiver }
+    }
+}
+
+impl Ends {
+    /// What ends the run that is given these.
+    pub fn stopper(&self) -> Stopper {
+        Stopper(self.sender.clone())
+    }
+}
+
+impl Stopper {
+    /// Ends the run; what has been written stands.
+    pub fn stop(&self) {
+        // A full channel holds an end already, a closed one is of a run that has ended.
+        drop(self.0.try_send(End::Signal));
+    }
+}
+
+/// Runs an application until it ends or is told to, telling `status` how it goes.
 ///
 /// # Errors
 /// See [`RunError`].
-pub fn run(options: &Options, status: &mut dyn Status) -> Result<(), RunError> {
+pub fn run(options: &Options, ends: Ends, status: &mut dyn Status) -> Result<(), RunError> {
     let clock = Arc::new(MachineClock::start());
     // Nobody else sees what runs here: it belongs to nobody in particular.
     let nobody = NodeId([0; 32]);
@@ -102,9 +135,7 @@ pub fn run(options: &Options, status: &mut dyn Status) -> Result<(), RunError> {
         epoch: clock.epoch(),
     };
     let application = application::load(&options.file, &Kinds::ALL, &host)?;
-    let (ends, end) = mpsc::sync_channel(ENDS_MAX);
-    // From here on the first signal ends the run in order, and a second one at once.
-    watch_signals(&ends)?;
+    let Ends { sender, receiver } = ends;
     let folder = options
         .file
         .parent()
@@ -117,8 +148,15 @@ pub fn run(options: &Options, status: &mut dyn Status) -> Result<(), RunError> {
     };
     let name = application.plan.application().to_owned();
     status.composing(&name, &application.remarks);
-    let runtime = start(options, application, &context, clock.clone(), &ends, status)?;
-    let end = wait(options.duration, &end, clock.as_ref());
+    let runtime = start(
+        options,
+        application,
+        &context,
+        clock.clone(),
+        &sender,
+        status,
+    )?;
+    let end = wait(options.duration, &receiver, clock.as_ref());
     runtime.runtime.handle().stop();
     status.ended(&name, &end, &runtime.runtime.report(runtime.application));
     match end {
@@ -299,27 +337,8 @@ fn wait(duration: Option<Duration>, end: &Receiver<End>, clock: &dyn Clock) -> E
             Err(RecvTimeoutError::Timeout) if until.is_some_and(|until| clock.now() < until) => {}
             Err(RecvTimeoutError::Timeout) => return End::Time,
             Err(RecvTimeoutError::Disconnected) => {
-                unreachable!("signals are watched as long as the process lives")
+                unreachable!("the run holds a sender itself")
             }
         }
     }
-}
-
-/// Ends the run in order at the first signal to stop; a second one ends the process.
-fn watch_signals(ends: &SyncSender<End>) -> Result<(), std::io::Error> {
-    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP])?;
-    let ends = ends.clone();
-    thread::Builder::new()
-        .name("signals".to_owned())
-        .spawn(move || {
-            for (seen, _) in signals.forever().enumerate() {
-                if seen > 0 {
-                    // As a shell reports a process that a signal ended.
-                    std::process::exit(130);
-                }
-                drop(ends.try_send(End::Signal));
-            }
-        })?;
-    Ok(())
 }

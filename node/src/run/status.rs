@@ -48,7 +48,7 @@ impl dyn Status + '_ {
             End::Signal => "stopped (by a signal)".to_owned(),
             End::Failed { component, reason } => format!("failed: {component}: {reason}"),
         };
-        self.say(&format!("{verdict} {application}").replace("failed: ", "failed: "));
+        self.say(&format!("{application} {verdict}"));
         self.say(&table(report));
     }
 }
