@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow_array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, UInt32Array};
+use arrow_array::{Array, BooleanArray, RecordBatch, UInt32Array};
 use arrow_buffer::ScalarBuffer;
 use arrow_schema::{ArrowError, SchemaRef};
-use model::{EventTime, Instant, Interval, NodeId, Origin};
+use model::{EventTime, Instant, Interval, NodeId, Origin, convert};
 
 /// The most rows that a source or a stateful component puts into one batch.
 ///
@@ -279,9 +279,40 @@ impl Rows {
         }
     }
 
-    /// The event times as a column.
-    pub fn time_column(&self) -> ArrayRef {
-        Arc::new(Int64Array::new(self.times.clone(), None))
+    /// Rows of one batch that were picked apart, in order again.
+    ///
+    /// # Panics
+    /// When there are none, or their columns differ.
+    #[must_use]
+    pub fn merge(parts: &[Self]) -> Self {
+        let schema = parts.first().expect("at least one part").columns.schema();
+        let columns =
+            arrow_select::concat::concat_batches(&schema, parts.iter().map(Self::columns))
+                .expect("parts of one batch have the same columns");
+        let all = Self {
+            columns,
+            times: parts
+                .iter()
+                .flat_map(|part| part.times().iter().copied())
+                .collect(),
+            dues: Some(
+                parts
+                    .iter()
+                    .flat_map(|part| part.dues().iter().copied())
+                    .collect(),
+            ),
+            backs: Some(
+                parts
+                    .iter()
+                    .flat_map(|part| (0..part.len()).map(|row| part.back(row)))
+                    .collect(),
+            ),
+        };
+        let mut places: Vec<u32> = (0..all.len())
+            .map(|row| u32::try_from(row).expect("a batch has fewer rows than 2^32"))
+            .collect();
+        places.sort_by_key(|place| std::cmp::Reverse(all.back(convert::index((*place).into()))));
+        all.take(&UInt32Array::from(places))
     }
 }
 

@@ -212,6 +212,9 @@ pub enum ExpressionError {
     /// The names are known, but the types do not fit.
     #[error("{0}")]
     Types(String),
+    /// No column enters into it, and it cannot be evaluated.
+    #[error("it always fails: {0}")]
+    Fails(String),
     /// The value has a type that no column may have.
     #[error("the value is of type {0}, which no column may have")]
     NoColumnType(String),
@@ -243,7 +246,11 @@ impl ExpressionError {
                 "at most {DEPTH_MAX} operators in a row, or {} levels of calls and parentheses",
                 DEPTH_MAX / ENCLOSURE_DEPTH
             )),
-            Self::TooLong(_) | Self::Syntax(_) | Self::Refused { .. } | Self::Types(_) => None,
+            Self::TooLong(_)
+            | Self::Syntax(_)
+            | Self::Refused { .. }
+            | Self::Types(_)
+            | Self::Fails(_) => None,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, RecordBatch, StringArray, UInt32Array};
+use arrow_array::{ArrayRef, RecordBatch, StringArray};
 use arrow_schema::SchemaRef;
 use model::{DataType, EventTime, Field, Instant, Interval, Origin, Schema};
 
@@ -22,6 +22,32 @@ pub struct Records {
     pub places: Vec<u32>,
     /// The others, ascending.
     pub bad: Vec<BadRecord>,
+}
+
+impl Records {
+    /// Takes away the rows from `row` on, with the bad records among and behind them.
+    ///
+    /// # Panics
+    /// When there are not so many rows.
+    #[must_use]
+    pub fn split_off(&mut self, row: usize) -> Self {
+        let first = self.places.get(row).copied().unwrap_or(self.count);
+        let bad_before = self.bad.partition_point(|bad| bad.place < first);
+        let mut bad = self.bad.split_off(bad_before);
+        let mut places = self.places.split_off(row);
+        places.iter_mut().for_each(|place| *place -= first);
+        bad.iter_mut().for_each(|bad| bad.place -= first);
+        let rest = Self {
+            count: self.count - first,
+            columns: self.columns.slice(row, places.len()),
+            times: self.times.split_off(row),
+            places,
+            bad,
+        };
+        self.count = first;
+        self.columns = self.columns.slice(0, row);
+        rest
+    }
 }
 
 /// A record that could not be parsed.
@@ -57,6 +83,8 @@ pub struct Intake {
     out_of_order_micros: i64,
     through: u64,
     progress: EventTime,
+    /// Records that were dropped since the last batch: the next covers their indices and says so.
+    dropped: u32,
     bad_schema: SchemaRef,
 }
 
@@ -79,6 +107,7 @@ impl Intake {
             out_of_order_micros,
             through: 0,
             progress: EventTime::MIN,
+            dropped: 0,
             bad_schema: columns::to_arrow(&bad_schema()),
         }
     }
@@ -118,7 +147,14 @@ impl Intake {
 
         let mut any_due = false;
         let mut dues = Vec::with_capacity(times.len());
-        for time in &times {
+        let mut bad_times = Vec::with_capacity(bad.len());
+        for (time, place) in times.iter().zip(&places) {
+            while bad
+                .get(bad_times.len())
+                .is_some_and(|bad| bad.place < *place)
+            {
+                bad_times.push(self.progress.0);
+            }
             let due = (*time).max(self.progress.0);
             any_due |= due != *time;
             dues.push(due);
@@ -126,16 +162,8 @@ impl Intake {
                 .progress
                 .max(EventTime(*time).minus(self.out_of_order_micros));
         }
-        let interval = Interval::new(self.through, self.through + u64::from(count));
-        self.through = interval.through();
-        let header = Header {
-            origin: self.origin,
-            interval,
-            arrival,
-            progress: self.progress,
-            missing: 0,
-            note: None,
-        };
+        bad_times.resize(bad.len(), self.progress.0);
+        let header = self.header(arrival, u64::from(count));
         let is_dense = places.len() == model::convert::index(u64::from(count));
         let dues = any_due.then_some(dues);
         let rows = if is_dense {
@@ -144,7 +172,7 @@ impl Intake {
             let backs = places.iter().map(|place| count - 1 - place).collect();
             Rows::sparse(columns, times, dues, backs)
         };
-        let bad = self.bad_rows(count, &bad);
+        let bad = self.bad_rows(count, &bad, bad_times);
         Taken {
             rows: Batch {
                 header: header.clone(),
@@ -158,14 +186,7 @@ impl Intake {
     /// idle, and, with [`EventTime::MAX`], of one that has ended.
     pub fn advance(&mut self, arrival: Instant, progress: EventTime, schema: &SchemaRef) -> Taken {
         self.progress = self.progress.max(progress);
-        let header = Header {
-            origin: self.origin,
-            interval: Interval::empty(self.through),
-            arrival,
-            progress: self.progress,
-            missing: 0,
-            note: None,
-        };
+        let header = self.header(arrival, 0);
         let bad = Batch {
             header: header.clone(),
             rows: Rows::empty(Arc::clone(&self.bad_schema)),
@@ -179,7 +200,29 @@ impl Intake {
         }
     }
 
-    fn bad_rows(&self, count: u32, bad: &[BadRecord]) -> Rows {
+    /// Drops records that nobody can take in: they keep their numbers, and the next batch says that they
+    /// are missing.
+    pub fn drop(&mut self, records: &Records) {
+        self.dropped = self.dropped.saturating_add(records.count);
+    }
+
+    fn header(&mut self, arrival: Instant, count: u64) -> Header {
+        let missing = std::mem::take(&mut self.dropped);
+        let through = self.through + u64::from(missing) + count;
+        let interval = Interval::new(self.through, through);
+        self.through = through;
+        Header {
+            origin: self.origin,
+            interval,
+            arrival,
+            progress: self.progress,
+            missing,
+            note: None,
+        }
+    }
+
+    /// A bad record has no time of its own: its time is the progress before it.
+    fn bad_rows(&self, count: u32, bad: &[BadRecord], times: Vec<i64>) -> Rows {
         if bad.is_empty() {
             return Rows::empty(Arc::clone(&self.bad_schema));
         }
@@ -188,15 +231,8 @@ impl Intake {
         let columns: Vec<ArrayRef> = vec![Arc::new(records), Arc::new(messages)];
         let columns = RecordBatch::try_new(Arc::clone(&self.bad_schema), columns)
             .expect("two columns of text, as the schema says");
-        let backs: UInt32Array = bad.iter().map(|bad| count - 1 - bad.place).collect();
-        // A bad record has no time of its own; it is due when it is read.
-        let time = self.progress.0;
-        Rows::sparse(
-            columns,
-            vec![time; bad.len()],
-            None,
-            backs.values().to_vec(),
-        )
+        let backs = bad.iter().map(|bad| count - 1 - bad.place).collect();
+        Rows::sparse(columns, times, None, backs)
     }
 }
 
@@ -263,11 +299,43 @@ mod tests {
     }
 
     #[test]
+    fn split_records_are_the_same_records() {
+        let rows = [(1, 10), (2, 20), (4, 30)];
+        for at in 0..=3 {
+            let mut intake = Intake::new(Origin(1), 0);
+            let mut head = records(6, &rows);
+            let tail = head.split_off(at);
+            let (head, tail) = (
+                intake.take(Instant::ZERO, head),
+                intake.take(Instant::ZERO, tail),
+            );
+            assert_eq!(
+                head.rows
+                    .indices()
+                    .chain(tail.rows.indices())
+                    .collect::<Vec<_>>(),
+                [2, 3, 5]
+            );
+            assert_eq!(
+                head.bad
+                    .indices()
+                    .chain(tail.bad.indices())
+                    .collect::<Vec<_>>(),
+                [1, 4, 6]
+            );
+        }
+    }
+
+    #[test]
     fn a_bad_record_keeps_its_number_and_spoils_no_other() {
         let mut intake = Intake::new(Origin(1), 0);
+        let dropped = records(3, &[]);
+        intake.drop(&dropped);
         let taken = intake.take(Instant::ZERO, records(4, &[(0, 10), (2, 20)]));
-        assert_eq!(taken.rows.indices().collect::<Vec<_>>(), [1, 3]);
-        assert_eq!(taken.bad.indices().collect::<Vec<_>>(), [2, 4]);
+        assert_eq!(taken.rows.header.missing, 3, "what was dropped is said");
+        assert_eq!(taken.rows.indices().collect::<Vec<_>>(), [4, 6]);
+        assert_eq!(taken.bad.indices().collect::<Vec<_>>(), [5, 7]);
         assert_eq!(taken.rows.header.interval, taken.bad.header.interval);
+        assert_eq!(taken.bad.rows.times(), [10, 20]);
     }
 }

@@ -5,9 +5,23 @@
 
 pub mod aggregate;
 pub mod batch;
+pub mod budget;
 pub mod columns;
+pub mod cost;
+pub mod edge;
+mod engine;
 pub mod expression;
 pub mod intake;
+pub mod ledger;
+pub mod mailbox;
 pub mod operator;
+pub mod report;
+pub mod runtime;
+pub mod scheduler;
+pub mod step;
 
 pub use batch::{Batch, Header, Note, Rows};
+pub use engine::{
+    Completed, Config, Deployed, Deployment, Dispatch, Engine, Event, MEMORY_MIN,
+    OperatorDeployment, Panicked, Signals, SinkDeployment, SourceDeployment,
+};

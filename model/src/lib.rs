@@ -14,9 +14,10 @@
 //! let flows = Schema::new(vec![Field::new("state", DataType::Utf8)]).expect("one column, one name");
 //! let published = SourceName::Published { publisher: NodeId([7; 32]), name: "lab/flows".into() };
 //! let mut plan = Builder::new("intrusion", Qos::default()).expect("a valid name");
-//! let source = plan.source("flows", published, flows.clone()).expect("a new name");
+//! let source = plan.source("flows", published, vec![("out".into(), flows.clone())]).expect("a new name");
+//! let rows = source.port(0).expect("a source has a port of rows");
 //! let parameters = Arguments::from_iter([("where", Value::from("state = 'S0'"))]);
-//! let syn = plan.operator("syn", "filter", parameters, &[source], vec![("out".into(), flows)]).expect("a new name");
+//! let syn = plan.operator("syn", "filter", parameters, &[rows], vec![("out".into(), flows)]).expect("a new name");
 //! plan.sink("out", syn.port(0).expect("a filter has one port")).expect("a new name");
 //! let plan = plan.build().expect("every stream is read");
 //! assert_eq!(plan.operators().len(), 1);
@@ -44,4 +45,4 @@ pub use qos::{OnInfeasible, Qos, QosError};
 pub use random::Rng;
 pub use resources::{Demand, Resources};
 pub use schema::{COLUMNS_MAX, DataType, Field, Schema, SchemaError};
-pub use time::{Clock, EventTime, Instant};
+pub use time::{Clock, EventTime, Instant, Slack};

@@ -48,9 +48,18 @@ impl fmt::Debug for Digest {
 pub struct StreamName(pub Digest);
 
 impl StreamName {
-    /// The name of a source's stream.
+    /// The name of a source's stream of rows.
     pub fn of_source(source: &SourceName) -> Self {
         Self(Digest::of("synergy 2026 source", &[&wire::encode(source)]))
+    }
+
+    /// The name of what the source of this stream yields at another port, such as `bad`.
+    #[must_use]
+    pub fn at_port(self, port: &str) -> Self {
+        Self(Digest::of(
+            "synergy 2026 source port",
+            &[&self.0.0, port.as_bytes()],
+        ))
     }
 
     /// The name of what `kind` with normalized `parameters` makes of `inputs` and gives at the port called `port`.

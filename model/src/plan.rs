@@ -122,8 +122,8 @@ impl<N: Into<String>> FromIterator<(N, Value)> for Arguments {
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, bincode::Encode, bincode::Decode,
 )]
 pub enum Stream {
-    /// What the source at this index yields.
-    Source(usize),
+    /// What the source at this index yields at this port.
+    Source(usize, u16),
     /// What the operator at this index yields at this port.
     Operator(usize, u16),
 }
@@ -135,8 +135,8 @@ pub struct Source {
     pub name: String,
     /// Its name in the overlay.
     pub source: SourceName,
-    /// The columns of its rows.
-    pub schema: Schema,
+    /// The output ports: name and columns. The first gives its rows.
+    pub outputs: Vec<(String, Schema)>,
 }
 
 /// What is computed.
@@ -266,6 +266,9 @@ pub enum PlanError {
         /// How many there may be.
         limit: usize,
     },
+    /// A source has no port.
+    #[error("source {0:?} yields nothing")]
+    NoOutput(String),
     /// An operator has no input.
     #[error("operator {0:?} reads nothing")]
     NoInput(String),
@@ -288,21 +291,22 @@ pub struct Builder {
     stream_names: Names,
 }
 
-/// An operator that a builder accepted.
+/// A source or an operator that a builder accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Accepted {
-    index: usize,
+    /// What it yields at its first port.
+    first: Stream,
     ports: usize,
 }
 
 impl Accepted {
-    /// The stream at an output port, if the operator has it.
+    /// The stream at an output port, if there is such a port.
     pub fn port(self, port: usize) -> Option<Stream> {
-        (port < self.ports).then(|| {
-            u16::try_from(port)
-                .ok()
-                .map(|port| Stream::Operator(self.index, port))
-        })?
+        let number = u16::try_from(port).ok()?;
+        (port < self.ports).then_some(match self.first {
+            Stream::Source(index, _) => Stream::Source(index, number),
+            Stream::Operator(index, _) => Stream::Operator(index, number),
+        })
     }
 }
 
@@ -331,24 +335,31 @@ impl Builder {
     /// Adds a source.
     ///
     /// # Errors
-    /// When the name is none or taken, or there are too many sources.
+    /// When the name is none or taken, there are too many sources or ports, or there is no port.
     pub fn source(
         &mut self,
         name: &str,
         source: SourceName,
-        schema: Schema,
-    ) -> Result<Stream, PlanError> {
+        outputs: Vec<(String, Schema)>,
+    ) -> Result<Accepted, PlanError> {
         self.check_new(name, "sources", self.plan.sources.len())?;
-        self.names.insert(name.to_owned());
-        self.stream_names
-            .sources
-            .push(StreamName::of_source(&source));
-        self.plan.sources.push(Source {
+        if outputs.is_empty() {
+            return Err(PlanError::NoOutput(name.to_owned()));
+        }
+        check_ports(outputs.len())?;
+        let accepted = Accepted {
+            first: Stream::Source(self.plan.sources.len(), 0),
+            ports: outputs.len(),
+        };
+        let source = Source {
             name: name.to_owned(),
             source,
-            schema,
-        });
-        Ok(Stream::Source(self.plan.sources.len() - 1))
+            outputs,
+        };
+        self.names.insert(name.to_owned());
+        self.stream_names.push_source(&source);
+        self.plan.sources.push(source);
+        Ok(accepted)
     }
 
     /// Adds an operator whose inputs are ordered.
@@ -395,12 +406,7 @@ impl Builder {
         if inputs.is_empty() {
             return Err(PlanError::NoInput(name.to_owned()));
         }
-        if inputs.len() > INPUTS_MAX || outputs.len() > INPUTS_MAX {
-            return Err(PlanError::TooMany {
-                what: "inputs or ports",
-                limit: INPUTS_MAX,
-            });
-        }
+        check_ports(inputs.len().max(outputs.len()))?;
         if !inputs.iter().all(|input| self.is_known(*input)) {
             return Err(PlanError::UnknownStream(name.to_owned()));
         }
@@ -409,7 +415,7 @@ impl Builder {
             inputs.sort_by_key(|input| self.stream_names.of(*input));
         }
         let accepted = Accepted {
-            index: self.plan.operators.len(),
+            first: Stream::Operator(self.plan.operators.len(), 0),
             ports: outputs.len(),
         };
         let operator = Operator {
@@ -421,7 +427,7 @@ impl Builder {
             outputs,
         };
         self.names.insert(name.to_owned());
-        self.stream_names.push(&operator);
+        self.stream_names.push_operator(&operator);
         self.plan.operators.push(operator);
         Ok(accepted)
     }
@@ -465,7 +471,8 @@ impl Builder {
             .chain(plan.sinks.iter().map(|sink| sink.input))
             .collect();
         for (index, source) in plan.sources.iter().enumerate() {
-            if !read.contains(&Stream::Source(index)) {
+            let range = Stream::Source(index, 0)..=Stream::Source(index, u16::MAX);
+            if read.range(range).next().is_none() {
                 errors.push(PlanError::Unread(source.name.clone()));
             }
         }
@@ -497,15 +504,26 @@ impl Builder {
     }
 
     fn is_known(&self, stream: Stream) -> bool {
-        match stream {
-            Stream::Source(index) => index < self.plan.sources.len(),
-            Stream::Operator(index, port) => self
-                .plan
-                .operators
-                .get(index)
-                .is_some_and(|operator| usize::from(port) < operator.outputs.len()),
-        }
+        let (ports, port) = match stream {
+            Stream::Source(index, port) => {
+                (self.plan.sources.get(index).map(|it| &it.outputs), port)
+            }
+            Stream::Operator(index, port) => {
+                (self.plan.operators.get(index).map(|it| &it.outputs), port)
+            }
+        };
+        ports.is_some_and(|ports| usize::from(port) < ports.len())
     }
+}
+
+fn check_ports(count: usize) -> Result<(), PlanError> {
+    if count > INPUTS_MAX {
+        return Err(PlanError::TooMany {
+            what: "inputs or ports",
+            limit: INPUTS_MAX,
+        });
+    }
+    Ok(())
 }
 
 fn check_name(name: &str) -> Result<(), PlanError> {
@@ -517,28 +535,37 @@ fn check_name(name: &str) -> Result<(), PlanError> {
 }
 
 fn schema<'p>(sources: &'p [Source], operators: &'p [Operator], stream: Stream) -> &'p Schema {
-    match stream {
-        Stream::Source(index) => &sources[index].schema,
-        Stream::Operator(index, port) => &operators[index].outputs[usize::from(port)].1,
-    }
+    let (outputs, port) = match stream {
+        Stream::Source(index, port) => (&sources[index].outputs, port),
+        Stream::Operator(index, port) => (&operators[index].outputs, port),
+    };
+    &outputs[usize::from(port)].1
 }
 
 /// The canonical names of all streams of a plan.
 #[derive(Debug, Clone, Default)]
 struct Names {
-    sources: Vec<StreamName>,
+    sources: Vec<Vec<StreamName>>,
     operators: Vec<Vec<StreamName>>,
 }
 
 impl Names {
     fn of(&self, stream: Stream) -> StreamName {
         match stream {
-            Stream::Source(index) => self.sources[index],
+            Stream::Source(index, port) => self.sources[index][usize::from(port)],
             Stream::Operator(index, port) => self.operators[index][usize::from(port)],
         }
     }
 
-    fn push(&mut self, operator: &Operator) {
+    fn push_source(&mut self, source: &Source) {
+        let (_, others) = source.outputs.split_first().expect("a source has a port");
+        let rows = StreamName::of_source(&source.source);
+        let others = others.iter().map(|(port, _)| rows.at_port(port));
+        self.sources
+            .push(std::iter::once(rows).chain(others).collect());
+    }
+
+    fn push_operator(&mut self, operator: &Operator) {
         let inputs: Vec<StreamName> = operator
             .inputs
             .iter()
@@ -554,13 +581,11 @@ impl Names {
 
 fn names(sources: &[Source], operators: &[Operator]) -> Names {
     let mut names = Names::default();
-    names.sources.extend(
-        sources
-            .iter()
-            .map(|source| StreamName::of_source(&source.source)),
-    );
+    for source in sources {
+        names.push_source(source);
+    }
     for operator in operators {
-        names.push(operator);
+        names.push_operator(operator);
     }
     names
 }

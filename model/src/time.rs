@@ -61,6 +61,60 @@ impl fmt::Debug for Instant {
     }
 }
 
+/// A signed span of time in nanoseconds: a budget, or what a budget leaves.
+///
+/// Negative where the target is out of reach already.
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, bincode::Encode, bincode::Decode,
+)]
+pub struct Slack(i64);
+
+impl Slack {
+    /// More than any target leaves.
+    pub const MAX: Self = Self(i64::MAX);
+
+    /// This many nanoseconds.
+    pub const fn from_nanos(nanos: i64) -> Self {
+        Self(nanos)
+    }
+
+    /// In nanoseconds.
+    pub const fn as_nanos(self) -> i64 {
+        self.0
+    }
+
+    /// What is left after `spent`. [`Slack::MAX`] is no budget at all, and stays so.
+    #[must_use]
+    pub fn less(self, spent: Duration) -> Self {
+        if self == Self::MAX {
+            return self;
+        }
+        Self(
+            self.0
+                .saturating_sub(i64::try_from(spent.as_nanos()).unwrap_or(i64::MAX)),
+        )
+    }
+
+    /// In seconds, for people.
+    pub fn as_seconds(self) -> f64 {
+        Duration::from_nanos(self.0.unsigned_abs())
+            .as_secs_f64()
+            .copysign(if self.0 < 0 { -1.0 } else { 1.0 })
+    }
+}
+
+impl From<Duration> for Slack {
+    fn from(duration: Duration) -> Self {
+        Self::from_nanos(i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX))
+    }
+}
+
+impl fmt::Debug for Slack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:+}s", self.as_seconds())
+    }
+}
+
 /// What a driver hands to everything that needs to know the time.
 ///
 /// The node's reads the machine's monotonic clock, the simulator's is a variable.
@@ -101,6 +155,11 @@ impl EventTime {
     /// This many microseconds later; saturates.
     pub const fn plus(self, micros: i64) -> Self {
         Self(self.0.saturating_add(micros))
+    }
+
+    /// The time from `earlier` to here; zero when `earlier` is the later one.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
     /// This many microseconds earlier; saturates.

@@ -1,5 +1,7 @@
 //! Synergy's node: what runs on a host, what reads and writes there, and the command line.
 
 pub mod application;
+pub mod cli;
 pub mod clock;
 pub mod connector;
+pub mod run;

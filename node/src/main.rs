@@ -1,3 +1,7 @@
 //! The command line: `synergy`.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    node::cli::main()
+}

@@ -69,11 +69,13 @@ impl Functions {
 
     pub(super) fn find(&self, name: &str) -> Option<Found> {
         if let Some(function) = self.scalars.get(name) {
-            let is_stable = function.signature().volatility != Volatility::Immutable;
-            return Some(if is_stable {
-                Found::Varying
-            } else {
+            // The version is that of the program, which differs between hosts.
+            let is_fixed =
+                function.signature().volatility == Volatility::Immutable && name != "version";
+            return Some(if is_fixed {
                 Found::Scalar
+            } else {
+                Found::Varying
             });
         }
         self.aggregates.get(name).map(|_| Found::Aggregate)

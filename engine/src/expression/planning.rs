@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use arrow_schema::{DataType as ArrowType, Field as ArrowField};
+use arrow_array::{RecordBatch, RecordBatchOptions};
+use arrow_schema::{DataType as ArrowType, Field as ArrowField, Schema as ArrowSchema};
 use datafusion_common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion_common::{DFSchema, DFSchemaRef, DataFusionError};
 use datafusion_expr::execution_props::ExecutionProps;
@@ -16,9 +17,9 @@ use datafusion_sql::planner::{ParserOptions, PlannerContext, SqlToRel};
 use model::{DataType, Schema};
 use sqlparser::ast::{self, Visit, Visitor};
 
-use super::ExpressionError;
 use super::functions::{FUNCTIONS, Found, nearest};
 use super::syntax::Syntax;
+use super::{ExpressionError, evaluation};
 use crate::columns;
 
 /// Whether an expression may call aggregate functions.
@@ -130,6 +131,8 @@ impl Scope {
     }
 
     /// What can be evaluated.
+    ///
+    /// A value that no column enters into is computed on the way: what always fails is refused.
     pub(crate) fn compile(
         &self,
         expression: Expr,
@@ -139,8 +142,13 @@ impl Scope {
             ..ExecutionProps::new()
         };
         let context = PhysicalPlanningContext::default();
-        create_physical_expr(&expression, &self.schema, &properties, &context)
-            .map_err(|error| types_error(&error))
+        let compiled = create_physical_expr(&expression, &self.schema, &properties, &context)
+            .map_err(|error| types_error(&error))?;
+        if columns_of(&expression).is_empty() {
+            evaluation::evaluate(&compiled, &one_row())
+                .map_err(|error| ExpressionError::Fails(error.to_string()))?;
+        }
+        Ok(compiled)
     }
 }
 
@@ -186,7 +194,7 @@ impl Visitor for Names<'_> {
 
 impl Names<'_> {
     fn check_column(&self, name: &str) -> ControlFlow<Box<ExpressionError>> {
-        let fields = self.scope.schema.fields();
+        let fields = self.scope.schema().fields();
         if fields.iter().any(|field| field.name() == name) {
             return ControlFlow::Continue(());
         }
@@ -264,6 +272,13 @@ fn check_parts(expression: &Expr, aggregates: Aggregates) -> Result<(), Expressi
     });
     walked.map_err(|error| types_error(&error))?;
     refused.map_or(Ok(()), Err)
+}
+
+/// A row without columns.
+fn one_row() -> RecordBatch {
+    let options = RecordBatchOptions::new().with_row_count(Some(1));
+    RecordBatch::try_new_with_options(Arc::new(ArrowSchema::empty()), Vec::new(), &options)
+        .expect("no columns, as the schema says")
 }
 
 fn type_name(data_type: &ArrowType) -> String {

@@ -15,6 +15,7 @@ use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
 use super::ExpressionError;
+use super::planning::first_line;
 
 /// The longest text of an expression.
 ///
@@ -90,7 +91,7 @@ fn read(text: &str) -> Result<Expr, ExpressionError> {
     }
     let tokens = Tokenizer::new(&Sql, text)
         .tokenize_with_location()
-        .map_err(|error| ExpressionError::Syntax(error.to_string()))?;
+        .map_err(|error| ExpressionError::Syntax(first_line(&error.to_string())))?;
     check_tokens(&tokens)?;
     let mut parser = Parser::new(&Sql)
         .with_recursion_limit(PARSER_DEPTH_MAX)
@@ -115,7 +116,7 @@ fn syntax_error(error: ParserError) -> ExpressionError {
     match error {
         ParserError::RecursionLimitExceeded => ExpressionError::TooDeep,
         ParserError::TokenizerError(message) | ParserError::ParserError(message) => {
-            ExpressionError::Syntax(super::planning::first_line(&message))
+            ExpressionError::Syntax(first_line(&message))
         }
     }
 }

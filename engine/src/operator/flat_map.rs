@@ -35,7 +35,7 @@ use crate::expression::{EvaluationError, ListExpression};
 /// The most elements of one row's list.
 ///
 /// Unit: elements. Source: the most rows that a batch may have; guess.
-pub const ELEMENTS_MAX: usize = 65_536;
+pub(super) const ELEMENTS_MAX: usize = 65_536;
 
 pub(super) const KIND: Kind = Kind {
     name: "flat_map",
@@ -133,15 +133,22 @@ fn unfold(lists: &ListArray) -> (UInt32Array, ArrayRef) {
         let place = u32::try_from(row).expect("a batch has fewer rows than 2^32");
         std::iter::repeat_n(place, len(lists, row))
     });
-    let elements = rows.map(|row| lists.value(row).slice(0, len(lists, row)));
-    let elements: Vec<ArrayRef> = elements.filter(|elements| !elements.is_empty()).collect();
-    let parts: Vec<&dyn Array> = elements.iter().map(AsRef::as_ref).collect();
-    let elements = if parts.is_empty() {
-        lists.values().slice(0, 0)
-    } else {
-        arrow_select::concat::concat(&parts).expect("the elements are of one type")
+    let is_gapless = lists.null_count() == 0;
+    let elements = match lists.value_offsets() {
+        [first, .., last] if is_gapless => lists.values().slice(index(*first), index(last - first)),
+        _ => gather(lists),
     };
     (places.collect(), elements)
+}
+
+/// The elements of lists between which others may stand: those of rows without a list.
+fn gather(lists: &ListArray) -> ArrayRef {
+    let parts: Vec<ArrayRef> = lists.iter().flatten().collect();
+    let parts: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
+    if parts.is_empty() {
+        return lists.values().slice(0, 0);
+    }
+    arrow_select::concat::concat(&parts).expect("the elements are of one type")
 }
 
 /// How many elements a row's list has; none where there is no list.
@@ -149,7 +156,11 @@ fn len(lists: &ListArray, row: usize) -> usize {
     if lists.is_null(row) {
         return 0;
     }
-    usize::try_from(lists.value_length(row)).expect("a list's length is not negative")
+    index(lists.value_length(row))
+}
+
+fn index(offset: i32) -> usize {
+    usize::try_from(offset).expect("a list's offsets and lengths are not negative")
 }
 
 /// Source: see the test `costs`; to be measured by a bench.

@@ -29,7 +29,7 @@ use crate::expression::{EvaluationError, Expression};
 /// The most conditions of a split.
 ///
 /// Unit: conditions. Range: with `rest` and `bad` below the 128 ports of an operator. Source: guess.
-pub const CONDITIONS_MAX: usize = 64;
+pub(super) const CONDITIONS_MAX: usize = 64;
 
 pub(super) const KIND: Kind = Kind {
     name: "split",

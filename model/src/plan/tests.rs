@@ -27,11 +27,17 @@ fn what_is_no_plan_is_refused() {
     );
     let mut plan = Builder::new("a", Qos::default()).expect("a valid name");
     let source = plan
-        .source("s", published("s"), columns())
-        .expect("a new source");
+        .source("s", published("s"), one_port())
+        .expect("a new source")
+        .port(0)
+        .expect("one port");
     assert_eq!(
-        plan.source("s", published("t"), columns()),
+        plan.source("s", published("t"), one_port()),
         Err(PlanError::Repeated("s".into()))
+    );
+    assert_eq!(
+        plan.source("t", published("t"), Vec::new()),
+        Err(PlanError::NoOutput("t".into()))
     );
     assert_eq!(
         plan.operator("f", "filter", Arguments::new(), &[], one_port()),
@@ -55,8 +61,10 @@ fn what_operators_are_called_does_not_matter() {
     let name = |operator: &str| {
         let mut plan = Builder::new("a", Qos::default()).expect("a valid name");
         let source = plan
-            .source("s", published("s"), columns())
-            .expect("a new source");
+            .source("s", published("s"), one_port())
+            .expect("a new source")
+            .port(0)
+            .expect("one port");
         let accepted = plan
             .operator(operator, "filter", Arguments::new(), &[source], one_port())
             .expect("good");
@@ -70,18 +78,27 @@ fn what_operators_are_called_does_not_matter() {
 /// A sub-plan written down as plainly as possible: what names must be equal for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Tree {
-    Source(String),
+    Source {
+        source: SourceName,
+        port: String,
+    },
     Operator {
         kind: String,
         parameters: Arguments,
         port: String,
-        inputs: Vec<Tree>,
+        inputs: Vec<Self>,
     },
 }
 
 fn tree(plan: &QueryPlan, stream: Stream) -> Tree {
     match stream {
-        Stream::Source(index) => Tree::Source(format!("{:?}", plan.sources()[index].source)),
+        Stream::Source(index, port) => {
+            let source = &plan.sources()[index];
+            Tree::Source {
+                source: source.source.clone(),
+                port: source.outputs[usize::from(port)].0.clone(),
+            }
+        }
         Stream::Operator(index, port) => {
             let operator = &plan.operators()[index];
             let mut inputs: Vec<Tree> = operator
@@ -107,20 +124,15 @@ type Step = (bool, i64, Vec<usize>);
 
 fn build(steps: &[Step]) -> QueryPlan {
     let mut plan = Builder::new("a", Qos::default()).expect("a valid name");
-    let mut streams: Vec<Stream> = (0..2)
-        .map(|index| {
-            plan.source(
-                &format!("s{index}"),
-                published(&format!("p{index}")),
-                columns(),
-            )
-            .expect("new")
-        })
-        .collect();
-    let ports = vec![
-        ("out".to_owned(), columns()),
-        ("late".to_owned(), columns()),
-    ];
+    let ports = ["out", "late"].map(|port| (port.to_owned(), columns()));
+    let ports = ports.to_vec();
+    let mut streams: Vec<Stream> = Vec::new();
+    for index in 0..2 {
+        let source = published(&format!("p{index}"));
+        let accepted = plan.source(&format!("s{index}"), source, ports.clone());
+        let accepted = accepted.expect("a new source");
+        streams.extend((0..2).filter_map(|port| accepted.port(port)));
+    }
     for (index, (union, parameter, picks)) in steps.iter().enumerate() {
         let inputs: Vec<Stream> = picks
             .iter()
@@ -147,8 +159,8 @@ proptest! {
     /// Equal names if and only if equal sub-plans, within a plan and between two.
     #[test]
     fn equal_names_mean_equal_sub_plans(
-        left in prop::collection::vec((any::<bool>(), 0i64..2, prop::collection::vec(0usize..6, 1..3)), 0..6),
-        right in prop::collection::vec((any::<bool>(), 0i64..2, prop::collection::vec(0usize..6, 1..3)), 0..6),
+        left in prop::collection::vec((any::<bool>(), 0i64..2, prop::collection::vec(0usize..8, 1..3)), 0..6),
+        right in prop::collection::vec((any::<bool>(), 0i64..2, prop::collection::vec(0usize..8, 1..3)), 0..6),
     ) {
         let plans = [build(&left), build(&right)];
         let all: Vec<(StreamName, Tree)> = plans
@@ -161,4 +173,23 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_source_is_read_at_any_of_its_ports() {
+    let mut plan = Builder::new("a", Qos::default()).expect("a valid name");
+    let ports = vec![
+        ("out".to_owned(), columns()),
+        ("bad".to_owned(), Schema::default()),
+    ];
+    let source = plan.source("s", published("s"), ports).expect("new");
+    assert_eq!(source.port(2), None);
+    let bad = source.port(1).expect("two ports");
+    plan.sink("k", bad).expect("a new sink");
+    let plan = plan.build().expect("one port is read");
+    assert_eq!(plan.schema(bad), &Schema::default());
+    assert_ne!(
+        plan.stream_name(bad),
+        plan.stream_name(Stream::Source(0, 0))
+    );
 }

@@ -1,0 +1,142 @@
+//! Cost estimates: how long a component takes for a batch, learned while it runs.
+
+use std::time::Duration;
+
+use model::convert;
+
+use crate::operator::DefaultCost;
+
+/// How much a new sample counts against all before it.
+///
+/// Unit: fraction. Range: above 0, below 1. Source: guess; follows a change within about fifty batches.
+const WEIGHT: f64 = 0.05;
+
+/// How many samples the declared or default cost is worth at the start. Unit: samples. Source: guess.
+const PRIOR_SAMPLES: f64 = 5.0;
+
+/// Processor time of a batch as `a + b * rows`, by exponentially weighted least squares.
+///
+/// The sums are those of ordinary least squares, each multiplied by `1 - WEIGHT` before a sample is added.
+#[derive(Debug, Clone)]
+pub struct Cost {
+    weight: f64,
+    rows: f64,
+    seconds: f64,
+    rows_squared: f64,
+    rows_seconds: f64,
+    residual_squared: f64,
+}
+
+impl Cost {
+    /// The estimate before anything was measured.
+    pub fn new(default: DefaultCost) -> Self {
+        // Two batches, an empty and a full one, that cost exactly what is declared.
+        let full = convert::count_to_f64(convert::size(crate::batch::ROWS_MAX));
+        let mut cost = Self {
+            weight: 0.0,
+            rows: 0.0,
+            seconds: 0.0,
+            rows_squared: 0.0,
+            rows_seconds: 0.0,
+            residual_squared: 0.0,
+        };
+        for rows in [0.0, full] {
+            let seconds = default.row_seconds.mul_add(rows, default.batch_seconds);
+            cost.add(PRIOR_SAMPLES, rows, seconds);
+        }
+        cost
+    }
+
+    /// A batch of so many rows took so long.
+    pub fn observe(&mut self, rows: usize, took: Duration) {
+        let rows = convert::count_to_f64(convert::size(rows));
+        let seconds = took.as_secs_f64();
+        let residual = seconds - self.seconds_for(rows);
+        let keep = 1.0 - WEIGHT;
+        self.residual_squared = keep.mul_add(self.residual_squared, WEIGHT * residual * residual);
+        self.weight *= keep;
+        self.rows *= keep;
+        self.seconds *= keep;
+        self.rows_squared *= keep;
+        self.rows_seconds *= keep;
+        self.add(1.0, rows, seconds);
+    }
+
+    /// How long a batch of so many rows is expected to take.
+    pub fn expect(&self, rows: usize) -> Duration {
+        convert::seconds(self.seconds_for(convert::count_to_f64(convert::size(rows))))
+    }
+
+    /// How long a batch of the usual size is expected to take.
+    pub fn usual(&self) -> Duration {
+        convert::seconds(self.seconds / self.weight)
+    }
+
+    /// How far batches lie off the estimate: the root of the mean squared difference.
+    pub fn deviation(&self) -> Duration {
+        convert::seconds(self.residual_squared.sqrt())
+    }
+
+    fn add(&mut self, weight: f64, rows: f64, seconds: f64) {
+        self.weight += weight;
+        self.rows += weight * rows;
+        self.seconds += weight * seconds;
+        self.rows_squared += weight * rows * rows;
+        self.rows_seconds += weight * rows * seconds;
+    }
+
+    fn seconds_for(&self, rows: f64) -> f64 {
+        let mean_rows = self.rows / self.weight;
+        let mean = self.seconds / self.weight;
+        let variance = self.rows_squared / self.weight - mean_rows * mean_rows;
+        let covariance = self.rows_seconds / self.weight - mean_rows * mean;
+        // Batches of one size say nothing about the cost of a row: then every batch costs the mean.
+        let per_row = if variance > 1e-9 {
+            (covariance / variance).max(0.0)
+        } else {
+            0.0
+        };
+        per_row.mul_add(rows - mean_rows, mean).max(0.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEFAULT: DefaultCost = DefaultCost {
+        batch_seconds: 1e-6,
+        row_seconds: 1e-8,
+    };
+
+    #[test]
+    fn at_first_it_is_what_is_declared() {
+        let cost = Cost::new(DEFAULT);
+        assert_eq!(cost.expect(0).as_nanos(), 1000);
+        assert_eq!(cost.expect(1000).as_nanos(), 11_000);
+    }
+
+    #[test]
+    fn a_line_is_learned() {
+        let mut cost = Cost::new(DEFAULT);
+        for n in 0..2000usize {
+            let rows = n * 7 % 900;
+            cost.observe(rows, Duration::from_nanos(5_000 + 50 * convert::size(rows)));
+        }
+        for rows in [0, 100, 1000] {
+            let error = cost.expect(rows).as_secs_f64() - (5e-6 + 5e-8 * rows as f64);
+            assert!(error.abs() < 1e-7, "{rows} rows: {error} s off");
+        }
+        assert!(cost.deviation() < Duration::from_micros(1));
+    }
+
+    #[test]
+    fn batches_of_one_size_cost_their_mean() {
+        let mut cost = Cost::new(DEFAULT);
+        for _ in 0..2000 {
+            cost.observe(100, Duration::from_micros(30));
+        }
+        assert!((cost.usual().as_secs_f64() - 30e-6).abs() < 1e-7);
+        assert!((cost.expect(100).as_secs_f64() - 30e-6).abs() < 1e-6);
+    }
+}

@@ -1,0 +1,171 @@
+//! The consuming end of an edge: what arrived, what of it is new, and what to say of it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use model::position::Judgement;
+use model::{Interval, Origin, Positions, Slack};
+
+use super::{From, Pull};
+use crate::batch::{Batch, Note};
+
+/// Judges what arrives on an edge by its position alone, and says in pulls where it stands.
+///
+/// This is the one place where duplicates are dropped: whoever sent them, and however often.
+#[derive(Debug)]
+pub struct Consumer {
+    origins: BTreeMap<Origin, Standing>,
+    credit: u64,
+    budget: Option<Slack>,
+    /// The next pull says where to send from.
+    wants_rewind: bool,
+    duplicates: u64,
+    gaps: u64,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Standing {
+    /// The last index that arrived in order.
+    received: u64,
+    /// The last index that was worked off.
+    taken: u64,
+    /// The last index that will not be asked for again.
+    kept: u64,
+    /// Whether the last two have moved since the last pull.
+    has_moved: bool,
+    /// Something is missing and was asked for.
+    awaits_rewind: bool,
+}
+
+/// What became of a batch that arrived.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Arrival {
+    /// It joins what is there: work on it.
+    Next(Arc<Batch>),
+    /// It was there already and was dropped.
+    Duplicate,
+    /// Something before it is missing: it was dropped, and the next pull asks for both.
+    Gap,
+}
+
+impl Consumer {
+    /// A consumer that has nothing and starts at the beginning of every origin.
+    pub const fn new(credit: u64) -> Self {
+        Self {
+            origins: BTreeMap::new(),
+            credit,
+            budget: None,
+            wants_rewind: true,
+            duplicates: 0,
+            gaps: 0,
+        }
+    }
+
+    /// Takes what arrived.
+    pub fn handle_batch(&mut self, batch: Arc<Batch>) -> Arrival {
+        let standing = self.origins.entry(batch.header.origin).or_default();
+        let interval = batch.header.interval;
+        let next = match interval.judge(standing.received) {
+            Judgement::Next => batch,
+            Judgement::Cut(through) => Arc::new(batch.cut(through)),
+            Judgement::Duplicate => {
+                self.duplicates += 1;
+                return Arrival::Duplicate;
+            }
+            Judgement::Gap if batch.header.note == Some(Note::Gap) => {
+                // What lies between is not to be had: that is said, not skipped.
+                let lost = interval.after() - standing.received;
+                let mut told = Batch::clone(&batch);
+                told.header.interval = Interval::new(standing.received, interval.through());
+                told.header.missing = u32::try_from(lost).unwrap_or(u32::MAX);
+                Arc::new(told)
+            }
+            Judgement::Gap => {
+                if !standing.awaits_rewind {
+                    self.gaps += 1;
+                    standing.awaits_rewind = true;
+                    self.wants_rewind = true;
+                }
+                return Arrival::Gap;
+            }
+        };
+        standing.received = interval.through();
+        standing.awaits_rewind = false;
+        Arrival::Next(next)
+    }
+
+    /// Everything of `origin` up to `taken` was worked off, and what lies up to `kept` will not be asked
+    /// for again. Says whether either has moved.
+    pub fn take(&mut self, origin: Origin, taken: u64, kept: u64) -> bool {
+        let standing = self.origins.entry(origin).or_default();
+        let has_moved = taken > standing.taken || kept > standing.kept;
+        standing.taken = standing.taken.max(taken);
+        standing.kept = standing.kept.max(kept.min(standing.taken));
+        standing.has_moved |= has_moved;
+        has_moved
+    }
+
+    /// What the next batches may be old: sent with the next pull.
+    pub fn set_budget(&mut self, budget: Option<Slack>) {
+        self.budget = budget;
+    }
+
+    /// The pull that is due: of the origins that moved, and with a place to send from where one is wanted.
+    pub fn pull(&mut self) -> Pull {
+        let from = self.wants_rewind.then(|| self.from());
+        self.wants_rewind = false;
+        let mut taken = Positions::new();
+        let mut keep = Positions::new();
+        for (origin, standing) in &mut self.origins {
+            if standing.has_moved {
+                taken.advance(*origin, standing.taken);
+                keep.advance(*origin, standing.kept);
+                standing.has_moved = false;
+            }
+        }
+        Pull {
+            from,
+            taken,
+            keep: Some(keep),
+            credit: self.credit,
+            budget: self.budget,
+        }
+    }
+
+    /// The pull that says everything, for when frames may have been lost: at the latest once a second.
+    ///
+    /// It rewinds: what is under way arrives twice and is dropped, what was lost arrives.
+    pub fn pull_again(&mut self) -> Pull {
+        for standing in self.origins.values_mut() {
+            standing.has_moved = true;
+        }
+        self.wants_rewind = true;
+        self.pull()
+    }
+
+    /// Whether the next pull says something that cannot wait: that something is missing.
+    pub const fn must_pull(&self) -> bool {
+        self.wants_rewind
+    }
+
+    /// The last index of `origin` that was worked off.
+    pub fn taken(&self, origin: Origin) -> u64 {
+        self.origins
+            .get(&origin)
+            .map_or(0, |standing| standing.taken)
+    }
+
+    /// How many batches were dropped as duplicates, and how often something was missing.
+    pub const fn dropped(&self) -> (u64, u64) {
+        (self.duplicates, self.gaps)
+    }
+
+    fn from(&self) -> From {
+        From::Positions(
+            self.origins
+                .iter()
+                .map(|(origin, standing)| (*origin, standing.received))
+                .collect(),
+        )
+    }
+}

@@ -1,0 +1,489 @@
+//! The engine: the components of one host, the edges between them, and which of them runs next.
+//!
+//! An [`Engine`] is plain data. Sources [`offer`](Engine::offer) batches, workers take a [`Dispatch`] with
+//! [`next`](Engine::next), run it outside, and hand it back with [`complete`](Engine::complete); sinks
+//! [`receive`](Engine::receive) and [`acknowledge`](Engine::acknowledge). Threads do that in
+//! [`crate::runtime`], virtual processors in the simulator.
+//!
+//! How data moves is in [`flow`](self), how components are made in `deploy`, what is told of them in
+//! [`report`](crate::report).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::{ComponentId, EdgeId, Instant, convert};
+
+use crate::batch::Batch;
+use crate::budget::{self, Stage};
+use crate::edge::Retention;
+use crate::intake::Taken;
+use crate::ledger::{Ledger, RETENTION_DIVISOR};
+use crate::mailbox::Channel;
+use crate::report::{self, Report};
+use crate::scheduler::{Policy, Scheduler, Waiting};
+use crate::step::{Outcome, Ports, Step};
+
+mod component;
+mod deploy;
+mod flow;
+
+pub(crate) use component::{Application, Component, Edge, Role};
+pub use deploy::{Deployed, Deployment, OperatorDeployment, SinkDeployment, SourceDeployment};
+
+/// How often budgets are computed again from what was measured.
+///
+/// Unit: time. Range: well below the cool-down of any decision built on them. Source: guess.
+const BUDGET_INTERVAL: Duration = Duration::from_millis(100);
+
+/// What an engine is told at its start.
+#[derive(Debug, Clone, Copy)]
+pub struct Config {
+    /// The memory for data: state and what is retained. Unit: bytes. Range: from [`MEMORY_MIN`].
+    pub memory_bytes: u64,
+    /// How components are ordered.
+    pub policy: Policy,
+}
+
+/// The least memory that an engine can work with.
+///
+/// Unit: bytes. Source: guess; a few full batches on each of some dozens of edges.
+pub const MEMORY_MIN: u64 = 8 << 20;
+
+impl Default for Config {
+    /// 256 MiB, deadlines.
+    fn default() -> Self {
+        Self {
+            memory_bytes: 256 << 20,
+            policy: Policy::Deadline,
+        }
+    }
+}
+
+/// The components of one host.
+#[derive(Debug)]
+pub struct Engine {
+    config: Config,
+    pub(crate) components: Vec<Component>,
+    pub(crate) edges: Vec<Edge>,
+    pub(crate) applications: Vec<Application>,
+    pub(crate) ledger: Ledger,
+    scheduler: Scheduler,
+    /// How many batches were ever put into mailboxes.
+    sequence: u64,
+    budgets_due: Instant,
+    running: usize,
+    signals: Signals,
+    events: Vec<Event>,
+}
+
+/// Who may have something to do now that had nothing before.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Signals {
+    /// Some sink may receive.
+    pub sinks: bool,
+    /// Some source may offer.
+    pub sources: bool,
+}
+
+/// What happened to an application.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// All its sources have ended and all results have left.
+    Finished {
+        /// Which application, by the number that deploying it gave.
+        application: u64,
+    },
+    /// It cannot go on.
+    Failed {
+        /// Which application.
+        application: u64,
+        /// Which of its components, by name.
+        component: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Work for a worker: a step and the batch to run it on.
+#[derive(Debug)]
+pub struct Dispatch {
+    component: ComponentId,
+    channel: Channel,
+    wanted: Ports,
+    /// Consecutive batches of the channel; at least one.
+    batches: Vec<Arc<Batch>>,
+    step: Box<Step>,
+}
+
+/// A dispatch that was run.
+#[derive(Debug)]
+pub struct Completed {
+    component: ComponentId,
+    channel: Channel,
+    through: u64,
+    rows: usize,
+    bytes: u64,
+    step: Box<Step>,
+    outcome: Outcome,
+}
+
+/// A dispatch whose operator panicked; the operator is gone.
+#[derive(Debug, Clone, Copy)]
+pub struct Panicked(ComponentId);
+
+impl Dispatch {
+    /// Runs the step. This is where a worker spends its time; no lock is needed.
+    pub fn run(mut self) -> Completed {
+        let whole = match self.batches.as_slice() {
+            [only] => Arc::clone(only),
+            several => Arc::new(
+                Batch::join(several).expect("the batches of a stream have the same columns"),
+            ),
+        };
+        let outcome = self.step.run(self.channel, &whole, self.wanted);
+        Completed {
+            component: self.component,
+            channel: self.channel,
+            through: whole.header.interval.through(),
+            rows: whole.rows.len(),
+            bytes: convert::size(whole.rows.bytes()),
+            step: self.step,
+            outcome,
+        }
+    }
+
+    /// What to hand back where running it panicked.
+    pub const fn panicked(&self) -> Panicked {
+        Panicked(self.component)
+    }
+}
+
+impl Engine {
+    /// An engine without components.
+    ///
+    /// # Panics
+    /// When the memory is less than [`MEMORY_MIN`].
+    pub fn new(config: Config) -> Self {
+        assert!(
+            config.memory_bytes >= MEMORY_MIN,
+            "an engine needs {MEMORY_MIN} bytes at least"
+        );
+        Self {
+            config,
+            components: Vec::new(),
+            edges: Vec::new(),
+            applications: Vec::new(),
+            ledger: Ledger::new(config.memory_bytes),
+            scheduler: Scheduler::default(),
+            sequence: 0,
+            budgets_due: Instant::ZERO,
+            running: 0,
+            signals: Signals::default(),
+            events: Vec::new(),
+        }
+    }
+
+    /// Whether a source may offer more now.
+    ///
+    /// Not while those who read it have no credit left; and, where memory is short, only the source that
+    /// the others wait for.
+    pub fn has_room(&self, source: ComponentId) -> bool {
+        let component = self.component(source);
+        let Role::Source { origin, progress } = component.role else {
+            return false;
+        };
+        if component.has_failed()
+            || !component
+                .outputs
+                .iter()
+                .all(|output| output.has_room(origin))
+        {
+            return false;
+        }
+        if !self.ledger.is_short() {
+            return true;
+        }
+        let others = self
+            .components
+            .iter()
+            .filter(|other| other.application == component.application);
+        let least = others.filter_map(|other| match other.role {
+            Role::Source { progress, .. } => Some(progress),
+            Role::Operator | Role::Sink { .. } => None,
+        });
+        least.min().is_none_or(|least| progress <= least)
+    }
+
+    /// Takes what a source has read.
+    ///
+    /// Must be asked for with [`Engine::has_room`]; what is offered all the same is taken, and counted.
+    pub fn offer(&mut self, now: Instant, source: ComponentId, taken: Taken) {
+        let rows = taken.rows.rows.len();
+        let bad = taken.bad.rows.len();
+        let component = self.component_mut(source);
+        if component.has_failed() {
+            return;
+        }
+        component.counters.rows_in += convert::size(rows + bad);
+        component.counters.bad += convert::size(bad);
+        if let Role::Source { progress, .. } = &mut component.role {
+            *progress = (*progress).max(taken.rows.header.progress);
+        }
+        let wanted = component.wanted();
+        for (port, batch) in [(0, taken.rows), (1, taken.bad)] {
+            if wanted.contains(port) {
+                self.append(now, source, port, batch);
+            }
+        }
+    }
+
+    /// The most urgent work, if there is any.
+    pub fn next(&mut self, now: Instant) -> Option<Dispatch> {
+        if now >= self.budgets_due {
+            self.compute_budgets();
+            self.budgets_due = now + BUDGET_INTERVAL;
+        }
+        loop {
+            let id = self.scheduler.pop()?;
+            let Some((channel, _)) = self.first_channel(id) else {
+                continue;
+            };
+            let component = self.component_mut(id);
+            let wanted = component.wanted();
+            let Some(step) = component.step.take() else {
+                continue;
+            };
+            let batches = component.mailbox.take(channel);
+            assert!(!batches.is_empty(), "the first channel has a batch");
+            self.running += 1;
+            return Some(Dispatch {
+                component: id,
+                channel,
+                wanted,
+                batches,
+                step,
+            });
+        }
+    }
+
+    /// Takes back a dispatch that was run, which took `busy` of processor time.
+    pub fn complete(&mut self, now: Instant, completed: Completed, busy: Duration) {
+        let Completed {
+            component: id,
+            channel,
+            through,
+            rows,
+            bytes,
+            step,
+            outcome,
+        } = completed;
+        self.running -= 1;
+        let component = self.component_mut(id);
+        component.step = Some(step);
+        component.cost.observe(rows, busy);
+        component.counters.add(rows, bytes, busy, &outcome);
+        if component.has_failed() {
+            return;
+        }
+        if let Some(bytes) = outcome.state_bytes {
+            self.ledger.set_state(id, bytes);
+            self.check_state();
+        }
+        for (port, batch) in outcome.outputs {
+            self.append(now, id, port, batch);
+        }
+        self.taken(now, id, channel, through, bytes);
+        self.refresh(id);
+    }
+
+    /// Takes back a dispatch that panicked: the component is retired and its application fails.
+    pub fn complete_panicked(&mut self, panicked: Panicked, reason: &str) {
+        self.running -= 1;
+        self.fail(panicked.0, &format!("panicked: {reason}"));
+    }
+
+    /// The next batch that waits at a sink.
+    pub fn receive(&mut self, sink: ComponentId) -> Option<(Channel, Arc<Batch>)> {
+        let mailbox = &mut self.component_mut(sink).mailbox;
+        let (channel, _) = mailbox.first(|_| true)?;
+        let batch = mailbox.take_one(channel)?;
+        Some((channel, batch))
+    }
+
+    /// A sink has written a batch.
+    pub fn acknowledge(
+        &mut self,
+        now: Instant,
+        sink: ComponentId,
+        channel: Channel,
+        batch: &Batch,
+    ) {
+        let bytes = convert::size(batch.rows.bytes());
+        let component = self.component_mut(sink);
+        component.counters.rows_in += convert::size(batch.rows.len());
+        component.counters.missing += u64::from(batch.header.missing);
+        component.note_result(now, channel, batch);
+        self.taken(now, sink, channel, batch.header.interval.through(), bytes);
+        self.check_finished(sink);
+    }
+
+    /// Ends an application that cannot go on because of one of its components.
+    pub fn fail(&mut self, id: ComponentId, reason: &str) {
+        let application = self.component(id).application;
+        if self.applications[convert::index(application)].has_ended {
+            return;
+        }
+        self.applications[convert::index(application)].has_ended = true;
+        let component = self.component(id).name.clone();
+        self.events.push(Event::Failed {
+            application,
+            component,
+            reason: reason.to_owned(),
+        });
+        let members: Vec<ComponentId> = self.members(application).collect();
+        for member in members {
+            self.component_mut(member).fail(reason);
+            self.scheduler.set(member, None);
+            self.ledger.set_retained(member, 0);
+            self.ledger.set_state(member, 0);
+        }
+        self.signals = Signals {
+            sinks: true,
+            sources: true,
+        };
+    }
+
+    /// What has been counted and measured so far.
+    pub fn report(&self, application: u64) -> Report {
+        report::report(self, application)
+    }
+
+    /// Whether the application has finished or failed.
+    pub fn has_ended(&self, application: u64) -> bool {
+        self.applications[convert::index(application)].has_ended
+    }
+
+    /// What happened since this was last asked.
+    pub fn take_events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.events)
+    }
+
+    /// Who may have something to do since this was last asked.
+    pub fn take_signals(&mut self) -> Signals {
+        std::mem::take(&mut self.signals)
+    }
+
+    /// How many components could run now.
+    pub fn runnable(&self) -> usize {
+        self.scheduler.len()
+    }
+
+    /// How many dispatches are out.
+    pub const fn running(&self) -> usize {
+        self.running
+    }
+
+    /// How much memory is held, was held at most, and may be held, in bytes.
+    pub const fn memory(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// How much one producer may retain: its share of what all may.
+    fn retention(&self, producers: usize) -> Retention {
+        let share = self.config.memory_bytes / RETENTION_DIVISOR / convert::size(producers.max(1));
+        Retention {
+            bytes_max: share,
+            lapses: false,
+        }
+    }
+
+    fn compute_budgets(&mut self) {
+        let stage = |component: &Component| Stage {
+            cost: component.cost.usual(),
+            target: component.target(),
+            consumers: component
+                .outputs
+                .iter()
+                .flat_map(|output| &output.readers)
+                .map(|edge| convert::index(self.edges[convert::index(edge.0)].consumer.0))
+                .collect(),
+        };
+        let stages: Vec<Stage> = self.components.iter().map(stage).collect();
+        let budgets = budget::budgets(&stages);
+        for (component, budget) in self.components.iter_mut().zip(budgets) {
+            component.budget = budget;
+        }
+    }
+
+    /// The channel of a component whose first batch is to run next: one whose results have room.
+    fn first_channel(&self, id: ComponentId) -> Option<(Channel, Instant)> {
+        let component = self.component(id);
+        component
+            .mailbox
+            .first(|channel| component.has_room(channel))
+    }
+
+    /// Gives a component its place in the order, or takes it away.
+    fn refresh(&mut self, id: ComponentId) {
+        let component = self.component(id);
+        let could_run = component.step.is_some() && !component.has_failed();
+        let head = if could_run {
+            self.first_channel(id)
+        } else {
+            None
+        };
+        let rank = head.map(|(channel, arrival)| {
+            self.config.policy.rank(Waiting {
+                arrival,
+                budget: component.budget,
+                sequence: component.mailbox.sequence(channel),
+                depth: component.depth,
+            })
+        });
+        self.scheduler.set(id, rank);
+    }
+
+    fn check_state(&mut self) {
+        let Some((id, bytes)) = self.ledger.overdrawn() else {
+            return;
+        };
+        let limit = self.ledger.limit_bytes();
+        let reason = format!(
+            "its state holds {bytes} bytes, and all state more than half of the {limit} bytes of memory: \
+             fewer keys, shorter windows or more memory are needed"
+        );
+        self.fail(id, &reason);
+    }
+
+    fn check_finished(&mut self, sink: ComponentId) {
+        let application = self.component(sink).application;
+        let is_open = |id: ComponentId| !self.component(id).is_finished();
+        let ended = &self.applications[convert::index(application)].has_ended;
+        if !ended && !self.members(application).any(is_open) {
+            self.applications[convert::index(application)].has_ended = true;
+            self.events.push(Event::Finished { application });
+            self.signals = Signals {
+                sinks: true,
+                sources: true,
+            };
+        }
+    }
+
+    fn members(&self, application: u64) -> impl Iterator<Item = ComponentId> + '_ {
+        let ids = (0..).map(ComponentId).zip(&self.components);
+        ids.filter(move |(_, component)| component.application == application)
+            .map(|(id, _)| id)
+    }
+
+    fn component(&self, id: ComponentId) -> &Component {
+        &self.components[convert::index(id.0)]
+    }
+
+    fn component_mut(&mut self, id: ComponentId) -> &mut Component {
+        &mut self.components[convert::index(id.0)]
+    }
+
+    fn edge_mut(&mut self, id: EdgeId) -> &mut Edge {
+        &mut self.edges[convert::index(id.0)]
+    }
+}

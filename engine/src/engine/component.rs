@@ -1,0 +1,265 @@
+//! What an engine keeps of each component, edge and application.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use model::{ComponentId, EventTime, Instant, Origin, Slack, convert};
+
+use crate::batch::Batch;
+use crate::cost::Cost;
+use crate::edge::{Consumer, Producer};
+use crate::mailbox::{Channel, Mailbox};
+use crate::operator::Numbering;
+use crate::step::{Outcome, Ports, Step};
+
+/// A component.
+#[derive(Debug)]
+pub(crate) struct Component {
+    pub(crate) name: String,
+    pub(crate) application: u64,
+    pub(crate) role: Role,
+    /// How what leaves is numbered; sources and sinks do not care.
+    pub(crate) numbering: Numbering,
+    /// Who this is as an origin, where it numbers rows.
+    pub(crate) origin: Origin,
+    /// How many operators lie before it on the longest way.
+    pub(crate) depth: u32,
+    /// The edge of each input port.
+    pub(crate) inputs: Vec<model::EdgeId>,
+    /// The ways in that are known from the plan.
+    pub(crate) channels: Vec<Channel>,
+    pub(crate) mailbox: Mailbox,
+    pub(crate) outputs: Vec<Output>,
+    /// The operator, unless a worker has it.
+    pub(crate) step: Option<Box<Step>>,
+    pub(crate) cost: Cost,
+    pub(crate) budget: Slack,
+    pub(crate) counters: Counters,
+    pub(crate) failure: Option<String>,
+}
+
+/// What a component is there for.
+#[derive(Debug)]
+pub(crate) enum Role {
+    /// Rows enter.
+    Source {
+        /// Who numbers them.
+        origin: Origin,
+        /// How far it is.
+        progress: EventTime,
+    },
+    /// Something is computed.
+    Operator,
+    /// Results leave.
+    Sink(Box<Results>),
+}
+
+/// What is known of the results of a sink.
+#[derive(Debug)]
+pub(crate) struct Results {
+    pub(crate) target: Duration,
+    /// How far each way in is.
+    pub(crate) progress: BTreeMap<Channel, EventTime>,
+    /// The delay of each batch of results, in microseconds.
+    pub(crate) delays: Histogram<u64>,
+    /// How many rows came after the target.
+    pub(crate) misses: u64,
+}
+
+/// An output port.
+#[derive(Debug)]
+pub(crate) struct Output {
+    pub(crate) producer: Producer,
+    /// The edges of those who read it.
+    pub(crate) readers: Vec<model::EdgeId>,
+}
+
+/// One consumer pulling one stream.
+#[derive(Debug)]
+pub(crate) struct Edge {
+    pub(crate) producer: ComponentId,
+    pub(crate) output: u16,
+    pub(crate) consumer: ComponentId,
+    pub(crate) input: u16,
+    pub(crate) state: Consumer,
+    pub(crate) credit: u64,
+    /// Bytes worked off since the last pull.
+    pub(crate) unpulled_bytes: u64,
+}
+
+/// An application.
+#[derive(Debug)]
+pub(crate) struct Application {
+    pub(crate) name: String,
+    pub(crate) has_ended: bool,
+}
+
+/// What was counted of a component since it started.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Counters {
+    pub(crate) rows_in: u64,
+    pub(crate) rows_out: u64,
+    pub(crate) bytes_in: u64,
+    pub(crate) batches: u64,
+    pub(crate) late: u64,
+    pub(crate) bad: u64,
+    pub(crate) bad_reason: Option<String>,
+    pub(crate) missing: u64,
+    pub(crate) busy: Duration,
+}
+
+impl Counters {
+    pub(crate) fn add(&mut self, rows: usize, bytes: u64, busy: Duration, outcome: &Outcome) {
+        self.rows_in += convert::size(rows);
+        self.bytes_in += bytes;
+        self.batches += 1;
+        self.busy += busy;
+        self.late += outcome.late;
+        self.bad += outcome.bad;
+        if self.bad_reason.is_none() {
+            self.bad_reason.clone_from(&outcome.bad_reason);
+        }
+    }
+}
+
+impl Output {
+    pub(crate) fn has_room(&self, origin: Origin) -> bool {
+        self.readers.is_empty() || self.producer.has_room(origin)
+    }
+}
+
+impl Component {
+    /// A component that reads and is read by nobody yet.
+    pub(crate) fn new(
+        name: &str,
+        application: u64,
+        role: Role,
+        origin: Origin,
+        cost: Cost,
+    ) -> Self {
+        Self {
+            name: name.to_owned(),
+            application,
+            role,
+            numbering: Numbering::Kept,
+            origin,
+            depth: 0,
+            inputs: Vec::new(),
+            channels: Vec::new(),
+            mailbox: Mailbox::default(),
+            outputs: Vec::new(),
+            step: None,
+            cost,
+            budget: Slack::MAX,
+            counters: Counters::default(),
+            failure: None,
+        }
+    }
+
+    /// The output ports that somebody reads.
+    pub(crate) fn wanted(&self) -> Ports {
+        let mut ports = Ports::default();
+        for (port, output) in (0..).zip(&self.outputs) {
+            if !output.readers.is_empty() {
+                ports.insert(port);
+            }
+        }
+        ports
+    }
+
+    /// Whether what would come of a batch of this channel has room.
+    pub(crate) fn has_room(&self, channel: Channel) -> bool {
+        (0..)
+            .zip(&self.outputs)
+            .all(|(port, output)| output.has_room(self.leaving(channel, port)))
+    }
+
+    /// As which origin the rows of a channel leave at an output port.
+    pub(crate) fn leaving(&self, channel: Channel, port: u16) -> Origin {
+        match self.numbering {
+            Numbering::Own if port == 0 => self.origin,
+            Numbering::KeptByPort => channel.origin.through_port(channel.port),
+            Numbering::Own | Numbering::Kept => channel.origin,
+        }
+    }
+
+    /// What of a channel need not be asked for again, when everything up to `taken` was worked off.
+    ///
+    /// A stateless component keeps upstream what its consumers keep of it, and can so be built again from
+    /// nothing but the positions that are asked of it. A stateful one has taken rows into its state, and a
+    /// sink has handed them on.
+    pub(crate) fn kept(&self, channel: Channel, taken: u64) -> u64 {
+        if self.numbering == Numbering::Own {
+            return taken;
+        }
+        let kept = (0..)
+            .zip(&self.outputs)
+            .filter(|(_, output)| !output.readers.is_empty());
+        let kept =
+            kept.filter_map(|(port, output)| output.producer.released(self.leaving(channel, port)));
+        kept.min().unwrap_or(taken).min(taken)
+    }
+
+    /// How much its producers retain.
+    pub(crate) fn retained_bytes(&self) -> u64 {
+        self.outputs
+            .iter()
+            .map(|output| output.producer.retained_bytes())
+            .sum()
+    }
+
+    /// The latency target, of a sink.
+    pub(crate) fn target(&self) -> Option<Duration> {
+        match &self.role {
+            Role::Sink(results) => Some(results.target),
+            Role::Source { .. } | Role::Operator => None,
+        }
+    }
+
+    /// Notes that a batch of results has left.
+    pub(crate) fn note_result(&mut self, now: Instant, channel: Channel, batch: &Batch) {
+        let Role::Sink(results) = &mut self.role else {
+            return;
+        };
+        let progress = results.progress.entry(channel).or_insert(EventTime::MIN);
+        *progress = (*progress).max(batch.header.progress);
+        if batch.rows.is_empty() {
+            return;
+        }
+        let age = batch.header.age(now);
+        results
+            .delays
+            .saturating_record(u64::try_from(age.as_micros()).unwrap_or(u64::MAX));
+        if age > results.target {
+            results.misses += convert::size(batch.rows.len());
+        }
+    }
+
+    /// Whether this is no sink, or one to which nothing will come any more.
+    pub(crate) fn is_finished(&self) -> bool {
+        match &self.role {
+            Role::Sink(results) => results
+                .progress
+                .values()
+                .all(|progress| *progress == EventTime::MAX),
+            Role::Source { .. } | Role::Operator => true,
+        }
+    }
+
+    /// Retires the component for a reason.
+    pub(crate) fn fail(&mut self, reason: &str) {
+        self.failure.get_or_insert_with(|| reason.to_owned());
+        self.mailbox.clear();
+        for output in &mut self.outputs {
+            for reader in output.readers.drain(..) {
+                output.producer.close(reader);
+            }
+        }
+    }
+
+    /// Whether it was retired.
+    pub(crate) const fn has_failed(&self) -> bool {
+        self.failure.is_some()
+    }
+}

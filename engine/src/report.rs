@@ -1,0 +1,142 @@
+//! What an engine tells of an application: what was counted, measured and missed.
+
+use std::time::Duration;
+
+use model::{ComponentId, Slack, convert};
+
+use crate::engine::{Engine, Role};
+
+/// What is known of an application on this host.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// The application's name.
+    pub application: String,
+    /// Its components: sources, operators and sinks, each in the plan's order.
+    pub components: Vec<ComponentReport>,
+    /// Bytes in the ledger, now and at most, of all applications.
+    pub memory_bytes: u64,
+    /// See `memory_bytes`.
+    pub memory_peak_bytes: u64,
+}
+
+/// What is known of a component.
+#[derive(Debug, Clone)]
+pub struct ComponentReport {
+    /// Which one.
+    pub id: ComponentId,
+    /// What it is called in its application.
+    pub name: String,
+    /// What it is there for.
+    pub role: RoleReport,
+    /// Rows that came in; of a source, records.
+    pub rows_in: u64,
+    /// Rows that left, summed over the ports that somebody reads.
+    pub rows_out: u64,
+    /// Batches that were worked off.
+    pub batches: u64,
+    /// Rows that were late for every window.
+    pub late: u64,
+    /// Rows that could not be parsed or evaluated.
+    pub bad: u64,
+    /// Why the first of them could not.
+    pub bad_reason: Option<String>,
+    /// Processor time used.
+    pub busy: Duration,
+    /// What a batch of the usual size is expected to cost.
+    pub cost: Duration,
+    /// How far batches lie off that.
+    pub cost_deviation: Duration,
+    /// The greatest age at which a batch may start here.
+    pub budget: Slack,
+    /// Batches that wait.
+    pub waiting: usize,
+    /// Batches that arrived twice and were dropped, and how often something was missing.
+    pub dropped: (u64, u64),
+}
+
+/// What a component is there for, with what only such a one has.
+#[derive(Debug, Clone)]
+pub enum RoleReport {
+    /// Rows enter.
+    Source,
+    /// Something is computed.
+    Operator,
+    /// Results leave.
+    Sink(Delays),
+}
+
+/// The delays of results: from the arrival of the last contributing row to their leaving.
+#[derive(Debug, Clone)]
+pub struct Delays {
+    /// What was required.
+    pub target: Duration,
+    /// The median.
+    pub p50: Duration,
+    /// 95 % were at most this.
+    pub p95: Duration,
+    /// 99 % were at most this.
+    pub p99: Duration,
+    /// The longest.
+    pub longest: Duration,
+    /// Rows that left after the target.
+    pub misses: u64,
+    /// Rows that results say they lack.
+    pub missing: u64,
+}
+
+/// The report of an application.
+pub(crate) fn report(engine: &Engine, application: u64) -> Report {
+    let ids = (0..).map(ComponentId).zip(&engine.components);
+    let members = ids.filter(|(_, component)| component.application == application);
+    let components = members.map(|(id, component)| {
+        let quantile = |quantile: f64| match &component.role {
+            Role::Sink(results) => {
+                Duration::from_micros(results.delays.value_at_quantile(quantile))
+            }
+            Role::Source { .. } | Role::Operator => Duration::ZERO,
+        };
+        let role = match &component.role {
+            Role::Source { .. } => RoleReport::Source,
+            Role::Operator => RoleReport::Operator,
+            Role::Sink(results) => RoleReport::Sink(Delays {
+                target: results.target,
+                p50: quantile(0.50),
+                p95: quantile(0.95),
+                p99: quantile(0.99),
+                longest: quantile(1.0),
+                misses: results.misses,
+                missing: component.counters.missing,
+            }),
+        };
+        let dropped = component
+            .inputs
+            .iter()
+            .map(|edge| engine.edges[convert::index(edge.0)].state.dropped());
+        let counters = component.counters.clone();
+        ComponentReport {
+            id,
+            name: component.name.clone(),
+            role,
+            rows_in: counters.rows_in,
+            rows_out: counters.rows_out,
+            batches: counters.batches,
+            late: counters.late,
+            bad: counters.bad,
+            bad_reason: counters.bad_reason,
+            busy: counters.busy,
+            cost: component.cost.usual(),
+            cost_deviation: component.cost.deviation(),
+            budget: component.budget,
+            waiting: component.mailbox.len(),
+            dropped: dropped.fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1)),
+        }
+    });
+    Report {
+        application: engine.applications[convert::index(application)]
+            .name
+            .clone(),
+        components: components.collect(),
+        memory_bytes: engine.ledger.used_bytes(),
+        memory_peak_bytes: engine.ledger.peak_bytes(),
+    }
+}

@@ -1,0 +1,311 @@
+//! The runtime: worker threads that drive an [`Engine`]. The only threads and locks of this crate.
+//!
+//! Workers take and give under one short lock and run operators outside of it. Nobody polls: a worker waits
+//! for something to run, a source for credit, a sink for results, each on a condition of its own.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use model::{Clock, ComponentId};
+
+use crate::batch::Batch;
+use crate::engine::{Config, Deployed, Deployment, Engine, Event};
+use crate::intake::Taken;
+use crate::mailbox::Channel;
+use crate::report::Report;
+
+#[cfg(test)]
+mod tests;
+
+/// An engine and its worker threads. Dropping it stops them.
+#[derive(Debug)]
+pub struct Runtime {
+    shared: Arc<Shared>,
+    workers: Vec<JoinHandle<()>>,
+}
+
+/// What workers, sources and sinks share. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    clock: Arc<dyn Clock>,
+    state: Mutex<State>,
+    /// Something can be run.
+    work: Condvar,
+    /// A source may offer, a sink may receive, or an application has ended.
+    sources: Condvar,
+    sinks: Condvar,
+    /// Something happened to an application.
+    events: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
+    engine: Engine,
+    events: Vec<Event>,
+    is_stopping: bool,
+}
+
+/// The runtime is stopping or the application has ended: there is nothing more to do for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the application has ended")]
+pub struct Ended;
+
+impl Runtime {
+    /// Starts an engine with so many worker threads.
+    ///
+    /// # Errors
+    /// When the system gives no thread; those that were started end.
+    ///
+    /// # Panics
+    /// When there is to be no worker.
+    pub fn start(
+        config: Config,
+        worker_count: usize,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, std::io::Error> {
+        assert!(worker_count > 0, "without a worker nothing runs");
+        let state = State {
+            engine: Engine::new(config),
+            events: Vec::new(),
+            is_stopping: false,
+        };
+        let shared = Arc::new(Shared {
+            clock,
+            state: Mutex::new(state),
+            work: Condvar::new(),
+            sources: Condvar::new(),
+            sinks: Condvar::new(),
+            events: Condvar::new(),
+        });
+        let mut runtime = Self {
+            shared,
+            workers: Vec::with_capacity(worker_count),
+        };
+        for number in 0..worker_count {
+            let shared = Arc::clone(&runtime.shared);
+            let name = format!("worker-{number}");
+            let worker = thread::Builder::new()
+                .name(name)
+                .spawn(move || shared.work())?;
+            runtime.workers.push(worker);
+        }
+        Ok(runtime)
+    }
+
+    /// Deploys an application.
+    pub fn deploy(&self, deployment: Deployment) -> Deployed {
+        let now = self.shared.clock.now();
+        self.shared.lock().engine.deploy(now, deployment)
+    }
+
+    /// What sources and sinks need.
+    pub fn handle(&self) -> Handle {
+        Handle {
+            shared: Arc::clone(&self.shared),
+        }
+    }
+
+    /// What is known of an application.
+    pub fn report(&self, application: u64) -> Report {
+        self.shared.lock().engine.report(application)
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        self.handle().stop();
+        for worker in self.workers.drain(..) {
+            // A worker that panicked has said so on its way; there is nobody to tell here.
+            drop(worker.join());
+        }
+    }
+}
+
+impl Handle {
+    /// Waits for something to happen to an application, or for the runtime to be stopped.
+    pub fn wait_for_events(&self) -> Vec<Event> {
+        let mut state = self.shared.lock();
+        loop {
+            if !state.events.is_empty() || state.is_stopping {
+                return std::mem::take(&mut state.events);
+            }
+            state = self.shared.events.wait(state).expect(POISONED);
+        }
+    }
+
+    /// Waits until a source may offer more.
+    ///
+    /// # Errors
+    /// When the application has ended or the runtime is stopping.
+    pub fn wait_for_room(&self, application: u64, source: ComponentId) -> Result<(), Ended> {
+        let mut state = self.shared.lock();
+        loop {
+            if state.has_ended(application) {
+                return Err(Ended);
+            }
+            if state.engine.has_room(source) {
+                return Ok(());
+            }
+            state = self.shared.sources.wait(state).expect(POISONED);
+        }
+    }
+
+    /// Whether a source may offer more now.
+    pub fn has_room(&self, source: ComponentId) -> bool {
+        self.shared.lock().engine.has_room(source)
+    }
+
+    /// Lets time pass at a source.
+    ///
+    /// # Errors
+    /// When the application has ended or the runtime is stopping: at once, also in the middle.
+    pub fn pause(&self, application: u64, duration: Duration) -> Result<(), Ended> {
+        let until = self.shared.clock.now() + duration;
+        let mut state = self.shared.lock();
+        loop {
+            if state.has_ended(application) {
+                return Err(Ended);
+            }
+            let left = until.since(self.shared.clock.now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            (state, _) = self
+                .shared
+                .sources
+                .wait_timeout(state, left)
+                .expect(POISONED);
+        }
+    }
+
+    /// Hands in what a source has read.
+    pub fn offer(&self, source: ComponentId, taken: Taken) {
+        let now = self.shared.clock.now();
+        let mut state = self.shared.lock();
+        state.engine.offer(now, source, taken);
+        self.shared.signal(&mut state);
+    }
+
+    /// Waits for results at a sink.
+    ///
+    /// # Errors
+    /// When the application has ended or the runtime is stopping.
+    pub fn receive(
+        &self,
+        application: u64,
+        sink: ComponentId,
+    ) -> Result<(Channel, Arc<Batch>), Ended> {
+        let mut state = self.shared.lock();
+        loop {
+            if state.has_ended(application) {
+                return Err(Ended);
+            }
+            if let Some(received) = state.engine.receive(sink) {
+                return Ok(received);
+            }
+            state = self.shared.sinks.wait(state).expect(POISONED);
+        }
+    }
+
+    /// Says that results have left.
+    pub fn acknowledge(&self, sink: ComponentId, channel: Channel, batch: &Batch) {
+        let now = self.shared.clock.now();
+        let mut state = self.shared.lock();
+        state.engine.acknowledge(now, sink, channel, batch);
+        self.shared.signal(&mut state);
+    }
+
+    /// Ends an application that cannot go on because of one of its components.
+    pub fn fail(&self, component: ComponentId, reason: &str) {
+        let mut state = self.shared.lock();
+        state.engine.fail(component, reason);
+        self.shared.signal(&mut state);
+    }
+
+    /// Stops workers, sources and sinks, wherever they are.
+    pub fn stop(&self) {
+        self.shared.lock().is_stopping = true;
+        self.shared.work.notify_all();
+        self.shared.sources.notify_all();
+        self.shared.sinks.notify_all();
+        self.shared.events.notify_all();
+    }
+}
+
+/// A panic under the lock is a mistake of the engine itself, which nobody may go on with.
+const POISONED: &str = "the engine never panics while it is locked";
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect(POISONED)
+    }
+
+    fn work(&self) {
+        let mut state = self.lock();
+        while !state.is_stopping {
+            let Some(dispatch) = state.engine.next(self.clock.now()) else {
+                state = self.work.wait(state).expect(POISONED);
+                continue;
+            };
+            if state.engine.runnable() > 0 {
+                self.work.notify_one();
+            }
+            drop(state);
+            let panicked = dispatch.panicked();
+            let started = self.clock.thread_cpu();
+            let completed = catch_unwind(AssertUnwindSafe(|| dispatch.run()));
+            let busy = self.clock.thread_cpu().saturating_sub(started);
+            state = self.lock();
+            match completed {
+                Ok(completed) => state.engine.complete(self.clock.now(), completed, busy),
+                Err(panic) => state.engine.complete_panicked(panicked, message(&*panic)),
+            }
+            self.signal(&mut state);
+        }
+    }
+
+    /// Wakes who has something to do.
+    fn signal(&self, state: &mut State) {
+        // Whoever takes work wakes the next worker where more is left, so that one is enough here.
+        if state.engine.runnable() > 0 {
+            self.work.notify_one();
+        }
+        let signals = state.engine.take_signals();
+        if signals.sources {
+            self.sources.notify_all();
+        }
+        if signals.sinks {
+            self.sinks.notify_all();
+        }
+        let events = state.engine.take_events();
+        if !events.is_empty() {
+            state.events.extend(events);
+            self.events.notify_all();
+        }
+    }
+}
+
+impl State {
+    fn has_ended(&self, application: u64) -> bool {
+        self.is_stopping || self.engine.has_ended(application)
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
+}
+
+/// What a panic says.
+fn message(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("without a message")
+}

@@ -1,0 +1,194 @@
+//! The command line: `synergy`. Results go to standard output, everything else to standard error.
+
+mod output;
+mod validate;
+
+use std::num::{NonZeroU64, NonZeroUsize};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueHint};
+use clap_complete::Shell;
+use engine::scheduler;
+
+use crate::application::units;
+use crate::run::{self, RunError};
+
+/// How a command ended: what `synergy` returns to its caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Status {
+    Ok = 0,
+    Failed = 1,
+    /// Wrong usage, which clap reports by itself with the same number, or an invalid file.
+    Invalid = 2,
+}
+
+impl From<Status> for ExitCode {
+    fn from(status: Status) -> Self {
+        Self::from(status as u8)
+    }
+}
+
+/// Decentralized peer-to-peer stream middleware.
+#[derive(Debug, Parser)]
+#[command(
+    name = "synergy",
+    version,
+    infer_subcommands = true,
+    max_term_width = 100
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run an application in this process; results leave at its sinks.
+    Run(Run),
+    /// Check an application file and show what it computes.
+    Validate(validate::Validate),
+    /// Print the version.
+    Version,
+    /// Print a completion script for a shell.
+    Completion {
+        /// The shell.
+        shell: Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Run {
+    /// The application file.
+    #[arg(value_hint = ValueHint::FilePath)]
+    file: PathBuf,
+    /// Stop after this time, such as 10s, counted from when the application runs.
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
+    for_: Option<Duration>,
+    /// Stop after this many rows of results.
+    #[arg(long, value_name = "ROWS")]
+    limit: Option<NonZeroU64>,
+    /// The memory that waiting rows and state may take.
+    #[arg(long, value_name = "SIZE", value_parser = memory, default_value = "256MiB")]
+    memory: u64,
+    /// How many threads run operators; one for each core if not given.
+    #[arg(long, value_name = "N")]
+    workers: Option<NonZeroUsize>,
+    /// In which order operators run.
+    #[arg(long, value_enum, default_value_t)]
+    policy: Policy,
+    /// Say nothing but results and errors.
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version come this way too. Nothing is left to tell when even this cannot be printed.
+            let _ = error.print();
+            return match error.use_stderr() {
+                true => Status::Invalid.into(),
+                false => Status::Ok.into(),
+            };
+        }
+    };
+    cli.command.execute().into()
+}
+
+impl Command {
+    fn execute(self) -> Status {
+        match self {
+            Self::Run(run) => {
+                let mut notes = output::Notes {
+                    is_quiet: run.quiet,
+                };
+                match run::run(&run.into_options(), &mut notes) {
+                    Ok(()) => Status::Ok,
+                    Err(error) => failed(&error),
+                }
+            }
+            Self::Validate(validate) => validate.execute(),
+            Self::Version => output::results(concat!("synergy ", env!("CARGO_PKG_VERSION"), "\n")),
+            Self::Completion { shell } => {
+                let mut script = Vec::new();
+                clap_complete::generate(shell, &mut Cli::command(), "synergy", &mut script);
+                output::results(&String::from_utf8_lossy(&script))
+            }
+        }
+    }
+}
+
+impl Run {
+    fn into_options(self) -> run::Options {
+        run::Options {
+            file: self.file,
+            duration: self.for_,
+            limit: self.limit.map(NonZeroU64::get),
+            memory_bytes: self.memory,
+            workers: self.workers.unwrap_or_else(cores).get(),
+            policy: match self.policy {
+                Policy::Deadline => scheduler::Policy::Deadline,
+                Policy::Fifo => scheduler::Policy::Fifo,
+            },
+        }
+    }
+}
+
+/// In which order operators run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+enum Policy {
+    /// The most urgent first.
+    #[default]
+    Deadline,
+    /// The longest waiting first.
+    Fifo,
+}
+
+/// Says why a command failed. An invalid file has a status of its own.
+fn failed(error: &RunError) -> Status {
+    match error {
+        RunError::Invalid(problems) => {
+            output::note(&problems.to_string());
+            Status::Invalid
+        }
+        RunError::Sink { .. } | RunError::System(_) | RunError::Failed { .. } => {
+            output::note(&format!("synergy: {error}"));
+            Status::Failed
+        }
+    }
+}
+
+/// How many cores this process may use; one where the system does not say.
+fn cores() -> NonZeroUsize {
+    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    units::duration(text).map_err(|error| format!("{error}; expected {}", units::DURATION_FORM))
+}
+
+fn memory(text: &str) -> Result<u64, String> {
+    let size =
+        units::size(text).map_err(|error| format!("{error}; expected {}", units::SIZE_FORM))?;
+    if size < engine::MEMORY_MIN {
+        return Err(format!(
+            "at least {}MiB are needed",
+            engine::MEMORY_MIN >> 20
+        ));
+    }
+    Ok(size)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_commands_are_well_formed() {
+        Cli::command().debug_assert();
+    }
+}

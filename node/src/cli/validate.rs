@@ -1,0 +1,193 @@
+//! `synergy validate`: checks a file, and says what it computes.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::{Args, ValueEnum, ValueHint};
+use model::plan::Stream;
+use model::{NodeId, QueryPlan, Schema};
+use serde_json::{Map, Value, json};
+
+use super::{Status, output};
+use crate::application::{self, Application, Host, Kinds, Problem, Problems};
+use crate::clock::MachineClock;
+
+#[derive(Debug, Args)]
+pub(super) struct Validate {
+    /// The application file.
+    #[arg(value_hint = ValueHint::FilePath, required_unless_present = "schema")]
+    file: Option<PathBuf>,
+    /// Print the JSON schema of application files instead.
+    #[arg(long, conflicts_with_all = ["file", "output"])]
+    schema: bool,
+    /// How to print what was found.
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+}
+
+impl Validate {
+    pub(super) fn execute(self) -> Status {
+        let Some(file) = self.file else {
+            let schema = application::json_schema(&Kinds::ALL);
+            return output::results(&format!("{schema:#}\n"));
+        };
+        let clock = MachineClock::start();
+        // Names of streams are not shown, so that it does not matter whose application this is.
+        let nobody = NodeId([0; 32]);
+        let host = Host {
+            owner: nobody,
+            node: nobody,
+            epoch: clock.epoch(),
+            clock: Arc::new(clock),
+        };
+        let loaded = application::load(&file, &Kinds::ALL, &host);
+        match (loaded, self.output) {
+            (Ok(application), Format::Text) => output::results(&as_text(&application)),
+            (Ok(application), Format::Json) => {
+                output::results(&format!("{:#}\n", as_json(&application)))
+            }
+            (Err(problems), Format::Text) => {
+                output::note(&problems.to_string());
+                Status::Invalid
+            }
+            (Err(problems), Format::Json) => {
+                match output::results(&format!("{:#}\n", problems_as_json(&problems))) {
+                    Status::Ok => Status::Invalid,
+                    failed => failed,
+                }
+            }
+        }
+    }
+}
+
+fn as_text(application: &Application) -> String {
+    let mut text = format!("{} is valid\n", application.plan.application());
+    for part in parts(application) {
+        let from = match part.from.as_slice() {
+            [] => String::new(),
+            from => format!(" from {}", from.join(", ")),
+        };
+        // Writing into a string does not fail.
+        let _ = writeln!(text, "{} {} ({}){from}", part.role, part.name, part.kind);
+        for (port, schema) in part.outputs {
+            let _ = writeln!(text, "  {port}: {schema}");
+        }
+    }
+    for remark in &application.remarks {
+        let _ = writeln!(text, "remark: {remark}");
+    }
+    text
+}
+
+fn as_json(application: &Application) -> Value {
+    let parts = parts(application).into_iter().map(|part| {
+        let outputs = part.outputs.iter().map(|(port, schema)| {
+            let columns = schema
+                .fields()
+                .iter()
+                .map(|field| json!({ "name": field.name, "type": field.data_type.name() }));
+            (port.clone(), columns.collect())
+        });
+        let outputs: Map<String, Value> = outputs.collect();
+        json!({
+            "role": part.role,
+            "name": part.name,
+            "kind": part.kind,
+            "from": part.from,
+            "outputs": outputs,
+        })
+    });
+    json!({
+        "application": application.plan.application(),
+        "valid": true,
+        "parts": parts.collect::<Vec<_>>(),
+        "remarks": application.remarks,
+    })
+}
+
+fn problems_as_json(problems: &Problems) -> Value {
+    let shown = |problem: &Problem| {
+        json!({
+            "file": problem.file,
+            "line": problem.place.as_ref().map(|place| place.line),
+            "column": problem.place.as_ref().map(|place| place.column),
+            "message": problem.message,
+            "expected": problem.expected,
+        })
+    };
+    json!({
+        "valid": false,
+        "problems": problems.problems.iter().map(shown).collect::<Vec<_>>(),
+        "more": problems.more,
+    })
+}
+
+/// A source, an operator or a sink, as it is shown.
+struct Part<'a> {
+    role: &'static str,
+    name: &'a str,
+    kind: &'static str,
+    from: Vec<String>,
+    outputs: &'a [(String, Schema)],
+}
+
+fn parts(application: &Application) -> Vec<Part<'_>> {
+    let plan = &application.plan;
+    let sources = plan.sources().iter().zip(&application.sources);
+    let sources = sources.map(|(planned, source)| Part {
+        role: "source",
+        name: &planned.name,
+        kind: source.kind.name,
+        from: Vec::new(),
+        outputs: &planned.outputs,
+    });
+    let operators = plan.operators().iter().zip(&application.operators);
+    let operators = operators.map(|(planned, operator)| Part {
+        role: "operator",
+        name: &planned.name,
+        kind: operator.kind.name,
+        from: planned
+            .inputs
+            .iter()
+            .map(|input| shown(plan, *input))
+            .collect(),
+        outputs: &planned.outputs,
+    });
+    let sinks = plan.sinks().iter().zip(&application.sinks);
+    let sinks = sinks.map(|(planned, sink)| Part {
+        role: "sink",
+        name: &planned.name,
+        kind: sink.kind.name,
+        from: vec![shown(plan, planned.input)],
+        outputs: &[],
+    });
+    sources.chain(operators).chain(sinks).collect()
+}
+
+/// A stream as files name it.
+fn shown(plan: &QueryPlan, stream: Stream) -> String {
+    let (name, outputs, port) = match stream {
+        Stream::Source(index, port) => {
+            let source = &plan.sources()[index];
+            (&source.name, &source.outputs, port)
+        }
+        Stream::Operator(index, port) => {
+            let operator = &plan.operators()[index];
+            (&operator.name, &operator.outputs, port)
+        }
+    };
+    match port {
+        0 => name.clone(),
+        port => format!("{name}.{}", outputs[usize::from(port)].0),
+    }
+}
