@@ -39,10 +39,11 @@
 //! );
 //! ```
 
+use arrow_array::ArrayRef;
 use model::{EventTime, Origin};
 
 use crate::aggregate::EncodedKeys;
-use crate::batch::Batch;
+use crate::batch::{Batch, Rows};
 use crate::operator::{Emitter, ImportError, Operator, StateChunk, Tick};
 
 mod layout;
@@ -55,7 +56,7 @@ mod tests;
 
 use layout::Layout;
 use panes::{Panes, Slot};
-use select::{Evaluated, Selected};
+use select::Selected;
 
 pub(super) use parameters::KIND;
 
@@ -86,9 +87,10 @@ impl Operator for Window {
         if let Some(unreachable) = admission.unreachable {
             emit.bad(unreachable, "the event time lies beyond all windows".into());
         }
-        if !admission.admitted.is_empty() {
-            let evaluated = self.selected.evaluate(admission.admitted, emit);
-            self.accumulate(batch.header.origin, &evaluated, emit);
+        if !admission.admitted.is_empty()
+            && let Some((rows, arguments)) = self.selected.evaluate(&admission.admitted, emit)
+        {
+            self.accumulate(batch.header.origin, &rows, &arguments, emit);
         }
         emit.holds(self.panes.bytes());
     }
@@ -118,12 +120,14 @@ impl Operator for Window {
 }
 
 impl Window {
-    /// Adds rows to the partials that they belong to.
-    fn accumulate(&mut self, origin: Origin, evaluated: &Evaluated, emit: &mut Emitter) {
-        let Evaluated { rows, arguments } = evaluated;
-        if rows.is_empty() {
-            return;
-        }
+    /// Adds rows, with the arguments of the aggregates for them, to the partials that they belong to.
+    fn accumulate(
+        &mut self,
+        origin: Origin,
+        rows: &Rows,
+        arguments: &[ArrayRef],
+        emit: &mut Emitter,
+    ) {
         self.selected
             .encoder()
             .encode(rows.columns(), &mut self.keys)

@@ -7,6 +7,7 @@ use super::panes::Panes;
 use super::select::Selected;
 use super::{SPAN_MAX_MICROS, Window};
 use crate::aggregate::EncodedKeys;
+use crate::operator::arguments::{check, entry, only, texts, wrong};
 use crate::operator::{
     ArgumentError, Compiled, DefaultCost, Inputs, Kind, Numbering, Parameter, Shape, bad_schema,
 };
@@ -31,54 +32,56 @@ pub(in crate::operator) const KIND: Kind = Kind {
     name: "window",
     doc: "Aggregates the rows of each window of event time, by key.",
     inputs: Inputs::One,
-    parameters: &[
-        Parameter {
-            name: "window",
-            shape: Shape::Table(&[
-                Parameter {
-                    name: "tumbling",
-                    shape: Shape::Duration,
-                    required: false,
-                    doc: "How long windows are that follow one another.",
-                },
-                Parameter {
-                    name: "sliding",
-                    shape: Shape::Duration,
-                    required: false,
-                    doc: "How long windows are that overlap: a multiple of `slide`.",
-                },
-                Parameter {
-                    name: "slide",
-                    shape: Shape::Duration,
-                    required: false,
-                    doc: "How much later each overlapping window begins.",
-                },
-            ]),
-            required: true,
-            doc: "The windows: `tumbling`, or `sliding` with `slide`.",
-        },
-        Parameter {
-            name: "by",
-            shape: Shape::Columns,
-            required: false,
-            doc: "The key: rows are aggregated for each value of these columns.",
-        },
-        Parameter {
-            name: "select",
-            shape: Shape::Expressions,
-            required: true,
-            doc: "The results: expressions over aggregates, key columns, `window_start` and `window_end`.",
-        },
-        Parameter {
-            name: "lateness",
-            shape: Shape::Duration,
-            required: false,
-            doc: "How long a window waits behind its end for rows that are late.",
-        },
-    ],
+    parameters: PARAMETERS,
     numbering: Numbering::Own,
     compile,
 };
+
+const PARAMETERS: &[Parameter] = &[
+    Parameter {
+        name: "window",
+        shape: Shape::Table(&[
+            Parameter {
+                name: "tumbling",
+                shape: Shape::Duration,
+                required: false,
+                doc: "How long windows are that follow one another.",
+            },
+            Parameter {
+                name: "sliding",
+                shape: Shape::Duration,
+                required: false,
+                doc: "How long windows are that overlap: a multiple of `slide`.",
+            },
+            Parameter {
+                name: "slide",
+                shape: Shape::Duration,
+                required: false,
+                doc: "How much later each overlapping window begins.",
+            },
+        ]),
+        required: true,
+        doc: "The windows: `tumbling`, or `sliding` with `slide`.",
+    },
+    Parameter {
+        name: "by",
+        shape: Shape::Columns,
+        required: false,
+        doc: "The key: rows are aggregated for each value of these columns.",
+    },
+    Parameter {
+        name: "select",
+        shape: Shape::Expressions,
+        required: true,
+        doc: "The results: expressions over aggregates, key columns, `window_start` and `window_end`.",
+    },
+    Parameter {
+        name: "lateness",
+        shape: Shape::Duration,
+        required: false,
+        doc: "How long a window waits behind its end for rows that are late.",
+    },
+];
 
 /// What the parameters say, before the expressions are looked at.
 struct Given<'a> {
@@ -90,17 +93,15 @@ struct Given<'a> {
 }
 
 fn compile(arguments: &Arguments, inputs: &[Schema]) -> Result<Compiled, Vec<ArgumentError>> {
-    let [input] = inputs else {
-        return Err(vec![error("from", "a window reads one stream")]);
-    };
-    let given = Given::read(arguments, input)?;
+    check(arguments, PARAMETERS)?;
+    let input = only(inputs)?;
     let Given {
         slide_micros,
         panes,
         lateness_micros,
         by,
         select,
-    } = given;
+    } = Given::read(arguments, input)?;
     let layout = Layout::new(slide_micros, panes, lateness_micros);
     let (selected, texts) = Selected::compile(&by, &select, input)?;
     let names = select.iter().map(|(name, _)| (*name).to_owned());
@@ -158,180 +159,129 @@ impl<'a> Given<'a> {
     /// Reads all parameters, and finds all that is wrong with them.
     fn read(arguments: &'a Arguments, input: &Schema) -> Result<Self, Vec<ArgumentError>> {
         let mut errors = Vec::new();
-        let (slide_micros, panes) = window(arguments.find("window"), &mut errors);
-        let lateness_micros = match arguments.find("lateness") {
-            None => 0,
-            Some(Value::Scalar(Scalar::Micros(micros))) => {
-                span(*micros, 0, "lateness", &mut errors)
-            }
-            Some(_) => {
-                errors.push(error("lateness", "not a time span"));
-                0
-            }
+        let (slide_micros, panes) = note(window(arguments.find("window")), &mut errors);
+        let lateness = match arguments.find("lateness") {
+            None => Ok(0),
+            Some(Value::Scalar(given)) => span(given, 0, "lateness"),
+            Some(_) => Err(wrong("lateness", "not a time span")),
         };
-        let by = by(arguments.find("by"), input, &mut errors);
-        let select = select(arguments.find("select"), &mut errors);
-        if errors.is_empty() {
-            Ok(Self {
-                slide_micros,
-                panes,
-                lateness_micros,
-                by,
-                select,
-            })
-        } else {
-            Err(errors)
+        let lateness_micros = note(lateness.map_err(|error| vec![error]), &mut errors);
+        let by = note(by(arguments.find("by"), input), &mut errors);
+        let missing = || vec![wrong("select", "missing").expecting("{ name = \"count(*)\" }")];
+        let select = texts(arguments, "select").and_then(|texts| texts.ok_or_else(missing));
+        let select = note(select, &mut errors);
+        if !errors.is_empty() {
+            return Err(errors);
         }
+        Ok(Self {
+            slide_micros,
+            panes,
+            lateness_micros,
+            by,
+            select,
+        })
     }
 }
 
+/// What was read; where it could not be, nothing, with the errors noted.
+fn note<T: Default>(read: Result<T, Vec<ArgumentError>>, errors: &mut Vec<ArgumentError>) -> T {
+    read.unwrap_or_else(|found| {
+        errors.extend(found);
+        T::default()
+    })
+}
+
 /// The slide and the number of panes.
-fn window(given: Option<&Value>, errors: &mut Vec<ArgumentError>) -> (i64, i64) {
-    let expected = "{ tumbling = \"10s\" } or { sliding = \"10s\", slide = \"2s\" }";
+fn window(given: Option<&Value>) -> Result<(i64, i64), Vec<ArgumentError>> {
+    const EXPECTED: &str = "{ tumbling = \"10s\" } or { sliding = \"10s\", slide = \"2s\" }";
+    let refuse =
+        |parameter: &str, message: String| Err(vec![wrong(parameter, message).expecting(EXPECTED)]);
     let entries = match given {
-        Some(Value::Table(entries)) => entries.as_slice(),
-        Some(_) => {
-            errors.push(error("window", "not a table of time spans").expecting(expected));
-            return (1, 1);
-        }
-        None => {
-            errors.push(error("window", "missing").expecting(expected));
-            return (1, 1);
-        }
+        Some(Value::Table(entries)) => entries,
+        Some(_) => return refuse("window", "not a table of time spans".into()),
+        None => return refuse("window", "missing".into()),
     };
     let mut spans = [("tumbling", None), ("sliding", None), ("slide", None)];
-    for (name, value) in entries {
-        let parameter = format!("window.{name}");
+    for (name, given) in entries {
+        let parameter = entry("window", name);
         let Some((known, micros)) = spans.iter_mut().find(|(known, _)| known == name) else {
-            errors.push(error(&parameter, "unknown").expecting(expected));
-            continue;
+            return refuse(&parameter, "there is no such parameter".into());
         };
+        // What slides is a multiple of its slide, which has the same limit.
         let least = if *known == "sliding" {
             1
         } else {
             SLIDE_MIN_MICROS
         };
-        match value {
-            Scalar::Micros(given) => *micros = Some(span(*given, least, &parameter, errors)),
-            _ => errors.push(error(&parameter, "not a time span")),
-        }
-    }
-    if !errors.is_empty() {
-        return (1, 1);
+        *micros = Some(span(given, least, &parameter).map_err(|error| vec![error])?);
     }
     match spans.map(|(_, micros)| micros) {
-        [Some(size), None, None] => (size, 1),
-        [None, Some(size), Some(slide)] if size % slide != 0 => {
-            let message = format!("{size} us are no multiple of the slide of {slide} us");
-            errors.push(error("window.sliding", &message));
-            (1, 1)
-        }
-        [None, Some(size), Some(slide)] if size / slide > PANES_MAX => {
-            let message = format!("{} slides are more than {PANES_MAX}", size / slide);
-            errors.push(error("window.sliding", &message));
-            (1, 1)
-        }
-        [None, Some(size), Some(slide)] => (slide, size / slide),
-        [None, Some(_), None] => {
-            errors.push(error("window.slide", "missing").expecting(expected));
-            (1, 1)
-        }
-        [None, None, Some(_)] => {
-            errors.push(error("window.sliding", "missing").expecting(expected));
-            (1, 1)
-        }
-        [None, None, None] | [Some(_), _, _] => {
-            errors.push(
-                error("window", "neither one that tumbles nor one that slides").expecting(expected),
-            );
-            (1, 1)
-        }
+        [Some(size), None, None] => Ok((size, 1)),
+        [None, Some(size), Some(slide)] if size % slide != 0 => refuse(
+            "window.sliding",
+            format!("{size} us are no multiple of the slide of {slide} us"),
+        ),
+        [None, Some(size), Some(slide)] if size / slide > PANES_MAX => refuse(
+            "window.sliding",
+            format!("{} slides are more than {PANES_MAX}", size / slide),
+        ),
+        [None, Some(size), Some(slide)] => Ok((slide, size / slide)),
+        [None, Some(_), None] => refuse("window.slide", "missing".into()),
+        [None, None, Some(_)] => refuse("window.sliding", "missing".into()),
+        [None, None, None] => refuse(
+            "window",
+            "neither one that tumbles nor one that slides".into(),
+        ),
+        [Some(_), _, _] => refuse("window", "one that tumbles does not slide".into()),
     }
 }
 
-/// A span between `least` and the longest.
-fn span(micros: i64, least: i64, parameter: &str, errors: &mut Vec<ArgumentError>) -> i64 {
-    if !(least..=SPAN_MAX_MICROS).contains(&micros) {
-        let message = format!("{micros} us are out of range");
-        let expected = format!(
-            "{least} us to {} days",
-            SPAN_MAX_MICROS / (24 * 3600 * 1_000_000)
-        );
-        errors.push(error(parameter, &message).expecting(&expected));
+/// A span of at least so much, and at most the longest.
+fn span(given: &Scalar, least: i64, parameter: &str) -> Result<i64, ArgumentError> {
+    let Scalar::Micros(micros) = given else {
+        return Err(wrong(parameter, "not a time span"));
+    };
+    if (least..=SPAN_MAX_MICROS).contains(micros) {
+        return Ok(*micros);
     }
-    micros
+    let days = SPAN_MAX_MICROS / (24 * 3600 * 1_000_000);
+    let refused = wrong(parameter, format!("{micros} us are out of range"));
+    Err(refused.expecting(&format!("{least} us to {days} days")))
 }
 
-fn by(given: Option<&Value>, input: &Schema, errors: &mut Vec<ArgumentError>) -> Vec<String> {
+/// The key columns.
+fn by(given: Option<&Value>, input: &Schema) -> Result<Vec<String>, Vec<ArgumentError>> {
     let names = match given {
-        None => return Vec::new(),
+        None => return Ok(Vec::new()),
         Some(Value::List(names)) => names,
-        Some(_) => {
-            errors.push(error("by", "not a list of columns"));
-            return Vec::new();
-        }
+        Some(_) => return Err(vec![wrong("by", "not a list of columns")]),
     };
     if names.len() > KEYS_MAX {
         let message = format!("{} columns are more than {KEYS_MAX}", names.len());
-        errors.push(error("by", &message));
-        return Vec::new();
+        return Err(vec![wrong("by", message)]);
     }
     let mut by: Vec<String> = Vec::new();
+    let mut errors = Vec::new();
     for name in names {
         let Scalar::Text(name) = name else {
-            errors.push(error("by", "not a list of columns"));
+            errors.push(wrong("by", "not a list of columns"));
             continue;
         };
         if input.find(name).is_none() {
-            let known: Vec<&str> = input
-                .fields()
-                .iter()
-                .map(|field| field.name.as_str())
-                .collect();
-            let expected = format!("one of {}", known.join(", "));
-            errors.push(error("by", &format!("no column is called {name:?}")).expecting(&expected));
+            let known = input.fields().iter().map(|field| field.name.as_str());
+            let known: Vec<&str> = known.collect();
+            let refused = wrong("by", format!("no column is called {name:?}"));
+            errors.push(refused.expecting(&format!("one of {}", known.join(", "))));
         } else if by.contains(name) {
-            errors.push(error("by", &format!("{name:?} is there twice")));
+            errors.push(wrong("by", format!("{name:?} is there twice")));
         } else {
             by.push(name.clone());
         }
     }
-    by
-}
-
-fn select<'a>(
-    given: Option<&'a Value>,
-    errors: &mut Vec<ArgumentError>,
-) -> Vec<(&'a str, &'a str)> {
-    let expected = "{ name = \"count(*)\" }";
-    let Some(Value::Table(entries)) = given else {
-        let message = if given.is_none() {
-            "missing"
-        } else {
-            "not a table of expressions"
-        };
-        errors.push(error("select", message).expecting(expected));
-        return Vec::new();
-    };
-    if entries.is_empty() {
-        errors.push(error("select", "nothing is selected").expecting(expected));
-    }
-    let mut select = Vec::new();
-    for (name, text) in entries {
-        match text {
-            Scalar::Text(text) => select.push((name.as_str(), text.as_str())),
-            _ => errors.push(error(&format!("select.{name}"), "not an expression")),
-        }
-    }
-    select
-}
-
-/// An error of a parameter, with nothing to say about what would be right.
-pub(super) fn error(parameter: &str, message: &str) -> ArgumentError {
-    ArgumentError {
-        parameter: parameter.to_owned(),
-        message: message.to_owned(),
-        expected: None,
+    if errors.is_empty() {
+        Ok(by)
+    } else {
+        Err(errors)
     }
 }
 

@@ -13,12 +13,13 @@ use datafusion_expr::Expr;
 use datafusion_physical_expr::PhysicalExpr;
 use model::{DataType, Field, Schema};
 
-use super::parameters::error;
 use crate::aggregate::{Aggregates, Groups, KeyEncoder};
 use crate::batch::Rows;
 use crate::columns;
 use crate::expression::planning::Scope;
 use crate::expression::{EvaluationError, ExpressionError, evaluate_rows};
+use crate::operator::arguments::{check_column_name, wrong, wrong_expression};
+use crate::operator::evaluate::evaluate;
 use crate::operator::{ArgumentError, Emitter};
 
 mod calls;
@@ -40,13 +41,6 @@ pub(super) struct Selected {
     results: Vec<(Arc<dyn PhysicalExpr>, DataType)>,
     output: Schema,
     output_arrow: SchemaRef,
-}
-
-/// Admitted rows that could be evaluated, and the arguments of the aggregates for them.
-#[derive(Debug)]
-pub(super) struct Evaluated {
-    pub(super) rows: Rows,
-    pub(super) arguments: Vec<ArrayRef>,
 }
 
 impl Selected {
@@ -84,7 +78,7 @@ impl Selected {
         for (parameter, expression) in around {
             match compile_result(&scope, expression) {
                 Ok(result) => results.push(result),
-                Err(error) => errors.push(from_expression(&parameter, &error)),
+                Err(error) => errors.push(wrong_expression(&parameter, &error)),
             }
         }
         if !errors.is_empty() {
@@ -101,14 +95,14 @@ impl Selected {
             .chain(bound_fields())
             .chain(selected);
         let output = Schema::new(output.collect())
-            .map_err(|schema_error| vec![error("select", &schema_error.to_string())])?;
+            .map_err(|schema_error| vec![wrong("select", schema_error.to_string())])?;
         let key_types: Vec<ArrowType> = key_fields
             .iter()
             .map(|field| columns::to_arrow_type(field.data_type))
             .collect();
         let indices = keys.iter().map(|(index, _)| *index).collect();
         let encoder = KeyEncoder::new(indices, key_types.iter().cloned())
-            .map_err(|refused| vec![error("by", &refused.to_string())])?;
+            .map_err(|refused| vec![wrong("by", refused.to_string())])?;
         let selected = Self {
             aggregates: calls.aggregates,
             aggregate_types: calls.types,
@@ -142,22 +136,15 @@ impl Selected {
         &self.key_types
     }
 
-    /// Evaluates the arguments of the aggregates; rows for which that fails leave as bad ones.
-    pub(super) fn evaluate(&self, rows: Rows, emit: &mut Emitter) -> Evaluated {
-        let outcome = evaluate_rows(rows.columns(), |columns| {
+    /// The rows that can be evaluated, and the arguments of the aggregates for them; the others leave as bad.
+    pub(super) fn evaluate(
+        &self,
+        rows: &Rows,
+        emit: &mut Emitter,
+    ) -> Option<(Rows, Vec<ArrayRef>)> {
+        evaluate(rows, emit, |columns| {
             Ok(self.aggregates.arguments(columns)?)
-        });
-        let rows = match outcome.bad {
-            None => rows,
-            Some(bad) => {
-                emit.bad(rows.take(&bad.places), bad.message);
-                rows.take(&bad.good)
-            }
-        };
-        Evaluated {
-            rows,
-            arguments: outcome.values,
-        }
+        })
     }
 
     /// The results of a window with these bounds, in key order.
@@ -246,27 +233,20 @@ fn check_names(keys: &[Field], select: &[(&str, &str)]) -> Result<(), Vec<Argume
     let clash = |name: &str| format!("a column is called {name:?} already");
     for key in keys {
         if !names.insert(&key.name) {
-            errors.push(error("by", &clash(&key.name)));
+            errors.push(wrong("by", clash(&key.name)));
         }
     }
     for (name, _) in select {
         let parameter = format!("select.{name}");
-        if name.is_empty() || name.contains('.') {
-            errors.push(error(&parameter, "a column's name has a letter and no dot"));
+        if let Err(wrong) = check_column_name("select", name) {
+            errors.push(wrong);
         } else if !names.insert(name) {
-            errors.push(error(&parameter, &clash(name)));
+            errors.push(wrong(&parameter, clash(name)));
         }
     }
     if errors.is_empty() {
         Ok(())
     } else {
         Err(errors)
-    }
-}
-
-fn from_expression(parameter: &str, refused: &ExpressionError) -> ArgumentError {
-    ArgumentError {
-        expected: refused.expected(),
-        ..error(parameter, &refused.to_string())
     }
 }

@@ -1,13 +1,13 @@
 use std::sync::Arc;
 
-use arrow_array::{Array, ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
+use arrow_array::{Array, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow_cast::display::{ArrayFormatter, FormatOptions};
 use model::{
     Arguments, DataType, EventTime, Field, Instant, Interval, Origin, Scalar, Schema, Value,
 };
 
 use super::*;
-use crate::batch::{Header, Rows};
+use crate::batch::Header;
 use crate::columns;
 use crate::operator::{ArgumentError, Compiled};
 

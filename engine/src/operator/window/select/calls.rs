@@ -7,13 +7,13 @@ use datafusion_common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion_expr::Expr;
 use model::{DataType, Field, Schema};
 
-use super::{BOUNDS, bound_fields, from_expression};
+use super::{BOUNDS, bound_fields};
 use crate::aggregate::{self, AGGREGATES_MAX, Aggregates};
 use crate::columns;
 use crate::expression::planning::{self, Scope, columns_of};
 use crate::expression::{EvaluationError, ExpressionError, syntax};
 use crate::operator::ArgumentError;
-use crate::operator::window::parameters::error;
+use crate::operator::arguments::{wrong, wrong_expression};
 
 /// The aggregate calls that were found so far.
 pub(super) struct Calls {
@@ -70,7 +70,7 @@ impl Calls {
         parameter: &str,
         text: &str,
     ) -> Result<(String, Expr), ArgumentError> {
-        let refuse = |refused: &ExpressionError| from_expression(parameter, refused);
+        let refuse = |refused: &ExpressionError| wrong_expression(parameter, refused);
         let syntax = syntax::parse(text).map_err(|refused| refuse(&refused))?;
         let planned = self
             .scope
@@ -93,7 +93,7 @@ impl Calls {
             Ok(Transformed::new(column, true, TreeNodeRecursion::Jump))
         });
         let around = around
-            .map_err(|refused| error(parameter, &refused.message()))?
+            .map_err(|refused| wrong(parameter, refused.message()))?
             .data;
         for call in found {
             self.push(parameter, call)?;
@@ -102,20 +102,20 @@ impl Calls {
         if let Some(name) = columns_of(&around).iter().find(|name| !is_ours(name)) {
             let message = format!("{name:?} stands outside of an aggregate and is no key column");
             let expected = format!("an aggregate such as max({name}), or {name} in `by`");
-            return Err(error(parameter, &message).expecting(&expected));
+            return Err(wrong(parameter, message).expecting(&expected));
         }
         Ok((syntax.into_text(), around))
     }
 
     fn push(&mut self, parameter: &str, call: Expr) -> Result<(), ArgumentError> {
-        let refuse = |message: String| Err(error(parameter, &message));
+        let refuse = |message: String| Err(wrong(parameter, message));
         let Expr::AggregateFunction(function) = &call else {
             return refuse(format!("{call} is no aggregate"));
         };
         let name = function.func.name();
         if !aggregate::FUNCTIONS.contains(&name) {
             let expected = format!("one of {}", aggregate::FUNCTIONS.join(", "));
-            let refused = error(parameter, &format!("{name} cannot be used in windows"));
+            let refused = wrong(parameter, format!("{name} cannot be used in windows"));
             return Err(refused.expecting(&expected));
         }
         if !function.params.order_by.is_empty() {
@@ -138,10 +138,10 @@ impl Calls {
         let output = self
             .aggregates
             .push(&call, self.scope.schema())
-            .map_err(|refused| error(parameter, &EvaluationError::from(refused).to_string()))?;
+            .map_err(|refused| wrong(parameter, EvaluationError::from(refused).to_string()))?;
         let Some(data_type) = columns::from_arrow_type(&output) else {
             let refused = ExpressionError::NoColumnType(output.to_string().to_lowercase());
-            return Err(from_expression(parameter, &refused));
+            return Err(wrong_expression(parameter, &refused));
         };
         self.types.push(data_type);
         self.found.push(call);

@@ -91,7 +91,7 @@ fn what_is_wrong_is_said_of_the_parameter_that_is() {
         (
             arguments(&[("tumbling", SECOND), ("slide", SECOND)], &[], &good, 0),
             "window",
-            "neither",
+            "does not slide",
         ),
         (
             arguments(&[("sliding", SECOND)], &[], &good, 0),
@@ -131,7 +131,7 @@ fn what_is_wrong_is_said_of_the_parameter_that_is() {
         (
             arguments(&[("hopping", SECOND)], &[], &good, 0),
             "window.hopping",
-            "unknown",
+            "no such",
         ),
         (
             arguments(&[("tumbling", SECOND)], &["name"], &good, 0),
@@ -176,7 +176,7 @@ fn what_is_wrong_is_said_of_the_parameter_that_is() {
         (
             arguments(&[("tumbling", SECOND)], &[], &[("a.b", "count(*)")], 0),
             "select.a.b",
-            "no dot",
+            "no dots",
         ),
         (
             arguments(&[("tumbling", SECOND)], &[], &[("n", "value")], 0),
