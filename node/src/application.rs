@@ -1,7 +1,7 @@
 //! Application files: what people write, checked as a whole, and made into what a process can run.
 //!
-//! A file is read in four steps. TOML gives tables with the place of every value. [`outline`] reads each
-//! section for itself, by the tables of keys that kinds of operators and connectors declare. [`assembly`]
+//! A file is read in four steps. TOML gives tables with the place of every value. `outline` reads each
+//! section for itself, by the tables of keys that kinds of operators and connectors declare. `assembly`
 //! opens sources and compiles operators, each behind what it reads. The builder of [`model::plan`] types the
 //! whole. Each step goes on behind a mistake, so that all of a file's problems are shown at once; what
 //! depends on something broken is not looked at, so that one mistake is one problem.
@@ -16,6 +16,7 @@ mod outline;
 mod problem;
 mod reference;
 mod report;
+mod section;
 mod syntax;
 mod text;
 pub mod units;

@@ -27,15 +27,17 @@ fn file(folder: &Path, content: &str) -> String {
 fn an_invalid_file_is_told_on_standard_error_with_status_2() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = file(folder.path(), "name = \"a\"\nsnk = 1\n");
-    let output = synergy(&["validate", &path]);
-    assert_eq!(output.status.code(), Some(2));
-    assert_eq!(text(&output.stdout), "");
     let expected = format!(
         "{path}: nothing enters the application: it has no source\n  expected a table [source.NAME]\n\
          {path}:2:1: unknown key \"snk\"\n  2 | snk = 1\n    | ^^^\n  \
          expected one of: name, qos, source, operator, sink (did you mean \"sink\"?)\n"
     );
-    assert_eq!(text(&output.stderr), expected);
+    for command in ["validate", "run"] {
+        let output = synergy(&[command, &path]);
+        assert_eq!(output.status.code(), Some(2), "{command}");
+        assert_eq!(text(&output.stdout), "", "{command}");
+        assert_eq!(text(&output.stderr), expected, "{command}");
+    }
 
     let output = synergy(&["validate", "-o", "json", &path]);
     assert_eq!(output.status.code(), Some(2));
@@ -164,5 +166,95 @@ fn check_object(object: &Value) {
     }
     for (key, property) in properties {
         assert!(property["description"].is_string(), "{key}: {property}");
+    }
+}
+
+const GOOD: &str = r#"
+name = "intrusion"
+
+[source.flows]
+connector = "file"
+path = "conn.csv"
+schema = { ts = "timestamp", state = "string", src_ip = "string" }
+time = { field = "ts" }
+
+[operator.syn]
+use = "filter"
+from = "flows"
+where = "state = 'S0'"
+
+[operator.scanners]
+use = "window"
+from = "syn"
+window = { tumbling = "10s" }
+by = ["src_ip"]
+select = { attempts = "count(*)" }
+
+[sink.out]
+from = "scanners"
+connector = "requester"
+
+[sink.bad]
+from = "flows.bad"
+connector = "discard"
+"#;
+
+const ROWS: &str = "ts,state,src.ip\n2024-01-01T00:00:00Z,S0,a\n";
+
+#[test]
+fn a_valid_file_is_shown_with_the_columns_of_every_port() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("conn.csv"), ROWS).expect("a file");
+    let path = file(folder.path(), GOOD);
+    let output = synergy(&["validate", &path]);
+    assert_eq!(text(&output.stderr), "");
+    assert_eq!(output.status.code(), Some(0));
+    let expected = "\
+intrusion is valid
+source flows (file)
+  out: ts timestamp, state string, src_ip string
+  bad: record string, error string
+operator syn (filter) from flows
+  out: ts timestamp, state string, src_ip string
+  bad: ts timestamp, state string, src_ip string, error string
+operator scanners (window) from syn
+  out: src_ip string, window_start timestamp, window_end timestamp, attempts int64
+  late: ts timestamp, state string, src_ip string
+  bad: ts timestamp, state string, src_ip string, error string
+sink out (requester) from scanners
+sink bad (discard) from flows.bad
+remark: flows: dots in column names become underscores: src.ip is src_ip
+";
+    assert_eq!(text(&output.stdout), expected);
+
+    let output = synergy(&["validate", "-o", "json", &path]);
+    let found: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(found["valid"], true);
+    assert_eq!(found["parts"][2]["name"], "scanners");
+    let attempts = &found["parts"][2]["outputs"]["out"][3];
+    assert_eq!(attempts["name"], "attempts");
+    assert_eq!(attempts["type"], "int64");
+}
+
+#[test]
+fn what_kinds_find_wrong_is_shown_at_their_parameters() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("conn.csv"), ROWS).expect("a file");
+    for (old, new, place) in [
+        ("conn.csv", "none.csv", ":6:8: "),
+        ("field = \"ts\"", "field = \"st\"", ":8:18: "),
+        ("state = 'S0'", "stat = 'S0'", ":13:9: "),
+        ("\"10s\"", "\"0s\"", ":18:23: "),
+        ("[\"src_ip\"]", "[\"src\"]", ":19:6: "),
+        ("count(*)", "cuont(*)", ":20:23: "),
+    ] {
+        assert!(GOOD.contains(old), "{old}");
+        let path = file(folder.path(), &GOOD.replacen(old, new, 1));
+        let output = synergy(&["validate", &path]);
+        assert_eq!(output.status.code(), Some(2), "{old}");
+        let said = text(&output.stderr);
+        assert!(said.starts_with(&format!("{path}{place}")), "{old}: {said}");
+        let problem_count = said.lines().filter(|line| line.starts_with(&path)).count();
+        assert_eq!(problem_count, 1, "one mistake is one problem: {said}");
     }
 }

@@ -8,8 +8,9 @@ use engine::operator::{ArgumentError, Inputs};
 use model::plan::{Accepted, Builder, PlanError, Stream};
 use model::{Schema, SourceName};
 
-use super::outline::{Input, Outline, Role, Section};
+use super::outline::Outline;
 use super::report::{Report, quoted};
+use super::section::{Input, Role, Section};
 use super::{Application, Host, Operator, Sink, Source, nearest, order};
 use crate::connector::{Context, SinkKind, SourceKind};
 

@@ -165,3 +165,40 @@ pub(super) const SINK: &[Key] = &[
         "Also a named stream that others can share.",
     ),
 ];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::application::Kinds;
+
+    /// What kinds declare is what files can say: every key means one thing, and tables hold plain values.
+    #[test]
+    fn what_kinds_declare_fits_a_file() {
+        let kinds = Kinds::ALL;
+        let operators = kinds.operators.iter();
+        let operators = operators.map(|kind| (kind.name, OPERATOR, kind.parameters));
+        let sources = kinds.sources.iter();
+        let sources = sources.map(|kind| (kind.name, INLINE_SOURCE, kind.parameters));
+        let sinks = kinds.sinks.iter();
+        let sinks = sinks.map(|kind| (kind.name, SINK, kind.parameters));
+        for (kind, common, parameters) in operators.chain(sources).chain(sinks) {
+            let keys = with_parameters(common, parameters);
+            let names: BTreeSet<&str> = keys.iter().map(|key| key.name).collect();
+            assert_eq!(names.len(), keys.len(), "{kind} has a key twice: {names:?}");
+            for parameter in parameters {
+                let Shape::Table(entries) = parameter.shape else {
+                    continue;
+                };
+                for entry in entries {
+                    let is_plain = !matches!(
+                        entry.shape,
+                        Shape::Table(_) | Shape::Columns | Shape::Expressions | Shape::Types
+                    );
+                    assert!(is_plain, "{kind}: {}.{}", parameter.name, entry.name);
+                }
+            }
+        }
+    }
+}

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::order;
-use super::outline::{Input, Outline, Role, Section};
+use super::outline::Outline;
 use super::report::{Report, quoted};
+use super::section::{Input, Role, Section};
 use super::syntax::Damage;
 
 /// Checks that what is read is there, that nothing reads itself, and that what is there is read.

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::outline::{Outline, Role};
+use super::outline::Outline;
+use super::section::Role;
 
 /// All sections but those on a cycle or behind one: each behind what it reads, else as in the file.
 pub(super) fn topological(outline: &Outline<'_>) -> Vec<usize> {

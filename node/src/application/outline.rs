@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
-use engine::operator::Kind;
+use engine::operator::Parameter;
 use model::plan::{INPUTS_MAX, OPERATORS_MAX};
 use model::{Arguments, OnInfeasible, Qos, QosError, Scalar, Value};
 use toml::de::{DeTable, DeValue};
@@ -12,9 +12,9 @@ use toml::de::{DeTable, DeValue};
 use super::Kinds;
 use super::keys::{self, Key};
 use super::report::{Report, quoted};
+use super::section::{Role, Section};
 use super::syntax::Damage;
 use super::walk::{Item, Walker};
-use crate::connector::{SinkKind, SourceKind};
 
 /// What a file says, as far as each section can be understood by itself.
 #[derive(Debug)]
@@ -29,102 +29,6 @@ pub(super) struct Outline<'t> {
     pub(super) meant: Vec<&'static str>,
     /// The names of what was to be a section, and is none.
     pub(super) lost: Vec<&'t str>,
-}
-
-/// A source, an operator or a sink.
-#[derive(Debug)]
-pub(super) struct Section<'t> {
-    /// Its name.
-    pub(super) name: &'t str,
-    /// Where it is named.
-    pub(super) header: Range<usize>,
-    /// What stands in it.
-    pub(super) table: &'t DeTable<'t>,
-    /// What it is.
-    pub(super) role: Role,
-    /// The values of the keys that all of its role have in common.
-    pub(super) common: Arguments,
-    /// The values for the parameters of its kind.
-    pub(super) arguments: Arguments,
-    /// What it reads, where that could be understood.
-    pub(super) inputs: Option<Vec<Input>>,
-    /// Whether something is wrong with it. It is not compiled then, and nor is what reads it.
-    pub(super) is_broken: bool,
-}
-
-/// What a section is; its kind where that is known.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Role {
-    /// A source.
-    Source(Option<&'static SourceKind>),
-    /// An operator.
-    Operator(Option<&'static Kind>),
-    /// A sink.
-    Sink(Option<&'static SinkKind>),
-}
-
-impl Role {
-    /// The word for it, with its article.
-    const fn one(self) -> &'static str {
-        match self {
-            Self::Source(_) => "a source",
-            Self::Operator(_) => "an operator",
-            Self::Sink(_) => "a sink",
-        }
-    }
-
-    /// The word for it.
-    pub(super) const fn word(self) -> &'static str {
-        match self {
-            Self::Source(_) => "source",
-            Self::Operator(_) => "operator",
-            Self::Sink(_) => "sink",
-        }
-    }
-}
-
-/// A stream that a section reads.
-#[derive(Debug)]
-pub(super) struct Input {
-    /// The source or operator.
-    pub(super) name: String,
-    /// The port; absent where it is the first.
-    pub(super) port: Option<String>,
-    /// Where it is named.
-    pub(super) span: Range<usize>,
-}
-
-impl Section<'_> {
-    /// Where a parameter stands, or an entry of one: `where`, `select.attempts`. The header, if nowhere.
-    pub(super) fn span_of(&self, parameter: &str) -> Range<usize> {
-        let (key, entry) = match parameter.split_once('.') {
-            Some((key, entry)) => (key, Some(entry)),
-            None => (parameter, None),
-        };
-        let Some(item) = self.table.get(key) else {
-            return self.header.clone();
-        };
-        let entry = entry.and_then(|entry| item.get_ref().get(entry));
-        entry.unwrap_or(item).span()
-    }
-
-    /// A time span in nanoseconds among the common keys.
-    pub(super) fn nanos(&self, key: &str) -> Option<Duration> {
-        match self.common.find(key) {
-            Some(Value::Scalar(Scalar::Integer(nanos))) => {
-                Some(Duration::from_nanos(nanos.unsigned_abs()))
-            }
-            _ => None,
-        }
-    }
-
-    /// A number among the common keys.
-    pub(super) fn number(&self, key: &str) -> Option<f64> {
-        match self.common.find(key) {
-            Some(Value::Scalar(Scalar::Text(text))) => text.parse().ok(),
-            _ => None,
-        }
-    }
 }
 
 /// Reads the sections of a file's top table. References in connectors start from `folder`.
@@ -342,7 +246,7 @@ impl<'t> Reader<'_, 't> {
                 self.walk(section, keys::SINK, parameters, true);
             }
         }
-        section.inputs = inputs(section);
+        section.inputs = section.read_inputs();
         let input_count = section.inputs.as_ref().map_or(0, Vec::len);
         if input_count > INPUTS_MAX {
             let message = format!("more than {INPUTS_MAX} streams");
@@ -393,7 +297,7 @@ impl<'t> Reader<'_, 't> {
         &mut self,
         section: &mut Section<'t>,
         common: &[Key],
-        parameters: Option<&[engine::operator::Parameter]>,
+        parameters: Option<&[Parameter]>,
         follows_references: bool,
     ) {
         let is_damaged = self.is_damaged(&section.header);
@@ -454,27 +358,4 @@ fn set_qos(qos: &mut Qos, key: &str, value: &Value) {
         }
         _ => {}
     }
-}
-
-/// What a section reads, by its key `from`.
-fn inputs(section: &Section<'_>) -> Option<Vec<Input>> {
-    let Some(Value::List(streams)) = section.common.find("from") else {
-        return None;
-    };
-    let item = section.table.get("from")?;
-    let input = |(index, stream): (usize, &Scalar)| {
-        let Scalar::Text(stream) = stream else {
-            return None;
-        };
-        let (name, port) = match stream.split_once('.') {
-            Some((name, port)) => (name, Some(port.to_owned())),
-            None => (stream.as_str(), None),
-        };
-        Some(Input {
-            name: name.to_owned(),
-            port,
-            span: item.get_ref().get(index).unwrap_or(item).span(),
-        })
-    };
-    streams.iter().enumerate().map(input).collect()
 }
