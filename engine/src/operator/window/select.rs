@@ -148,7 +148,9 @@ impl Selected {
         let rows = match outcome.bad {
             None => rows,
             Some(bad) => {
-                emit.bad(rows.take(&bad.places), bad.message);
+                for (places, reason) in bad.by_reason() {
+                    emit.bad(rows.take(&places), reason.to_string());
+                }
                 rows.take(&bad.good)
             }
         };
