@@ -5,13 +5,13 @@
 //! [`receive`](Engine::receive) and [`acknowledge`](Engine::acknowledge). Threads do that in
 //! [`crate::runtime`], virtual processors in the simulator.
 //!
-//! How data moves is in [`flow`](self), how components are made in `deploy`, what is told of them in
-//! [`report`](crate::report).
+//! How data moves is in `flow`, how components are made in `deploy`, what is told of them in
+//! [`crate::report`].
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{ComponentId, EdgeId, Instant, convert};
+use model::{ComponentId, EdgeId, EventTime, Instant, convert};
 
 use crate::batch::Batch;
 use crate::budget::{self, Stage};
@@ -92,6 +92,16 @@ pub enum Event {
     Finished {
         /// Which application, by the number that deploying it gave.
         application: u64,
+    },
+    /// A source cannot be read on. What it had given goes on to the sinks; windows that wait for more
+    /// stay open, and when nothing moves any more the application fails.
+    Degraded {
+        /// Which application.
+        application: u64,
+        /// Which source, by name.
+        component: String,
+        /// Why.
+        reason: String,
     },
     /// It cannot go on.
     Failed {
@@ -189,7 +199,10 @@ impl Engine {
     /// the others wait for.
     pub fn has_room(&self, source: ComponentId) -> bool {
         let component = self.component(source);
-        let Role::Source { origin, progress } = component.role else {
+        let Role::Source {
+            origin, progress, ..
+        } = component.role
+        else {
             return false;
         };
         if component.has_failed()
@@ -208,8 +221,13 @@ impl Engine {
             .iter()
             .filter(|other| other.application == component.application);
         let least = others.filter_map(|other| match other.role {
-            Role::Source { progress, .. } => Some(progress),
-            Role::Operator | Role::Sink { .. } => None,
+            // One that has ended or broken is waited for by nobody, or in vain.
+            Role::Source {
+                progress,
+                broken: None,
+                ..
+            } => Some(progress),
+            Role::Source { .. } | Role::Operator | Role::Sink(_) => None,
         });
         least.min().is_none_or(|least| progress <= least)
     }
@@ -294,6 +312,7 @@ impl Engine {
         }
         self.taken(now, id, channel, through, bytes);
         self.refresh(id);
+        self.check_broken(self.component(id).application);
     }
 
     /// Takes back a dispatch that panicked: the component is retired and its application fails.
@@ -304,9 +323,12 @@ impl Engine {
 
     /// The next batch that waits at a sink.
     pub fn receive(&mut self, sink: ComponentId) -> Option<(Channel, Arc<Batch>)> {
-        let mailbox = &mut self.component_mut(sink).mailbox;
-        let (channel, _) = mailbox.first(|_| true)?;
-        let batch = mailbox.take_one(channel)?;
+        let component = self.component_mut(sink);
+        let (channel, _) = component.mailbox.first(|_| true)?;
+        let batch = component.mailbox.take_one(channel)?;
+        if let Role::Sink(results) = &mut component.role {
+            results.received += 1;
+        }
         Some((channel, batch))
     }
 
@@ -324,7 +346,27 @@ impl Engine {
         component.counters.missing += u64::from(batch.header.missing);
         component.note_result(now, channel, batch);
         self.taken(now, sink, channel, batch.header.interval.through(), bytes);
-        self.check_finished(sink);
+        if batch.header.progress == EventTime::MAX {
+            self.check_finished(sink);
+        }
+        self.check_broken(self.component(sink).application);
+    }
+
+    /// A source cannot be read on: what it has given still leaves, then the application fails.
+    pub fn break_source(&mut self, source: ComponentId, reason: &str) {
+        let component = self.component_mut(source);
+        let (application, name) = (component.application, component.name.clone());
+        if let Role::Source { broken, .. } = &mut component.role {
+            *broken = Some(reason.to_owned());
+        }
+        let reason = reason.to_owned();
+        self.applications[convert::index(application)].is_broken = true;
+        self.events.push(Event::Degraded {
+            application,
+            component: name,
+            reason,
+        });
+        self.check_broken(application);
     }
 
     /// Ends an application that cannot go on because of one of its components.
@@ -453,6 +495,37 @@ impl Engine {
              fewer keys, shorter windows or more memory are needed"
         );
         self.fail(id, &reason);
+    }
+
+    /// Fails an application with a broken source once all that it was given has left.
+    fn check_broken(&mut self, application: u64) {
+        if !self.applications[convert::index(application)].is_broken {
+            return;
+        }
+        let broken = self
+            .members(application)
+            .find_map(|id| match &self.component(id).role {
+                Role::Source {
+                    broken: Some(reason),
+                    ..
+                } => Some((id, reason.clone())),
+                Role::Source { .. } | Role::Operator | Role::Sink(_) => None,
+            });
+        let Some((id, reason)) = broken else { return };
+        let is_still = |id: ComponentId| {
+            let component = self.component(id);
+            component.mailbox.is_empty()
+                && match &component.role {
+                    Role::Source {
+                        progress, broken, ..
+                    } => broken.is_some() || *progress == EventTime::MAX,
+                    Role::Operator => component.step.is_some(),
+                    Role::Sink(results) => results.received == results.acknowledged,
+                }
+        };
+        if self.members(application).all(is_still) {
+            self.fail(id, &reason);
+        }
     }
 
     fn check_finished(&mut self, sink: ComponentId) {

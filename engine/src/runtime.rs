@@ -221,6 +221,13 @@ impl Handle {
         self.shared.signal(&mut state);
     }
 
+    /// Says that a source cannot be read on: what it has given still leaves, then the application fails.
+    pub fn break_source(&self, source: ComponentId, reason: &str) {
+        let mut state = self.shared.lock();
+        state.engine.break_source(source, reason);
+        self.shared.signal(&mut state);
+    }
+
     /// Ends an application that cannot go on because of one of its components.
     pub fn fail(&self, component: ComponentId, reason: &str) {
         let mut state = self.shared.lock();

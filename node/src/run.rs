@@ -70,6 +70,15 @@ pub enum RunError {
     },
 }
 
+/// What the thread that waits is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum News {
+    /// A source cannot be read on; what is under way still leaves.
+    Degraded { component: String, reason: String },
+    /// The run ends.
+    End(End),
+}
+
 /// What ends a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum End {
@@ -87,20 +96,34 @@ pub(crate) enum End {
     Failed { component: String, reason: String },
 }
 
+impl From<Event> for News {
+    fn from(event: Event) -> Self {
+        match event {
+            Event::Finished { .. } => Self::End(End::Finished),
+            Event::Degraded {
+                component, reason, ..
+            } => Self::Degraded { component, reason },
+            Event::Failed {
+                component, reason, ..
+            } => Self::End(End::Failed { component, reason }),
+        }
+    }
+}
+
 /// Where a run is told to end.
 #[derive(Debug)]
 pub struct Ends {
-    sender: SyncSender<End>,
-    receiver: Receiver<End>,
+    sender: SyncSender<News>,
+    receiver: Receiver<News>,
 }
 
 /// Ends a run in order. Cheap to clone; may be sent to any thread.
 #[derive(Debug, Clone)]
-pub struct Stopper(SyncSender<End>);
+pub struct Stopper(SyncSender<News>);
 
 impl Default for Ends {
     fn default() -> Self {
-        let (sender, receiver) = mpsc::sync_channel(ENDS_MAX);
+        let (sender, receiver) = mpsc::sync_channel(NEWS_MAX);
         Self { sender, receiver }
     }
 }
@@ -116,7 +139,7 @@ impl Stopper {
     /// Ends the run; what has been written stands.
     pub fn stop(&self) {
         // A full channel holds an end already, a closed one is of a run that has ended.
-        drop(self.0.try_send(End::Signal));
+        drop(self.0.try_send(News::End(End::Signal)));
     }
 }
 
@@ -156,7 +179,7 @@ pub fn run(options: &Options, ends: Ends, status: &mut dyn Status) -> Result<(),
         &sender,
         status,
     )?;
-    let end = wait(options.duration, &receiver, clock.as_ref());
+    let end = wait(options.duration, &receiver, clock.as_ref(), status);
     runtime.runtime.handle().stop();
     status.ended(&name, &end, &runtime.runtime.report(runtime.application));
     match end {
@@ -165,8 +188,8 @@ pub fn run(options: &Options, ends: Ends, status: &mut dyn Status) -> Result<(),
     }
 }
 
-/// How many ends may be told before the first is heard. Unit: messages; the first is enough.
-const ENDS_MAX: usize = 16;
+/// How many news may wait to be heard. Unit: messages; one that ends the run is enough.
+const NEWS_MAX: usize = 16;
 
 struct Running {
     runtime: Runtime,
@@ -178,7 +201,7 @@ fn start(
     application: Application,
     context: &Context<'_>,
     clock: Arc<dyn Clock>,
-    ends: &SyncSender<End>,
+    ends: &SyncSender<News>,
     status: &mut dyn Status,
 ) -> Result<Running, RunError> {
     let Application {
@@ -291,15 +314,15 @@ fn start(
     thread::Builder::new()
         .name("events".to_owned())
         .spawn(move || {
-            for event in events.wait_for_events() {
-                let end = match event {
-                    Event::Finished { .. } => End::Finished,
-                    Event::Failed {
-                        component, reason, ..
-                    } => End::Failed { component, reason },
-                };
-                // A full channel holds an end already.
-                drop(ends.try_send(end));
+            loop {
+                let happened = events.wait_for_events();
+                if happened.is_empty() {
+                    return;
+                }
+                for event in happened {
+                    // A full channel holds an end already.
+                    drop(ends.try_send(News::from(event)));
+                }
             }
         })?;
     Ok(Running {
@@ -325,7 +348,12 @@ fn predicted(runtime: &Runtime, deployed: &engine::Deployed, qos: &Qos) -> Durat
     Duration::from_nanos(spent.max(0).unsigned_abs())
 }
 
-fn wait(duration: Option<Duration>, end: &Receiver<End>, clock: &dyn Clock) -> End {
+fn wait(
+    duration: Option<Duration>,
+    end: &Receiver<News>,
+    clock: &dyn Clock,
+    status: &mut dyn Status,
+) -> End {
     let until = duration.map(|duration| clock.now() + duration);
     loop {
         let received = match until {
@@ -333,7 +361,8 @@ fn wait(duration: Option<Duration>, end: &Receiver<End>, clock: &dyn Clock) -> E
             Some(until) => end.recv_timeout(until.since(clock.now())),
         };
         match received {
-            Ok(end) => return end,
+            Ok(News::Degraded { component, reason }) => status.degraded(&component, &reason),
+            Ok(News::End(end)) => return end,
             Err(RecvTimeoutError::Timeout) if until.is_some_and(|until| clock.now() < until) => {}
             Err(RecvTimeoutError::Timeout) => return End::Time,
             Err(RecvTimeoutError::Disconnected) => {

@@ -48,6 +48,8 @@ pub(crate) enum Role {
         origin: Origin,
         /// How far it is.
         progress: EventTime,
+        /// Why it cannot be read on, if it cannot.
+        broken: Option<String>,
     },
     /// Something is computed.
     Operator,
@@ -65,6 +67,9 @@ pub(crate) struct Results {
     pub(crate) delays: Histogram<u64>,
     /// How many rows came after the target.
     pub(crate) misses: u64,
+    /// How many batches were handed to who writes them, and how many of those were written.
+    pub(crate) received: u64,
+    pub(crate) acknowledged: u64,
 }
 
 /// An output port.
@@ -93,6 +98,8 @@ pub(crate) struct Edge {
 pub(crate) struct Application {
     pub(crate) name: String,
     pub(crate) has_ended: bool,
+    /// Whether one of its sources cannot be read on.
+    pub(crate) is_broken: bool,
 }
 
 /// What was counted of a component since it started.
@@ -222,6 +229,7 @@ impl Component {
         let Role::Sink(results) = &mut self.role else {
             return;
         };
+        results.acknowledged += 1;
         let progress = results.progress.entry(channel).or_insert(EventTime::MIN);
         *progress = (*progress).max(batch.header.progress);
         if batch.rows.is_empty() {

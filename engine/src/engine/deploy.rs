@@ -103,6 +103,7 @@ impl Engine {
         self.applications.push(Application {
             name,
             has_ended: false,
+            is_broken: false,
         });
         let mut deployed = Deployed {
             application,
@@ -114,6 +115,7 @@ impl Engine {
             let role = Role::Source {
                 origin,
                 progress: EventTime::MIN,
+                broken: None,
             };
             let component =
                 Component::new(&source.name, application, role, origin, Cost::new(FREE));
@@ -161,6 +163,8 @@ impl Engine {
                 progress,
                 delays,
                 misses: 0,
+                received: 0,
+                acknowledged: 0,
             }));
             let nobody = Origin(0);
             let component = Component {

@@ -9,7 +9,7 @@ use arrow_array::RecordBatch;
 use engine::runtime::Handle;
 use model::{ComponentId, convert};
 
-use super::End;
+use super::{End, News};
 use crate::connector::Sink;
 
 /// How many rows may still leave, over all sinks.
@@ -45,7 +45,7 @@ pub(super) struct Thread {
     pub(super) id: ComponentId,
     pub(super) sink: Box<dyn Sink>,
     pub(super) limit: Arc<Limit>,
-    pub(super) ends: SyncSender<End>,
+    pub(super) ends: SyncSender<News>,
 }
 
 impl Thread {
@@ -55,7 +55,7 @@ impl Thread {
                 let end = self.write(batch.rows.columns());
                 if let Some(end) = end {
                     // A full channel holds an end already.
-                    drop(self.ends.try_send(end));
+                    drop(self.ends.try_send(News::End(end)));
                     return;
                 }
             }

@@ -107,7 +107,7 @@ impl Thread {
             Overflow::DropOldest => self.read_always(),
         };
         if let Err(Stop::Broken(error)) = stopped {
-            self.handle.fail(self.id, &error.to_string());
+            self.handle.break_source(self.id, &error.to_string());
         }
     }
 

@@ -39,6 +39,12 @@ impl dyn Status + '_ {
         self.say(&text);
     }
 
+    pub(super) fn degraded(&mut self, component: &str, reason: &str) {
+        self.say(&format!(
+            "degraded: {component}: {reason}; what was read before still leaves"
+        ));
+    }
+
     pub(super) fn ended(&mut self, application: &str, end: &End, report: &Report) {
         let verdict = match end {
             End::Finished => "finished".to_owned(),
