@@ -110,3 +110,73 @@ impl Mailbox {
         self.len = 0;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use arrow_schema::Schema;
+    use model::{EventTime, Interval};
+
+    use super::*;
+    use crate::batch::{Header, Rows};
+
+    const FIRST: Channel = Channel {
+        port: 0,
+        origin: Origin(1),
+    };
+    const SECOND: Channel = Channel {
+        port: 0,
+        origin: Origin(2),
+    };
+
+    fn batch(channel: Channel, index: u64, arrival: u64) -> Arc<Batch> {
+        let header = Header {
+            origin: channel.origin,
+            interval: Interval::new(index, index + 1),
+            arrival: Instant::from_nanos(arrival),
+            progress: EventTime::MIN,
+            missing: 0,
+            note: None,
+        };
+        Arc::new(Batch {
+            header,
+            rows: Rows::empty(Arc::new(Schema::empty())),
+        })
+    }
+
+    #[test]
+    fn the_channel_whose_first_batch_is_oldest_goes_first_unless_it_may_not() {
+        let mut mailbox = Mailbox::default();
+        mailbox.push(FIRST, batch(FIRST, 0, 50), 1);
+        mailbox.push(FIRST, batch(FIRST, 1, 10), 2);
+        mailbox.push(SECOND, batch(SECOND, 0, 40), 3);
+        assert_eq!(
+            mailbox.first(|_| true).map(|(channel, _)| channel),
+            Some(SECOND)
+        );
+        assert_eq!(
+            mailbox
+                .first(|channel| channel != SECOND)
+                .map(|(channel, _)| channel),
+            Some(FIRST)
+        );
+        assert_eq!(mailbox.first(|_| false), None);
+    }
+
+    #[test]
+    fn consecutive_batches_leave_together_and_others_apart() {
+        let mut mailbox = Mailbox::default();
+        for (sequence, index) in [(1, 0), (2, 1), (3, 5)] {
+            mailbox.push(FIRST, batch(FIRST, index, index), sequence);
+        }
+        assert_eq!(mailbox.sequence(FIRST), 1);
+        assert_eq!(
+            mailbox.take(FIRST).len(),
+            2,
+            "the third does not join the second"
+        );
+        assert_eq!((mailbox.sequence(FIRST), mailbox.len()), (3, 1));
+        assert_eq!(mailbox.take(FIRST).len(), 1);
+        assert!(mailbox.is_drained(FIRST) && mailbox.is_empty());
+        assert!(mailbox.take(FIRST).is_empty());
+    }
+}

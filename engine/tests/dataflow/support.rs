@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch};
@@ -12,7 +13,7 @@ use engine::{
 };
 use model::plan::{Accepted, Builder, Stream};
 use model::{
-    DataType, EventTime, Field, Instant, NodeId, Origin, Qos, Rng, Schema, SourceName, Value,
+    Clock, DataType, EventTime, Field, Instant, NodeId, Origin, Qos, Rng, Schema, SourceName, Value,
 };
 
 /// Two columns: a key and a value.
@@ -118,6 +119,26 @@ impl Flow {
             declared: None,
         });
         accepted.unwrap()
+    }
+
+    /// An operator of no known kind.
+    pub(crate) fn custom(
+        &mut self,
+        kind: &str,
+        compiled: operator::Compiled,
+        numbering: operator::Numbering,
+        inputs: &[Stream],
+    ) -> Accepted {
+        let name = format!("operator{}", self.operators.len());
+        let (parameters, outputs) = (compiled.parameters.clone(), compiled.outputs.clone());
+        self.operators.push(OperatorDeployment {
+            compiled,
+            numbering,
+            declared: None,
+        });
+        self.plan
+            .operator(&name, kind, parameters, inputs, outputs)
+            .unwrap()
     }
 
     /// A filter that passes rows for which `condition` holds.
@@ -289,4 +310,18 @@ pub(crate) fn records(rng: &mut Rng, count: usize) -> Vec<Record> {
             (rng.below(50) > 0).then(|| (key, i64::try_from(n).unwrap(), time - disorder))
         })
         .collect()
+}
+
+/// A clock that advances by a microsecond whenever somebody looks.
+#[derive(Debug, Default)]
+pub(crate) struct Ticking(AtomicU64);
+
+impl Clock for Ticking {
+    fn now(&self) -> Instant {
+        Instant::from_nanos(self.0.fetch_add(1000, Ordering::Relaxed))
+    }
+
+    fn thread_cpu(&self) -> Duration {
+        Duration::from_nanos(self.0.load(Ordering::Relaxed))
+    }
 }

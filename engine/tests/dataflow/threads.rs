@@ -1,30 +1,14 @@
 //! Threads: however many there are, and whatever an operator does to them.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use engine::intake::Intake;
 use engine::runtime::Runtime;
 use engine::scheduler::Policy;
 use engine::{Config, Event, columns};
-use model::{Clock, EventTime, Instant, Rng};
+use model::{EventTime, Instant, Rng};
 
-use crate::support::{Flow, Left, Record, collect, origin, reading, records, schema};
-
-/// A clock that advances by a microsecond whenever somebody looks.
-#[derive(Debug, Default)]
-struct Ticking(AtomicU64);
-
-impl Clock for Ticking {
-    fn now(&self) -> Instant {
-        Instant::from_nanos(self.0.fetch_add(1000, Ordering::Relaxed))
-    }
-
-    fn thread_cpu(&self) -> Duration {
-        Duration::from_nanos(self.0.load(Ordering::Relaxed))
-    }
-}
+use crate::support::{Flow, Left, Record, Ticking, collect, origin, reading, records, schema};
 
 fn flow() -> Flow {
     let mut flow = Flow::new();
