@@ -7,7 +7,8 @@ use crate::qos::Qos;
 use crate::schema::Schema;
 
 use super::{
-    Arguments, INPUTS_MAX, Names, OPERATORS_MAX, Operator, PlanError, QueryPlan, Sink, Source, Stream,
+    Arguments, INPUTS_MAX, Names, OPERATORS_MAX, Operator, PlanError, QueryPlan, Sink, Source,
+    Stream,
 };
 
 /// Builds a [`QueryPlan`], part by part, from the sources to the sinks.
