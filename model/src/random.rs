@@ -72,7 +72,7 @@ mod tests {
         let mut rng = Rng::from_seed(1);
         assert_eq!(
             [rng.below(1000), rng.below(1000), rng.below(1000)],
-            [0, 0, 0]
+            [993, 513, 364]
         );
     }
 }
