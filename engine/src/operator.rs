@@ -20,6 +20,8 @@ mod filter;
 mod flat_map;
 mod map;
 mod split;
+#[cfg(test)]
+mod tests;
 mod union;
 mod window;
 

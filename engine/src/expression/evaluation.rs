@@ -94,8 +94,22 @@ pub struct BadRows {
     pub places: UInt32Array,
     /// Where the others stand, ascending.
     pub good: UInt32Array,
-    /// Why the first of them could not.
-    pub message: String,
+    /// Why each of them could not.
+    pub reasons: Vec<EvaluationError>,
+}
+
+impl BadRows {
+    /// The places of neighbors that are bad for the same reason, and the reason.
+    pub fn by_reason(&self) -> impl Iterator<Item = (UInt32Array, &EvaluationError)> {
+        let mut start = 0;
+        self.reasons
+            .chunk_by(|one, next| one == next)
+            .map(move |same| {
+                let places = self.places.slice(start, same.len());
+                start += same.len();
+                (places, &same[0])
+            })
+    }
 }
 
 /// Evaluates rows, and finds those that cannot be: one bad row never spoils the others.
@@ -164,13 +178,12 @@ impl<F> Search<'_, F> {
             arrow_select::concat::concat(&parts).expect("an expression's values are of one type")
         };
         let values = (0..count).map(join).collect();
-        let mut bad = self.bad.into_iter();
-        let bad = bad.next().map(|(first, error)| BadRows {
-            places: std::iter::once(first)
-                .chain(bad.map(|(place, _)| place))
-                .collect(),
+        let is_any_bad = !self.bad.is_empty();
+        let (places, reasons): (Vec<u32>, Vec<EvaluationError>) = self.bad.into_iter().unzip();
+        let bad = is_any_bad.then(|| BadRows {
+            places: places.into(),
             good: self.good.into(),
-            message: error.to_string(),
+            reasons,
         });
         Outcome { values, bad }
     }

@@ -2,7 +2,7 @@ use std::thread;
 
 use arrow_array::{
     Array, BooleanArray, Float64Array, Int64Array, StringArray, TimestampMicrosecondArray,
-    UInt64Array,
+    UInt32Array, UInt64Array,
 };
 use model::Field;
 use proptest::prelude::*;
@@ -407,7 +407,14 @@ fn when_all_rows_are_bad_there_are_no_values() {
     let bad = outcome.bad.unwrap();
     assert_eq!(bad.places.values(), &[0, 1]);
     assert!(bad.good.is_empty());
-    assert_eq!(bad.message, "divide by zero error");
+    let by_reason: Vec<(UInt32Array, String)> = bad
+        .by_reason()
+        .map(|(places, reason)| (places, reason.to_string()))
+        .collect();
+    assert_eq!(
+        by_reason,
+        [(bad.places.clone(), "divide by zero error".to_owned())]
+    );
 }
 
 /// Texts of one shape, this deep or this long.

@@ -16,6 +16,8 @@ pub(super) fn evaluate(
     let Some(bad) = outcome.bad else {
         return Some((rows.clone(), outcome.values));
     };
-    emit.bad(rows.take(&bad.places), bad.message);
+    for (places, reason) in bad.by_reason() {
+        emit.bad(rows.take(&places), reason.to_string());
+    }
     (!bad.good.values().is_empty()).then(|| (rows.take(&bad.good), outcome.values))
 }
