@@ -99,6 +99,18 @@ pub fn main() -> ExitCode {
     cli.command.execute().into()
 }
 
+/// Whether the arguments behind the program's name are a command, so that documents can be held to the
+/// commands that they show.
+///
+/// # Errors
+/// With what is wrong, as the command line says it. Help and version, which end there too, are none.
+pub fn parses(arguments: &[&str]) -> Result<(), String> {
+    match Cli::try_parse_from(std::iter::once("synergy").chain(arguments.iter().copied())) {
+        Err(error) if error.use_stderr() => Err(error.to_string()),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
 impl Command {
     fn execute(self) -> Status {
         match self {
@@ -111,7 +123,7 @@ impl Command {
                     .map_err(RunError::from)
                     .and_then(|()| run::run(&run.into_options(), ends, &mut notes));
                 match ran {
-                    Ok(()) => Status::Ok,
+                    Ok(_) => Status::Ok,
                     Err(error) => failed(&error),
                 }
             }

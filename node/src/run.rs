@@ -10,6 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use engine::operator::DefaultCost;
+use engine::report::Report;
 use engine::runtime::Runtime;
 use engine::scheduler::Policy;
 use engine::{Config, Deployment, Event, OperatorDeployment, SinkDeployment, SourceDeployment};
@@ -143,11 +144,12 @@ impl Stopper {
     }
 }
 
-/// Runs an application until it ends or is told to, telling `status` how it goes.
+/// Runs an application until it ends or is told to, telling `status` how it goes. Gives what was counted
+/// and measured.
 ///
 /// # Errors
 /// See [`RunError`].
-pub fn run(options: &Options, ends: Ends, status: &mut dyn Status) -> Result<(), RunError> {
+pub fn run(options: &Options, ends: Ends, status: &mut dyn Status) -> Result<Report, RunError> {
     let clock = Arc::new(MachineClock::start());
     // Nobody else sees what runs here: it belongs to nobody in particular.
     let nobody = NodeId([0; 32]);
@@ -181,10 +183,11 @@ pub fn run(options: &Options, ends: Ends, status: &mut dyn Status) -> Result<(),
     )?;
     let end = wait(options.duration, &receiver, clock.as_ref(), status);
     runtime.runtime.handle().stop();
-    status.ended(&name, &end, &runtime.runtime.report(runtime.application));
+    let report = runtime.runtime.report(runtime.application);
+    status.ended(&name, &end, &report);
     match end {
         End::Failed { component, reason } => Err(RunError::Failed { component, reason }),
-        End::Finished | End::Limit | End::NobodyReads | End::Time | End::Signal => Ok(()),
+        End::Finished | End::Limit | End::NobodyReads | End::Time | End::Signal => Ok(report),
     }
 }
 

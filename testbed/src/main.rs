@@ -1,3 +1,7 @@
-//! The command line of testbeds, simulations, experiments and benches: `synergy-testbed`.
+//! The command line of benchmarks: `synergy-testbed`.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    testbed::cli::main()
+}

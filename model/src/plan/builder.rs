@@ -1,0 +1,263 @@
+//! Building plans, part by part.
+
+use std::collections::BTreeSet;
+
+use crate::name::{self, SourceName};
+use crate::qos::Qos;
+use crate::schema::Schema;
+
+use super::{
+    Arguments, INPUTS_MAX, Names, OPERATORS_MAX, Operator, PlanError, QueryPlan, Sink, Source,
+    Stream,
+};
+
+/// Builds a [`QueryPlan`], part by part, from the sources to the sinks.
+#[derive(Debug, Clone)]
+pub struct Builder {
+    plan: QueryPlan,
+    names: BTreeSet<String>,
+    stream_names: Names,
+}
+
+/// A source or an operator that a builder accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Accepted {
+    /// What it yields at its first port.
+    first: Stream,
+    ports: usize,
+}
+
+impl Accepted {
+    /// The stream at an output port, if there is such a port.
+    pub fn port(self, port: usize) -> Option<Stream> {
+        let number = u16::try_from(port).ok()?;
+        (port < self.ports).then_some(match self.first {
+            Stream::Source(index, _) => Stream::Source(index, number),
+            Stream::Operator(index, _) => Stream::Operator(index, number),
+        })
+    }
+}
+
+impl Builder {
+    /// An empty plan for the application called `name`.
+    ///
+    /// # Errors
+    /// When the name is none or the requirement makes no sense.
+    pub fn new(name: &str, qos: Qos) -> Result<Self, PlanError> {
+        check_name(name)?;
+        qos.check()?;
+        let plan = QueryPlan {
+            application: name.to_owned(),
+            qos,
+            sources: Vec::new(),
+            operators: Vec::new(),
+            sinks: Vec::new(),
+        };
+        Ok(Self {
+            plan,
+            names: BTreeSet::new(),
+            stream_names: Names::default(),
+        })
+    }
+
+    /// Adds a source.
+    ///
+    /// # Errors
+    /// When the name is none or taken, there are too many sources or ports, or there is no port.
+    pub fn source(
+        &mut self,
+        name: &str,
+        source: SourceName,
+        outputs: Vec<(String, Schema)>,
+    ) -> Result<Accepted, PlanError> {
+        self.check_new(name, "sources", self.plan.sources.len())?;
+        if outputs.is_empty() {
+            return Err(PlanError::NoOutput(name.to_owned()));
+        }
+        check_ports(outputs.len())?;
+        let accepted = Accepted {
+            first: Stream::Source(self.plan.sources.len(), 0),
+            ports: outputs.len(),
+        };
+        let source = Source {
+            name: name.to_owned(),
+            source,
+            outputs,
+        };
+        self.names.insert(name.to_owned());
+        self.stream_names.push_source(&source);
+        self.plan.sources.push(source);
+        Ok(accepted)
+    }
+
+    /// Adds an operator whose inputs are ordered.
+    ///
+    /// # Errors
+    /// When the name is none or taken, there are too many operators, inputs or ports, or an input is not of
+    /// this plan.
+    pub fn operator(
+        &mut self,
+        name: &str,
+        kind: &str,
+        parameters: Arguments,
+        inputs: &[Stream],
+        outputs: Vec<(String, Schema)>,
+    ) -> Result<Accepted, PlanError> {
+        self.add_operator(name, kind, parameters, inputs.to_vec(), false, outputs)
+    }
+
+    /// Adds an operator to which the order of its inputs does not matter.
+    ///
+    /// # Errors
+    /// As [`Builder::operator`].
+    pub fn commutative_operator(
+        &mut self,
+        name: &str,
+        kind: &str,
+        parameters: Arguments,
+        inputs: &[Stream],
+        outputs: Vec<(String, Schema)>,
+    ) -> Result<Accepted, PlanError> {
+        self.add_operator(name, kind, parameters, inputs.to_vec(), true, outputs)
+    }
+
+    fn add_operator(
+        &mut self,
+        name: &str,
+        kind: &str,
+        parameters: Arguments,
+        mut inputs: Vec<Stream>,
+        commutative: bool,
+        outputs: Vec<(String, Schema)>,
+    ) -> Result<Accepted, PlanError> {
+        self.check_new(name, "operators", self.plan.operators.len())?;
+        if inputs.is_empty() {
+            return Err(PlanError::NoInput(name.to_owned()));
+        }
+        check_ports(inputs.len().max(outputs.len()))?;
+        if !inputs.iter().all(|input| self.is_known(*input)) {
+            return Err(PlanError::UnknownStream(name.to_owned()));
+        }
+        if commutative {
+            // Port numbers rename origins, so that the order must be one that every host finds by itself.
+            inputs.sort_by_key(|input| self.stream_names.of(*input));
+        }
+        let accepted = Accepted {
+            first: Stream::Operator(self.plan.operators.len(), 0),
+            ports: outputs.len(),
+        };
+        let operator = Operator {
+            name: name.to_owned(),
+            kind: kind.to_owned(),
+            parameters,
+            inputs,
+            commutative,
+            outputs,
+        };
+        self.names.insert(name.to_owned());
+        self.stream_names.push_operator(&operator);
+        self.plan.operators.push(operator);
+        Ok(accepted)
+    }
+
+    /// Adds a sink.
+    ///
+    /// # Errors
+    /// When the name is none or taken, there are too many sinks, or the input is not of this plan.
+    pub fn sink(&mut self, name: &str, input: Stream) -> Result<(), PlanError> {
+        self.check_new(name, "sinks", self.plan.sinks.len())?;
+        if !self.is_known(input) {
+            return Err(PlanError::UnknownStream(name.to_owned()));
+        }
+        self.names.insert(name.to_owned());
+        self.plan.sinks.push(Sink {
+            name: name.to_owned(),
+            input,
+        });
+        Ok(())
+    }
+
+    /// The columns of a stream that this builder handed out.
+    pub fn schema(&self, stream: Stream) -> &Schema {
+        self.plan.schema(stream)
+    }
+
+    /// The plan.
+    ///
+    /// # Errors
+    /// When it has no sink, or a source or operator is read by nobody: all of those, in order.
+    pub fn build(self) -> Result<QueryPlan, Vec<PlanError>> {
+        let plan = self.plan;
+        let mut errors = Vec::new();
+        if plan.sinks.is_empty() {
+            errors.push(PlanError::NoSink);
+        }
+        let read: BTreeSet<Stream> = plan
+            .operators
+            .iter()
+            .flat_map(|operator| operator.inputs.iter().copied())
+            .chain(plan.sinks.iter().map(|sink| sink.input))
+            .collect();
+        for (index, source) in plan.sources.iter().enumerate() {
+            let range = Stream::Source(index, 0)..=Stream::Source(index, u16::MAX);
+            if read.range(range).next().is_none() {
+                errors.push(PlanError::Unread(source.name.clone()));
+            }
+        }
+        for (index, operator) in plan.operators.iter().enumerate() {
+            let range = Stream::Operator(index, 0)..=Stream::Operator(index, u16::MAX);
+            if read.range(range).next().is_none() {
+                errors.push(PlanError::Unread(operator.name.clone()));
+            }
+        }
+        if errors.is_empty() {
+            Ok(plan)
+        } else {
+            Err(errors)
+        }
+    }
+
+    fn check_new(&self, name: &str, what: &'static str, count: usize) -> Result<(), PlanError> {
+        check_name(name)?;
+        if self.names.contains(name) {
+            return Err(PlanError::Repeated(name.to_owned()));
+        }
+        if count >= OPERATORS_MAX {
+            return Err(PlanError::TooMany {
+                what,
+                limit: OPERATORS_MAX,
+            });
+        }
+        Ok(())
+    }
+
+    fn is_known(&self, stream: Stream) -> bool {
+        let (ports, port) = match stream {
+            Stream::Source(index, port) => {
+                (self.plan.sources.get(index).map(|it| &it.outputs), port)
+            }
+            Stream::Operator(index, port) => {
+                (self.plan.operators.get(index).map(|it| &it.outputs), port)
+            }
+        };
+        ports.is_some_and(|ports| usize::from(port) < ports.len())
+    }
+}
+
+fn check_ports(count: usize) -> Result<(), PlanError> {
+    if count > INPUTS_MAX {
+        return Err(PlanError::TooMany {
+            what: "inputs or ports",
+            limit: INPUTS_MAX,
+        });
+    }
+    Ok(())
+}
+
+fn check_name(name: &str) -> Result<(), PlanError> {
+    if name::is_valid(name) {
+        Ok(())
+    } else {
+        Err(PlanError::Name(name.to_owned()))
+    }
+}

@@ -1,0 +1,278 @@
+//! The command line: `synergy-testbed`. Figures go to standard output, everything else to standard error.
+
+use std::io::{ErrorKind, IsTerminal, Write};
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use engine::scheduler;
+use node::application::units;
+
+use crate::bench::report::Report;
+use crate::bench::{child, engine as engine_bench, stalled_sink};
+
+/// Benchmarks of Synergy.
+#[derive(Debug, Parser)]
+#[command(name = "synergy-testbed", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Measure something, and check that what was measured is right.
+    Bench(Bench),
+    /// What a benchmark runs in a process of its own.
+    #[command(subcommand, hide = true)]
+    Child(Child),
+}
+
+#[derive(Debug, Args)]
+struct Bench {
+    /// How figures are printed: as a table on a terminal, as JSON elsewhere.
+    #[arg(short, long, value_enum, global = true)]
+    output: Option<Output>,
+    #[command(subcommand)]
+    name: Name,
+}
+
+#[derive(Debug, Subcommand)]
+enum Name {
+    /// A file through a filter, a map and a window, beside a plain loop that does the same.
+    Engine(Engine),
+    /// Memory while nobody reads the results, and all rows afterwards.
+    StalledSink(StalledSink),
+}
+
+#[derive(Debug, Args)]
+struct Engine {
+    /// How many rows the file has.
+    #[arg(long, default_value = "10000000")]
+    rows: NonZeroU64,
+    /// How often both are measured, in turns.
+    #[arg(long, default_value = "3")]
+    repeat: NonZeroU32,
+    #[command(flatten)]
+    run: Run,
+}
+
+#[derive(Debug, Args)]
+struct StalledSink {
+    /// How many rows the file has.
+    #[arg(long, default_value = "10000000")]
+    rows: NonZeroU64,
+    /// For how long nobody reads.
+    #[arg(long, default_value = "60")]
+    seconds: NonZeroU64,
+    #[command(flatten)]
+    run: Run,
+}
+
+/// How the application is run.
+#[derive(Debug, Args)]
+struct Run {
+    /// What the rows are made from.
+    #[arg(long, default_value = "1")]
+    seed: u64,
+    /// The memory that waiting rows and state may take.
+    #[arg(long, value_name = "SIZE", value_parser = memory, default_value = "64MiB")]
+    memory: u64,
+    /// How many threads run operators; one for each core if not given.
+    #[arg(long, value_name = "N")]
+    workers: Option<NonZeroUsize>,
+    /// In which order operators run.
+    #[arg(long, value_enum, default_value = "deadline")]
+    policy: Policy,
+}
+
+#[derive(Debug, Subcommand)]
+enum Child {
+    /// An application, by the node's library.
+    Application {
+        /// The application file.
+        file: PathBuf,
+        /// Where to write what was counted.
+        #[arg(long)]
+        account: PathBuf,
+        #[command(flatten)]
+        run: Run,
+    },
+    /// The plain loop.
+    Plain {
+        /// The file to read.
+        input: PathBuf,
+        /// The file to write.
+        output: PathBuf,
+        /// Where to write what was counted.
+        #[arg(long)]
+        account: PathBuf,
+    },
+}
+
+/// How figures are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// For people.
+    Table,
+    /// One object.
+    Json,
+}
+
+/// In which order operators run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Policy {
+    /// The most urgent first.
+    Deadline,
+    /// The longest waiting first.
+    Fifo,
+}
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    match Cli::parse().command.execute() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            note(&format!("synergy-testbed: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether the arguments behind the program's name are a command, so that documents can be held to the
+/// commands that they show.
+///
+/// # Errors
+/// With what is wrong, as the command line says it. Help and version, which end there too, are none.
+pub fn parses(arguments: &[&str]) -> Result<(), String> {
+    match Cli::try_parse_from(std::iter::once("synergy-testbed").chain(arguments.iter().copied())) {
+        Err(error) if error.use_stderr() => Err(error.to_string()),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+impl Command {
+    /// Gives whether all that was claimed holds.
+    fn execute(self) -> anyhow::Result<bool> {
+        match self {
+            Self::Bench(Bench { output, name }) => {
+                let report = name.measure()?;
+                print(&report, output)?;
+                Ok(report.holds())
+            }
+            Self::Child(child) => child.execute().map(|()| true),
+        }
+    }
+}
+
+impl Name {
+    fn measure(self) -> anyhow::Result<Report> {
+        match self {
+            Self::Engine(engine) => engine_bench::measure(&engine_bench::Options {
+                rows: engine.rows.get(),
+                repeat: engine.repeat.get(),
+                run: engine.run.into_options(),
+            }),
+            Self::StalledSink(stalled) => stalled_sink::measure(&stalled_sink::Options {
+                rows: stalled.rows.get(),
+                stall: std::time::Duration::from_secs(stalled.seconds.get()),
+                run: stalled.run.into_options(),
+            }),
+        }
+    }
+}
+
+impl Child {
+    fn execute(self) -> anyhow::Result<()> {
+        match self {
+            Self::Application { file, account, run } => {
+                child::application(&file, &account, &run.into_options())
+            }
+            Self::Plain {
+                input,
+                output,
+                account,
+            } => child::plain(&input, &output, &account),
+        }
+    }
+}
+
+impl Run {
+    fn into_options(self) -> child::Options {
+        child::Options {
+            seed: self.seed,
+            memory_bytes: self.memory,
+            workers: self.workers.unwrap_or_else(cores),
+            policy: match self.policy {
+                Policy::Deadline => scheduler::Policy::Deadline,
+                Policy::Fifo => scheduler::Policy::Fifo,
+            },
+        }
+    }
+}
+
+/// How many cores this process may use; one where the system does not say.
+fn cores() -> NonZeroUsize {
+    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+}
+
+fn memory(text: &str) -> Result<u64, String> {
+    let size =
+        units::size(text).map_err(|error| format!("{error}; expected {}", units::SIZE_FORM))?;
+    if size < engine::MEMORY_MIN {
+        return Err(format!(
+            "at least {}MiB are needed",
+            engine::MEMORY_MIN >> 20
+        ));
+    }
+    Ok(size)
+}
+
+fn print(report: &Report, output: Option<Output>) -> anyhow::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    let is_table = match output {
+        None => stdout.is_terminal(),
+        Some(output) => output == Output::Table,
+    };
+    let text = match is_table {
+        true => report.table(),
+        false => format!("{}\n", report.json()),
+    };
+    match stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(error).context("standard output")
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Prints a line that is no figure. Where it cannot be printed there is nobody to tell.
+pub(crate) fn note(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_commands_are_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_command_that_there_is_not_is_refused() {
+        assert_eq!(parses(&["bench", "engine", "--rows", "1000"]), Ok(()));
+        assert_eq!(parses(&["--help"]), Ok(()));
+        let error = parses(&["bench", "luck"]).expect_err("there is no such benchmark");
+        assert!(error.contains("luck"), "{error}");
+    }
+}
