@@ -21,14 +21,17 @@ use crate::ledger::{Ledger, RETENTION_DIVISOR};
 use crate::mailbox::Channel;
 use crate::report::{self, Report};
 use crate::scheduler::{Policy, Scheduler, Waiting};
-use crate::step::{Outcome, Ports, Step};
 
 mod component;
 mod deploy;
+mod dispatch;
+mod ends;
 mod flow;
 
 pub(crate) use component::{Application, Component, Edge, Role};
 pub use deploy::{Deployed, Deployment, OperatorDeployment, SinkDeployment, SourceDeployment};
+pub use dispatch::{Completed, Dispatch, Panicked};
+pub use ends::Event;
 
 /// How often budgets are computed again from what was measured.
 ///
@@ -83,89 +86,6 @@ pub struct Signals {
     pub sinks: bool,
     /// Some source may offer.
     pub sources: bool,
-}
-
-/// What happened to an application.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
-    /// All its sources have ended and all results have left.
-    Finished {
-        /// Which application, by the number that deploying it gave.
-        application: u64,
-    },
-    /// A source cannot be read on. What it had given goes on to the sinks; windows that wait for more
-    /// stay open, and when nothing moves any more the application fails.
-    Degraded {
-        /// Which application.
-        application: u64,
-        /// Which source, by name.
-        component: String,
-        /// Why.
-        reason: String,
-    },
-    /// It cannot go on.
-    Failed {
-        /// Which application.
-        application: u64,
-        /// Which of its components, by name.
-        component: String,
-        /// Why.
-        reason: String,
-    },
-}
-
-/// Work for a worker: a step and the batch to run it on.
-#[derive(Debug)]
-pub struct Dispatch {
-    component: ComponentId,
-    channel: Channel,
-    wanted: Ports,
-    /// Consecutive batches of the channel; at least one.
-    batches: Vec<Arc<Batch>>,
-    step: Box<Step>,
-}
-
-/// A dispatch that was run.
-#[derive(Debug)]
-pub struct Completed {
-    component: ComponentId,
-    channel: Channel,
-    through: u64,
-    rows: usize,
-    bytes: u64,
-    step: Box<Step>,
-    outcome: Outcome,
-}
-
-/// A dispatch whose operator panicked; the operator is gone.
-#[derive(Debug, Clone, Copy)]
-pub struct Panicked(ComponentId);
-
-impl Dispatch {
-    /// Runs the step. This is where a worker spends its time; no lock is needed.
-    pub fn run(mut self) -> Completed {
-        let whole = match self.batches.as_slice() {
-            [only] => Arc::clone(only),
-            several => Arc::new(
-                Batch::join(several).expect("the batches of a stream have the same columns"),
-            ),
-        };
-        let outcome = self.step.run(self.channel, &whole, self.wanted);
-        Completed {
-            component: self.component,
-            channel: self.channel,
-            through: whole.header.interval.through(),
-            rows: whole.rows.len(),
-            bytes: convert::size(whole.rows.bytes()),
-            step: self.step,
-            outcome,
-        }
-    }
-
-    /// What to hand back where running it panicked.
-    pub const fn panicked(&self) -> Panicked {
-        Panicked(self.component)
-    }
 }
 
 impl Engine {
@@ -352,57 +272,9 @@ impl Engine {
         self.check_broken(self.component(sink).application);
     }
 
-    /// A source cannot be read on: what it has given still leaves, then the application fails.
-    pub fn break_source(&mut self, source: ComponentId, reason: &str) {
-        let component = self.component_mut(source);
-        let (application, name) = (component.application, component.name.clone());
-        if let Role::Source { broken, .. } = &mut component.role {
-            *broken = Some(reason.to_owned());
-        }
-        let reason = reason.to_owned();
-        self.applications[convert::index(application)].is_broken = true;
-        self.events.push(Event::Degraded {
-            application,
-            component: name,
-            reason,
-        });
-        self.check_broken(application);
-    }
-
-    /// Ends an application that cannot go on because of one of its components.
-    pub fn fail(&mut self, id: ComponentId, reason: &str) {
-        let application = self.component(id).application;
-        if self.applications[convert::index(application)].has_ended {
-            return;
-        }
-        self.applications[convert::index(application)].has_ended = true;
-        let component = self.component(id).name.clone();
-        self.events.push(Event::Failed {
-            application,
-            component,
-            reason: reason.to_owned(),
-        });
-        let members: Vec<ComponentId> = self.members(application).collect();
-        for member in members {
-            self.component_mut(member).fail(reason);
-            self.scheduler.set(member, None);
-            self.ledger.set_retained(member, 0);
-            self.ledger.set_state(member, 0);
-        }
-        self.signals = Signals {
-            sinks: true,
-            sources: true,
-        };
-    }
-
     /// What has been counted and measured so far.
     pub fn report(&self, application: u64) -> Report {
         report::report(self, application)
-    }
-
-    /// Whether the application has finished or failed.
-    pub fn has_ended(&self, application: u64) -> bool {
-        self.applications[convert::index(application)].has_ended
     }
 
     /// What happened since this was last asked.
@@ -483,63 +355,6 @@ impl Engine {
             })
         });
         self.scheduler.set(id, rank);
-    }
-
-    fn check_state(&mut self) {
-        let Some((id, bytes)) = self.ledger.overdrawn() else {
-            return;
-        };
-        let limit = self.ledger.limit_bytes();
-        let reason = format!(
-            "its state holds {bytes} bytes, and all state more than half of the {limit} bytes of memory: \
-             fewer keys, shorter windows or more memory are needed"
-        );
-        self.fail(id, &reason);
-    }
-
-    /// Fails an application with a broken source once all that it was given has left.
-    fn check_broken(&mut self, application: u64) {
-        if !self.applications[convert::index(application)].is_broken {
-            return;
-        }
-        let broken = self
-            .members(application)
-            .find_map(|id| match &self.component(id).role {
-                Role::Source {
-                    broken: Some(reason),
-                    ..
-                } => Some((id, reason.clone())),
-                Role::Source { .. } | Role::Operator | Role::Sink(_) => None,
-            });
-        let Some((id, reason)) = broken else { return };
-        let is_still = |id: ComponentId| {
-            let component = self.component(id);
-            component.mailbox.is_empty()
-                && match &component.role {
-                    Role::Source {
-                        progress, broken, ..
-                    } => broken.is_some() || *progress == EventTime::MAX,
-                    Role::Operator => component.step.is_some(),
-                    Role::Sink(results) => results.received == results.acknowledged,
-                }
-        };
-        if self.members(application).all(is_still) {
-            self.fail(id, &reason);
-        }
-    }
-
-    fn check_finished(&mut self, sink: ComponentId) {
-        let application = self.component(sink).application;
-        let is_open = |id: ComponentId| !self.component(id).is_finished();
-        let ended = &self.applications[convert::index(application)].has_ended;
-        if !ended && !self.members(application).any(is_open) {
-            self.applications[convert::index(application)].has_ended = true;
-            self.events.push(Event::Finished { application });
-            self.signals = Signals {
-                sinks: true,
-                sources: true,
-            };
-        }
     }
 
     fn members(&self, application: u64) -> impl Iterator<Item = ComponentId> + '_ {

@@ -24,7 +24,7 @@ pub(super) fn wrong_expression(parameter: &str, error: &ExpressionError) -> Argu
 }
 
 /// The only input of an operator that has one.
-pub(super) fn only<'a>(inputs: &'a [Schema]) -> Result<&'a Schema, Vec<ArgumentError>> {
+pub(super) fn only(inputs: &[Schema]) -> Result<&Schema, Vec<ArgumentError>> {
     match inputs {
         [input] => Ok(input),
         _ => Err(vec![wrong(
@@ -71,11 +71,14 @@ pub(super) fn text<'a>(
     }
 }
 
+/// Names and the texts given for them, in order.
+type Texts<'a> = Vec<(&'a str, &'a str)>;
+
 /// The expressions given for `parameter` by name, at least one; nothing where it is not given.
 pub(super) fn texts<'a>(
     arguments: &'a Arguments,
     parameter: &str,
-) -> Result<Option<Vec<(&'a str, &'a str)>>, Vec<ArgumentError>> {
+) -> Result<Option<Texts<'a>>, Vec<ArgumentError>> {
     let Some(value) = arguments.find(parameter) else {
         return Ok(None);
     };

@@ -1,6 +1,11 @@
 //! Whole dataflows on the engine: whatever is cut, interleaved, delayed or run by however many threads,
 //! the same rows leave.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot be set up has failed"
+)]
+
 mod failures;
 mod interleaving;
 mod memory;
