@@ -37,7 +37,7 @@ proptest! {
     fn the_diamond_loses_nothing_and_doubles_nothing(seed in any::<u64>()) {
         let mut rng = Rng::from_seed(seed);
         let feed = records(&mut rng, 500);
-        let (left, engine) = run(diamond(), &[feed.clone()], Config::default(), &mut rng);
+        let (left, engine) = run(diamond(), std::slice::from_ref(&feed), Config::default(), &mut rng);
         let mut rows: Vec<Vec<i64>> = left.values().cloned().collect();
         rows.sort();
         let passes = |v: i64| if v % 2 == 0 { v % 3 != 1 } else { v % 5 != 1 };

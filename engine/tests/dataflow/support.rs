@@ -262,7 +262,7 @@ pub(crate) fn run(
                 };
                 engine.offer(now, deployed.sources[source], taken);
             }
-            2 | 3 | 4 => out.extend(engine.next(now)),
+            2..=4 => out.extend(engine.next(now)),
             5 | 6 if !out.is_empty() => {
                 let which = usize::try_from(rng.below(out.len() as u64)).unwrap();
                 let completed: Completed = out.swap_remove(which).run();
