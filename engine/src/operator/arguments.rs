@@ -23,9 +23,17 @@ pub(super) fn wrong_expression(parameter: &str, error: &ExpressionError) -> Argu
     }
 }
 
-/// The only input of an operator that has one.
+/// The only input of an operator that has one; it leaves room for the reason at the port `bad`.
 pub(super) fn only(inputs: &[Schema]) -> Result<&Schema, Vec<ArgumentError>> {
     match inputs {
+        [input] if input.fields().len() >= model::COLUMNS_MAX => Err(vec![wrong(
+            "from",
+            format!(
+                "{} columns where fewer than {} can be read",
+                input.fields().len(),
+                model::COLUMNS_MAX
+            ),
+        )]),
         [input] => Ok(input),
         _ => Err(vec![wrong(
             "from",

@@ -131,6 +131,10 @@ impl Options {
             None => (None, 0),
         };
         let (speed, overflow) = (speed(arguments), overflow(arguments));
+        if time.is_none() && !is_live && arguments.find("speed").is_some() {
+            let message = "needs event times to go by: without `time` records have none";
+            errors.push(wrong("speed", message, "`time` beside it"));
+        }
         for error in [speed.as_ref().err(), overflow.as_ref().err()] {
             errors.extend(error.cloned());
         }
