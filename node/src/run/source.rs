@@ -11,6 +11,9 @@ use model::{Clock, ComponentId, EventTime, Instant, Origin, convert};
 
 use crate::connector::{Overflow, Pace, Reading, Source, SourceError};
 
+#[cfg(test)]
+mod tests;
+
 /// How many records a source that drops the oldest holds while there is no room for them.
 ///
 /// Unit: records. Source: guess; 64 full batches.
