@@ -131,7 +131,7 @@ impl Options {
             None => (None, 0),
         };
         let (speed, overflow) = (speed(arguments), overflow(arguments));
-        if time.is_none() && !is_live && arguments.find("speed").is_some() {
+        if time.is_none() && !is_live && matches!(speed, Ok(Some(_))) {
             let message = "needs event times to go by: without `time` records have none";
             errors.push(wrong("speed", message, "`time` beside it"));
         }
