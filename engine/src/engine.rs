@@ -15,7 +15,6 @@ use model::{ComponentId, EdgeId, EventTime, Instant, convert};
 
 use crate::batch::Batch;
 use crate::budget::{self, Stage};
-use crate::edge::Retention;
 use crate::intake::Taken;
 use crate::ledger::{Ledger, RETENTION_DIVISOR};
 use crate::mailbox::Channel;
@@ -28,8 +27,10 @@ mod dispatch;
 mod ends;
 mod flow;
 
+use component::Output;
 pub(crate) use component::{Application, Component, Edge, Role};
 pub use deploy::{Deployed, Deployment, OperatorDeployment, SinkDeployment, SourceDeployment};
+use dispatch::Work;
 pub use dispatch::{Completed, Dispatch, Panicked};
 pub use ends::Event;
 
@@ -88,6 +89,15 @@ pub struct Signals {
     pub sources: bool,
 }
 
+/// What a component is to do next.
+#[derive(Debug, Clone, Copy)]
+struct FirstWork {
+    /// Whose batches it works on; of none where it goes on closing windows.
+    channel: Option<Channel>,
+    arrival: Instant,
+    sequence: u64,
+}
+
 impl Engine {
     /// An engine without components.
     ///
@@ -116,40 +126,31 @@ impl Engine {
     /// Whether a source may offer more now.
     ///
     /// Not while those who read it have no credit left; and, where memory is short, only the source that
-    /// the others wait for.
+    /// waits behind no other of those that meet at a stateful operator.
     pub fn has_room(&self, source: ComponentId) -> bool {
         let component = self.component(source);
-        let Role::Source {
-            origin, progress, ..
-        } = component.role
-        else {
+        let Role::Source(source) = &component.role else {
             return false;
         };
-        if component.has_failed()
-            || !component
-                .outputs
-                .iter()
-                .all(|output| output.has_room(origin))
-        {
+        let has_room = |output: &Output| output.has_room(source.origin);
+        if component.has_failed() || !component.outputs.iter().all(has_room) {
             return false;
         }
         if !self.ledger.is_short() {
             return true;
         }
-        let others = self
-            .components
-            .iter()
-            .filter(|other| other.application == component.application);
-        let least = others.filter_map(|other| match other.role {
-            // One that has ended or broken is waited for by nobody, or in vain.
-            Role::Source {
-                progress,
-                broken: None,
-                ..
-            } => Some(progress),
-            Role::Source { .. } | Role::Operator | Role::Sink(_) => None,
+        let members = self.components.iter();
+        let members = members.filter(|other| other.application == component.application);
+        let others = members.filter_map(|other| match &other.role {
+            Role::Source(other) => Some(other),
+            Role::Operator | Role::Sink(_) => None,
         });
-        least.min().is_none_or(|least| progress <= least)
+        // One that has broken is waited for in vain.
+        let least = others
+            .filter(|other| other.group == source.group && other.broken.is_none())
+            .map(|other| other.progress)
+            .min();
+        least.is_none_or(|least| source.progress <= least)
     }
 
     /// Takes what a source has read.
@@ -164,8 +165,8 @@ impl Engine {
         }
         component.counters.rows_in += convert::size(rows + bad);
         component.counters.bad += convert::size(bad);
-        if let Role::Source { progress, .. } = &mut component.role {
-            *progress = (*progress).max(taken.rows.header.progress);
+        if let Role::Source(source) = &mut component.role {
+            source.progress = source.progress.max(taken.rows.header.progress);
         }
         let wanted = component.wanted();
         for (port, batch) in [(0, taken.rows), (1, taken.bad)] {
@@ -183,7 +184,7 @@ impl Engine {
         }
         loop {
             let id = self.scheduler.pop()?;
-            let Some((channel, _)) = self.first_channel(id) else {
+            let Some(first) = self.first_work(id) else {
                 continue;
             };
             let component = self.component_mut(id);
@@ -191,14 +192,15 @@ impl Engine {
             let Some(step) = component.step.take() else {
                 continue;
             };
-            let batches = component.mailbox.take(channel);
-            assert!(!batches.is_empty(), "the first channel has a batch");
+            let work = match first.channel {
+                None => Work::Close,
+                Some(channel) => Work::Batches(channel, component.mailbox.take(channel)),
+            };
             self.running += 1;
             return Some(Dispatch {
                 component: id,
-                channel,
                 wanted,
-                batches,
+                work,
                 step,
             });
         }
@@ -208,20 +210,23 @@ impl Engine {
     pub fn complete(&mut self, now: Instant, completed: Completed, busy: Duration) {
         let Completed {
             component: id,
-            channel,
-            through,
-            rows,
-            bytes,
+            worked,
             step,
             outcome,
         } = completed;
         self.running -= 1;
+        let was_short = self.ledger.is_short();
         let component = self.component_mut(id);
-        component.step = Some(step);
-        component.cost.observe(rows, busy);
-        component.counters.add(rows, bytes, busy, &outcome);
         if component.has_failed() {
+            // Nobody needs the step any more: its state goes with it.
             return;
+        }
+        component.step = Some(step);
+        component.closing = outcome.closing;
+        component.counters.add(busy, &outcome);
+        if let Some(worked) = &worked {
+            component.cost.observe(worked.rows, busy);
+            component.counters.rows_in += convert::size(worked.rows);
         }
         if let Some(bytes) = outcome.state_bytes {
             self.ledger.set_state(id, bytes);
@@ -230,8 +235,11 @@ impl Engine {
         for (port, batch) in outcome.outputs {
             self.append(now, id, port, batch);
         }
-        self.taken(now, id, channel, through, bytes);
+        if let Some(worked) = worked {
+            self.taken(now, id, worked.channel, worked.through, worked.bytes);
+        }
         self.refresh(id);
+        self.signals.sources |= was_short && !self.ledger.is_short();
         self.check_broken(self.component(id).application);
     }
 
@@ -244,7 +252,8 @@ impl Engine {
     /// The next batch that waits at a sink.
     pub fn receive(&mut self, sink: ComponentId) -> Option<(Channel, Arc<Batch>)> {
         let component = self.component_mut(sink);
-        let (channel, _) = component.mailbox.first(|_| true)?;
+        let oldest = |arrival: Instant, _| arrival.as_nanos();
+        let channel = component.mailbox.first(oldest, |_| true)?;
         let batch = component.mailbox.take_one(channel)?;
         if let Role::Sink(results) = &mut component.role {
             results.received += 1;
@@ -302,12 +311,21 @@ impl Engine {
         &self.ledger
     }
 
-    /// How much one producer may retain: its share of what all may.
-    fn retention(&self, producers: usize) -> Retention {
-        let share = self.config.memory_bytes / RETENTION_DIVISOR / convert::size(producers.max(1));
-        Retention {
-            bytes_max: share,
-            lapses: false,
+    /// Shares what may be retained among all streams that somebody reads.
+    fn share_retention(&mut self) {
+        let outputs = |component: &Component| {
+            let read = component
+                .outputs
+                .iter()
+                .filter(|output| !output.readers.is_empty());
+            convert::size(read.count())
+        };
+        let streams: u64 = self.components.iter().map(outputs).sum();
+        let share = self.config.memory_bytes / RETENTION_DIVISOR / streams.max(1);
+        for component in &mut self.components {
+            for output in &mut component.outputs {
+                output.producer.set_retention(share);
+            }
         }
     }
 
@@ -327,30 +345,51 @@ impl Engine {
         for (component, budget) in self.components.iter_mut().zip(budgets) {
             component.budget = budget;
         }
+        for place in 0..convert::size(self.components.len()) {
+            self.refresh(ComponentId(place));
+        }
     }
 
-    /// The channel of a component whose first batch is to run next: one whose results have room.
-    fn first_channel(&self, id: ComponentId) -> Option<(Channel, Instant)> {
+    /// What a component is to do next, if what comes of it has room.
+    fn first_work(&self, id: ComponentId) -> Option<FirstWork> {
         let component = self.component(id);
-        component
+        if let Some(arrival) = component.closing {
+            // Windows that are closing go on before anything else comes in.
+            let has_room = component
+                .outputs
+                .first()
+                .is_none_or(|out| out.has_room(component.origin));
+            return has_room.then_some(FirstWork {
+                channel: None,
+                arrival,
+                sequence: 0,
+            });
+        }
+        let urgency = |arrival: Instant, sequence| match self.config.policy {
+            Policy::Deadline => arrival.as_nanos(),
+            Policy::Fifo => sequence,
+        };
+        let channel = component
             .mailbox
-            .first(|channel| component.has_room(channel))
+            .first(urgency, |channel| component.has_room(channel))?;
+        let (arrival, sequence) = component.mailbox.head(channel)?;
+        Some(FirstWork {
+            channel: Some(channel),
+            arrival,
+            sequence,
+        })
     }
 
     /// Gives a component its place in the order, or takes it away.
     fn refresh(&mut self, id: ComponentId) {
         let component = self.component(id);
         let could_run = component.step.is_some() && !component.has_failed();
-        let head = if could_run {
-            self.first_channel(id)
-        } else {
-            None
-        };
-        let rank = head.map(|(channel, arrival)| {
+        let first = if could_run { self.first_work(id) } else { None };
+        let rank = first.map(|first| {
             self.config.policy.rank(Waiting {
-                arrival,
+                arrival: first.arrival,
                 budget: component.budget,
-                sequence: component.mailbox.sequence(channel),
+                sequence: first.sequence,
                 depth: component.depth,
             })
         });

@@ -158,9 +158,9 @@ impl Intake {
             let due = (*time).max(self.progress.0);
             any_due |= due != *time;
             dues.push(due);
-            self.progress = self
-                .progress
-                .max(EventTime(*time).minus(self.out_of_order_micros));
+            // Only the end of a source ends its origin, however late a row claims to be.
+            let reached = EventTime(*time).min(EventTime::MAX.minus(1));
+            self.progress = self.progress.max(reached.minus(self.out_of_order_micros));
         }
         bad_times.resize(bad.len(), self.progress.0);
         let header = self.header(arrival, u64::from(count));

@@ -13,6 +13,7 @@ use arrow_array::RecordBatch;
 use model::{Arguments, EventTime, Origin, Schema};
 
 use crate::batch::{Batch, Rows};
+use crate::mailbox::Channel;
 
 mod arguments;
 mod evaluate;
@@ -48,9 +49,13 @@ pub trait Operator: Send + Debug {
     /// Rows of one origin arrived at an input port; they are not empty.
     fn process(&mut self, port: u16, batch: &Batch, emit: &mut Emitter);
 
-    /// No row that is due before `progress` will come any more, from any origin. Only grows.
-    fn on_progress(&mut self, progress: EventTime, emit: &mut Emitter) {
+    /// No row that is due before `progress` will come any more, from any origin. Never decreases.
+    ///
+    /// Who has more to emit than [`Emitter::is_full`] allows says so, and is called again with the same
+    /// progress when there is room; no rows come in before it is done.
+    fn on_progress(&mut self, progress: EventTime, emit: &mut Emitter) -> Closing {
         let _ = (progress, emit);
+        Closing::Done
     }
 
     /// The state that changed after the tick `since` was complete: each chunk is the whole state of its tick.
@@ -67,6 +72,20 @@ pub trait Operator: Send + Debug {
         Err(ImportError::Stateless { tick: chunk.tick })
     }
 }
+
+/// Whether an operator has emitted all that a progress completes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Closing {
+    /// It has.
+    Done,
+    /// There is more: call again.
+    More,
+}
+
+/// The rows of complete ticks after which an operator leaves the rest for later.
+///
+/// Unit: rows. Source: guess; bounds how long one step holds a worker and how far it goes beyond credit.
+pub const CLOSING_ROWS_MAX: usize = 16 * crate::batch::ROWS_MAX;
 
 /// A window, a slide or 10 ms of event time: the number of its end, counted from the epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -140,6 +159,16 @@ impl Emitter {
         }
     }
 
+    /// Whether so many rows of ticks were emitted that the rest must wait.
+    pub fn is_full(&self) -> bool {
+        let rows: usize = self
+            .ticks
+            .iter()
+            .map(|(_, _, columns)| columns.num_rows())
+            .sum();
+        rows >= CLOSING_ROWS_MAX
+    }
+
     /// No row that is emitted as part of a tick from now on has an earlier event time.
     pub fn progress(&mut self, progress: EventTime) {
         self.progress = Some(self.progress.map_or(progress, |known| known.max(progress)));
@@ -204,6 +233,18 @@ pub enum Numbering {
     KeptByPort,
     /// The operator is an origin: it numbers rows by tick and chunk.
     Own,
+}
+
+impl Numbering {
+    /// As which origin rows that came in by `channel` leave at an output port of a component that is itself
+    /// the origin `own`.
+    pub fn leaving(self, own: Origin, channel: Channel, port: u16) -> Origin {
+        match self {
+            Self::Own if port == 0 => own,
+            Self::KeptByPort => channel.origin.through_port(channel.port),
+            Self::Own | Self::Kept => channel.origin,
+        }
+    }
 }
 
 /// A parameter of an operator, as application files give it.

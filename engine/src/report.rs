@@ -93,10 +93,10 @@ pub(crate) fn report(engine: &Engine, application: u64) -> Report {
             Role::Sink(results) => {
                 Duration::from_micros(results.delays.value_at_quantile(quantile))
             }
-            Role::Source { .. } | Role::Operator => Duration::ZERO,
+            Role::Source(_) | Role::Operator => Duration::ZERO,
         };
         let role = match &component.role {
-            Role::Source { .. } => RoleReport::Source,
+            Role::Source(_) => RoleReport::Source,
             Role::Operator => RoleReport::Operator,
             Role::Sink(results) => RoleReport::Sink(Delays {
                 target: results.target,

@@ -9,12 +9,12 @@ use std::sync::Arc;
 
 use arrow_array::{ArrayRef, RecordBatch, StringArray};
 use arrow_schema::SchemaRef;
-use model::{EventTime, Interval, Origin, convert};
+use model::{EventTime, Instant, Interval, Origin, convert};
 
 use crate::batch::{Batch, Header, ROWS_MAX, Rows};
 use crate::columns;
 use crate::mailbox::Channel;
-use crate::operator::{Compiled, Emitter, Numbering, Operator, Tick};
+use crate::operator::{Closing, Compiled, Emitter, Numbering, Operator, Tick};
 
 #[cfg(test)]
 mod tests;
@@ -62,6 +62,8 @@ struct Counting {
     inputs: BTreeMap<Channel, EventTime>,
     /// The least of them, as the operator was told.
     reached: EventTime,
+    /// The progress that is being completed, and when the batch arrived that brought it.
+    closing: Option<(EventTime, Instant)>,
     through: u64,
     progress: EventTime,
     /// Rows known to be absent that no result has said yet.
@@ -79,6 +81,8 @@ pub struct Outcome {
     pub bad: u64,
     /// Why the first of them could not.
     pub bad_reason: Option<String>,
+    /// Windows are left to be closed: when the batch arrived that completed them.
+    pub closing: Option<Instant>,
     /// The memory that the operator's state holds, where it has any.
     pub state_bytes: Option<u64>,
 }
@@ -112,6 +116,7 @@ impl Step {
                     .map(|channel| (channel, EventTime::MIN))
                     .collect(),
                 reached: EventTime::MIN,
+                closing: None,
                 through: 0,
                 progress: EventTime::MIN,
                 missing: 0,
@@ -130,26 +135,38 @@ impl Step {
         if !batch.rows.is_empty() {
             self.operator.process(channel.port, batch, &mut emit);
         }
-        let is_stateful = self.numbering == Numbering::Own;
-        if is_stateful && let Some(reached) = self.counting.reach(channel, batch) {
-            self.operator.on_progress(reached, &mut emit);
+        if self.numbering == Numbering::Own {
+            self.counting.reach(channel, batch);
         }
-        let mut outcome = Outcome {
-            late: emit.late.iter().map(|rows| convert::size(rows.len())).sum(),
-            bad: emit
-                .bad
-                .iter()
-                .map(|(rows, _)| convert::size(rows.len()))
-                .sum(),
-            bad_reason: emit.bad.first().map(|(_, reason)| reason.clone()),
-            state_bytes: emit.state_bytes.map(convert::size),
-            outputs: Vec::new(),
-        };
-        if is_stateful {
-            self.counting
-                .number(&mut emit, batch, &self.outputs[0], wanted, &mut outcome);
-        }
+        let mut outcome = self.finish(&mut emit, wanted);
+        outcome.late = emit.late.iter().map(|rows| convert::size(rows.len())).sum();
+        outcome.bad = emit
+            .bad
+            .iter()
+            .map(|(rows, _)| convert::size(rows.len()))
+            .sum();
+        outcome.bad_reason = emit.bad.first().map(|(_, reason)| reason.clone());
         self.frame(channel, batch, emit, wanted, &mut outcome);
+        outcome
+    }
+
+    /// Goes on closing windows that were too many for one go.
+    pub fn close(&mut self, wanted: Ports) -> Outcome {
+        self.finish(&mut Emitter::default(), wanted)
+    }
+
+    /// Lets the operator complete what a progress completes, and numbers what comes of it.
+    fn finish(&mut self, emit: &mut Emitter, wanted: Ports) -> Outcome {
+        let mut outcome = Outcome::default();
+        if let Some((progress, arrival)) = self.counting.closing {
+            if self.operator.on_progress(progress, emit) == Closing::Done {
+                self.counting.closing = None;
+            }
+            self.counting
+                .number(emit, arrival, &self.outputs[0], wanted, &mut outcome);
+        }
+        outcome.closing = self.counting.closing.map(|(_, arrival)| arrival);
+        outcome.state_bytes = emit.state_bytes.map(convert::size);
         outcome
     }
 
@@ -163,10 +180,10 @@ impl Step {
         wanted: Ports,
         outcome: &mut Outcome,
     ) {
-        let origin = match self.numbering {
-            Numbering::KeptByPort => channel.origin.through_port(channel.port),
-            Numbering::Kept | Numbering::Own => channel.origin,
-        };
+        // All but the ports at which it numbers rows itself.
+        let origin = self
+            .numbering
+            .leaving(self.counting.origin, channel, u16::MAX);
         let header = Header {
             origin,
             ..batch.header.clone()
@@ -211,23 +228,28 @@ impl Step {
 }
 
 impl Counting {
-    /// Notes the progress that a batch brings; gives the least of all inputs where it has grown.
-    fn reach(&mut self, channel: Channel, batch: &Batch) -> Option<EventTime> {
+    /// Notes the progress that a batch brings; where the least of all inputs has grown, that is closed.
+    fn reach(&mut self, channel: Channel, batch: &Batch) {
         self.missing = self.missing.saturating_add(batch.header.missing);
         let progress = self.inputs.entry(channel).or_insert(EventTime::MIN);
         *progress = (*progress).max(batch.header.progress);
-        let least = self.inputs.values().copied().min()?;
-        (least > self.reached).then(|| {
+        let least = self
+            .inputs
+            .values()
+            .copied()
+            .min()
+            .unwrap_or(EventTime::MIN);
+        if least > self.reached {
             self.reached = least;
-            least
-        })
+            self.closing = Some((least, batch.header.arrival));
+        }
     }
 
     /// Numbers the rows of complete ticks and says how far they go.
     fn number(
         &mut self,
         emit: &mut Emitter,
-        cause: &Batch,
+        arrival: Instant,
         schema: &SchemaRef,
         wanted: Ports,
         outcome: &mut Outcome,
@@ -243,7 +265,7 @@ impl Counting {
                 let interval = Interval::new(self.through, index(tick, chunk));
                 self.through = interval.through();
                 let missing = std::mem::take(&mut self.missing);
-                let header = self.header(interval, cause, missing);
+                let header = self.header(interval, arrival, missing);
                 outcome.outputs.push((
                     0,
                     Batch {
@@ -261,7 +283,16 @@ impl Counting {
         match outcome.outputs.last_mut() {
             Some((_, last)) => last.header.progress = progress,
             None => {
-                let header = self.header(Interval::empty(self.through), cause, 0);
+                let header = {
+                    // What no result can say any more is said at the end.
+                    let ends = progress == EventTime::MAX;
+                    let missing = if ends {
+                        std::mem::take(&mut self.missing)
+                    } else {
+                        0
+                    };
+                    self.header(Interval::empty(self.through), arrival, missing)
+                };
                 outcome.outputs.push((
                     0,
                     Batch {
@@ -274,11 +305,11 @@ impl Counting {
         outcome.outputs.retain(|(port, _)| wanted.contains(*port));
     }
 
-    fn header(&self, interval: Interval, cause: &Batch, missing: u32) -> Header {
+    fn header(&self, interval: Interval, arrival: Instant, missing: u32) -> Header {
         Header {
             origin: self.origin,
             interval,
-            arrival: cause.header.arrival,
+            arrival,
             progress: self.progress,
             missing,
             note: None,
@@ -319,14 +350,8 @@ fn reasoned(rows: &Rows, reason: &str, schema: &SchemaRef) -> Rows {
 
 /// The origins that leave at an output port, given the ways in.
 pub fn origins(numbering: Numbering, own: Origin, inputs: &[Channel], port: u16) -> Vec<Origin> {
-    let mut origins: Vec<Origin> = match numbering {
-        Numbering::Own if port == 0 => vec![own],
-        Numbering::KeptByPort => inputs
-            .iter()
-            .map(|channel| channel.origin.through_port(channel.port))
-            .collect(),
-        Numbering::Own | Numbering::Kept => inputs.iter().map(|channel| channel.origin).collect(),
-    };
+    let leaving = |channel: &Channel| numbering.leaving(own, *channel, port);
+    let mut origins: Vec<Origin> = inputs.iter().map(leaving).collect();
     origins.sort_unstable();
     origins.dedup();
     origins

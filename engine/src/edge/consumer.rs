@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::position::Judgement;
-use model::{Interval, Origin, Positions, Slack};
+use model::{EventTime, Interval, Origin, Positions, Slack};
 
 use super::{From, Pull};
 use crate::batch::{Batch, Note};
@@ -23,10 +23,12 @@ pub struct Consumer {
     gaps: u64,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 struct Standing {
     /// The last index that arrived in order.
     received: u64,
+    /// The greatest progress that arrived with it.
+    progress: EventTime,
     /// The last index that was worked off.
     taken: u64,
     /// The last index that will not be asked for again.
@@ -35,6 +37,19 @@ struct Standing {
     has_moved: bool,
     /// Something is missing and was asked for.
     awaits_rewind: bool,
+}
+
+impl Default for Standing {
+    fn default() -> Self {
+        Self {
+            received: 0,
+            progress: EventTime::MIN,
+            taken: 0,
+            kept: 0,
+            has_moved: false,
+            awaits_rewind: false,
+        }
+    }
 }
 
 /// What became of a batch that arrived.
@@ -68,6 +83,13 @@ impl Consumer {
         let next = match interval.judge(standing.received) {
             Judgement::Next => batch,
             Judgement::Cut(through) => Arc::new(batch.cut(through)),
+            // All its indices are here, and it says how far the origin has come since.
+            Judgement::Duplicate
+                if interval.through() == standing.received
+                    && batch.header.progress > standing.progress =>
+            {
+                Arc::new(batch.cut(interval.through()))
+            }
             Judgement::Duplicate => {
                 self.duplicates += 1;
                 return Arrival::Duplicate;
@@ -90,6 +112,7 @@ impl Consumer {
             }
         };
         standing.received = interval.through();
+        standing.progress = standing.progress.max(next.header.progress);
         standing.awaits_rewind = false;
         Arrival::Next(next)
     }

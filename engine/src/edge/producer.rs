@@ -66,6 +66,8 @@ struct Cursor {
     next: u64,
     /// The first entry that the consumer has not wholly taken.
     taken: u64,
+    /// The consumer asked for what was released, and has not been told.
+    is_behind: bool,
 }
 
 impl Producer {
@@ -77,6 +79,11 @@ impl Producer {
             edges: BTreeMap::new(),
             retained_bytes: 0,
         }
+    }
+
+    /// Retains at most so much from now on.
+    pub fn set_retention(&mut self, bytes_max: u64) {
+        self.retention.bytes_max = bytes_max;
     }
 
     /// Opens an edge for an application. Nothing is sent on it before its first pull.
@@ -106,14 +113,13 @@ impl Producer {
     pub fn append(&mut self, batch: Batch, out: &mut Vec<(EdgeId, Arc<Batch>)>) {
         let origin = batch.header.origin;
         let log = self.logs.entry(origin).or_default();
-        let unsent = self.edges.values().all(|edge| {
-            // Only an entry that nobody was sent may still change.
-            edge.cursors
-                .get(&origin)
-                .is_none_or(|cursor| cursor.next < log.end())
-        });
-        self.retained_bytes += log.append(batch, unsent);
+        let end = log.end();
+        self.retained_bytes += log.append(batch);
         for (id, edge) in &mut self.edges {
+            if log.end() == end {
+                // The last entry has grown: those who have it are sent it again, and cut off what they have.
+                edge.step_back(origin, end - 1);
+            }
             edge.send(*id, origin, log, out);
         }
         let kept = self.kept_by_all(origin);
@@ -194,16 +200,17 @@ impl Producer {
         let Some(log) = self.logs.get(&origin) else {
             return true;
         };
-        let mut caught_up: BTreeMap<u64, bool> = BTreeMap::new();
-        for edge in self.edges.values().filter(|edge| !edge.has_lapsed) {
-            let has_all = edge
-                .cursors
-                .get(&origin)
-                .is_some_and(|cursor| cursor.next >= log.end());
-            let all_have = caught_up.entry(edge.application).or_insert(true);
-            *all_have &= has_all;
-        }
-        caught_up.is_empty() || caught_up.values().any(|all_have| *all_have)
+        let live = || self.edges.values().filter(|edge| !edge.has_lapsed);
+        let has_all = |edge: &Edge| {
+            let cursor = edge.cursors.get(&origin);
+            cursor.is_some_and(|cursor| cursor.next >= log.end())
+        };
+        let all_have = |application: u64| {
+            live()
+                .filter(|edge| edge.application == application)
+                .all(has_all)
+        };
+        live().next().is_none() || live().any(|edge| has_all(edge) && all_have(edge.application))
     }
 
     /// The last index of `origin` that no consumer will ask for again; nothing without consumers.
@@ -223,11 +230,6 @@ impl Producer {
     pub fn budget(&self) -> Option<Slack> {
         let live = self.edges.values().filter(|edge| !edge.has_lapsed);
         live.filter_map(|edge| edge.budget).min()
-    }
-
-    /// Whether anybody pulls.
-    pub fn is_pulled(&self) -> bool {
-        !self.edges.is_empty()
     }
 
     fn kept_by_all(&self, origin: Origin) -> u64 {
@@ -264,9 +266,13 @@ impl Log {
 
     /// Appends a batch and says how many bytes more are retained.
     ///
-    /// Rowless batches that nobody was sent are joined, so that an idle stream does not pile them up.
-    fn append(&mut self, batch: Batch, tail_is_unsent: bool) -> u64 {
+    /// A rowless batch grows a rowless last entry, so that a stream without rows piles nothing up.
+    fn append(&mut self, batch: Batch) -> u64 {
         let is_first = self.entries.is_empty() && self.end() == 0;
+        if is_first {
+            // An origin that is taken up in its middle: what lies before is not to be had here.
+            self.released = batch.header.interval.after();
+        }
         assert!(
             is_first || self.through() == batch.header.interval.after(),
             "origin {:?} leaves out indices between {} and {}",
@@ -280,7 +286,6 @@ impl Log {
             convert::size(batch.rows.bytes())
         };
         if bytes == 0
-            && tail_is_unsent
             && let Some(tail) = self.entries.back_mut()
             && tail.batch.rows.is_empty()
             && tail.batch.is_joined_by(&batch)
@@ -358,18 +363,40 @@ impl Log {
 }
 
 impl Edge {
+    /// Sends from where a pull says. What the consumer has not worked off goes on counting against its
+    /// credit: it waits there, whether or not it is sent again.
     fn rewind(&mut self, from: &From, logs: &BTreeMap<Origin, Log>) {
-        self.cursors.clear();
+        let before = std::mem::take(&mut self.cursors);
         for (origin, log) in logs {
+            let index = match from {
+                From::Latest => log.through(),
+                // From its beginning, also where that is no longer to be had.
+                From::Positions(positions) => positions.through(*origin).unwrap_or(0),
+            };
             let next = match from {
                 From::Latest => log.end(),
-                From::Positions(positions) => match positions.through(*origin) {
-                    Some(index) => log.entry_after(index),
-                    // From its beginning, also where that is no longer to be had: the consumer is told.
-                    None => 0,
-                },
+                From::Positions(_) => log.entry_after(index),
             };
-            self.cursors.insert(*origin, Cursor { next, taken: next });
+            let taken = before
+                .get(origin)
+                .map_or(next, |cursor| cursor.taken.min(next));
+            let is_behind = index < log.released;
+            self.cursors.insert(
+                *origin,
+                Cursor {
+                    next,
+                    taken,
+                    is_behind,
+                },
+            );
+        }
+    }
+
+    /// Sends an entry again to a consumer that has it.
+    fn step_back(&mut self, origin: Origin, number: u64) {
+        if let Some(cursor) = self.cursors.get_mut(&origin) {
+            cursor.next = cursor.next.min(number);
+            cursor.taken = cursor.taken.min(number);
         }
     }
 
@@ -379,10 +406,11 @@ impl Edge {
             return;
         }
         let cursor = self.cursors.entry(origin).or_default();
-        if cursor.next < log.first {
+        if cursor.is_behind || cursor.next < log.first {
             let Some(gap) = log.gap(origin) else { return };
             out.push((id, Arc::new(gap)));
-            cursor.next = log.first;
+            cursor.next = cursor.next.max(log.first);
+            cursor.is_behind = false;
         }
         cursor.taken = cursor.taken.max(log.first);
         while let Some(entry) = log.entry(cursor.next) {

@@ -207,6 +207,115 @@ fn what_nobody_keeps_is_told_as_a_gap_and_counted_as_missing() {
 }
 
 #[test]
+fn who_names_a_position_that_was_released_is_told_once() {
+    let (mut producer, mut consumer) = opened(1 << 20);
+    let mut out = Vec::new();
+    // An origin that is taken up in its middle has no beginning here either.
+    for (origin, first) in [(1, 0), (2, 30)] {
+        producer.append(batch(origin, first, first + 10), &mut out);
+        producer.append(batch(origin, first + 10, first + 20), &mut out);
+        consumer.take(Origin(origin), first + 10, first + 10);
+    }
+    producer.handle_pull(Instant::ZERO, EDGE, &consumer.pull(), &mut out);
+    out.clear();
+    let mut late = Consumer::new(1 << 20);
+    for origin in [1, 2] {
+        assert!(matches!(
+            late.handle_batch(Arc::new(batch(origin, 0, 4))),
+            Arrival::Next(_)
+        ));
+    }
+    producer.open(Instant::ZERO, EdgeId(2), 1);
+    producer.handle_pull(Instant::ZERO, EdgeId(2), &late.pull_again(), &mut out);
+    let mut lost = Vec::new();
+    for (_, batch) in out.drain(..) {
+        let Arrival::Next(batch) = late.handle_batch(batch) else {
+            panic!("all of it follows")
+        };
+        lost.push((
+            batch.header.origin.0,
+            batch.header.missing,
+            batch.rows.len(),
+        ));
+    }
+    assert_eq!(lost, [(1, 6, 0), (1, 0, 10), (2, 36, 0), (2, 0, 10)]);
+}
+
+#[test]
+fn asking_again_grants_no_credit_anew() {
+    let bytes = u64::try_from(batch(1, 0, 10).rows.bytes()).unwrap();
+    let (mut producer, mut consumer) = opened(2 * bytes);
+    let mut out = Vec::new();
+    for n in 0..9 {
+        producer.append(batch(1, n * 10, n * 10 + 10), &mut out);
+    }
+    let mut waiting = 0;
+    for _ in 0..5 {
+        for (_, batch) in out.drain(..) {
+            waiting += u64::from(matches!(consumer.handle_batch(batch), Arrival::Next(_)));
+        }
+        producer.handle_pull(Instant::ZERO, EDGE, &consumer.pull_again(), &mut out);
+    }
+    assert_eq!(waiting, 2, "what waits is never more than the credit");
+}
+
+#[test]
+fn progress_is_news_also_where_no_index_is() {
+    let mut consumer = Consumer::new(1);
+    let mut empty = batch(1, 0, 10);
+    empty.rows = empty.rows.slice(0, 0);
+    assert!(matches!(
+        consumer.handle_batch(Arc::new(empty.clone())),
+        Arrival::Next(_)
+    ));
+    assert_eq!(
+        consumer.handle_batch(Arc::new(empty.clone())),
+        Arrival::Duplicate
+    );
+    empty.header.progress = EventTime::MAX;
+    let Arrival::Next(end) = consumer.handle_batch(Arc::new(empty.clone())) else {
+        panic!("the end is news")
+    };
+    assert_eq!(
+        (end.header.interval, end.header.progress),
+        (Interval::empty(10), EventTime::MAX)
+    );
+    assert_eq!(consumer.handle_batch(Arc::new(empty)), Arrival::Duplicate);
+}
+
+#[test]
+fn batches_without_rows_pile_up_nowhere() {
+    let (mut producer, mut consumer) = opened(1 << 20);
+    let mut out = Vec::new();
+    producer.append(batch(1, 0, 10), &mut out);
+    for progress in 11..500u64 {
+        let mut empty = batch(1, progress - 1, progress);
+        empty.rows = empty.rows.slice(0, 0);
+        producer.append(empty, &mut out);
+    }
+    let mut last = 0;
+    for (_, batch) in out.drain(..) {
+        if let Arrival::Next(batch) = consumer.handle_batch(batch) {
+            assert_eq!(batch.header.interval.after(), last);
+            last = batch.header.interval.through();
+        }
+    }
+    assert_eq!(last, 499, "who reads along has every index");
+    producer.open(Instant::ZERO, EdgeId(2), 0);
+    producer.handle_pull(
+        Instant::ZERO,
+        EdgeId(2),
+        &Consumer::new(1 << 20).pull(),
+        &mut out,
+    );
+    assert_eq!(
+        out.len(),
+        2,
+        "what is retained is the rows and one batch without"
+    );
+}
+
+#[test]
 fn whoever_asks_for_the_latest_gets_nothing_older() {
     let mut producer = Producer::new(IN_PROCESS);
     let mut out = Vec::new();

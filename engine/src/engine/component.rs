@@ -33,6 +33,8 @@ pub(crate) struct Component {
     pub(crate) outputs: Vec<Output>,
     /// The operator, unless a worker has it.
     pub(crate) step: Option<Box<Step>>,
+    /// When the batch arrived whose windows are still closing.
+    pub(crate) closing: Option<Instant>,
     pub(crate) cost: Cost,
     pub(crate) budget: Slack,
     pub(crate) counters: Counters,
@@ -43,18 +45,24 @@ pub(crate) struct Component {
 #[derive(Debug)]
 pub(crate) enum Role {
     /// Rows enter.
-    Source {
-        /// Who numbers them.
-        origin: Origin,
-        /// How far it is.
-        progress: EventTime,
-        /// Why it cannot be read on, if it cannot.
-        broken: Option<String>,
-    },
+    Source(Entry),
     /// Something is computed.
     Operator,
     /// Results leave.
     Sink(Box<Results>),
+}
+
+/// What is known of a source.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    /// Who numbers its rows.
+    pub(crate) origin: Origin,
+    /// How far it is.
+    pub(crate) progress: EventTime,
+    /// Sources that meet at a stateful operator, and so wait for one another, are of one group.
+    pub(crate) group: usize,
+    /// Why it cannot be read on, if it cannot.
+    pub(crate) broken: Option<String>,
 }
 
 /// What is known of the results of a sink.
@@ -107,7 +115,6 @@ pub(crate) struct Application {
 pub(crate) struct Counters {
     pub(crate) rows_in: u64,
     pub(crate) rows_out: u64,
-    pub(crate) bytes_in: u64,
     pub(crate) batches: u64,
     pub(crate) late: u64,
     pub(crate) bad: u64,
@@ -117,9 +124,7 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    pub(crate) fn add(&mut self, rows: usize, bytes: u64, busy: Duration, outcome: &Outcome) {
-        self.rows_in += convert::size(rows);
-        self.bytes_in += bytes;
+    pub(crate) fn add(&mut self, busy: Duration, outcome: &Outcome) {
         self.batches += 1;
         self.busy += busy;
         self.late += outcome.late;
@@ -157,6 +162,7 @@ impl Component {
             mailbox: Mailbox::default(),
             outputs: Vec::new(),
             step: None,
+            closing: None,
             cost,
             budget: Slack::MAX,
             counters: Counters::default(),
@@ -184,11 +190,7 @@ impl Component {
 
     /// As which origin the rows of a channel leave at an output port.
     pub(crate) fn leaving(&self, channel: Channel, port: u16) -> Origin {
-        match self.numbering {
-            Numbering::Own if port == 0 => self.origin,
-            Numbering::KeptByPort => channel.origin.through_port(channel.port),
-            Numbering::Own | Numbering::Kept => channel.origin,
-        }
+        self.numbering.leaving(self.origin, channel, port)
     }
 
     /// What of a channel need not be asked for again, when everything up to `taken` was worked off.
@@ -220,7 +222,7 @@ impl Component {
     pub(crate) fn target(&self) -> Option<Duration> {
         match &self.role {
             Role::Sink(results) => Some(results.target),
-            Role::Source { .. } | Role::Operator => None,
+            Role::Source(_) | Role::Operator => None,
         }
     }
 
@@ -251,7 +253,7 @@ impl Component {
                 .progress
                 .values()
                 .all(|progress| *progress == EventTime::MAX),
-            Role::Source { .. } | Role::Operator => true,
+            Role::Source(_) | Role::Operator => true,
         }
     }
 
@@ -259,6 +261,7 @@ impl Component {
     pub(crate) fn fail(&mut self, reason: &str) {
         self.failure.get_or_insert_with(|| reason.to_owned());
         self.mailbox.clear();
+        self.step = None;
         for output in &mut self.outputs {
             for reader in output.readers.drain(..) {
                 output.producer.close(reader);

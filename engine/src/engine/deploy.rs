@@ -1,16 +1,16 @@
 //! How an application becomes components: one for each source, operator and sink of its plan.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use model::plan::Stream;
 use model::{ComponentId, EdgeId, EventTime, Instant, Origin, QueryPlan, convert};
 
-use super::component::{Output, Results};
+use super::component::{Entry, Output, Results};
 use super::{Application, Component, Edge, Engine, Role};
 use crate::cost::Cost;
-use crate::edge::{Consumer, Producer};
+use crate::edge::{Consumer, Producer, Retention};
 use crate::mailbox::Channel;
 use crate::operator::{Compiled, DefaultCost, Numbering};
 use crate::step::{self, Step};
@@ -111,18 +111,19 @@ impl Engine {
             operators: Vec::new(),
             sinks: Vec::new(),
         };
-        for (source, SourceDeployment { origin }) in plan.sources().iter().zip(sources) {
-            let role = Role::Source {
+        let groups = groups(&plan, &operators);
+        let parts = plan.sources().iter().zip(sources).enumerate();
+        for (index, (source, SourceDeployment { origin })) in parts {
+            let role = Role::Source(Entry {
                 origin,
                 progress: EventTime::MIN,
+                group: groups[index],
                 broken: None,
-            };
+            });
             let component =
                 Component::new(&source.name, application, role, origin, Cost::new(FREE));
             let ports = source.outputs.len();
-            deployed
-                .sources
-                .push(self.add(component, ports, plan_producers(&plan)));
+            deployed.sources.push(self.add(component, ports));
         }
         for (index, (operator, part)) in plan.operators().iter().zip(operators).enumerate() {
             let inputs: Vec<_> = operator
@@ -145,7 +146,7 @@ impl Engine {
                 step: Some(Box::new(step)),
                 ..Component::new(&operator.name, application, Role::Operator, origin, cost)
             };
-            let id = self.add(component, ports, plan_producers(&plan));
+            let id = self.add(component, ports);
             self.connect(now, id, &inputs);
             deployed.operators.push(id);
         }
@@ -172,16 +173,21 @@ impl Engine {
                 depth: self.component(input.0).depth + 1,
                 ..Component::new(&sink.name, application, role, nobody, Cost::new(FREE))
             };
-            let id = self.add(component, 0, 1);
+            let id = self.add(component, 0);
             self.connect(now, id, &[input]);
             deployed.sinks.push(id);
         }
+        self.share_retention();
         self.compute_budgets();
         deployed
     }
 
-    fn add(&mut self, mut component: Component, ports: usize, producers: usize) -> ComponentId {
-        let retention = self.retention(producers);
+    fn add(&mut self, mut component: Component, ports: usize) -> ComponentId {
+        // Its share is set when all streams are there.
+        let retention = Retention {
+            bytes_max: 0,
+            lapses: false,
+        };
         let output = || Output {
             producer: Producer::new(retention),
             readers: Vec::new(),
@@ -195,8 +201,8 @@ impl Engine {
     fn channels(&self, inputs: &[(ComponentId, u16)]) -> Vec<Channel> {
         let ports = (0..).zip(inputs).flat_map(|(port, (producer, output))| {
             let component = self.component(*producer);
-            let origins = match component.role {
-                Role::Source { origin, .. } => vec![origin],
+            let origins = match &component.role {
+                Role::Source(entry) => vec![entry.origin],
                 Role::Operator | Role::Sink(_) => step::origins(
                     component.numbering,
                     component.origin,
@@ -250,14 +256,31 @@ const FREE: DefaultCost = DefaultCost {
     row_seconds: 0.0,
 };
 
-/// How many output ports of a plan somebody reads: those that share the memory for retention.
-fn plan_producers(plan: &QueryPlan) -> usize {
-    let inputs = plan
-        .operators()
-        .iter()
-        .flat_map(|operator| operator.inputs.iter().copied());
-    let read: std::collections::BTreeSet<Stream> = inputs
-        .chain(plan.sinks().iter().map(|sink| sink.input))
-        .collect();
-    read.len()
+/// For each source the group of those that it meets at stateful operators: they wait for one another.
+fn groups(plan: &QueryPlan, operators: &[OperatorDeployment]) -> Vec<usize> {
+    let mut groups: Vec<usize> = (0..plan.sources().len()).collect();
+    // The sources that lie before each operator.
+    let mut before: Vec<BTreeSet<usize>> = Vec::new();
+    for (operator, part) in plan.operators().iter().zip(operators) {
+        let mut sources = BTreeSet::new();
+        for input in &operator.inputs {
+            match input {
+                Stream::Source(source, _) => {
+                    sources.insert(*source);
+                }
+                Stream::Operator(index, _) => sources.extend(before[*index].iter().copied()),
+            }
+        }
+        if part.numbering == Numbering::Own {
+            let met: BTreeSet<usize> = sources.iter().map(|source| groups[*source]).collect();
+            if let Some(first) = met.first() {
+                groups
+                    .iter_mut()
+                    .filter(|group| met.contains(group))
+                    .for_each(|group| *group = *first);
+            }
+        }
+        before.push(sources);
+    }
+    groups
 }

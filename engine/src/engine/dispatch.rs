@@ -8,27 +8,40 @@ use crate::batch::Batch;
 use crate::mailbox::Channel;
 use crate::step::{Outcome, Ports, Step};
 
-/// Work for a worker: a step and the batch to run it on.
+/// Work for a worker: a step and what to run it on.
 #[derive(Debug)]
 pub struct Dispatch {
     pub(super) component: ComponentId,
-    pub(super) channel: Channel,
     pub(super) wanted: Ports,
-    /// Consecutive batches of the channel; at least one.
-    pub(super) batches: Vec<Arc<Batch>>,
+    pub(super) work: Work,
     pub(super) step: Box<Step>,
+}
+
+/// What a step is run on.
+#[derive(Debug)]
+pub(super) enum Work {
+    /// Consecutive batches of a channel; at least one.
+    Batches(Channel, Vec<Arc<Batch>>),
+    /// Windows that it had begun to close.
+    Close,
 }
 
 /// A dispatch that was run.
 #[derive(Debug)]
 pub struct Completed {
     pub(super) component: ComponentId,
+    pub(super) worked: Option<Worked>,
+    pub(super) step: Box<Step>,
+    pub(super) outcome: Outcome,
+}
+
+/// What was worked off.
+#[derive(Debug)]
+pub(super) struct Worked {
     pub(super) channel: Channel,
     pub(super) through: u64,
     pub(super) rows: usize,
     pub(super) bytes: u64,
-    pub(super) step: Box<Step>,
-    pub(super) outcome: Outcome,
 }
 
 /// A dispatch whose operator panicked; the operator is gone.
@@ -37,21 +50,42 @@ pub struct Panicked(pub(super) ComponentId);
 
 impl Dispatch {
     /// Runs the step. This is where a worker spends its time; no lock is needed.
-    pub fn run(mut self) -> Completed {
-        let whole = match self.batches.as_slice() {
+    pub fn run(self) -> Completed {
+        let Self {
+            component,
+            wanted,
+            work,
+            mut step,
+        } = self;
+        let (channel, batches) = match work {
+            Work::Close => {
+                let outcome = step.close(wanted);
+                return Completed {
+                    component,
+                    worked: None,
+                    step,
+                    outcome,
+                };
+            }
+            Work::Batches(channel, batches) => (channel, batches),
+        };
+        let whole = match batches.as_slice() {
             [only] => Arc::clone(only),
             several => Arc::new(
                 Batch::join(several).expect("the batches of a stream have the same columns"),
             ),
         };
-        let outcome = self.step.run(self.channel, &whole, self.wanted);
-        Completed {
-            component: self.component,
-            channel: self.channel,
+        let outcome = step.run(channel, &whole, wanted);
+        let worked = Worked {
+            channel,
             through: whole.header.interval.through(),
             rows: whole.rows.len(),
             bytes: convert::size(whole.rows.bytes()),
-            step: self.step,
+        };
+        Completed {
+            component,
+            worked: Some(worked),
+            step,
             outcome,
         }
     }

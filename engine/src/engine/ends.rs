@@ -38,9 +38,11 @@ impl Engine {
     pub fn break_source(&mut self, source: ComponentId, reason: &str) {
         let component = self.component_mut(source);
         let (application, name) = (component.application, component.name.clone());
-        if let Role::Source { broken, .. } = &mut component.role {
-            *broken = Some(reason.to_owned());
+        if let Role::Source(entry) = &mut component.role {
+            entry.broken = Some(reason.to_owned());
         }
+        // Others may have waited for it.
+        self.signals.sources = true;
         let reason = reason.to_owned();
         self.applications[convert::index(application)].is_broken = true;
         self.events.push(Event::Degraded {
@@ -102,21 +104,18 @@ impl Engine {
         let broken = self
             .members(application)
             .find_map(|id| match &self.component(id).role {
-                Role::Source {
-                    broken: Some(reason),
-                    ..
-                } => Some((id, reason.clone())),
-                Role::Source { .. } | Role::Operator | Role::Sink(_) => None,
+                Role::Source(entry) => entry.broken.clone().map(|reason| (id, reason)),
+                Role::Operator | Role::Sink(_) => None,
             });
         let Some((id, reason)) = broken else { return };
         let is_still = |id: ComponentId| {
             let component = self.component(id);
             component.mailbox.is_empty()
                 && match &component.role {
-                    Role::Source {
-                        progress, broken, ..
-                    } => broken.is_some() || *progress == EventTime::MAX,
-                    Role::Operator => component.step.is_some(),
+                    Role::Source(entry) => {
+                        entry.broken.is_some() || entry.progress == EventTime::MAX
+                    }
+                    Role::Operator => component.step.is_some() && component.closing.is_none(),
                     Role::Sink(results) => results.received == results.acknowledged,
                 }
         };

@@ -109,7 +109,7 @@ impl Engine {
             .producer
             .handle_pull(now, id, &pull, &mut sends);
         let retained = component.retained_bytes();
-        let is_source = matches!(component.role, Role::Source { .. });
+        let is_source = matches!(component.role, Role::Source(_));
         let passes_on = component.numbering != Numbering::Own && !is_source;
         self.ledger.set_retained(producer, retained);
         if passes_on {

@@ -44,7 +44,7 @@ use model::{EventTime, Origin};
 
 use crate::aggregate::EncodedKeys;
 use crate::batch::{Batch, Rows};
-use crate::operator::{Emitter, ImportError, Operator, StateChunk, Tick};
+use crate::operator::{Closing, Emitter, ImportError, Operator, StateChunk, Tick};
 
 mod layout;
 mod panes;
@@ -95,9 +95,13 @@ impl Operator for Window {
         emit.holds(self.panes.bytes());
     }
 
-    fn on_progress(&mut self, progress: EventTime, emit: &mut Emitter) {
+    fn on_progress(&mut self, progress: EventTime, emit: &mut Emitter) -> Closing {
         let through = self.layout.complete(progress);
         while let Some(window) = self.panes.next_window(through) {
+            if emit.is_full() {
+                emit.holds(self.panes.bytes());
+                return Closing::More;
+            }
             let groups = self
                 .panes
                 .close(window, self.selected.aggregates())
@@ -108,6 +112,7 @@ impl Operator for Window {
         self.panes.open_from(through.saturating_add(1));
         emit.progress(self.layout.time_of_next(self.panes.open()));
         emit.holds(self.panes.bytes());
+        Closing::Done
     }
 
     fn export(&mut self, since: Option<Tick>) -> Vec<StateChunk> {

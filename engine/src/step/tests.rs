@@ -40,10 +40,11 @@ impl Operator for Counter {
         emit.bad(batch.rows.slice(1, 1), "second".to_owned());
     }
 
-    fn on_progress(&mut self, progress: EventTime, emit: &mut Emitter) {
+    fn on_progress(&mut self, progress: EventTime, emit: &mut Emitter) -> Closing {
         let values: Vec<i64> = (0..progress.0).collect();
         emit.tick(Tick(progress.0), progress.minus(1), rows_of(&values));
         emit.progress(progress);
+        Closing::Done
     }
 }
 

@@ -14,12 +14,7 @@ use arrow_select::take::take_arrays;
 use model::EventTime;
 
 use crate::batch::Rows;
-
-/// The greatest tick, either way, that windows may have.
-///
-/// Unit: ticks. Range: an index is `tick * 65,536 + chunk` and must fit 63 bits. At the shortest slide, 1 ms,
-/// this is 2,230 years from the epoch.
-const TICK_MAX: i64 = 1 << 46;
+use crate::step::TICK_MAX;
 
 /// How long windows are, how they slide, and for how long they wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,12 +107,15 @@ impl Layout {
 
     /// Whether rows can be at this place.
     pub(super) fn has(self, place: Place) -> bool {
-        let ticks = -TICK_MAX..=TICK_MAX;
+        let ticks = 1 - TICK_MAX..TICK_MAX;
         ticks.contains(&place.pane)
             && place
                 .pane
                 .checked_mul(self.slide_micros)
-                .is_some_and(|end| self.reachable().contains(&(end - 1)))
+                .is_some_and(|end| {
+                    end.checked_sub(1)
+                        .is_some_and(|last| self.reachable().contains(&last))
+                })
             && (place.pane..=self.last(place.pane)).contains(&place.first)
     }
 
