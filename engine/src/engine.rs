@@ -165,6 +165,7 @@ impl Engine {
         }
         component.counters.rows_in += convert::size(rows + bad);
         component.counters.bad += convert::size(bad);
+        component.counters.bad_reason = component.counters.bad_reason.take().or(taken.bad_reason);
         if let Role::Source(source) = &mut component.role {
             source.progress = source.progress.max(taken.rows.header.progress);
         }

@@ -97,6 +97,8 @@ pub struct Taken {
     pub rows: Batch,
     /// The bad records.
     pub bad: Batch,
+    /// What is wrong with the first of them, and what it says.
+    pub bad_reason: Option<String>,
 }
 
 impl Intake {
@@ -172,6 +174,9 @@ impl Intake {
             let backs = places.iter().map(|place| count - 1 - place).collect();
             Rows::sparse(columns, times, dues, backs)
         };
+        let bad_reason = bad
+            .first()
+            .map(|bad| format!("{} in {:?}", bad.message, bad.record));
         let bad = self.bad_rows(count, &bad, bad_times);
         Taken {
             rows: Batch {
@@ -179,6 +184,7 @@ impl Intake {
                 rows,
             },
             bad: Batch { header, rows: bad },
+            bad_reason,
         }
     }
 
@@ -197,6 +203,7 @@ impl Intake {
                 rows: Rows::empty(Arc::clone(schema)),
             },
             bad,
+            bad_reason: None,
         }
     }
 

@@ -56,6 +56,13 @@ impl Ledger {
         self.note_peak();
     }
 
+    /// How large a component's state is.
+    pub fn state_bytes(&self, component: ComponentId) -> u64 {
+        self.holdings
+            .get(&component)
+            .map_or(0, |holding| holding.state_bytes)
+    }
+
     /// All that is held.
     pub const fn used_bytes(&self) -> u64 {
         self.state_bytes + self.retained_bytes

@@ -30,7 +30,7 @@ pub struct ComponentReport {
     pub role: RoleReport,
     /// Rows that came in; of a source, records.
     pub rows_in: u64,
-    /// Rows that left, summed over the ports that somebody reads.
+    /// Rows that left, summed over the ports that somebody reads, late and bad rows left out.
     pub rows_out: u64,
     /// Batches that were worked off.
     pub batches: u64,
@@ -40,6 +40,8 @@ pub struct ComponentReport {
     pub bad: u64,
     /// Why the first of them could not.
     pub bad_reason: Option<String>,
+    /// The memory that its state holds now.
+    pub state_bytes: u64,
     /// Processor time used.
     pub busy: Duration,
     /// What a batch of the usual size is expected to cost.
@@ -123,6 +125,7 @@ pub(crate) fn report(engine: &Engine, application: u64) -> Report {
             late: counters.late,
             bad: counters.bad,
             bad_reason: counters.bad_reason,
+            state_bytes: engine.ledger.state_bytes(id),
             busy: counters.busy,
             cost: component.cost.usual(),
             cost_deviation: component.cost.deviation(),

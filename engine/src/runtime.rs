@@ -4,7 +4,7 @@
 //! for something to run, a source for credit, a sink for results, each on a condition of its own.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -15,9 +15,6 @@ use crate::engine::{Config, Deployed, Deployment, Engine, Event};
 use crate::intake::Taken;
 use crate::mailbox::Channel;
 use crate::report::Report;
-
-#[cfg(test)]
-mod tests;
 
 /// An engine and its worker threads. Dropping it stops them.
 #[derive(Debug)]
@@ -37,8 +34,9 @@ struct Shared {
     state: Mutex<State>,
     /// Something can be run.
     work: Condvar,
-    /// A source may offer, a sink may receive, or an application has ended.
+    /// A source may offer, or an application has ended.
     sources: Condvar,
+    /// A sink may receive, or an application has ended.
     sinks: Condvar,
     /// Something happened to an application.
     events: Condvar,
@@ -135,7 +133,7 @@ impl Handle {
             if !state.events.is_empty() || state.is_stopping {
                 return std::mem::take(&mut state.events);
             }
-            state = self.shared.events.wait(state).expect(POISONED);
+            state = alive(self.shared.events.wait(state));
         }
     }
 
@@ -152,13 +150,20 @@ impl Handle {
             if state.engine.has_room(source) {
                 return Ok(());
             }
-            state = self.shared.sources.wait(state).expect(POISONED);
+            state = alive(self.shared.sources.wait(state));
         }
     }
 
     /// Whether a source may offer more now.
-    pub fn has_room(&self, source: ComponentId) -> bool {
-        self.shared.lock().engine.has_room(source)
+    ///
+    /// # Errors
+    /// When the application has ended or the runtime is stopping.
+    pub fn has_room(&self, application: u64, source: ComponentId) -> Result<bool, Ended> {
+        let state = self.shared.lock();
+        if state.has_ended(application) {
+            return Err(Ended);
+        }
+        Ok(state.engine.has_room(source))
     }
 
     /// Lets time pass at a source.
@@ -176,11 +181,7 @@ impl Handle {
             if left.is_zero() {
                 return Ok(());
             }
-            (state, _) = self
-                .shared
-                .sources
-                .wait_timeout(state, left)
-                .expect(POISONED);
+            (state, _) = alive(self.shared.sources.wait_timeout(state, left));
         }
     }
 
@@ -209,7 +210,7 @@ impl Handle {
             if let Some(received) = state.engine.receive(sink) {
                 return Ok(received);
             }
-            state = self.shared.sinks.wait(state).expect(POISONED);
+            state = alive(self.shared.sinks.wait(state));
         }
     }
 
@@ -245,19 +246,22 @@ impl Handle {
     }
 }
 
-/// A panic under the lock is a mistake of the engine itself, which nobody may go on with.
-const POISONED: &str = "the engine never panics while it is locked";
+/// What a lock or a wait gives, unless somebody panicked under the lock: that is a mistake of the engine
+/// itself, with which nobody may go on. The panic has said what it was.
+fn alive<T>(result: Result<T, PoisonError<T>>) -> T {
+    result.unwrap_or_else(|_| std::process::abort())
+}
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect(POISONED)
+        alive(self.state.lock())
     }
 
     fn work(&self) {
         let mut state = self.lock();
         while !state.is_stopping {
             let Some(dispatch) = state.engine.next(self.clock.now()) else {
-                state = self.work.wait(state).expect(POISONED);
+                state = alive(self.work.wait(state));
                 continue;
             };
             if state.engine.runnable() > 0 {
@@ -271,7 +275,9 @@ impl Shared {
             state = self.lock();
             match completed {
                 Ok(completed) => state.engine.complete(self.clock.now(), completed, busy),
-                Err(panic) => state.engine.complete_panicked(panicked, message(&*panic)),
+                Err(panic) => state
+                    .engine
+                    .complete_panicked(panicked, panic_message(&*panic)),
             }
             self.signal(&mut state);
         }
@@ -311,7 +317,7 @@ impl std::fmt::Debug for Shared {
 }
 
 /// What a panic says.
-fn message(panic: &(dyn std::any::Any + Send)) -> &str {
+pub fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("without a message")

@@ -24,6 +24,12 @@ pub const OPERATORS_MAX: usize = 256;
 /// Unit: count. Source: guess; a union of a site's sensors.
 pub const INPUTS_MAX: usize = 64;
 
+/// The most ways that may lead from sources to an operator. Behind operators that tell their inputs apart each
+/// way is an origin of its own, and chains of them multiply.
+///
+/// Unit: count. Source: guess; a union of a site's sensors, united with itself some times.
+pub const WAYS_MAX: usize = 4096;
+
 /// A plain value in an operator's parameters.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, bincode::Encode, bincode::Decode)]
 pub enum Scalar {

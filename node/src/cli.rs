@@ -66,15 +66,15 @@ struct Run {
     /// Stop after this time, such as 10s, counted from when the application runs.
     #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
     for_: Option<Duration>,
-    /// Stop after this many rows of results.
+    /// Stop after this many rows on standard output, or over all sinks where none writes there.
     #[arg(long, value_name = "ROWS")]
     limit: Option<NonZeroU64>,
     /// The memory that waiting rows and state may take.
     #[arg(long, value_name = "SIZE", value_parser = memory, default_value = "256MiB")]
     memory: u64,
     /// How many threads run operators; one for each core if not given.
-    #[arg(long, value_name = "N")]
-    workers: Option<NonZeroUsize>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=WORKERS_MAX))]
+    workers: Option<u16>,
     /// In which order operators run.
     #[arg(long, value_enum, default_value_t)]
     policy: Policy,
@@ -145,7 +145,7 @@ impl Run {
             duration: self.for_,
             limit: self.limit.map(NonZeroU64::get),
             memory_bytes: self.memory,
-            workers: self.workers.unwrap_or_else(cores).get(),
+            workers: self.workers.map_or_else(cores, usize::from),
             policy: match self.policy {
                 Policy::Deadline => scheduler::Policy::Deadline,
                 Policy::Fifo => scheduler::Policy::Fifo,
@@ -196,9 +196,12 @@ fn stop_at_signals(stopper: Stopper) -> Result<(), std::io::Error> {
     Ok(())
 }
 
+/// The most worker threads that a run may be given. Source: guess; far above any host's cores.
+const WORKERS_MAX: i64 = 1024;
+
 /// How many cores this process may use; one where the system does not say.
-fn cores() -> NonZeroUsize {
-    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -149,6 +149,10 @@ pub struct SinkKind {
     pub doc: &'static str,
     /// What may and must be given.
     pub parameters: &'static [Parameter],
+    /// Whether it writes to standard output, where people see what they asked for.
+    pub is_shown: bool,
+    /// Says what is wrong with the arguments, as far as that can be known without writing anything.
+    pub check: fn(&Arguments, &Context<'_>) -> Result<(), Vec<ArgumentError>>,
     /// Opens one for rows of this schema. Called when the application starts, not when it is checked.
     pub open: fn(&Arguments, &Schema, &Context<'_>) -> Opened<dyn Sink>,
 }

@@ -6,25 +6,22 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
-use std::thread;
 use std::time::Duration;
 
-use engine::operator::DefaultCost;
+use engine::Event;
 use engine::report::Report;
-use engine::runtime::Runtime;
 use engine::scheduler::Policy;
-use engine::{Config, Deployment, Event, OperatorDeployment, SinkDeployment, SourceDeployment};
-use model::{Clock, NodeId, Origin, Qos, Slack, StreamName};
+use model::{Clock, NodeId};
 
-use crate::application::{self, Application, Host, Kinds, Problems};
+use crate::application::{self, Host, Kinds, Problems};
 use crate::clock::MachineClock;
 use crate::connector::Context;
 
+mod launch;
 mod sink;
 mod source;
 mod status;
 
-use sink::Limit;
 pub use status::Status;
 
 /// What a run is told on the command line.
@@ -139,8 +136,8 @@ impl Ends {
 impl Stopper {
     /// Ends the run; what has been written stands.
     pub fn stop(&self) {
-        // A full channel holds an end already, a closed one is of a run that has ended.
-        drop(self.0.try_send(News::End(End::Signal)));
+        // Nobody hears it only where the run has ended.
+        drop(self.0.send(News::End(End::Signal)));
     }
 }
 
@@ -150,14 +147,16 @@ impl Stopper {
 /// # Errors
 /// See [`RunError`].
 pub fn run(options: &Options, ends: Ends, status: &mut dyn Status) -> Result<Report, RunError> {
-    let clock = Arc::new(MachineClock::start());
+    let machine = MachineClock::start();
+    let epoch = machine.epoch();
+    let clock: Arc<dyn Clock> = Arc::new(machine);
     // Nobody else sees what runs here: it belongs to nobody in particular.
     let nobody = NodeId([0; 32]);
     let host = Host {
         owner: nobody,
         node: nobody,
         clock: clock.clone(),
-        epoch: clock.epoch(),
+        epoch,
     };
     let application = application::load(&options.file, &Kinds::ALL, &host)?;
     let Ends { sender, receiver } = ends;
@@ -169,21 +168,14 @@ pub fn run(options: &Options, ends: Ends, status: &mut dyn Status) -> Result<Rep
     let context = Context {
         folder: &folder,
         clock: clock.clone(),
-        epoch: clock.epoch(),
+        epoch,
     };
     let name = application.plan.application().to_owned();
     status.composing(&name, &application.remarks);
-    let runtime = start(
-        options,
-        application,
-        &context,
-        clock.clone(),
-        &sender,
-        status,
-    )?;
+    let running = launch::launch(options, application, &context, &clock, &sender, status)?;
     let end = wait(options.duration, &receiver, clock.as_ref(), status);
-    runtime.runtime.handle().stop();
-    let report = runtime.runtime.report(runtime.application);
+    running.runtime.handle().stop();
+    let report = running.runtime.report(running.application);
     status.ended(&name, &end, &report);
     match end {
         End::Failed { component, reason } => Err(RunError::Failed { component, reason }),
@@ -193,163 +185,6 @@ pub fn run(options: &Options, ends: Ends, status: &mut dyn Status) -> Result<Rep
 
 /// How many news may wait to be heard. Unit: messages; one that ends the run is enough.
 const NEWS_MAX: usize = 16;
-
-struct Running {
-    runtime: Runtime,
-    application: u64,
-}
-
-fn start(
-    options: &Options,
-    application: Application,
-    context: &Context<'_>,
-    clock: Arc<dyn Clock>,
-    ends: &SyncSender<News>,
-    status: &mut dyn Status,
-) -> Result<Running, RunError> {
-    let Application {
-        plan,
-        sources,
-        operators,
-        sinks,
-        remarks: _,
-    } = application;
-    let mut open_sinks = Vec::new();
-    for (sink, part) in plan.sinks().iter().zip(sinks) {
-        let opened = (part.kind.open)(&part.arguments, &part.schema, context);
-        open_sinks.push(opened.map_err(|errors| {
-            RunError::Sink {
-                name: sink.name.clone(),
-                reason: errors
-                    .iter()
-                    .map(ToString::to_string)
-                    .collect::<Vec<_>>()
-                    .join("; "),
-            }
-        })?);
-    }
-    let qos = plan.qos().clone();
-    let origins: Vec<Origin> = plan
-        .sources()
-        .iter()
-        .map(|source| Origin::of_source(StreamName::of_source(&source.source), 0))
-        .collect();
-    let outputs: Vec<_> = plan
-        .sources()
-        .iter()
-        .map(|source| source.outputs[0].1.clone())
-        .collect();
-    let deployment = Deployment {
-        sources: origins
-            .iter()
-            .map(|origin| SourceDeployment { origin: *origin })
-            .collect(),
-        operators: operators
-            .into_iter()
-            .map(|operator| OperatorDeployment {
-                declared: operator.cost.map(|cost| DefaultCost {
-                    row_seconds: cost.as_secs_f64(),
-                    ..operator.compiled.cost
-                }),
-                numbering: operator.kind.numbering,
-                compiled: operator.compiled,
-            })
-            .collect(),
-        sinks: plan
-            .sinks()
-            .iter()
-            .map(|_| SinkDeployment {
-                target: qos.latency,
-            })
-            .collect(),
-        plan,
-    };
-    let config = Config {
-        memory_bytes: options.memory_bytes,
-        policy: options.policy,
-    };
-    let runtime = Runtime::start(config, options.workers, clock.clone())?;
-    let deployed = runtime.deploy(deployment);
-    let idle_after = idle_after(&qos);
-    status.running(
-        &runtime.report(deployed.application),
-        predicted(&runtime, &deployed, &qos),
-        &qos,
-    );
-
-    // Sinks first: the first result finds somebody who writes it.
-    let limit = Arc::new(Limit::new(options.limit));
-    for (id, sink) in deployed.sinks.iter().zip(open_sinks) {
-        let thread = sink::Thread {
-            handle: runtime.handle(),
-            application: deployed.application,
-            id: *id,
-            sink,
-            limit: Arc::clone(&limit),
-            ends: ends.clone(),
-        };
-        thread::Builder::new()
-            .name(format!("sink-{id}"))
-            .spawn(move || thread.run())?;
-    }
-    let parts = deployed
-        .sources
-        .iter()
-        .zip(sources)
-        .zip(origins.into_iter().zip(outputs));
-    for ((id, source), (origin, schema)) in parts {
-        let thread = source::Thread::new(
-            runtime.handle(),
-            deployed.application,
-            *id,
-            source.source,
-            origin,
-            engine::columns::to_arrow(&schema),
-            clock.clone(),
-            idle_after,
-        );
-        thread::Builder::new()
-            .name(format!("source-{id}"))
-            .spawn(move || thread.run())?;
-    }
-    let events = runtime.handle();
-    let ends = ends.clone();
-    thread::Builder::new()
-        .name("events".to_owned())
-        .spawn(move || {
-            loop {
-                let happened = events.wait_for_events();
-                if happened.is_empty() {
-                    return;
-                }
-                for event in happened {
-                    // A full channel holds an end already.
-                    drop(ends.try_send(News::from(event)));
-                }
-            }
-        })?;
-    Ok(Running {
-        runtime,
-        application: deployed.application,
-    })
-}
-
-/// How long a source may give nothing before its progress grows by itself: a quarter of the target, so
-/// that a window that waits for it still closes in time.
-fn idle_after(qos: &Qos) -> Duration {
-    (qos.latency / 4).clamp(Duration::from_millis(10), Duration::from_secs(1))
-}
-
-/// The delay from source to sink that costs known so far add up to.
-fn predicted(runtime: &Runtime, deployed: &engine::Deployed, qos: &Qos) -> Duration {
-    let report = runtime.report(deployed.application);
-    let budgets = report.components.iter().map(|component| component.budget);
-    let least = budgets.min().unwrap_or(Slack::MAX);
-    let spent = Slack::from(qos.latency)
-        .as_nanos()
-        .saturating_sub(least.as_nanos());
-    Duration::from_nanos(spent.max(0).unsigned_abs())
-}
 
 fn wait(
     duration: Option<Duration>,

@@ -31,6 +31,8 @@ pub(crate) struct Component {
     pub(crate) channels: Vec<Channel>,
     pub(crate) mailbox: Mailbox,
     pub(crate) outputs: Vec<Output>,
+    /// How many of the output ports come before those for late and bad rows.
+    pub(crate) result_ports: u16,
     /// The operator, unless a worker has it.
     pub(crate) step: Option<Box<Step>>,
     /// When the batch arrived whose windows are still closing.
@@ -161,6 +163,7 @@ impl Component {
             channels: Vec::new(),
             mailbox: Mailbox::default(),
             outputs: Vec::new(),
+            result_ports: 0,
             step: None,
             closing: None,
             cost,

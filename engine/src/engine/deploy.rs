@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use model::plan::Stream;
-use model::{ComponentId, EdgeId, EventTime, Instant, Origin, QueryPlan, convert};
+use model::{ComponentId, EdgeId, EventTime, Instant, Origin, QueryPlan, Schema, convert};
 
 use super::component::{Entry, Output, Results};
 use super::{Application, Component, Edge, Engine, Role};
@@ -122,7 +122,7 @@ impl Engine {
             });
             let component =
                 Component::new(&source.name, application, role, origin, Cost::new(FREE));
-            let ports = source.outputs.len();
+            let ports = ports(&source.outputs);
             deployed.sources.push(self.add(component, ports));
         }
         for (index, (operator, part)) in plan.operators().iter().zip(operators).enumerate() {
@@ -134,7 +134,7 @@ impl Engine {
             let channels = self.channels(&inputs);
             let origin = Origin::of_component(plan.stream_name(Stream::Operator(index, 0)));
             let cost = Cost::new(part.declared.unwrap_or(part.compiled.cost));
-            let ports = part.compiled.outputs.len();
+            let ports = ports(&part.compiled.outputs);
             let step = Step::new(part.compiled, part.numbering, origin, channels.clone());
             let depths = inputs
                 .iter()
@@ -173,7 +173,7 @@ impl Engine {
                 depth: self.component(input.0).depth + 1,
                 ..Component::new(&sink.name, application, role, nobody, Cost::new(FREE))
             };
-            let id = self.add(component, 0);
+            let id = self.add(component, (0, 0));
             self.connect(now, id, &[input]);
             deployed.sinks.push(id);
         }
@@ -182,7 +182,7 @@ impl Engine {
         deployed
     }
 
-    fn add(&mut self, mut component: Component, ports: usize) -> ComponentId {
+    fn add(&mut self, mut component: Component, ports: (usize, u16)) -> ComponentId {
         // Its share is set when all streams are there.
         let retention = Retention {
             bytes_max: 0,
@@ -192,7 +192,8 @@ impl Engine {
             producer: Producer::new(retention),
             readers: Vec::new(),
         };
-        component.outputs = std::iter::repeat_with(output).take(ports).collect();
+        component.outputs = std::iter::repeat_with(output).take(ports.0).collect();
+        component.result_ports = ports.1;
         self.components.push(component);
         ComponentId(convert::size(self.components.len() - 1))
     }
@@ -255,6 +256,17 @@ const FREE: DefaultCost = DefaultCost {
     batch_seconds: 0.0,
     row_seconds: 0.0,
 };
+
+/// How many output ports there are, and how many of them come before those for late and bad rows.
+fn ports(outputs: &[(String, Schema)]) -> (usize, u16) {
+    let results = outputs
+        .iter()
+        .filter(|(port, _)| port != "late" && port != "bad");
+    (
+        outputs.len(),
+        u16::try_from(results.count()).unwrap_or(u16::MAX),
+    )
+}
 
 /// For each source the group of those that it meets at stateful operators: they wait for one another.
 fn groups(plan: &QueryPlan, operators: &[OperatorDeployment]) -> Vec<usize> {

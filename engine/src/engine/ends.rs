@@ -88,10 +88,12 @@ impl Engine {
         let Some((id, bytes)) = self.ledger.overdrawn() else {
             return;
         };
-        let limit = self.ledger.limit_bytes();
+        let mib = |bytes: u64| convert::count_to_f64(bytes) / f64::from(1 << 20);
         let reason = format!(
-            "its state holds {bytes} bytes, and all state more than half of the {limit} bytes of memory: \
-             fewer keys, shorter windows or more memory are needed"
+            "its state holds {:.1} MiB, and all state more than half of the {:.1} MiB of memory: fewer keys, \
+             shorter windows or more memory are needed",
+            mib(bytes),
+            mib(self.ledger.limit_bytes()),
         );
         self.fail(id, &reason);
     }

@@ -19,7 +19,9 @@ impl Engine {
     /// Appends a batch to an output port and hands it to those who may have it.
     pub(super) fn append(&mut self, now: Instant, id: ComponentId, port: u16, batch: Batch) {
         let component = self.component_mut(id);
-        component.counters.rows_out += convert::size(batch.rows.len());
+        if port < component.result_ports {
+            component.counters.rows_out += convert::size(batch.rows.len());
+        }
         let mut sends = Vec::new();
         component.outputs[usize::from(port)]
             .producer

@@ -8,7 +8,7 @@ use crate::schema::Schema;
 
 use super::{
     Arguments, INPUTS_MAX, Names, OPERATORS_MAX, Operator, PlanError, QueryPlan, Sink, Source,
-    Stream,
+    Stream, WAYS_MAX,
 };
 
 /// Builds a [`QueryPlan`], part by part, from the sources to the sinks.
@@ -17,6 +17,8 @@ pub struct Builder {
     plan: QueryPlan,
     names: BTreeSet<String>,
     stream_names: Names,
+    /// How many ways lead from sources to each operator; a commutative one tells its ways apart.
+    ways: Vec<usize>,
 }
 
 /// A source or an operator that a builder accepted.
@@ -57,6 +59,7 @@ impl Builder {
             plan,
             names: BTreeSet::new(),
             stream_names: Names::default(),
+            ways: Vec::new(),
         })
     }
 
@@ -142,6 +145,21 @@ impl Builder {
             // Port numbers rename origins, so that the order must be one that every host finds by itself.
             inputs.sort_by_key(|input| self.stream_names.of(*input));
         }
+        let ways = inputs.iter().map(|input| match input {
+            Stream::Source(..) => 1,
+            Stream::Operator(index, _) => self.ways[*index],
+        });
+        let ways = if commutative {
+            ways.sum()
+        } else {
+            ways.max().unwrap_or(1)
+        };
+        if ways > WAYS_MAX {
+            return Err(PlanError::TooMany {
+                what: "ways from sources to an operator",
+                limit: WAYS_MAX,
+            });
+        }
         let accepted = Accepted {
             first: Stream::Operator(self.plan.operators.len(), 0),
             ports: outputs.len(),
@@ -157,6 +175,7 @@ impl Builder {
         self.names.insert(name.to_owned());
         self.stream_names.push_operator(&operator);
         self.plan.operators.push(operator);
+        self.ways.push(ways);
         Ok(accepted)
     }
 

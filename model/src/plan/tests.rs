@@ -193,3 +193,40 @@ fn a_source_is_read_at_any_of_its_ports() {
         plan.stream_name(Stream::Source(0, 0))
     );
 }
+
+#[test]
+fn unions_of_unions_do_not_multiply_without_end() {
+    let mut plan = Builder::new("a", Qos::default()).expect("a valid name");
+    let outputs = vec![("out".to_owned(), columns())];
+    let source = plan
+        .source("s", published("s"), outputs.clone())
+        .expect("a new source");
+    let mut stream = source.port(0).expect("one port");
+    let mut doublings = 0;
+    let refused = loop {
+        let name = format!("u{doublings}");
+        let parameters = Arguments::new();
+        match plan.commutative_operator(
+            &name,
+            "union",
+            parameters,
+            &[stream, stream],
+            outputs.clone(),
+        ) {
+            Ok(accepted) => stream = accepted.port(0).expect("one port"),
+            Err(refused) => break refused,
+        }
+        doublings += 1;
+    };
+    assert_eq!(doublings, 12, "2 to the power of 12 ways are the limit");
+    assert!(
+        matches!(
+            refused,
+            PlanError::TooMany {
+                limit: WAYS_MAX,
+                ..
+            }
+        ),
+        "{refused}"
+    );
+}

@@ -3,10 +3,11 @@
 //! What depends on something broken is left out without a word: one mistake is one problem.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use engine::operator::{ArgumentError, Inputs};
 use model::plan::{Accepted, Builder, PlanError, Stream};
-use model::{Schema, SourceName};
+use model::{Scalar, Schema, SourceName, Value};
 
 use super::outline::Outline;
 use super::report::{Report, quoted};
@@ -40,12 +41,20 @@ pub(super) fn assemble(
         operators: Vec::new(),
         sinks: Vec::new(),
         remarks: Vec::new(),
+        files: Vec::new(),
     };
+    if outline.qos.replicas > 0 {
+        let remark = "\"replicas\" counts in an overlay; in one process there are none";
+        assembly.remarks.push(format!("qos: {remark}"));
+    }
     for index in order::topological(outline) {
         assembly.add(&outline.sections[index]);
     }
     assembly.finish()
 }
+
+/// The word for standard input, which only one source can read.
+const STDIN: &str = "stdin";
 
 struct Assembly<'a> {
     outline: &'a Outline<'a>,
@@ -59,6 +68,8 @@ struct Assembly<'a> {
     operators: Vec<Operator>,
     sinks: Vec<Sink>,
     remarks: Vec<String>,
+    /// The files that sections read or write: which, whether it is written, and by whom.
+    files: Vec<(PathBuf, bool, &'a str)>,
 }
 
 /// What the builder accepted, and what its ports are called.
@@ -92,6 +103,13 @@ impl<'a> Assembly<'a> {
             source: section.name.to_owned(),
             host: self.host.node,
         };
+        if kind.name == STDIN && self.sources.iter().any(|other| other.kind.name == STDIN) {
+            let message = "standard input is read by another source";
+            let expected = "one source that reads it; several operators may read that";
+            self.report
+                .add(section.header.clone(), message, Some(expected.to_owned()));
+        }
+        self.claims_file(section, false);
         let outputs = vec![
             ("out".to_owned(), source.schema().clone()),
             ("bad".to_owned(), engine::intake::bad_schema()),
@@ -172,6 +190,10 @@ impl<'a> Assembly<'a> {
             }
             None => return,
         };
+        if let Err(errors) = (kind.check)(&section.arguments, self.context) {
+            return self.arguments_are_wrong(section, errors);
+        }
+        self.claims_file(section, true);
         let schema = self.builder.schema(input).clone();
         if let Err(error) = self.builder.sink(section.name, input) {
             return self.is_refused(section, &error);
@@ -185,6 +207,39 @@ impl<'a> Assembly<'a> {
             arguments: section.arguments.clone(),
             schema,
         });
+    }
+
+    /// Notes which file a section reads or writes: what is written is read and written by nobody else.
+    fn claims_file(&mut self, section: &'a Section<'a>, is_written: bool) {
+        let Some(Value::Scalar(Scalar::Text(path))) = section.arguments.find("path") else {
+            return;
+        };
+        let path = self.context.folder.join(path);
+        // A file that is not there yet is where its folder is.
+        let folder = path.parent().and_then(|folder| folder.canonicalize().ok());
+        let missing = folder
+            .zip(path.file_name())
+            .map(|(folder, name)| folder.join(name));
+        let Some(file) = path.canonicalize().ok().or(missing) else {
+            return;
+        };
+        let other = self
+            .files
+            .iter()
+            .find(|(known, written, _)| *known == file && (*written || is_written));
+        if let Some((_, _, other)) = other {
+            let message = format!(
+                "{} belongs to {} already",
+                quoted(&path.display().to_string()),
+                quoted(other)
+            );
+            self.report.add(
+                section.span_of("path"),
+                message,
+                Some("a file of its own".to_owned()),
+            );
+        }
+        self.files.push((file, is_written, section.name));
     }
 
     /// The streams that are read, if all of them are in the plan.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::fs::File;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use arrow_array::RecordBatch;
 use engine::columns;
@@ -19,6 +19,8 @@ pub(super) const REQUESTER: SinkKind = SinkKind {
     name: "requester",
     doc: "To whoever runs the application, as JSON lines.",
     parameters: &[],
+    is_shown: true,
+    check: |_, _| Ok(()),
     open: |_, _, _| Ok(standard_output()),
 };
 
@@ -27,6 +29,8 @@ pub(super) const STDOUT: SinkKind = SinkKind {
     name: "stdout",
     doc: "To standard output, as JSON lines.",
     parameters: &[],
+    is_shown: true,
+    check: |_, _| Ok(()),
     open: |_, _, _| Ok(standard_output()),
 };
 
@@ -48,6 +52,8 @@ pub(super) const FILE: SinkKind = SinkKind {
             doc: "How rows are written; by default what the file's name ends in.",
         },
     ],
+    is_shown: false,
+    check: |arguments, context| file(arguments, context).map(|_| ()),
     open: open_file,
 };
 
@@ -56,6 +62,8 @@ pub(super) const DISCARD: SinkKind = SinkKind {
     name: "discard",
     doc: "To nowhere: results are counted, and that is all.",
     parameters: &[],
+    is_shown: false,
+    check: |_, _| Ok(()),
     open: |_, _, _| Ok(Box::new(Discard)),
 };
 
@@ -111,10 +119,7 @@ fn standard_output() -> Box<dyn Sink> {
 }
 
 fn open_file(arguments: &Arguments, schema: &Schema, context: &Context<'_>) -> Opened<dyn Sink> {
-    let path =
-        text(arguments, "path").ok_or_else(|| vec![wrong("path", "is missing", "a file")])?;
-    let path = context.folder.join(path);
-    let text = file_text(text(arguments, "format"), &path).map_err(|error| vec![error])?;
+    let (path, text) = file(arguments, context)?;
     let unwritable = |error: std::io::Error| {
         let message = format!("{}: cannot be written: {error}", path.display());
         vec![wrong("path", message, "a file that can be written")]
@@ -130,6 +135,33 @@ fn open_file(arguments: &Arguments, schema: &Schema, context: &Context<'_>) -> O
         lines.write_text(&none, true).map_err(unwritable)?;
     }
     Ok(Box::new(lines))
+}
+
+/// Which file is to be written, and how.
+fn file(
+    arguments: &Arguments,
+    context: &Context<'_>,
+) -> Result<(PathBuf, Text), Vec<ArgumentError>> {
+    let path =
+        text(arguments, "path").ok_or_else(|| vec![wrong("path", "is missing", "a file")])?;
+    let path = context.folder.join(path);
+    let mut errors = Vec::new();
+    let text = file_text(text(arguments, "format"), &path);
+    errors.extend(text.as_ref().err().cloned());
+    let parent = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
+    if path.is_dir() {
+        let message = format!("{} is a folder", path.display());
+        errors.push(wrong("path", message, "a file"));
+    } else if let Some(parent) = parent.filter(|parent| !parent.is_dir()) {
+        let message = format!("there is no folder {}", parent.display());
+        errors.push(wrong("path", message, "a file in a folder that is there"));
+    }
+    match text {
+        Ok(text) if errors.is_empty() => Ok((path, text)),
+        _ => Err(errors),
+    }
 }
 
 /// What is asked for, or else what the file's name ends in.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
 
-use arrow_array::RecordBatch;
+use engine::Batch;
 use engine::runtime::Handle;
 use model::{ComponentId, convert};
 
@@ -19,9 +19,9 @@ pub(super) struct Limit {
 }
 
 impl Limit {
-    pub(super) fn new(rows: Option<u64>) -> Self {
+    pub(super) const fn new(rows: u64) -> Self {
         Self {
-            left: AtomicU64::new(rows.unwrap_or(u64::MAX)),
+            left: AtomicU64::new(rows),
         }
     }
 
@@ -44,35 +44,46 @@ pub(super) struct Thread {
     pub(super) application: u64,
     pub(super) id: ComponentId,
     pub(super) sink: Box<dyn Sink>,
-    pub(super) limit: Arc<Limit>,
+    /// How many rows may still leave, where this sink counts.
+    pub(super) limit: Option<Arc<Limit>>,
     pub(super) ends: SyncSender<News>,
 }
 
 impl Thread {
     pub(super) fn run(mut self) {
-        while let Ok((channel, batch)) = self.handle.receive(self.application, self.id) {
+        while let Ok((channel, mut batch)) = self.handle.receive(self.application, self.id) {
+            let mut end = None;
             if !batch.rows.is_empty() {
-                let end = self.write(batch.rows.columns());
-                if let Some(end) = end {
-                    // A full channel holds an end already.
-                    drop(self.ends.try_send(News::End(end)));
-                    return;
+                let (rows, are_last) = match self.limit.as_ref() {
+                    Some(limit) => limit.take(batch.rows.len()),
+                    None => (batch.rows.len(), false),
+                };
+                if rows < batch.rows.len() {
+                    let rows = batch.rows.slice(0, rows);
+                    batch = Arc::new(Batch {
+                        header: batch.header.clone(),
+                        rows,
+                    });
+                }
+                match self.sink.write(batch.rows.columns()) {
+                    Ok(()) => end = are_last.then_some(End::Limit),
+                    Err(error) if error.kind() == ErrorKind::BrokenPipe => {
+                        end = Some(End::NobodyReads)
+                    }
+                    Err(error) => {
+                        self.handle
+                            .fail(self.id, &format!("results cannot be written: {error}"));
+                        return;
+                    }
                 }
             }
-            self.handle.acknowledge(self.id, channel, &batch);
-        }
-    }
-
-    /// Writes rows; gives what ends the run, if that does.
-    fn write(&mut self, columns: &RecordBatch) -> Option<End> {
-        let (rows, are_last) = self.limit.take(columns.num_rows());
-        match self.sink.write(&columns.slice(0, rows)) {
-            Ok(()) => are_last.then_some(End::Limit),
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => Some(End::NobodyReads),
-            Err(error) => {
-                self.handle
-                    .fail(self.id, &format!("results cannot be written: {error}"));
-                None
+            if end != Some(End::NobodyReads) {
+                self.handle.acknowledge(self.id, channel, &batch);
+            }
+            if let Some(end) = end {
+                // Nobody hears it only where the run has ended.
+                drop(self.ends.send(News::End(end)));
+                return;
             }
         }
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow_schema::SchemaRef;
+use engine::columns;
 use engine::intake::{Intake, Records};
 use engine::runtime::{Ended, Handle};
 use model::{Clock, ComponentId, EventTime, Instant, Origin, convert};
@@ -24,18 +25,25 @@ const HELD_MAX: u64 = 65_536;
 /// Unit: time. Source: guess; below the linger that results notice.
 const ROOM_INTERVAL: Duration = Duration::from_millis(5);
 
+/// Where a source hands in what it reads, and how long it may give nothing.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) handle: Handle,
+    pub(super) application: u64,
+    pub(super) id: ComponentId,
+    /// After so long without a record, progress grows by itself where time says how.
+    pub(super) idle_after: Duration,
+}
+
 /// What the thread of a source works with.
 #[derive(Debug)]
 pub(super) struct Thread {
-    handle: Handle,
-    application: u64,
-    id: ComponentId,
+    place: Place,
     source: Box<dyn Source>,
     pace: Pace,
     intake: Intake,
     schema: SchemaRef,
     clock: ClockOf,
-    idle_after: Duration,
     /// The event time that was due at an instant: where replay by event time started.
     replay: Option<(Instant, EventTime)>,
     /// When something was last read, or progress last grew by itself.
@@ -72,34 +80,22 @@ impl From<SourceError> for Stop {
 }
 
 impl Thread {
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the parts of one thread, given once"
-    )]
     pub(super) fn new(
-        handle: Handle,
-        application: u64,
-        id: ComponentId,
+        place: Place,
         source: Box<dyn Source>,
         origin: Origin,
-        schema: SchemaRef,
         clock: Arc<dyn Clock>,
-        idle_after: Duration,
     ) -> Self {
         let pace = source.pace();
-        let active = clock.now();
         Self {
-            handle,
-            application,
-            id,
+            place,
+            schema: columns::to_arrow(source.schema()),
             source,
             pace,
             intake: Intake::new(origin, pace.out_of_order_micros),
-            schema,
+            active: clock.now(),
             clock: ClockOf(clock),
-            idle_after,
             replay: None,
-            active,
         }
     }
 
@@ -110,15 +106,19 @@ impl Thread {
             Overflow::DropOldest => self.read_always(),
         };
         if let Err(Stop::Broken(error)) = stopped {
-            self.handle.break_source(self.id, &error.to_string());
+            self.place
+                .handle
+                .break_source(self.place.id, &error.to_string());
         }
     }
 
     /// Reads when there is room, and so lets the source wait where there is none.
     fn read_with_room(&mut self) -> Result<(), Stop> {
         loop {
-            self.handle.wait_for_room(self.application, self.id)?;
-            match self.source.read(self.idle_after)? {
+            self.place
+                .handle
+                .wait_for_room(self.place.application, self.place.id)?;
+            match self.source.read(self.place.idle_after)? {
                 Reading::Records(records) => self.replay(records)?,
                 Reading::Idle => self.idle(),
                 Reading::End => return self.end(),
@@ -129,35 +129,43 @@ impl Thread {
     /// Reads whether there is room or not, and drops the oldest records where there is none.
     fn read_always(&mut self) -> Result<(), Stop> {
         let mut held: VecDeque<Records> = VecDeque::new();
+        let mut held_count = 0;
         loop {
-            while !held.is_empty() && self.handle.has_room(self.id) {
-                held.pop_front()
-                    .into_iter()
-                    .try_for_each(|records| self.replay(records))?;
+            while self
+                .place
+                .handle
+                .has_room(self.place.application, self.place.id)?
+                && let Some(records) = held.pop_front()
+            {
+                held_count -= u64::from(records.count);
+                self.replay(records)?;
             }
             let wait = if held.is_empty() {
-                self.idle_after
+                self.place.idle_after
             } else {
                 ROOM_INTERVAL
             };
             match self.source.read(wait)? {
-                Reading::Records(records) => held.push_back(records),
+                Reading::Records(records) => {
+                    held_count += u64::from(records.count);
+                    held.push_back(records);
+                }
                 Reading::Idle if held.is_empty() => self.idle(),
                 Reading::Idle => {}
                 Reading::End => {
                     for records in held {
-                        self.handle.wait_for_room(self.application, self.id)?;
+                        self.place
+                            .handle
+                            .wait_for_room(self.place.application, self.place.id)?;
                         self.replay(records)?;
                     }
                     return self.end();
                 }
             }
-            let mut count: u64 = held.iter().map(|records| u64::from(records.count)).sum();
-            while count > HELD_MAX {
-                let Some(oldest) = held.pop_front() else {
-                    break;
-                };
-                count -= u64::from(oldest.count);
+            while held_count > HELD_MAX
+                && let Some(oldest) = held.pop_front()
+            {
+                held_count -= u64::from(oldest.count);
                 self.intake.drop(&oldest);
             }
         }
@@ -191,10 +199,11 @@ impl Thread {
                 continue;
             }
             let ahead = first.since(reached);
-            let wait = ahead.div_f64(speed);
-            self.handle
-                .pause(self.application, wait.min(self.idle_after))?;
-            if wait > self.idle_after {
+            let wait = convert::seconds(ahead.as_secs_f64() / speed);
+            self.place
+                .handle
+                .pause(self.place.application, wait.min(self.place.idle_after))?;
+            if wait > self.place.idle_after {
                 // What comes next is known here: progress never passes it.
                 let next = first.minus(self.pace.out_of_order_micros);
                 let reached = reached.minus(self.pace.out_of_order_micros);
@@ -206,7 +215,9 @@ impl Thread {
     fn hand_in(&mut self, records: Records) {
         let now = self.clock.0.now();
         self.active = now;
-        self.handle.offer(self.id, self.intake.take(now, records));
+        self.place
+            .handle
+            .offer(self.place.id, self.intake.take(now, records));
     }
 
     /// Lets progress grow with time where the source says how the two are related; else nobody knows
@@ -224,8 +235,10 @@ impl Thread {
 
     fn advance(&mut self, progress: EventTime) {
         let now = self.clock.0.now();
-        self.handle
-            .offer(self.id, self.intake.advance(now, progress, &self.schema));
+        self.place.handle.offer(
+            self.place.id,
+            self.intake.advance(now, progress, &self.schema),
+        );
     }
 
     /// The source has ended: every window that waits for it closes.

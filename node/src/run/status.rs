@@ -25,8 +25,7 @@ impl dyn Status + '_ {
     pub(super) fn running(&mut self, report: &Report, predicted: Duration, qos: &Qos) {
         let mut text = String::new();
         for component in &report.components {
-            let word = role(component);
-            writeln!(text, "  {:<24} {word:<9} here", component.name).expect(INTO_MEMORY);
+            writeln!(text, "  {:<24} {}", component.name, role(component)).expect(INTO_MEMORY);
         }
         write!(
             text,
@@ -37,6 +36,9 @@ impl dyn Status + '_ {
         )
         .expect(INTO_MEMORY);
         self.say(&text);
+        if predicted > qos.latency {
+            self.say("warning: the target is below the predicted delay: results will be late");
+        }
     }
 
     pub(super) fn degraded(&mut self, component: &str, reason: &str) {
@@ -56,6 +58,21 @@ impl dyn Status + '_ {
         };
         self.say(&format!("{application} {verdict}"));
         self.say(&table(report));
+        for component in &report.components {
+            if component.bad > 0 && component.bad == component.rows_in {
+                let count = component.rows_in;
+                self.say(&format!(
+                    "warning: all {count} rows of {} are bad",
+                    component.name
+                ));
+            }
+            if *end != End::Finished && component.state_bytes > 0 {
+                let name = &component.name;
+                self.say(&format!(
+                    "note: windows of {name} that were open have not left; so a run ends early"
+                ));
+            }
+        }
     }
 }
 
@@ -95,25 +112,28 @@ fn table(report: &Report) -> String {
         )
         .expect(INTO_MEMORY);
         if let Some(reason) = &component.bad_reason {
-            writeln!(text, "    first bad row: {reason}").expect(INTO_MEMORY);
+            writeln!(text, "    first bad one: {reason}").expect(INTO_MEMORY);
         }
         if let RoleReport::Sink(delays) = &component.role {
             writeln!(text, "    {}", delay_line(delays)).expect(INTO_MEMORY);
         }
     }
-    let mib = |bytes: u64| model::convert::count_to_f64(bytes) / f64::from(1 << 20);
-    write!(
-        text,
-        "  memory for data: at most {:.1} MiB",
-        mib(report.memory_peak_bytes)
-    )
-    .expect(INTO_MEMORY);
+    let kib = model::convert::count_to_f64(report.memory_peak_bytes) / 1024.0;
+    let peak = if kib < 1024.0 {
+        format!("{kib:.0} KiB")
+    } else {
+        format!("{:.1} MiB", kib / 1024.0)
+    };
+    write!(text, "  memory for data: at most {peak}").expect(INTO_MEMORY);
     text
 }
 
 fn delay_line(delays: &Delays) -> String {
+    if delays.longest.is_zero() {
+        return format!("no results; {} rows known to be missing", delays.missing);
+    }
     format!(
-        "delay p50 {} p95 {} p99 {} of {}; {} rows too late, {} known to be missing",
+        "delay p50 {} p95 {} p99 {} of {}; {} rows over it, {} rows known to be missing",
         human(delays.p50),
         human(delays.p95),
         human(delays.p99),

@@ -118,16 +118,13 @@ fn run(
         pace,
         readings,
     });
-    let thread = Thread::new(
-        runtime.handle(),
-        deployed.application,
-        deployed.sources[0],
-        source,
-        ORIGIN,
-        columns::to_arrow(&schema()),
-        clock,
-        Duration::from_millis(5),
-    );
+    let place = Place {
+        handle: runtime.handle(),
+        application: deployed.application,
+        id: deployed.sources[0],
+        idle_after: Duration::from_millis(5),
+    };
+    let thread = Thread::new(place, source, ORIGIN, clock);
     let mut script = Some(script);
     std::thread::scope(|scope| {
         scope.spawn(move || thread.run());

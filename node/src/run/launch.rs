@@ -1,0 +1,202 @@
+//! How a run starts: sinks are opened, the plan is deployed, and each source and sink gets its thread.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+use std::thread;
+use std::time::Duration;
+
+use engine::operator::DefaultCost;
+use engine::runtime::{Handle, Runtime, panic_message};
+use engine::{Config, Deployed, Deployment, OperatorDeployment, SinkDeployment, SourceDeployment};
+use model::{Clock, ComponentId, Origin, Qos, QueryPlan, Slack, StreamName};
+
+use super::sink::{self, Limit};
+use super::source;
+use super::{News, Options, RunError, Status};
+use crate::application::{self, Application};
+use crate::connector::{self, Context};
+
+/// An application that runs.
+#[derive(Debug)]
+pub(super) struct Running {
+    pub(super) runtime: Runtime,
+    pub(super) application: u64,
+}
+
+/// Starts an application.
+pub(super) fn launch(
+    options: &Options,
+    application: Application,
+    context: &Context<'_>,
+    clock: &Arc<dyn Clock>,
+    ends: &SyncSender<News>,
+    status: &mut dyn Status,
+) -> Result<Running, RunError> {
+    let Application {
+        plan,
+        sources,
+        operators,
+        sinks,
+        remarks: _,
+    } = application;
+    let open_sinks = open_sinks(&plan, &sinks, context)?;
+    let qos = plan.qos().clone();
+    let entries: Vec<Entry> = plan.sources().iter().zip(sources).map(Entry::new).collect();
+    let deployment = deployment(plan, &entries, operators);
+
+    let config = Config {
+        memory_bytes: options.memory_bytes,
+        policy: options.policy,
+    };
+    let runtime = Runtime::start(config, options.workers, Arc::clone(clock))?;
+    let deployed = runtime.deploy(deployment);
+    let report = runtime.report(deployed.application);
+    status.running(&report, predicted(&runtime, &deployed, &qos), &qos);
+
+    // Sinks first: the first result finds somebody who writes it.
+    let any_shown = sinks.iter().any(|sink| sink.kind.is_shown);
+    let limit = options.limit.map(|rows| Arc::new(Limit::new(rows)));
+    for ((id, part), sink) in deployed.sinks.iter().zip(&sinks).zip(open_sinks) {
+        let thread = sink::Thread {
+            handle: runtime.handle(),
+            application: deployed.application,
+            id: *id,
+            sink,
+            limit: limit.clone().filter(|_| part.kind.is_shown || !any_shown),
+            ends: ends.clone(),
+        };
+        spawn(runtime.handle(), "sink", *id, move || thread.run())?;
+    }
+    for (id, entry) in deployed.sources.iter().zip(entries) {
+        let place = source::Place {
+            handle: runtime.handle(),
+            application: deployed.application,
+            id: *id,
+            idle_after: idle_after(&qos),
+        };
+        let thread = source::Thread::new(place, entry.source, entry.origin, Arc::clone(clock));
+        spawn(runtime.handle(), "source", *id, move || thread.run())?;
+    }
+    let (handle, ends) = (runtime.handle(), ends.clone());
+    thread::Builder::new()
+        .name("events".to_owned())
+        .spawn(move || pass_on(&handle, &ends))?;
+    Ok(Running {
+        runtime,
+        application: deployed.application,
+    })
+}
+
+/// An open source and who numbers its records.
+struct Entry {
+    source: Box<dyn connector::Source>,
+    origin: Origin,
+}
+
+impl Entry {
+    fn new((part, source): (&model::plan::Source, application::Source)) -> Self {
+        let origin = Origin::of_source(StreamName::of_source(&part.source), 0);
+        Self {
+            source: source.source,
+            origin,
+        }
+    }
+}
+
+fn open_sinks(
+    plan: &QueryPlan,
+    sinks: &[application::Sink],
+    context: &Context<'_>,
+) -> Result<Vec<Box<dyn connector::Sink>>, RunError> {
+    let open = |(part, sink): (&model::plan::Sink, &application::Sink)| {
+        let opened = (sink.kind.open)(&sink.arguments, &sink.schema, context);
+        opened.map_err(|errors| {
+            let reasons: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            RunError::Sink {
+                name: part.name.clone(),
+                reason: reasons.join("; "),
+            }
+        })
+    };
+    plan.sinks().iter().zip(sinks).map(open).collect()
+}
+
+fn deployment(
+    plan: QueryPlan,
+    entries: &[Entry],
+    operators: Vec<application::Operator>,
+) -> Deployment {
+    let operator = |operator: application::Operator| OperatorDeployment {
+        declared: operator.cost.map(|cost| DefaultCost {
+            row_seconds: cost.as_secs_f64(),
+            ..operator.compiled.cost
+        }),
+        numbering: operator.kind.numbering,
+        compiled: operator.compiled,
+    };
+    let target = plan.qos().latency;
+    Deployment {
+        sources: entries
+            .iter()
+            .map(|entry| SourceDeployment {
+                origin: entry.origin,
+            })
+            .collect(),
+        operators: operators.into_iter().map(operator).collect(),
+        sinks: plan
+            .sinks()
+            .iter()
+            .map(|_| SinkDeployment { target })
+            .collect(),
+        plan,
+    }
+}
+
+/// Starts a thread; a panic in it fails its component instead of leaving everybody to wait.
+fn spawn(
+    handle: Handle,
+    what: &str,
+    id: ComponentId,
+    run: impl FnOnce() + Send + 'static,
+) -> Result<(), std::io::Error> {
+    thread::Builder::new()
+        .name(format!("{what}-{id}"))
+        .spawn(move || {
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(run)) {
+                handle.fail(id, &format!("panicked: {}", panic_message(&*panic)));
+            }
+        })?;
+    Ok(())
+}
+
+/// Tells whoever waits for the run what happens to the application.
+fn pass_on(handle: &Handle, ends: &SyncSender<News>) {
+    loop {
+        let happened = handle.wait_for_events();
+        if happened.is_empty() {
+            return;
+        }
+        for event in happened {
+            // Nobody hears it only where the run has ended.
+            drop(ends.send(News::from(event)));
+        }
+    }
+}
+
+/// How long a source may give nothing before its progress grows by itself: a quarter of the target, so
+/// that a window that waits for it still closes in time.
+fn idle_after(qos: &Qos) -> Duration {
+    (qos.latency / 4).clamp(Duration::from_millis(10), Duration::from_secs(1))
+}
+
+/// The delay from source to sink that costs known so far add up to.
+fn predicted(runtime: &Runtime, deployed: &Deployed, qos: &Qos) -> Duration {
+    let report = runtime.report(deployed.application);
+    let budgets = report.components.iter().map(|component| component.budget);
+    let least = budgets.min().unwrap_or(Slack::MAX);
+    let spent = Slack::from(qos.latency)
+        .as_nanos()
+        .saturating_sub(least.as_nanos());
+    Duration::from_nanos(spent.max(0).unsigned_abs())
+}
