@@ -169,3 +169,111 @@ fn the_source_that_others_wait_for_goes_on_when_memory_is_short() {
         "closed windows free what held the source"
     );
 }
+
+#[test]
+fn thousands_of_windows_close_a_part_at_a_time() {
+    let mut flow = Flow::new();
+    let source = flow.source();
+    let windows = flow.window(1, source);
+    flow.sink(windows);
+    let memory_bytes = 8 * MEMORY_MIN;
+    let mut engine = Engine::new(Config {
+        memory_bytes,
+        ..Config::default()
+    });
+    let deployed = engine.deploy(Instant::ZERO, flow.deployment());
+    // Rows that come an hour late at most: none of their windows closes before the end.
+    let mut intake = Intake::new(origin(0), 3_600_000_000);
+    for first in 0..40 {
+        let records: Vec<Record> = (first * 500..first * 500 + 500)
+            .map(|n| Some((n, n, n * 1000)))
+            .collect();
+        engine.offer(
+            Instant::ZERO,
+            deployed.sources[0],
+            intake.take(Instant::ZERO, reading(&records)),
+        );
+        settle(&mut engine, Instant::ZERO);
+    }
+    let schema = columns::to_arrow(&schema());
+    let end = intake.advance(Instant::ZERO, EventTime::MAX, &schema);
+    engine.offer(Instant::ZERO, deployed.sources[0], end);
+    settle(&mut engine, Instant::ZERO);
+    assert!(
+        !engine.has_ended(deployed.application),
+        "what has no room waits"
+    );
+    let mut left = Left::new();
+    while let Some((channel, batch)) = engine.receive(deployed.sinks[0]) {
+        collect(&mut left, &batch);
+        engine.acknowledge(Instant::ZERO, deployed.sinks[0], channel, &batch);
+        settle(&mut engine, Instant::ZERO);
+    }
+    assert_eq!(left.len(), 20_000, "each window has one row");
+    assert_eq!(
+        engine.take_events(),
+        [Event::Finished {
+            application: deployed.application
+        }]
+    );
+    assert!(
+        engine.memory().peak_bytes() <= memory_bytes,
+        "{} bytes",
+        engine.memory().peak_bytes()
+    );
+}
+
+#[test]
+fn sources_that_meet_nowhere_do_not_wait_for_one_another() {
+    let mut flow = Flow::new();
+    let (silent, busy) = (flow.source(), flow.source());
+    flow.sink(silent);
+    let windows = flow.window(1_000_000, busy);
+    flow.sink(windows);
+    let mut engine = Engine::new(Config {
+        memory_bytes: MEMORY_MIN,
+        ..Config::default()
+    });
+    let deployed = engine.deploy(Instant::ZERO, flow.deployment());
+    let mut intake = Intake::new(origin(1), 0);
+    let mut fed = 0;
+    while !engine.has_ended(deployed.application) {
+        assert!(
+            engine.has_room(deployed.sources[1]),
+            "its own windows are all that it waits for"
+        );
+        let taken = intake.take(Instant::ZERO, reading(&batch_of(fed)));
+        engine.offer(Instant::ZERO, deployed.sources[1], taken);
+        fed += 1000;
+        settle(&mut engine, Instant::ZERO);
+    }
+}
+
+#[test]
+fn who_waits_for_a_source_that_breaks_is_told() {
+    let mut flow = Flow::new();
+    let sources = [flow.source(), flow.source()];
+    let both = flow.operator("union", [], &sources);
+    let windows = flow.window(1, both.port(0).unwrap());
+    flow.sink(windows);
+    let mut engine = Engine::new(Config {
+        memory_bytes: MEMORY_MIN,
+        ..Config::default()
+    });
+    let deployed = engine.deploy(Instant::ZERO, flow.deployment());
+    let mut intake = Intake::new(origin(0), 0);
+    let mut fed = 0;
+    while engine.has_room(deployed.sources[0]) {
+        let taken = intake.take(Instant::ZERO, reading(&batch_of(fed)));
+        engine.offer(Instant::ZERO, deployed.sources[0], taken);
+        fed += 1000;
+        settle(&mut engine, Instant::ZERO);
+    }
+    engine.take_signals();
+    engine.break_source(deployed.sources[1], "gone");
+    assert!(engine.has_room(deployed.sources[0]));
+    assert!(
+        engine.take_signals().sources,
+        "nobody looks again unless told"
+    );
+}

@@ -151,7 +151,7 @@ fn a_good_file_is_a_plan_with_all_that_belongs_to_it() {
         application.sinks[0].arguments.find("token").cloned(),
         text(&package)
     );
-    assert_eq!(application.remarks.len(), 2, "{:?}", application.remarks);
+    assert_eq!(application.remarks.len(), 3, "{:?}", application.remarks);
 }
 
 #[test]
