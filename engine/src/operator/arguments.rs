@@ -1,6 +1,6 @@
 //! Reading an operator's arguments: from parameters as files or peers give them to expressions and names.
 
-use model::{Arguments, DataType, Field, Scalar, Schema, Value};
+use model::{Arguments, COLUMNS_MAX, DataType, Field, Scalar, Schema, Value};
 
 use super::{ArgumentError, Parameter};
 use crate::expression::ExpressionError;
@@ -23,9 +23,14 @@ pub(super) fn wrong_expression(parameter: &str, error: &ExpressionError) -> Argu
     }
 }
 
-/// The only input of an operator that has one.
-pub(super) fn only<'a>(inputs: &'a [Schema]) -> Result<&'a Schema, Vec<ArgumentError>> {
+/// The only input of an operator that has one and a port for bad rows.
+pub(super) fn only(inputs: &[Schema]) -> Result<&Schema, Vec<ArgumentError>> {
     match inputs {
+        // The port for bad rows has a column more.
+        [input] if input.fields().len() >= COLUMNS_MAX => Err(vec![wrong(
+            "from",
+            format!("more than {} columns", COLUMNS_MAX - 1),
+        )]),
         [input] => Ok(input),
         _ => Err(vec![wrong(
             "from",
@@ -71,11 +76,14 @@ pub(super) fn text<'a>(
     }
 }
 
+/// Expressions by the names of what they make, in order.
+pub(super) type Texts<'a> = Vec<(&'a str, &'a str)>;
+
 /// The expressions given for `parameter` by name, at least one; nothing where it is not given.
 pub(super) fn texts<'a>(
     arguments: &'a Arguments,
     parameter: &str,
-) -> Result<Option<Vec<(&'a str, &'a str)>>, Vec<ArgumentError>> {
+) -> Result<Option<Texts<'a>>, Vec<ArgumentError>> {
     let Some(value) = arguments.find(parameter) else {
         return Ok(None);
     };
@@ -85,7 +93,7 @@ pub(super) fn texts<'a>(
     if entries.is_empty() {
         return Err(vec![wrong(parameter, "there is nothing in it")]);
     }
-    let mut texts: Vec<(&str, &str)> = Vec::with_capacity(entries.len());
+    let mut texts = Texts::with_capacity(entries.len());
     let mut errors = Vec::new();
     for (name, value) in entries {
         let Scalar::Text(text) = value else {

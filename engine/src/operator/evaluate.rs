@@ -6,7 +6,8 @@ use super::Emitter;
 use crate::batch::Rows;
 use crate::expression::{EvaluationError, evaluate_rows};
 
-/// The rows that can be evaluated with their values; the others leave as bad. Nothing where there is no such row.
+/// The rows that can be evaluated with their values; the others leave as bad. Nothing where there is no
+/// such row.
 pub(super) fn evaluate(
     rows: &Rows,
     emit: &mut Emitter,
