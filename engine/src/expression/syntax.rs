@@ -26,10 +26,8 @@ pub const TEXT_BYTES_MAX: usize = 4096;
 /// [`ENCLOSURE_DEPTH`].
 ///
 /// That is a chain of 50 operators, or 10 calls in one another. Unit: levels. Source: tried on a thread of
-/// 2 MiB
-/// without optimization: chains overflow its stack between 100 and 150 operators, calls between 20 and 23.
-/// The tests'
-/// deep texts pass with two thirds of that stack.
+/// 2 MiB without optimization: chains overflow its stack between 100 and 150 operators, calls between 20
+/// and 23. The tests' deep texts pass with two thirds of that stack.
 pub const DEPTH_MAX: usize = 50;
 
 /// What parentheses, a call, a case or any other form adds to the depth of what stands in it.

@@ -13,6 +13,9 @@ pub(super) fn evaluate(
     emit: &mut Emitter,
     evaluate: impl Fn(&RecordBatch) -> Result<Vec<ArrayRef>, EvaluationError>,
 ) -> Option<(Rows, Vec<ArrayRef>)> {
+    if rows.is_empty() {
+        return None;
+    }
     let outcome = evaluate_rows(rows.columns(), evaluate);
     let Some(bad) = outcome.bad else {
         return Some((rows.clone(), outcome.values));

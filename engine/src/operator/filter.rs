@@ -8,8 +8,7 @@
 //! ```
 //!
 //! Ports: `out`, and `bad` for rows for which the condition cannot be evaluated. Where the condition is
-//! unknown,
-//! as in `state = 'S0'` without a state, the row does not pass.
+//! unknown, as in `state = 'S0'` without a state, the row does not pass.
 
 use arrow_array::cast::AsArray;
 use model::{Arguments, Schema};
@@ -72,9 +71,8 @@ impl Operator for Filter {
 
 /// What a batch and a row cost, until they are measured.
 ///
-/// Source: guess: a tenth of what a build without optimization takes for a batch of 1 and of 1,024 rows
-/// and two comparisons,
-/// 9 µs and 160 µs on one core of the development machine.
+/// Source: guess: a tenth of what a build without optimization takes for a batch of 1 and of 1,024 rows and
+/// two comparisons, 9 µs and 160 µs on one core of the development machine.
 const COST: DefaultCost = DefaultCost {
     batch_seconds: 1e-6,
     row_seconds: 1.5e-8,

@@ -7,11 +7,9 @@
 //! each = { word = "string_to_array(line, ' ')" }
 //! ```
 //!
-//! The element stands in the column that `each` names: behind the others, or in the place of the one of
-//! the same
-//! name. All other columns are repeated. A row whose list is null or empty makes none. All rows that one
-//! row makes
-//! have its position.
+//! The element stands in the column that `each` names: behind the others, or in the place of the one of the
+//! same name. All other columns are repeated. A row whose list is null or empty makes none. All rows that
+//! one row makes have its position.
 //!
 //! Ports: `out`, and `bad` for rows whose list cannot be computed or has more than [`ELEMENTS_MAX`] elements.
 
@@ -167,9 +165,8 @@ fn index(offset: i32) -> usize {
 
 /// What a batch and a row cost, until they are measured.
 ///
-/// Source: guess: a tenth of what a build without optimization takes for a batch of 1 and of 1,024 rows
-/// and a line of three words,
-/// 10 µs and 1,040 µs on one core of the development machine.
+/// Source: guess: a tenth of what a build without optimization takes for a batch of 1 and of 1,024 rows and
+/// a line of three words, 10 µs and 1,040 µs on one core of the development machine.
 const COST: DefaultCost = DefaultCost {
     batch_seconds: 1e-6,
     row_seconds: 1e-7,

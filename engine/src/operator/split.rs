@@ -8,8 +8,7 @@
 //! ```
 //!
 //! Ports: those of `when` in that order, `rest` for rows for which no condition holds, and `bad` for rows
-//! of which a
-//! condition cannot be evaluated before one holds. A condition that is unknown does not hold.
+//! of which a condition cannot be evaluated before one holds. A condition that is unknown does not hold.
 
 use std::sync::Arc;
 
@@ -164,9 +163,8 @@ impl Operator for Split {
 
 /// What a batch and a row cost, until they are measured.
 ///
-/// Source: guess: a tenth of what a build without optimization takes for a batch of 1 and of 1,024 rows
-/// and two conditions,
-/// 14 µs and 430 µs on one core of the development machine.
+/// Source: guess: a tenth of what a build without optimization takes for a batch of 1 and of 1,024 rows and
+/// two conditions, 14 µs and 430 µs on one core of the development machine.
 const COST: DefaultCost = DefaultCost {
     batch_seconds: 1.5e-6,
     row_seconds: 4e-8,

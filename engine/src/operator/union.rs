@@ -7,8 +7,7 @@
 //! ```
 //!
 //! Port: `out`. Rows of one stream stay in order; between streams there is none. A stream that comes in
-//! twice counts
-//! twice.
+//! twice counts twice.
 
 use model::{Arguments, Schema};
 
