@@ -114,11 +114,12 @@ impl BadRows {
 
 /// Evaluates rows, and finds those that cannot be: one bad row never spoils the others.
 ///
-/// `evaluate` gives some arrays, of one value for each row that it is given. It is called once when all rows are good;
-/// else for about `2 log2(rows)` parts of the rows for each bad one.
+/// `evaluate` gives some arrays, of one value for each row that it is given. It is called once when all
+/// rows are good; else for about `2 log2(rows)` parts of the rows for each bad one.
 ///
-/// Whether a row is bad depends on that row alone, not on its neighbors. In `b <> 0 AND a / b > 1` the division is
-/// skipped when the left side is false for all rows at hand; a row that fails only in company is good by itself.
+/// Whether a row is bad depends on that row alone, not on its neighbors. In `b <> 0 AND a / b > 1` the
+/// division is skipped when the left side is false for all rows at hand; a row that fails only in company
+/// is good by itself.
 pub fn evaluate_rows(
     columns: &RecordBatch,
     evaluate: impl Fn(&RecordBatch) -> Result<Vec<ArrayRef>, EvaluationError>,

@@ -69,6 +69,9 @@ impl Functions {
 
     pub(super) fn find(&self, name: &str) -> Option<Found> {
         if let Some(function) = self.scalars.get(name) {
+            if BOUNDLESS.contains(&function.name()) {
+                return Some(Found::Boundless);
+            }
             // The version is that of the program, which differs between hosts.
             let is_fixed =
                 function.signature().volatility == Volatility::Immutable && name != "version";
@@ -91,6 +94,19 @@ impl Functions {
     }
 }
 
+/// Functions that make as much as a number among their arguments says: one such number, constant or read
+/// from a row,
+/// could take all memory of a host. Listed by the names that aliases lead to.
+const BOUNDLESS: [&str; 7] = [
+    "array_repeat",
+    "array_resize",
+    "generate_series",
+    "lpad",
+    "range",
+    "repeat",
+    "rpad",
+];
+
 /// What a name that is called stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Found {
@@ -98,6 +114,8 @@ pub(super) enum Found {
     Scalar,
     /// A value for each row that depends on more than its arguments.
     Varying,
+    /// A value for each row, of any size, however small the arguments are.
+    Boundless,
     /// A value for many rows.
     Aggregate,
 }

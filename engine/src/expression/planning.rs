@@ -218,6 +218,9 @@ impl Names<'_> {
             }
             Some(Found::Aggregate) => refuse(&name, AGGREGATE),
             Some(Found::Varying) => refuse(&name, VARYING),
+            Some(Found::Boundless) => {
+                refuse(&name, "one number could make it take all memory of a host")
+            }
             None => ControlFlow::Break(Box::new(ExpressionError::UnknownFunction {
                 nearest: FUNCTIONS.nearest(&name),
                 name,

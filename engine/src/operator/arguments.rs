@@ -1,6 +1,6 @@
 //! Reading an operator's arguments: from parameters as files or peers give them to expressions and names.
 
-use model::{Arguments, DataType, Field, Scalar, Schema, Value};
+use model::{Arguments, COLUMNS_MAX, DataType, Field, Scalar, Schema, Value};
 
 use super::{ArgumentError, Parameter};
 use crate::expression::ExpressionError;
@@ -23,16 +23,13 @@ pub(super) fn wrong_expression(parameter: &str, error: &ExpressionError) -> Argu
     }
 }
 
-/// The only input of an operator that has one; it leaves room for the reason at the port `bad`.
+/// The only input of an operator that has one and a port for bad rows.
 pub(super) fn only(inputs: &[Schema]) -> Result<&Schema, Vec<ArgumentError>> {
     match inputs {
-        [input] if input.fields().len() >= model::COLUMNS_MAX => Err(vec![wrong(
+        // The port for bad rows has a column more.
+        [input] if input.fields().len() >= COLUMNS_MAX => Err(vec![wrong(
             "from",
-            format!(
-                "{} columns where fewer than {} can be read",
-                input.fields().len(),
-                model::COLUMNS_MAX
-            ),
+            format!("more than {} columns", COLUMNS_MAX - 1),
         )]),
         [input] => Ok(input),
         _ => Err(vec![wrong(
@@ -79,8 +76,8 @@ pub(super) fn text<'a>(
     }
 }
 
-/// Names and the texts given for them, in order.
-type Texts<'a> = Vec<(&'a str, &'a str)>;
+/// Expressions by the names of what they make, in order.
+pub(super) type Texts<'a> = Vec<(&'a str, &'a str)>;
 
 /// The expressions given for `parameter` by name, at least one; nothing where it is not given.
 pub(super) fn texts<'a>(
@@ -96,7 +93,7 @@ pub(super) fn texts<'a>(
     if entries.is_empty() {
         return Err(vec![wrong(parameter, "there is nothing in it")]);
     }
-    let mut texts: Vec<(&str, &str)> = Vec::with_capacity(entries.len());
+    let mut texts = Texts::with_capacity(entries.len());
     let mut errors = Vec::new();
     for (name, value) in entries {
         let Scalar::Text(text) = value else {

@@ -7,8 +7,8 @@
 //! where = "state = 'S0' AND orig_bytes > 0"
 //! ```
 //!
-//! Ports: `out`, and `bad` for rows for which the condition cannot be evaluated. Where the condition is unknown,
-//! as in `state = 'S0'` without a state, the row does not pass.
+//! Ports: `out`, and `bad` for rows for which the condition cannot be evaluated. Where the condition is
+//! unknown, as in `state = 'S0'` without a state, the row does not pass.
 
 use arrow_array::cast::AsArray;
 use model::{Arguments, Schema};
@@ -69,8 +69,11 @@ impl Operator for Filter {
     }
 }
 
-/// Source: see the test `costs`; to be measured by a bench.
+/// What a batch and a row cost, until they are measured.
+///
+/// Source: guess: a tenth of what a build without optimization takes for a batch of 1 and of 1,024 rows and
+/// two comparisons, 9 µs and 160 µs on one core of the development machine.
 const COST: DefaultCost = DefaultCost {
-    batch_seconds: 5e-6,
-    row_seconds: 1e-8,
+    batch_seconds: 1e-6,
+    row_seconds: 1.5e-8,
 };

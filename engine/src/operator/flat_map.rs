@@ -7,9 +7,9 @@
 //! each = { word = "string_to_array(line, ' ')" }
 //! ```
 //!
-//! The element stands in the column that `each` names: behind the others, or in the place of the one of the same
-//! name. All other columns are repeated. A row whose list is null or empty makes none. All rows that one row makes
-//! have its position.
+//! The element stands in the column that `each` names: behind the others, or in the place of the one of the
+//! same name. All other columns are repeated. A row whose list is null or empty makes none. All rows that
+//! one row makes have its position.
 //!
 //! Ports: `out`, and `bad` for rows whose list cannot be computed or has more than [`ELEMENTS_MAX`] elements.
 
@@ -163,8 +163,11 @@ fn index(offset: i32) -> usize {
     usize::try_from(offset).expect("a list's offsets and lengths are not negative")
 }
 
-/// Source: see the test `costs`; to be measured by a bench.
+/// What a batch and a row cost, until they are measured.
+///
+/// Source: guess: a tenth of what a build without optimization takes for a batch of 1 and of 1,024 rows and
+/// a line of three words, 10 µs and 1,040 µs on one core of the development machine.
 const COST: DefaultCost = DefaultCost {
-    batch_seconds: 5e-6,
-    row_seconds: 1e-8,
+    batch_seconds: 1e-6,
+    row_seconds: 1e-7,
 };

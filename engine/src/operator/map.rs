@@ -156,8 +156,11 @@ impl Operator for Map {
     }
 }
 
-/// Source: see the test `costs`; to be measured by a bench.
+/// What a batch and a row cost, until they are measured.
+///
+/// Source: guess: a tenth of what a build without optimization takes for a batch of 1 and of 1,024 rows and
+/// two sums, 5 µs and 70 µs on one core of the development machine.
 const COST: DefaultCost = DefaultCost {
-    batch_seconds: 5e-6,
-    row_seconds: 1e-8,
+    batch_seconds: 5e-7,
+    row_seconds: 6e-9,
 };

@@ -7,8 +7,8 @@
 //! when = { big = "price > 1000", small = "price > 10" }
 //! ```
 //!
-//! Ports: those of `when` in that order, `rest` for rows for which no condition holds, and `bad` for rows of which a
-//! condition cannot be evaluated before one holds. A condition that is unknown does not hold.
+//! Ports: those of `when` in that order, `rest` for rows for which no condition holds, and `bad` for rows
+//! of which a condition cannot be evaluated before one holds. A condition that is unknown does not hold.
 
 use std::sync::Arc;
 
@@ -161,8 +161,11 @@ impl Operator for Split {
     }
 }
 
-/// Source: see the test `costs`; to be measured by a bench.
+/// What a batch and a row cost, until they are measured.
+///
+/// Source: guess: a tenth of what a build without optimization takes for a batch of 1 and of 1,024 rows and
+/// two conditions, 14 µs and 430 µs on one core of the development machine.
 const COST: DefaultCost = DefaultCost {
-    batch_seconds: 5e-6,
-    row_seconds: 1e-8,
+    batch_seconds: 1.5e-6,
+    row_seconds: 4e-8,
 };

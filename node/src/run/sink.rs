@@ -68,7 +68,7 @@ impl Thread {
                 match self.sink.write(batch.rows.columns()) {
                     Ok(()) => end = are_last.then_some(End::Limit),
                     Err(error) if error.kind() == ErrorKind::BrokenPipe => {
-                        end = Some(End::NobodyReads)
+                        end = Some(End::NobodyReads);
                     }
                     Err(error) => {
                         self.handle
