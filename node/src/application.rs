@@ -142,11 +142,12 @@ pub struct Sink {
 pub fn load(path: &Path, kinds: &Kinds, host: &Host) -> Result<Application, Problems> {
     let text = Text::read(path)?;
     let folder = path.parent().unwrap_or_else(|| Path::new(""));
-    load_text(&text, folder, kinds, host)
+    load_text(&text, path, folder, kinds, host)
 }
 
 fn load_text(
     text: &Text,
+    path: &Path,
     folder: &Path,
     kinds: &Kinds,
     host: &Host,
@@ -167,6 +168,6 @@ fn load_text(
         clock: Arc::clone(&host.clock),
         epoch: host.epoch,
     };
-    assembly::assemble(&outline, host, &context, &mut report)
+    assembly::assemble(&outline, path, host, &context, &mut report)
         .ok_or_else(|| report.into_problems(text))
 }

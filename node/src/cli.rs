@@ -186,11 +186,10 @@ fn stop_at_signals(stopper: Stopper) -> Result<(), std::io::Error> {
         .name("signals".to_owned())
         .spawn(move || {
             for (seen, _) in signals.forever().enumerate() {
-                if seen > 0 {
+                if seen > 0 || !stopper.stop() {
                     // As a shell reports a process that a signal ended.
                     std::process::exit(130);
                 }
-                stopper.stop();
             }
         })?;
     Ok(())

@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::time::Duration;
 
@@ -113,31 +114,44 @@ impl From<Event> for News {
 pub struct Ends {
     sender: SyncSender<News>,
     receiver: Receiver<News>,
+    has_begun: Arc<AtomicBool>,
 }
 
 /// Ends a run in order. Cheap to clone; may be sent to any thread.
 #[derive(Debug, Clone)]
-pub struct Stopper(SyncSender<News>);
+pub struct Stopper {
+    sender: SyncSender<News>,
+    has_begun: Arc<AtomicBool>,
+}
 
 impl Default for Ends {
     fn default() -> Self {
         let (sender, receiver) = mpsc::sync_channel(NEWS_MAX);
-        Self { sender, receiver }
+        Self {
+            sender,
+            receiver,
+            has_begun: Arc::default(),
+        }
     }
 }
 
 impl Ends {
     /// What ends the run that is given these.
     pub fn stopper(&self) -> Stopper {
-        Stopper(self.sender.clone())
+        Stopper {
+            sender: self.sender.clone(),
+            has_begun: Arc::clone(&self.has_begun),
+        }
     }
 }
 
 impl Stopper {
-    /// Ends the run; what has been written stands.
-    pub fn stop(&self) {
+    /// Ends the run; what has been written stands. Says whether there is a run that can hear it: not while
+    /// its file and its sources are being opened, which nothing can interrupt.
+    pub fn stop(&self) -> bool {
         // Nobody hears it only where the run has ended.
-        drop(self.0.send(News::End(End::Signal)));
+        drop(self.sender.send(News::End(End::Signal)));
+        self.has_begun.load(Ordering::Relaxed)
     }
 }
 
@@ -159,7 +173,12 @@ pub fn run(options: &Options, ends: Ends, status: &mut dyn Status) -> Result<Rep
         epoch,
     };
     let application = application::load(&options.file, &Kinds::ALL, &host)?;
-    let Ends { sender, receiver } = ends;
+    let Ends {
+        sender,
+        receiver,
+        has_begun,
+    } = ends;
+    has_begun.store(true, Ordering::Relaxed);
     let folder = options
         .file
         .parent()
@@ -175,6 +194,7 @@ pub fn run(options: &Options, ends: Ends, status: &mut dyn Status) -> Result<Rep
     let running = launch::launch(options, application, &context, &clock, &sender, status)?;
     let end = wait(options.duration, &receiver, clock.as_ref(), status);
     running.runtime.handle().stop();
+    running.let_sinks_finish();
     let report = running.runtime.report(running.application);
     status.ended(&name, &end, &report);
     match end {

@@ -34,8 +34,8 @@ use crate::expression::{EvaluationError, ListExpression};
 
 /// The most elements of one row's list.
 ///
-/// Unit: elements. Source: the most rows that a batch may have; guess.
-pub(super) const ELEMENTS_MAX: usize = 65_536;
+/// Unit: elements. Source: guess; all rows of a full batch at this length are four million.
+pub(super) const ELEMENTS_MAX: usize = 4_096;
 
 pub(super) const KIND: Kind = Kind {
     name: "flat_map",

@@ -374,7 +374,7 @@ fn a_row_with_too_long_a_list_is_bad() {
     assert!(
         ports["bad"][0]
             .2
-            .ends_with(": a list of 65537 elements is longer than 65536")
+            .ends_with(": a list of 4097 elements is longer than 4096")
     );
 }
 

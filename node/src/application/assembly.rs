@@ -3,7 +3,7 @@
 //! What depends on something broken is left out without a word: one mistake is one problem.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use engine::operator::{ArgumentError, Inputs};
 use model::plan::{Accepted, Builder, PlanError, Stream};
@@ -18,6 +18,7 @@ use crate::connector::{Context, SinkKind, SourceKind};
 /// The application that an outline describes, if nothing is wrong with it.
 pub(super) fn assemble(
     outline: &Outline<'_>,
+    path: &Path,
     host: &Host,
     context: &Context<'_>,
     report: &mut Report,
@@ -41,7 +42,11 @@ pub(super) fn assemble(
         operators: Vec::new(),
         sinks: Vec::new(),
         remarks: Vec::new(),
-        files: Vec::new(),
+        files: path
+            .canonicalize()
+            .map(|file| (file, false, "the application file"))
+            .into_iter()
+            .collect(),
     };
     if outline.qos.replicas > 0 {
         let remark = "\"replicas\" counts in an overlay; in one process there are none";

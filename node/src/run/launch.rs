@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::mpsc::SyncSender;
+use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread;
 use std::time::Duration;
 
@@ -22,6 +22,21 @@ use crate::connector::{self, Context};
 pub(super) struct Running {
     pub(super) runtime: Runtime,
     pub(super) application: u64,
+    /// Closed by the threads of the sinks, one after the other, as they end.
+    sinks: Receiver<()>,
+}
+
+/// How long a run that ends waits for sinks to finish what they are writing.
+///
+/// Unit: time. Source: guess; who does not read for so long gets half a row.
+const FINISH_MAX: Duration = Duration::from_secs(2);
+
+impl Running {
+    /// Waits until no sink is in the middle of a row any more, as long as somebody takes it.
+    pub(super) fn let_sinks_finish(&self) {
+        // Nothing is ever sent: it ends when the last sink has, or with the time.
+        let _ = self.sinks.recv_timeout(FINISH_MAX);
+    }
 }
 
 /// Starts an application.
@@ -57,6 +72,7 @@ pub(super) fn launch(
     // Sinks first: the first result finds somebody who writes it.
     let any_shown = sinks.iter().any(|sink| sink.kind.is_shown);
     let limit = options.limit.map(|rows| Arc::new(Limit::new(rows)));
+    let (until_finished, finished) = mpsc::sync_channel(0);
     for ((id, part), sink) in deployed.sinks.iter().zip(&sinks).zip(open_sinks) {
         let thread = sink::Thread {
             handle: runtime.handle(),
@@ -66,7 +82,11 @@ pub(super) fn launch(
             limit: limit.clone().filter(|_| part.kind.is_shown || !any_shown),
             ends: ends.clone(),
         };
-        spawn(runtime.handle(), "sink", *id, move || thread.run())?;
+        let until_finished = until_finished.clone();
+        spawn(runtime.handle(), "sink", *id, move || {
+            thread.run();
+            drop(until_finished);
+        })?;
     }
     for (id, entry) in deployed.sources.iter().zip(entries) {
         let place = source::Place {
@@ -85,6 +105,7 @@ pub(super) fn launch(
     Ok(Running {
         runtime,
         application: deployed.application,
+        sinks: finished,
     })
 }
 
