@@ -75,7 +75,6 @@ pub struct Engine {
     /// How many batches were ever put into mailboxes.
     sequence: u64,
     budgets_due: Instant,
-    running: usize,
     signals: Signals,
     events: Vec<Event>,
 }
@@ -117,7 +116,6 @@ impl Engine {
             scheduler: Scheduler::default(),
             sequence: 0,
             budgets_due: Instant::ZERO,
-            running: 0,
             signals: Signals::default(),
             events: Vec::new(),
         }
@@ -197,7 +195,6 @@ impl Engine {
                 None => Work::Close,
                 Some(channel) => Work::Batches(channel, component.mailbox.take(channel)),
             };
-            self.running += 1;
             return Some(Dispatch {
                 component: id,
                 wanted,
@@ -215,7 +212,6 @@ impl Engine {
             step,
             outcome,
         } = completed;
-        self.running -= 1;
         let was_short = self.ledger.is_short();
         let component = self.component_mut(id);
         if component.has_failed() {
@@ -246,7 +242,6 @@ impl Engine {
 
     /// Takes back a dispatch that panicked: the component is retired and its application fails.
     pub fn complete_panicked(&mut self, panicked: Panicked, reason: &str) {
-        self.running -= 1;
         self.fail(panicked.0, &format!("panicked: {reason}"));
     }
 
@@ -300,11 +295,6 @@ impl Engine {
     /// How many components could run now.
     pub fn runnable(&self) -> usize {
         self.scheduler.len()
-    }
-
-    /// How many dispatches are out.
-    pub const fn running(&self) -> usize {
-        self.running
     }
 
     /// How much memory is held, was held at most, and may be held, in bytes.

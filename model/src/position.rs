@@ -208,17 +208,6 @@ impl Positions {
     pub fn is_empty(&self) -> bool {
         self.through.is_empty()
     }
-
-    /// What both have: for the origins that both know, the lower index.
-    pub fn least(&self, other: &Self) -> Self {
-        self.iter()
-            .filter_map(|(origin, index)| {
-                other
-                    .through(origin)
-                    .map(|theirs| (origin, index.min(theirs)))
-            })
-            .collect()
-    }
 }
 
 impl FromIterator<(Origin, u64)> for Positions {
