@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use engine::intake::Intake;
-use engine::{Config, Engine, Event, MEMORY_MIN, columns};
+use engine::{Config, Deployed, Engine, Event, MEMORY_MIN, columns};
 use model::{EventTime, Instant};
 
 use crate::support::{Flow, Left, Record, collect, origin, reading, schema};
@@ -123,8 +123,9 @@ fn more_state_than_memory_fails_with_the_reason_and_frees_it() {
     );
 }
 
-#[test]
-fn the_source_that_others_wait_for_goes_on_when_memory_is_short() {
+/// Two sources that meet at a window: the second says nothing, so that no window closes, and the first is fed
+/// until the state that it leaves behind stops it.
+fn ahead_of_another() -> (Engine, Deployed) {
     let mut flow = Flow::new();
     let sources = [flow.source(), flow.source()];
     let both = flow.operator("union", [], &sources);
@@ -135,19 +136,24 @@ fn the_source_that_others_wait_for_goes_on_when_memory_is_short() {
         ..Config::default()
     });
     let deployed = engine.deploy(Instant::ZERO, flow.deployment());
-    let mut intakes = [Intake::new(origin(0), 0), Intake::new(origin(1), 0)];
+    let mut intake = Intake::new(origin(0), 0);
     let mut fed = 0;
-    // The second source says nothing: no window closes, and the state of the first grows.
     while engine.has_room(deployed.sources[0]) {
         assert!(
             fed < 10_000_000,
             "the source that is ahead is never stopped"
         );
-        let taken = intakes[0].take(Instant::ZERO, reading(&batch_of(fed)));
+        let taken = intake.take(Instant::ZERO, reading(&batch_of(fed)));
         engine.offer(Instant::ZERO, deployed.sources[0], taken);
         fed += 1000;
         settle(&mut engine, Instant::ZERO);
     }
+    (engine, deployed)
+}
+
+#[test]
+fn the_source_that_others_wait_for_goes_on_when_memory_is_short() {
+    let (mut engine, deployed) = ahead_of_another();
     assert!(
         !engine.has_ended(deployed.application),
         "it waits before it fails"
@@ -157,7 +163,8 @@ fn the_source_that_others_wait_for_goes_on_when_memory_is_short() {
         "the one that is waited for may go on"
     );
     let schema = columns::to_arrow(&schema());
-    let taken = intakes[1].advance(Instant::ZERO, EventTime::MAX, &schema);
+    let mut intake = Intake::new(origin(1), 0);
+    let taken = intake.advance(Instant::ZERO, EventTime::MAX, &schema);
     engine.offer(Instant::ZERO, deployed.sources[1], taken);
     settle(&mut engine, Instant::ZERO);
     while let Some((channel, batch)) = engine.receive(deployed.sinks[0]) {
@@ -251,24 +258,7 @@ fn sources_that_meet_nowhere_do_not_wait_for_one_another() {
 
 #[test]
 fn who_waits_for_a_source_that_breaks_is_told() {
-    let mut flow = Flow::new();
-    let sources = [flow.source(), flow.source()];
-    let both = flow.operator("union", [], &sources);
-    let windows = flow.window(1, both.port(0).unwrap());
-    flow.sink(windows);
-    let mut engine = Engine::new(Config {
-        memory_bytes: MEMORY_MIN,
-        ..Config::default()
-    });
-    let deployed = engine.deploy(Instant::ZERO, flow.deployment());
-    let mut intake = Intake::new(origin(0), 0);
-    let mut fed = 0;
-    while engine.has_room(deployed.sources[0]) {
-        let taken = intake.take(Instant::ZERO, reading(&batch_of(fed)));
-        engine.offer(Instant::ZERO, deployed.sources[0], taken);
-        fed += 1000;
-        settle(&mut engine, Instant::ZERO);
-    }
+    let (mut engine, deployed) = ahead_of_another();
     engine.take_signals();
     engine.break_source(deployed.sources[1], "gone");
     assert!(engine.has_room(deployed.sources[0]));
