@@ -114,7 +114,12 @@ impl Producer {
         let origin = batch.header.origin;
         let log = self.logs.entry(origin).or_default();
         let end = log.end();
-        self.retained_bytes += log.append(batch);
+        let is_sent = self.edges.values().all(|edge| {
+            edge.cursors
+                .get(&origin)
+                .is_some_and(|cursor| cursor.next >= end)
+        });
+        self.retained_bytes += log.append(batch, is_sent);
         for (id, edge) in &mut self.edges {
             if log.end() == end {
                 // The last entry has grown: those who have it are sent it again, and cut off what they have.
@@ -266,8 +271,9 @@ impl Log {
 
     /// Appends a batch and says how many bytes more are retained.
     ///
-    /// A rowless batch grows a rowless last entry, so that a stream without rows piles nothing up.
-    fn append(&mut self, batch: Batch) -> u64 {
+    /// A rowless batch grows a rowless last entry, so that a stream without rows piles nothing up. Where
+    /// everybody was sent that entry, what is new is as old as the batch; else as what still waits in it.
+    fn append(&mut self, batch: Batch, is_sent: bool) -> u64 {
         let is_first = self.entries.is_empty() && self.end() == 0;
         if is_first {
             // An origin that is taken up in its middle: what lies before is not to be had here.
@@ -290,9 +296,14 @@ impl Log {
             && tail.batch.rows.is_empty()
             && tail.batch.is_joined_by(&batch)
         {
+            let arrival = batch.header.arrival;
             let pair = [Arc::clone(&tail.batch), Arc::new(batch)];
-            tail.batch =
-                Arc::new(Batch::join(&pair).expect("rowless batches have no columns to differ in"));
+            let mut joined =
+                Batch::join(&pair).expect("rowless batches have no columns to differ in");
+            if is_sent {
+                joined.header.arrival = arrival;
+            }
+            tail.batch = Arc::new(joined);
             return 0;
         }
         self.entries.push_back(Entry {

@@ -260,6 +260,46 @@ fn asking_again_grants_no_credit_anew() {
 }
 
 #[test]
+fn progress_is_as_old_as_what_brings_it_or_what_waits_with_it() {
+    let (mut producer, _) = opened(1 << 20);
+    let mut out = Vec::new();
+    let mut idle = |arrival: u64, out: &mut Vec<_>| {
+        let mut batch = batch(1, 0, 0);
+        batch.header.arrival = Instant::from_nanos(arrival);
+        batch.header.progress = EventTime(i64::try_from(arrival).unwrap());
+        producer.append(batch, out);
+    };
+    idle(1, &mut out);
+    idle(2, &mut out);
+    let arrivals = |out: &[(EdgeId, Arc<Batch>)]| -> Vec<u64> {
+        out.iter()
+            .map(|(_, batch)| batch.header.arrival.as_nanos())
+            .collect()
+    };
+    assert_eq!(
+        arrivals(&out),
+        [1, 2],
+        "the first was sent before the second came"
+    );
+
+    let mut producer = Producer::new(IN_PROCESS);
+    producer.open(Instant::ZERO, EDGE, 0);
+    out.clear();
+    for arrival in [3, 4] {
+        let mut waiting = batch(1, 0, 0);
+        waiting.header.arrival = Instant::from_nanos(arrival);
+        producer.append(waiting, &mut out);
+    }
+    assert!(out.is_empty(), "without credit nothing is sent");
+    producer.handle_pull(Instant::ZERO, EDGE, &Consumer::new(1).pull(), &mut out);
+    assert_eq!(
+        arrivals(&out),
+        [3],
+        "what waited is as old as its oldest piece"
+    );
+}
+
+#[test]
 fn progress_is_news_also_where_no_index_is() {
     let mut consumer = Consumer::new(1);
     let mut empty = batch(1, 0, 10);
