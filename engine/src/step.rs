@@ -162,8 +162,12 @@ impl Step {
             if self.operator.on_progress(progress, emit) == Closing::Done {
                 self.counting.closing = None;
             }
-            self.counting
-                .number(emit, arrival, &self.outputs[0], wanted, &mut outcome);
+            let numbered = self.counting.number(emit, arrival, &self.outputs[0]);
+            if wanted.contains(0) {
+                outcome
+                    .outputs
+                    .extend(numbered.into_iter().map(|batch| (0, batch)));
+            }
         }
         outcome.closing = self.counting.closing.map(|(_, arrival)| arrival);
         outcome.state_bytes = emit.state_bytes.map(convert::size);
@@ -180,14 +184,6 @@ impl Step {
         wanted: Ports,
         outcome: &mut Outcome,
     ) {
-        // All but the ports at which it numbers rows itself.
-        let origin = self
-            .numbering
-            .leaving(self.counting.origin, channel, u16::MAX);
-        let header = Header {
-            origin,
-            ..batch.header.clone()
-        };
         let mut by_port: BTreeMap<u16, Vec<Rows>> = BTreeMap::new();
         for (port, rows) in emit.kept {
             by_port.entry(port).or_default().push(rows);
@@ -211,18 +207,13 @@ impl Step {
                 1 => rows.remove(0),
                 _ => Rows::merge(&rows),
             };
-            // What an operator makes of rows may differ from the plan in metadata, never in types.
-            let columns =
-                RecordBatch::try_new(Arc::clone(schema), rows.columns().columns().to_vec())
-                    .expect("an operator emits the columns that it declared");
-            let rows = rows.with_columns(columns);
-            outcome.outputs.push((
-                port,
-                Batch {
-                    header: header.clone(),
-                    rows,
-                },
-            ));
+            let rows = rows.with_columns(declared(rows.columns(), schema));
+            let origin = self.numbering.leaving(self.counting.origin, channel, port);
+            let header = Header {
+                origin,
+                ..batch.header.clone()
+            };
+            outcome.outputs.push((port, Batch { header, rows }));
         }
     }
 }
@@ -245,64 +236,43 @@ impl Counting {
         }
     }
 
-    /// Numbers the rows of complete ticks and says how far they go.
-    fn number(
-        &mut self,
-        emit: &mut Emitter,
-        arrival: Instant,
-        schema: &SchemaRef,
-        wanted: Ports,
-        outcome: &mut Outcome,
-    ) {
+    /// The rows of complete ticks, numbered, and how far they go.
+    fn number(&mut self, emit: &mut Emitter, arrival: Instant, schema: &SchemaRef) -> Vec<Batch> {
+        let mut numbered = Vec::new();
         for (tick, time, columns) in emit.ticks.drain(..) {
             // Later rows come at this time or after it.
             self.progress = self.progress.max(time);
             let rows = columns.num_rows();
             for (chunk, start) in (0..).zip((0..rows).step_by(ROWS_MAX)) {
-                let columns = columns.slice(start, ROWS_MAX.min(rows - start));
-                let columns = RecordBatch::try_new(Arc::clone(schema), columns.columns().to_vec())
-                    .expect("an operator emits the columns that it declared");
+                let columns = declared(&columns.slice(start, ROWS_MAX.min(rows - start)), schema);
                 let interval = Interval::new(self.through, index(tick, chunk));
                 self.through = interval.through();
                 let missing = std::mem::take(&mut self.missing);
                 let header = self.header(interval, arrival, missing);
-                outcome.outputs.push((
-                    0,
-                    Batch {
-                        header,
-                        rows: Rows::chunk(columns, time),
-                    },
-                ));
+                numbered.push(Batch {
+                    header,
+                    rows: Rows::chunk(columns, time),
+                });
             }
         }
         let Some(progress) = emit.progress.filter(|progress| *progress > self.progress) else {
-            outcome.outputs.retain(|(port, _)| wanted.contains(*port));
-            return;
+            return numbered;
         };
         self.progress = progress;
-        match outcome.outputs.last_mut() {
-            Some((_, last)) => last.header.progress = progress,
-            None => {
-                let header = {
-                    // What no result can say any more is said at the end.
-                    let ends = progress == EventTime::MAX;
-                    let missing = if ends {
-                        std::mem::take(&mut self.missing)
-                    } else {
-                        0
-                    };
-                    self.header(Interval::empty(self.through), arrival, missing)
-                };
-                outcome.outputs.push((
-                    0,
-                    Batch {
-                        header,
-                        rows: Rows::empty(Arc::clone(schema)),
-                    },
-                ));
-            }
+        if let Some(last) = numbered.last_mut() {
+            last.header.progress = progress;
+            return numbered;
         }
-        outcome.outputs.retain(|(port, _)| wanted.contains(*port));
+        // What no result can say any more is said at the end.
+        let missing = match progress {
+            EventTime::MAX => std::mem::take(&mut self.missing),
+            _ => 0,
+        };
+        let header = self.header(Interval::empty(self.through), arrival, missing);
+        vec![Batch {
+            header,
+            rows: Rows::empty(Arc::clone(schema)),
+        }]
     }
 
     fn header(&self, interval: Interval, arrival: Instant, missing: u32) -> Header {
@@ -336,6 +306,13 @@ fn index(tick: Tick, chunk: u64) -> u64 {
     let shifted =
         u64::try_from(tick.0 + TICK_MAX).expect("a tick lies above the negative of the limit");
     shifted * CHUNKS_MAX + chunk
+}
+
+/// Columns under the schema that was declared for them: what an operator makes may differ from it in metadata,
+/// never in types.
+fn declared(columns: &RecordBatch, schema: &SchemaRef) -> RecordBatch {
+    RecordBatch::try_new(Arc::clone(schema), columns.columns().to_vec())
+        .expect("an operator emits the columns that it declared")
 }
 
 /// Rows with a last column that says what is wrong with them.
