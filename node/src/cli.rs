@@ -145,7 +145,7 @@ impl Run {
             duration: self.for_,
             limit: self.limit.map(NonZeroU64::get),
             memory_bytes: self.memory,
-            workers: self.workers.map_or_else(cores, usize::from),
+            workers: self.workers.map_or_else(|| cores().get(), usize::from),
             policy: match self.policy {
                 Policy::Deadline => scheduler::Policy::Deadline,
                 Policy::Fifo => scheduler::Policy::Fifo,
@@ -199,15 +199,19 @@ fn stop_at_signals(stopper: Stopper) -> Result<(), std::io::Error> {
 const WORKERS_MAX: i64 = 1024;
 
 /// How many cores this process may use; one where the system does not say.
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
+pub fn cores() -> NonZeroUsize {
+    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
     units::duration(text).map_err(|error| format!("{error}; expected {}", units::DURATION_FORM))
 }
 
-fn memory(text: &str) -> Result<u64, String> {
+/// The memory for data that a text such as `64MiB` says, in bytes.
+///
+/// # Errors
+/// When it is no size, or less than an engine can work with: what was expected.
+pub fn memory(text: &str) -> Result<u64, String> {
     let size =
         units::size(text).map_err(|error| format!("{error}; expected {}", units::SIZE_FORM))?;
     if size < engine::MEMORY_MIN {

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use engine::scheduler;
-use node::application::units;
+use node::cli::{cores, memory};
 
 use crate::bench::report::Report;
 use crate::bench::{child, engine as engine_bench, stalled_sink};
@@ -212,23 +212,6 @@ impl Run {
             },
         }
     }
-}
-
-/// How many cores this process may use; one where the system does not say.
-fn cores() -> NonZeroUsize {
-    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
-}
-
-fn memory(text: &str) -> Result<u64, String> {
-    let size =
-        units::size(text).map_err(|error| format!("{error}; expected {}", units::SIZE_FORM))?;
-    if size < engine::MEMORY_MIN {
-        return Err(format!(
-            "at least {}MiB are needed",
-            engine::MEMORY_MIN >> 20
-        ));
-    }
-    Ok(size)
 }
 
 fn print(report: &Report, output: Option<Output>) -> anyhow::Result<()> {
