@@ -7,8 +7,9 @@ use std::thread;
 use std::time::Duration;
 
 use engine::operator::DefaultCost;
+use engine::report::Report;
 use engine::runtime::{Handle, Runtime, panic_message};
-use engine::{Config, Deployed, Deployment, OperatorDeployment, SinkDeployment, SourceDeployment};
+use engine::{Config, Deployment, OperatorDeployment, SinkDeployment, SourceDeployment};
 use model::{Clock, ComponentId, Origin, Qos, QueryPlan, Slack, StreamName};
 
 use super::sink::{self, Limit};
@@ -67,7 +68,7 @@ pub(super) fn launch(
     let runtime = Runtime::start(config, options.workers, Arc::clone(clock))?;
     let deployed = runtime.deploy(deployment);
     let report = runtime.report(deployed.application);
-    status.running(&report, predicted(&runtime, &deployed, &qos), &qos);
+    status.running(&report, predicted(&report, &qos), &qos);
 
     // Sinks first: the first result finds somebody who writes it.
     let any_shown = sinks.iter().any(|sink| sink.kind.is_shown);
@@ -212,8 +213,7 @@ fn idle_after(qos: &Qos) -> Duration {
 }
 
 /// The delay from source to sink that costs known so far add up to.
-fn predicted(runtime: &Runtime, deployed: &Deployed, qos: &Qos) -> Duration {
-    let report = runtime.report(deployed.application);
+fn predicted(report: &Report, qos: &Qos) -> Duration {
     let budgets = report.components.iter().map(|component| component.budget);
     let least = budgets.min().unwrap_or(Slack::MAX);
     let spent = Slack::from(qos.latency)
