@@ -1,11 +1,12 @@
-//! Composition: how a query plan becomes a component graph on hosts. Nothing of it is built yet.
+//! Composition: how a query plan becomes a component graph on hosts.
 //!
-//! What will stand here, each part a machine or a pure function without I/O (`ARCHITECTURE.md`, section 5):
-//!
-//! - *maximum sharing discovery*: which streams of a plan exist already;
-//! - *probes*: from sharing points and sources through candidate hosts, each hop checking resources, delay
-//!   and the impact on applications that run there, and reserving transiently;
-//! - *selection*: returned probes merged into component graphs, of which the least congested is taken;
-//! - *session*: confirming one graph and releasing the rest.
-//!
-//! It imports [`model`] and none of its siblings.
+//! [`Composer`] is one node's part of it, as one machine without I/O: it composes what this node was asked
+//! for, and answers the probes, confirmations and releases of others. See `ARCHITECTURE.md`.
+
+mod composer;
+mod effect;
+mod order;
+
+pub use composer::{Composer, Config, Input, Message};
+pub use effect::{Check, Composed, Constraint, Effect, Event, Outline, Reason, Refusal};
+pub use order::{Order, Place};

@@ -1,17 +1,28 @@
 //! Component graphs: a query plan with every part bound to a component on a host.
 
-use crate::id::{ComponentId, NodeId};
-use crate::plan::QueryPlan;
+use std::collections::BTreeSet;
+
+use crate::id::NodeId;
+use crate::plan::{QueryPlan, Reader, Stream};
+use crate::position::Origin;
 
 /// Where one part of a plan runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub struct Binding {
     /// The host.
     pub host: NodeId,
-    /// The component there.
-    pub component: ComponentId,
     /// Whether it ran already, for somebody else.
     pub shared: bool,
+}
+
+impl Binding {
+    /// A component of its own on a host.
+    pub const fn new(host: NodeId) -> Self {
+        Self {
+            host,
+            shared: false,
+        }
+    }
 }
 
 /// Why bindings and a plan make no graph.
@@ -30,9 +41,11 @@ pub enum GraphError {
 }
 
 /// A composed application: the plan and where each source, operator and sink of it runs.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, bincode::Encode)]
 pub struct ComponentGraph {
     plan: QueryPlan,
+    /// Who numbers the records of each source.
+    origins: Vec<Origin>,
     sources: Vec<Binding>,
     operators: Vec<Binding>,
     sinks: Vec<Binding>,
@@ -45,11 +58,13 @@ impl ComponentGraph {
     /// When the number of bindings is not that of the parts.
     pub fn new(
         plan: QueryPlan,
+        origins: Vec<Origin>,
         sources: Vec<Binding>,
         operators: Vec<Binding>,
         sinks: Vec<Binding>,
     ) -> Result<Self, GraphError> {
         let counts = [
+            ("origins", plan.sources().len(), origins.len()),
             ("sources", plan.sources().len(), sources.len()),
             ("operators", plan.operators().len(), operators.len()),
             ("sinks", plan.sinks().len(), sinks.len()),
@@ -65,6 +80,7 @@ impl ComponentGraph {
         }
         Ok(Self {
             plan,
+            origins,
             sources,
             operators,
             sinks,
@@ -91,15 +107,56 @@ impl ComponentGraph {
         &self.sinks
     }
 
+    /// Who numbers the records of each source, in the plan's order.
+    pub fn origins(&self) -> &[Origin] {
+        &self.origins
+    }
+
+    /// Where a stream of the plan is produced.
+    ///
+    /// # Panics
+    /// When the stream is not of the plan.
+    pub fn producer(&self, stream: Stream) -> Binding {
+        match stream {
+            Stream::Source(index, _) => self.sources[index],
+            Stream::Operator(index, _) => self.operators[index],
+        }
+    }
+
+    /// Where a reader of the plan runs.
+    ///
+    /// # Panics
+    /// When the reader is not of the plan.
+    pub fn reader(&self, reader: Reader) -> Binding {
+        match reader {
+            Reader::Operator(index, _) => self.operators[index],
+            Reader::Sink(index) => self.sinks[index],
+        }
+    }
+
     /// The hosts that take part, each once, in order.
-    pub fn hosts(&self) -> impl Iterator<Item = NodeId> {
+    pub fn hosts(&self) -> BTreeSet<NodeId> {
         let bindings = self
             .sources
             .iter()
             .chain(&self.operators)
             .chain(&self.sinks);
-        let hosts: std::collections::BTreeSet<NodeId> =
-            bindings.map(|binding| binding.host).collect();
-        hosts.into_iter()
+        bindings.map(|binding| binding.host).collect()
     }
 }
+
+impl<Context> bincode::Decode<Context> for ComponentGraph {
+    fn decode<D: bincode::de::Decoder<Context = Context>>(
+        decoder: &mut D,
+    ) -> Result<Self, bincode::error::DecodeError> {
+        Self::new(
+            QueryPlan::decode(decoder)?,
+            Vec::decode(decoder)?,
+            Vec::decode(decoder)?,
+            Vec::decode(decoder)?,
+            Vec::decode(decoder)?,
+        )
+        .map_err(|error| bincode::error::DecodeError::OtherString(error.to_string()))
+    }
+}
+bincode::impl_borrow_decode!(ComponentGraph);

@@ -30,6 +30,20 @@ pub struct ApplicationId {
     pub name: String,
 }
 
+/// One composition of an application: the request that a composing node made of it.
+///
+/// Whatever is reserved, deployed and opened for an application carries it, so that nothing of an earlier
+/// attempt is taken for the present one.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, bincode::Encode, bincode::Decode,
+)]
+pub struct CompositionId {
+    /// The composing node.
+    pub node: NodeId,
+    /// Its number for it; larger than that of any composition it made before, also before a restart.
+    pub number: u64,
+}
+
 macro_rules! counted_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*

@@ -24,7 +24,9 @@
 //! ```
 
 pub mod convert;
+pub mod entry;
 mod graph;
+pub mod host;
 mod id;
 pub mod name;
 pub mod plan;
@@ -36,8 +38,10 @@ mod schema;
 pub mod time;
 pub mod wire;
 
+pub use entry::{Entry, Index, Key, Outcome, Query, QueryError};
 pub use graph::{Binding, ComponentGraph, GraphError};
-pub use id::{ApplicationId, ComponentId, EdgeId, NodeId, RequestId};
+pub use host::{Coordinate, HostSummary, LoadInterval, NodeView};
+pub use id::{ApplicationId, ComponentId, CompositionId, EdgeId, NodeId, RequestId};
 pub use name::{SourceName, StreamName};
 pub use plan::{Arguments, QueryPlan, Scalar, Value};
 pub use position::{Interval, Origin, Position, Positions};

@@ -136,7 +136,7 @@ pub enum Stream {
 }
 
 /// Where rows enter.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, bincode::Encode, bincode::Decode)]
 pub struct Source {
     /// Its name in this plan.
     pub name: String,
@@ -147,7 +147,7 @@ pub struct Source {
 }
 
 /// What is computed.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, bincode::Encode, bincode::Decode)]
 pub struct Operator {
     /// Its name in this plan; nobody else cares.
     pub name: String,
@@ -164,7 +164,7 @@ pub struct Operator {
 }
 
 /// Where results leave.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, bincode::Encode, bincode::Decode)]
 pub struct Sink {
     /// Its name in this plan.
     pub name: String,
@@ -173,7 +173,7 @@ pub struct Sink {
 }
 
 /// A valid plan: sources, operators in topological order, sinks, and what is required of the whole.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, bincode::Encode)]
 pub struct QueryPlan {
     application: String,
     qos: Qos,
@@ -244,8 +244,68 @@ impl QueryPlan {
     }
 }
 
+impl<Context> bincode::Decode<Context> for QueryPlan {
+    /// Takes a plan only through its [`Builder`]: one that exists is valid, whoever sent it.
+    fn decode<D: bincode::de::Decoder<Context = Context>>(
+        decoder: &mut D,
+    ) -> Result<Self, bincode::error::DecodeError> {
+        let parts = Parts {
+            application: String::decode(decoder)?,
+            qos: Qos::decode(decoder)?,
+            sources: Vec::decode(decoder)?,
+            operators: Vec::decode(decoder)?,
+            sinks: Vec::decode(decoder)?,
+        };
+        parts
+            .build()
+            .map_err(|error| bincode::error::DecodeError::OtherString(error.to_string()))
+    }
+}
+bincode::impl_borrow_decode!(QueryPlan);
+
+/// The parts of a plan that nobody has checked yet.
+struct Parts {
+    application: String,
+    qos: Qos,
+    sources: Vec<Source>,
+    operators: Vec<Operator>,
+    sinks: Vec<Sink>,
+}
+
+impl Parts {
+    fn build(self) -> Result<QueryPlan, PlanError> {
+        let mut builder = Builder::new(&self.application, self.qos)?;
+        for source in self.sources {
+            builder.source(&source.name, source.source, source.outputs)?;
+        }
+        for part in self.operators {
+            let Operator {
+                name,
+                kind,
+                parameters,
+                inputs,
+                commutative,
+                outputs,
+            } = part;
+            if commutative {
+                builder.commutative_operator(&name, &kind, parameters, &inputs, outputs)?;
+            } else {
+                builder.operator(&name, &kind, parameters, &inputs, outputs)?;
+            }
+        }
+        for sink in self.sinks {
+            builder.sink(&sink.name, sink.input)?;
+        }
+        builder
+            .build()
+            .map_err(|errors| errors.into_iter().next().expect("a refusal has a reason"))
+    }
+}
+
 /// Who reads a stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, bincode::Encode, bincode::Decode,
+)]
 pub enum Reader {
     /// The operator at this index, at this input port.
     Operator(usize, usize),

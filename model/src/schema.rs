@@ -80,10 +80,20 @@ impl Field {
 }
 
 /// The columns of a stream, in order, of distinct names.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, bincode::Encode, bincode::Decode)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, bincode::Encode)]
 pub struct Schema {
     fields: Vec<Field>,
 }
+
+impl<Context> bincode::Decode<Context> for Schema {
+    fn decode<D: bincode::de::Decoder<Context = Context>>(
+        decoder: &mut D,
+    ) -> Result<Self, bincode::error::DecodeError> {
+        Self::new(Vec::decode(decoder)?)
+            .map_err(|error| bincode::error::DecodeError::OtherString(error.to_string()))
+    }
+}
+bincode::impl_borrow_decode!(Schema);
 
 /// Why a list of columns is no schema.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -105,6 +105,10 @@ mod tests {
             drop(decode::<Arguments>(&bytes));
             drop(decode::<Positions>(&bytes));
             drop(decode::<Interval>(&bytes));
+            drop(decode::<crate::QueryPlan>(&bytes));
+            drop(decode::<crate::ComponentGraph>(&bytes));
+            drop(decode::<crate::Entry>(&bytes));
+            drop(decode::<crate::HostSummary>(&bytes));
         }
     }
 

@@ -4,4 +4,5 @@ pub mod application;
 pub mod cli;
 pub mod clock;
 pub mod connector;
+pub mod node;
 pub mod run;

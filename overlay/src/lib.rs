@@ -1,10 +1,15 @@
-//! The overlay: what a distributed hash table of streams, components and hosts promises. Nothing of it is
-//! built yet.
+//! The overlay: a distributed hash table of what hosts, streams and applications say of themselves.
 //!
-//! What will stand here:
-//!
-//! - the *port*: look-ups, listings, registrations that the rest of the system makes;
-//! - the *store*: one machine that holds entries, their limits, versions and expiry, without I/O;
-//! - `net`: the port over libp2p, the only module that names it.
+//! [`Overlay`] is one node's part of it, as one machine without I/O: [`store`] holds the entries for which
+//! this node is one of the closest, [`directory`] answers queries by asking those that are, [`members`] pings
+//! some neighbors and keeps a bounded, fresh sample of hosts with [`coordinate`]s. [`memory`] joins machines
+//! in one process with virtual time; [`net`] joins them over libp2p, and is the only module that names it.
 //!
 //! It imports [`model`] and none of its siblings, and carries bytes: it knows no protocol of theirs.
+
+pub mod identity;
+mod machine;
+pub mod net;
+
+pub use identity::Identity;
+pub use machine::{Config, Effect, Input, Message, Overlay, Peer, QueryId, Stats, WalkId};

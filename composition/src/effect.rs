@@ -1,0 +1,144 @@
+//! What composition wants done, and what it tells.
+
+use std::time::Duration;
+
+use model::{ApplicationId, Binding, ComponentGraph, CompositionId, NodeId};
+
+use crate::composer::Message;
+
+/// What composition wants done, or tells.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Say something to a peer. It may get lost; [`crate::Input::Unreachable`] tells where it surely was.
+    Send {
+        /// To whom; never this node itself.
+        to: NodeId,
+        /// What.
+        message: Message,
+    },
+    /// Make components of all parts that the graph binds to this node, but open no edge upstream yet. Answered
+    /// by [`crate::Input::Deployed`] or [`crate::Input::DeployFailed`].
+    Deploy {
+        /// For which composition.
+        id: CompositionId,
+        /// Of which application.
+        application: ApplicationId,
+        /// The parts and where each of them is.
+        graph: ComponentGraph,
+    },
+    /// Everybody has what it needs: the sinks of this node pull.
+    Start {
+        /// Of which composition.
+        id: CompositionId,
+    },
+    /// Drop all components that were made for a composition: it did not come about.
+    Undeploy {
+        /// Which one.
+        id: CompositionId,
+    },
+    /// Tell whoever asked.
+    Event(Event),
+}
+
+/// How a request of this node ended. Each ends once.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// It was composed and has started; of a trial, it could be.
+    Composed {
+        /// Which one.
+        id: CompositionId,
+        /// Into what.
+        composed: Composed,
+    },
+    /// It was refused; nothing of it is left reserved, or will be when the leases are over.
+    Refused {
+        /// Which one.
+        id: CompositionId,
+        /// Why.
+        refusal: Refusal,
+    },
+}
+
+/// A request that was composed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Composed {
+    /// Where everything is.
+    pub graph: ComponentGraph,
+    /// The delay that is expected, from the arrival at a source to the result at the destination.
+    pub predicted_delay: Duration,
+    /// How congested the hosts and links that it takes would be; see `select`.
+    pub congestion: f64,
+    /// The next best graph, if there was one.
+    pub runner_up: Option<Outline>,
+    /// For each operator, in the plan's order: why it is where it is, in a sentence.
+    pub reasons: Vec<String>,
+    /// How many probes were sent for it.
+    pub probe_count: u64,
+}
+
+/// A graph in short.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outline {
+    /// Where the operators would be, in the plan's order.
+    pub operators: Vec<Binding>,
+    /// The delay that would be expected.
+    pub predicted_delay: Duration,
+    /// How congested it would be.
+    pub congestion: f64,
+}
+
+/// Why a request was refused.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Refusal {
+    /// What stood in the way.
+    pub reason: Reason,
+    /// The constraint that the best attempt failed by.
+    pub binding: Option<Constraint>,
+    /// A latency target that would be accepted now, where there is one.
+    pub feasible_target: Option<Duration>,
+}
+
+/// What stood in the way of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// No graph meets the target or finds the resources.
+    Infeasible,
+    /// Graphs were found, and none could be confirmed in the allowed attempts.
+    Unconfirmed,
+    /// Nobody answered in time.
+    Timeout,
+    /// This node composes as many requests as it may at once.
+    Busy,
+}
+
+/// The constraint that stood in the way.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Constraint {
+    /// Of which operator, by its name in the plan; of the way to a sink, the sink's name.
+    pub operator: String,
+    /// Which check failed.
+    pub check: Check,
+    /// What was asked, with its unit: `30 ms`, `0.8 cores`.
+    pub needed: String,
+    /// The best that was found.
+    pub had: String,
+    /// How many hosts were asked.
+    pub hosts_asked: usize,
+}
+
+/// What is checked at a hop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, bincode::Encode, bincode::Decode)]
+pub enum Check {
+    /// No host offers the operator, or none that the application allows.
+    Offer,
+    /// Processor time.
+    Cpu,
+    /// Memory.
+    Memory,
+    /// Network.
+    Bandwidth,
+    /// The latency target.
+    Delay,
+    /// The target of an application that runs there already.
+    Impact,
+}

@@ -1,0 +1,216 @@
+//! What hosts say of themselves, and what a node knows of the others.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::convert;
+use crate::entry::Entry;
+use crate::id::NodeId;
+use crate::resources::Resources;
+
+/// The dimensions of a network coordinate, its height left out.
+///
+/// Source: Dabek et al., Vivaldi (SIGCOMM 2004), section 5.4: two or three and a height suffice.
+pub const DIMENSIONS: usize = 3;
+
+/// Where a host is in the network: the distance of two coordinates is the delay between their hosts.
+///
+/// Vivaldi with height (Dabek et al., SIGCOMM 2004). Units: seconds of round trip.
+#[derive(Debug, Clone, Copy, PartialEq, Default, bincode::Encode, bincode::Decode)]
+pub struct Coordinate {
+    /// The place, in seconds.
+    pub place: [f64; DIMENSIONS],
+    /// The way to the core of the network, in seconds; not below zero.
+    pub height: f64,
+    /// How sure the host is of it: the relative error of its estimates. 1 and above is not at all.
+    pub error: f64,
+}
+
+impl Coordinate {
+    /// The estimated round trip between two hosts.
+    pub fn round_trip(&self, other: &Self) -> Duration {
+        let squares = self.place.iter().zip(&other.place);
+        let distance = squares.map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt();
+        convert::seconds(distance + self.height + other.height)
+    }
+
+    /// Whether all of it are numbers that a host can have.
+    pub fn is_valid(&self) -> bool {
+        let is_delay = |value: f64| value.is_finite() && value.abs() <= COORDINATE_MAX;
+        self.place.iter().all(|value| is_delay(*value))
+            && is_delay(self.height)
+            && self.height >= 0.0
+            && self.error.is_finite()
+            && self.error >= 0.0
+    }
+}
+
+/// The farthest that a host may be from the origin of coordinates. Unit: seconds. Source: guess; a satellite
+/// hop is below one.
+const COORDINATE_MAX: f64 = 60.0;
+
+/// How loaded a host is, as an interval that is told again only when the load leaves it.
+///
+/// Interval n covers loads from `n * 0.075` to `n * 0.075 + 0.10`: a width of 0.10, overlapping by a quarter
+/// of it, so that a load at a border does not flap. Source: design, Synergy slides 28.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Default,
+    bincode::Encode,
+    bincode::Decode,
+)]
+pub struct LoadInterval(pub u8);
+
+impl LoadInterval {
+    const STEP: f64 = 0.075;
+    const WIDTH: f64 = 0.10;
+
+    /// The interval that is told for a load after this one was: itself as long as the load lies in it.
+    #[must_use]
+    pub fn moved_to(self, load: f64) -> Self {
+        let low = f64::from(self.0) * Self::STEP;
+        if load >= low && load <= low + Self::WIDTH {
+            return self;
+        }
+        let step = convert::round((load.clamp(0.0, 4.0) - Self::WIDTH / 2.0) / Self::STEP).max(0);
+        Self(u8::try_from(step).unwrap_or(u8::MAX))
+    }
+
+    /// The middle of the interval: a fraction of the host's processors, above 1 where work piles up.
+    pub fn middle(self) -> f64 {
+        f64::from(self.0) * Self::STEP + Self::WIDTH / 2.0
+    }
+}
+
+/// What a host says of itself. Travels on the overlay's ping.
+#[derive(Debug, Clone, PartialEq, bincode::Encode, bincode::Decode)]
+pub struct HostSummary {
+    /// Which host.
+    pub node: NodeId,
+    /// What people call it: at most 64 bytes.
+    pub name: String,
+    /// Where it is reached.
+    pub addresses: Vec<String>,
+    /// Where it is in the network.
+    pub coordinate: Coordinate,
+    /// How loaded it is.
+    pub load: LoadInterval,
+    /// What it offers to others, in all.
+    pub capacity: Resources,
+    /// What people say of where it is and what it is for: at most 16 labels.
+    pub labels: BTreeMap<String, String>,
+    /// Which kinds of operators it runs for others; nothing for all of them.
+    pub operators: Option<Vec<String>>,
+    /// Grows with each change and each start.
+    pub version: u64,
+}
+
+/// What a node knows of the network when it decides: handed to its machines with every input.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NodeView {
+    /// Itself, as it last said.
+    pub host: HostSummary,
+    /// Processor time in use now for what it has not reserved: background load. Unit: cores.
+    pub busy_cores: f64,
+    /// The others that it knows, fresh ones only, in order of their ids.
+    pub hosts: BTreeMap<NodeId, HostSummary>,
+    /// Round trips that were measured to some of them.
+    pub round_trips: BTreeMap<NodeId, Duration>,
+}
+
+impl NodeView {
+    /// The view of a node that knows nobody.
+    pub const fn alone(host: HostSummary) -> Self {
+        Self {
+            host,
+            busy_cores: 0.0,
+            hosts: BTreeMap::new(),
+            round_trips: BTreeMap::new(),
+        }
+    }
+
+    /// The node itself.
+    pub const fn node(&self) -> NodeId {
+        self.host.node
+    }
+
+    /// What a host said of itself, this one included.
+    pub fn find(&self, node: NodeId) -> Option<&HostSummary> {
+        if node == self.host.node {
+            Some(&self.host)
+        } else {
+            self.hosts.get(&node)
+        }
+    }
+
+    /// The delay from `from` to `to`, one way: half of the measured round trip where one end is this node, else
+    /// half of what their coordinates say; nothing is known of strangers.
+    pub fn delay(&self, from: NodeId, to: NodeId) -> Option<Duration> {
+        if from == to {
+            return Some(Duration::ZERO);
+        }
+        let other = if from == self.node() { to } else { from };
+        if (from == self.node() || to == self.node())
+            && let Some(round_trip) = self.round_trips.get(&other)
+        {
+            return Some(*round_trip / 2);
+        }
+        let round_trip = self
+            .find(from)?
+            .coordinate
+            .round_trip(&self.find(to)?.coordinate);
+        Some(round_trip / 2)
+    }
+
+    /// The delay to who registered an entry, one way, as its coordinate says.
+    pub fn delay_to_owner(&self, entry: &Entry) -> Duration {
+        self.host.coordinate.round_trip(&entry.coordinate) / 2
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_load_at_a_border_does_not_flap() {
+        let first = LoadInterval::default().moved_to(0.5);
+        assert!((first.middle() - 0.5).abs() <= 0.05, "{}", first.middle());
+        for load in [0.48, 0.52, first.middle() + 0.049] {
+            assert_eq!(first.moved_to(load), first, "{load}");
+        }
+        assert_ne!(first.moved_to(0.7), first);
+        assert_eq!(first.moved_to(0.0), LoadInterval(0));
+        assert!(first.moved_to(f64::MAX).middle() > 3.5);
+    }
+
+    #[test]
+    fn coordinates_give_round_trips_and_heights_add_up() {
+        let here = Coordinate {
+            place: [0.003, 0.0, 0.0],
+            height: 0.001,
+            error: 0.1,
+        };
+        let there = Coordinate {
+            place: [0.0, 0.004, 0.0],
+            height: 0.002,
+            error: 0.1,
+        };
+        let round_trip = here.round_trip(&there);
+        assert!((round_trip.as_secs_f64() - 0.008).abs() < 1e-9);
+        assert_eq!(round_trip, there.round_trip(&here));
+        assert!(here.is_valid());
+        let bad = Coordinate {
+            height: f64::NAN,
+            ..here
+        };
+        assert!(!bad.is_valid());
+    }
+}

@@ -1,0 +1,442 @@
+//! What people ask of a node, and what it answers: the words of the HTTP API and of the command line.
+
+use std::collections::BTreeMap;
+
+use composition::Order;
+use model::{NodeId, Origin, Schema, StreamName};
+use serde::{Deserialize, Serialize};
+
+/// A command; its answer repeats it.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, bincode::Encode, bincode::Decode,
+)]
+pub struct CommandId(pub u64);
+
+/// What a node is asked by a person or a program on its host.
+///
+/// Names of applications may be given as `NAME`, as `OWNER:NAME` with the beginning of the owner's id, or as a
+/// beginning that is unique.
+#[derive(Debug, Clone, PartialEq, bincode::Encode, bincode::Decode)]
+pub enum Command {
+    /// Composes an application, or says how it would be composed: the order says which.
+    Apply(Box<Order>),
+    /// Lists all applications of the network.
+    Applications,
+    /// Describes an application, asking its hosts.
+    Application(String),
+    /// Says why the parts of an application are where they are.
+    Why(String),
+    /// Stops an application, whoever accepted it.
+    Stop(String),
+    /// Publishes a stream whose source this host has opened and will read.
+    Publish(Publication),
+    /// Ends a publication of this host.
+    Unpublish(String),
+    /// Lists all published streams of the network.
+    Streams,
+    /// Describes a stream: a published one, or `APP/OPERATOR[.PORT]`.
+    Stream(String),
+    /// Finds what published names stand for, before an application that reads them is loaded.
+    Resolve(Vec<String>),
+    /// Finds where a stream can be tapped: a published one, or `APP/OPERATOR[.PORT]`. Streams win; `stream:`
+    /// and `app:` before the name decide.
+    Tap(String),
+    /// Lists all hosts of the network.
+    Nodes,
+    /// Says what this node knows of itself.
+    Info,
+    /// Looks up what the overlay has under a name: a stream, an application, `APP/OPERATOR`.
+    Lookup(String),
+}
+
+/// A stream that a host publishes.
+#[derive(Debug, Clone, PartialEq, bincode::Encode, bincode::Decode)]
+pub struct Publication {
+    /// The published name: `lab/flows`.
+    pub name: String,
+    /// Its canonical name.
+    pub stream: StreamName,
+    /// Who numbers its records, in this incarnation.
+    pub origin: Origin,
+    /// The output ports with their columns: rows first, then `bad`.
+    pub outputs: Vec<(String, Schema)>,
+    /// Who publishes it.
+    pub publisher: NodeId,
+    /// Rows a second, declared or measured; nothing is known where absent.
+    pub rate_hz: Option<f64>,
+    /// The mean size of a row in bytes, likewise.
+    pub row_bytes: Option<f64>,
+}
+
+/// What came of a command.
+pub type Answered = Result<Answer, Failure>;
+
+/// Why a command was not carried out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, bincode::Encode, bincode::Decode)]
+pub struct Failure {
+    /// What kind of failure: it becomes the exit status and the HTTP status.
+    pub kind: FailureKind,
+    /// What happened, what it means and what to do, in sentences for people.
+    pub message: String,
+    /// The refused composition, where that is what failed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub refusal: Option<Box<Composition>>,
+}
+
+/// Kinds of failure.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, bincode::Encode, bincode::Decode,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureKind {
+    /// It went wrong: exit status 1, HTTP 500.
+    Failed,
+    /// The command or the file is wrong: 2, HTTP 400.
+    Invalid,
+    /// Admission refused it: 3, HTTP 409.
+    Refused,
+    /// There is no such thing: 4, HTTP 404.
+    NotFound,
+    /// Somebody who must answer did not: 5, HTTP 504.
+    Unreachable,
+    /// It is not allowed: 6, HTTP 403.
+    NotAllowed,
+}
+
+/// What a command gave.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, bincode::Encode, bincode::Decode)]
+#[serde(untagged)]
+pub enum Answer {
+    /// Of [`Command::Apply`].
+    Composition(Box<Composition>),
+    /// Of [`Command::Applications`].
+    Applications(Vec<ApplicationRow>),
+    /// Of [`Command::Application`].
+    Application(Box<ApplicationStatus>),
+    /// Of [`Command::Why`].
+    Why(Box<Why>),
+    /// Of [`Command::Stop`].
+    Stopped(Stopped),
+    /// Of [`Command::Publish`], [`Command::Stream`] and [`Command::Unpublish`].
+    Stream(Box<StreamRow>),
+    /// Of [`Command::Streams`].
+    Streams(Vec<StreamRow>),
+    /// Of [`Command::Nodes`].
+    Nodes(Vec<NodeRow>),
+    /// Of [`Command::Info`].
+    Info(Box<NodeInfo>),
+    /// Of [`Command::Lookup`].
+    Entries(Vec<EntryRow>),
+    /// Of [`Command::Resolve`]: for the node itself.
+    #[serde(skip)]
+    Resolved(BTreeMap<String, Publication>),
+    /// Of [`Command::Tap`]: for the node itself.
+    #[serde(skip)]
+    Tap(TapTarget),
+}
+
+/// Where a stream can be tapped.
+#[derive(Debug, Clone, PartialEq, bincode::Encode, bincode::Decode)]
+pub struct TapTarget {
+    /// The host that has it.
+    pub host: NodeId,
+    /// Its canonical name.
+    pub stream: StreamName,
+    /// The composition that it belongs to; of a published stream, none.
+    pub composition: Option<model::CompositionId>,
+    /// Its columns.
+    pub schema: Schema,
+}
+
+/// How an application was, or would be, composed; or why not.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, bincode::Encode, bincode::Decode)]
+pub struct Composition {
+    /// The application's name.
+    pub application: String,
+    /// `running`, `feasible` for a plan, `refused`, or `unchanged` where it ran already.
+    pub status: String,
+    /// The delay that is expected.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub predicted_delay_ms: Option<f64>,
+    /// The delay that was asked for.
+    pub target_delay_ms: f64,
+    /// Where the parts are.
+    pub operators: Vec<Placed>,
+    /// How many operators were shared with what ran already.
+    pub shared: u64,
+    /// What that saved, in cores.
+    pub saved_cores: f64,
+    /// The next best.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub runner_up: Option<RunnerUp>,
+    /// How congested the graph is.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub congestion: Option<f64>,
+    /// How many probes it took.
+    pub probes: u64,
+    /// Of a refusal: what stood in the way.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub binding: Option<Binding>,
+    /// Of a refusal: a target that would be accepted now.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub feasible_target_ms: Option<f64>,
+    /// What people should know of how the file was understood, and which figures are declared or default.
+    pub remarks: Vec<String>,
+}
+
+/// Where a part runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, bincode::Encode, bincode::Decode)]
+pub struct Placed {
+    /// Its name in the file.
+    pub name: String,
+    /// `source`, the operator's kind, or `sink`.
+    pub kind: String,
+    /// The host's name.
+    pub host: String,
+    /// The host's id, in full.
+    pub node: String,
+    /// Whether it ran already.
+    pub shared: bool,
+}
+
+/// The next best composition.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, bincode::Encode, bincode::Decode)]
+pub struct RunnerUp {
+    /// Where its operators would be: names of hosts, in the plan's order.
+    pub hosts: Vec<String>,
+    /// The delay that would be expected.
+    pub predicted_delay_ms: f64,
+    /// How congested it would be.
+    pub congestion: f64,
+}
+
+/// The constraint that a request failed by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, bincode::Encode, bincode::Decode)]
+pub struct Binding {
+    /// Of which operator.
+    pub operator: String,
+    /// `offer`, `cpu`, `memory`, `bandwidth`, `delay` or `impact`.
+    pub check: String,
+    /// What was asked.
+    pub needed: String,
+    /// The best that was found.
+    pub had: String,
+    /// How many hosts were asked.
+    pub hosts_asked: u64,
+}
+
+/// An application in a list.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, bincode::Encode, bincode::Decode)]
+pub struct ApplicationRow {
+    /// Its name.
+    pub name: String,
+    /// Whose it is: the id of the host that accepted it, in full.
+    pub owner: String,
+    /// The name of that host, where it is known.
+    pub owner_name: String,
+    /// `running`, `finished`, `failed`, `stopped`: as its record says; `app show` asks.
+    pub status: String,
+    /// What it was asked to meet.
+    pub target_delay_ms: f64,
+    /// How many operators it has.
+    pub operators: u64,
+    /// On how many hosts.
+    pub hosts: u64,
+}
+
+/// An application as its hosts describe it now.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, bincode::Encode, bincode::Decode)]
+pub struct ApplicationStatus {
+    /// Its name.
+    pub name: String,
+    /// Whose it is, in full.
+    pub owner: String,
+    /// `composing`, `running`, `degraded`, `waiting`, `failed`, `finished` or `stopped`.
+    pub status: String,
+    /// Why it is degraded, waiting or failed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reason: Option<String>,
+    /// What it was asked to meet.
+    pub target_delay_ms: f64,
+    /// What was expected when it was composed.
+    pub predicted_delay_ms: f64,
+    /// The delays of its results.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub delay_ms: Option<Quantiles>,
+    /// Rows that left its sinks.
+    pub results: u64,
+    /// Rows that left after the target.
+    pub misses: u64,
+    /// Rows that results say they lack.
+    pub missing: u64,
+    /// Rows that were late for every window.
+    pub late: u64,
+    /// Rows that could not be parsed or evaluated.
+    pub bad: u64,
+    /// Rows that were dropped on the way because their reader was too slow.
+    pub drops: u64,
+    /// Its parts.
+    pub components: Vec<ComponentRow>,
+}
+
+/// Delays in milliseconds.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Serialize, Deserialize, bincode::Encode, bincode::Decode,
+)]
+pub struct Quantiles {
+    /// The median.
+    pub p50: f64,
+    /// 95 % were at most this.
+    pub p95: f64,
+    /// 99 % were at most this.
+    pub p99: f64,
+}
+
+/// A component as its host describes it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, bincode::Encode, bincode::Decode)]
+pub struct ComponentRow {
+    /// Its name in the file.
+    pub name: String,
+    /// `source`, the operator's kind, or `sink`.
+    pub kind: String,
+    /// The host's name.
+    pub host: String,
+    /// The host's id, in full.
+    pub node: String,
+    /// `running`, `unreachable`, `failed`, `finished`, `gone`.
+    pub status: String,
+    /// Rows that came in since the start.
+    pub rows_in: u64,
+    /// Rows that left since the start.
+    pub rows_out: u64,
+    /// Rows that came in, per second since the start.
+    pub rows_per_second: f64,
+    /// Processor time for a row, in microseconds.
+    pub cost_us_per_row: f64,
+    /// The budget less the age that batches had lately: what may still be lost before a target is missed. Nothing
+    /// is known before the first batch.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub slack_ms: Option<f64>,
+    /// Rows that were late.
+    pub late: u64,
+    /// Rows that could not be parsed or evaluated.
+    pub bad: u64,
+    /// Rows that its readers did not take in time and were dropped.
+    pub drops: u64,
+    /// Batches that wait.
+    pub waiting: u64,
+    /// The memory of its state.
+    pub state_bytes: u64,
+}
+
+/// Why the parts of an application are where they are.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, bincode::Encode, bincode::Decode)]
+pub struct Why {
+    /// How it was composed.
+    pub composition: Composition,
+    /// For each operator: why it is where it is.
+    pub reasons: Vec<(String, String)>,
+    /// Each component as its host describes it now.
+    pub components: Vec<ComponentRow>,
+}
+
+/// What stopping an application came to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, bincode::Encode, bincode::Decode)]
+pub struct Stopped {
+    /// The application's name.
+    pub name: String,
+    /// Hosts that confirmed.
+    pub confirmed: Vec<String>,
+    /// Hosts that have not; they are told again until they do.
+    pub unconfirmed: Vec<String>,
+}
+
+/// A published stream.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, bincode::Encode, bincode::Decode)]
+pub struct StreamRow {
+    /// Its name.
+    pub name: String,
+    /// The host that has it.
+    pub host: String,
+    /// That host's id, in full.
+    pub node: String,
+    /// Its columns: name and type.
+    pub columns: Vec<(String, String)>,
+    /// Rows a second, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub rows_per_second: Option<f64>,
+    /// `running`, `waiting`, `failed`, `finished`.
+    pub status: String,
+}
+
+/// A host of the network.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, bincode::Encode, bincode::Decode)]
+pub struct NodeRow {
+    /// Its name.
+    pub name: String,
+    /// Its id, in full.
+    pub node: String,
+    /// Where it is reached.
+    pub addresses: Vec<String>,
+    /// Its load as a fraction of its processors, as it last told.
+    pub load: f64,
+    /// What it offers.
+    pub cores: f64,
+    /// Memory that it offers.
+    pub memory_bytes: u64,
+    /// The round trip to it, measured or estimated.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub round_trip_ms: Option<f64>,
+    /// `self`, `up`, or `unheard` where only its entry is known.
+    pub status: String,
+}
+
+/// What a node knows of itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, bincode::Encode, bincode::Decode)]
+pub struct NodeInfo {
+    /// Its name.
+    pub name: String,
+    /// Its id, in full.
+    pub node: String,
+    /// The version of the program.
+    pub version: String,
+    /// The network that it belongs to.
+    pub network: String,
+    /// Where it is reached.
+    pub addresses: Vec<String>,
+    /// How long it runs.
+    pub uptime_s: f64,
+    /// Hosts that it knows.
+    pub hosts_known: u64,
+    /// Components that run here.
+    pub components: u64,
+    /// Applications that it takes part in.
+    pub applications: u64,
+    /// What it offers in cores.
+    pub cores: f64,
+    /// Of these, what is reserved or allocated.
+    pub cores_taken: f64,
+    /// What it offers in memory.
+    pub memory_bytes: u64,
+    /// Of that, what is reserved or allocated.
+    pub memory_taken_bytes: u64,
+    /// What was refused or dropped, by reason.
+    pub counts: BTreeMap<String, u64>,
+}
+
+/// An entry of the overlay.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, bincode::Encode, bincode::Decode)]
+pub struct EntryRow {
+    /// What the key stands for: `stream`, `published`, `application`.
+    pub kind: String,
+    /// Whose entry it is, in full.
+    pub owner: String,
+    /// Its version.
+    pub version: u64,
+    /// How much longer its holder keeps it, at most.
+    pub ttl_s: f64,
+    /// Where the owner is reached.
+    pub addresses: Vec<String>,
+    /// What it says, in words.
+    pub says: String,
+}
