@@ -1,5 +1,6 @@
 //! Synergy's node: what runs on a host, what reads and writes there, and the command line.
 
+pub mod api;
 pub mod application;
 pub mod cli;
 pub mod clock;
