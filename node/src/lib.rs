@@ -5,5 +5,6 @@ pub mod application;
 pub mod cli;
 pub mod clock;
 pub mod connector;
+pub mod data_dir;
 pub mod node;
 pub mod run;
