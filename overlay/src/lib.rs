@@ -12,6 +12,8 @@ pub mod identity;
 mod machine;
 pub mod message;
 pub mod net;
+mod sample;
+mod store;
 pub mod suite;
 
 pub use identity::Identity;
