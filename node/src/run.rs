@@ -169,6 +169,7 @@ pub fn run(options: &Options, ends: Ends, status: &mut dyn Status) -> Result<Rep
     let host = Host {
         owner: nobody,
         node: nobody,
+        streams: None,
         clock: clock.clone(),
         epoch,
     };

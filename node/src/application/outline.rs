@@ -257,10 +257,6 @@ impl<'t> Reader<'_, 't> {
 
     fn published_source(&mut self, section: &mut Section<'t>) {
         self.walk(section, keys::PUBLISHED_SOURCE, Some(&[]), false);
-        let span = section.span_of(keys::STREAM.name);
-        let message = "published streams need an overlay; this command runs one process";
-        let expected = "a connector that reads the rows here, such as connector = \"file\"";
-        self.report.add(span, message, Some(expected.to_owned()));
     }
 
     /// The word by which a section names its kind, if it is one of those known.

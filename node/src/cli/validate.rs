@@ -47,6 +47,7 @@ impl Validate {
         let host = Host {
             owner: nobody,
             node: nobody,
+            streams: None,
             epoch: clock.epoch(),
             clock: Arc::new(clock),
         };
@@ -147,7 +148,10 @@ fn parts(application: &Application) -> Vec<Part<'_>> {
     let sources = sources.map(|(planned, source)| Part {
         role: "source",
         name: &planned.name,
-        kind: source.kind.name,
+        kind: match source {
+            application::Source::Inline(source) => source.kind.name,
+            application::Source::Published { .. } => "published",
+        },
         from: Vec::new(),
         outputs: &planned.outputs,
     });

@@ -118,6 +118,9 @@ struct Entry {
 
 impl Entry {
     fn new((part, source): (&model::plan::Source, application::Source)) -> Self {
+        let application::Source::Inline(source) = source else {
+            unreachable!("without an overlay no published source is accepted")
+        };
         let origin = Origin::of_source(StreamName::of_source(&part.source), 0);
         Self {
             source: source.source,
