@@ -8,3 +8,4 @@ pub mod connector;
 pub mod data_dir;
 pub mod node;
 pub mod run;
+pub mod settings;
