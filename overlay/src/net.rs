@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use self::shared::{Command, Shared};
 use crate::identity::Identity;
 use crate::machine::Stats;
+use crate::message::Message;
 
 mod address;
 mod behavior;
@@ -186,6 +187,19 @@ impl Network {
     /// Sends a control message. Where it surely was lost, [`Event::Unreachable`] says so.
     pub fn send(&self, to: NodeId, bytes: Vec<u8>) {
         self.shared.send(to, bytes);
+    }
+
+    /// Says what this node's own overlay never would: for tests of what others make of it.
+    pub fn say(&self, to: NodeId, message: Message) {
+        let message = Box::new(message);
+        if self
+            .shared
+            .commands
+            .try_send(Command::Say { to, message })
+            .is_err()
+        {
+            self.shared.refused.count("own message beyond the queue");
+        }
     }
 
     /// Opens a data stream. `hello`, at most 64 KiB, tells the peer what for.

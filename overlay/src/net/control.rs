@@ -19,7 +19,7 @@ use tokio::time::timeout;
 
 use super::MESSAGE_BYTES_MAX;
 use super::gauge::Held;
-use crate::machine::Message;
+use crate::message::Message;
 
 /// After how long without a message a substream is closed. With the swarm's idle time it bounds how long an
 /// unused connection is kept, to 60 s. Unit: time. Source: design.

@@ -289,6 +289,9 @@ impl Driver {
                 drop(weight);
             }
             Command::Open { to, reply } => self.open(to, reply),
+            Command::Say { to, message } => {
+                self.say(to, Frame::Overlay(model::wire::encode(&*message)));
+            }
             Command::Describe(host) => {
                 let addresses = std::mem::take(&mut self.host.addresses);
                 self.host = HostSummary { addresses, ..*host };

@@ -10,6 +10,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::NetworkStats;
 use super::gauge::{Held, Refused};
+use crate::message::Message;
 
 /// How many commands may wait for the driver. Unit: commands. Source: guess; it takes them in microseconds.
 pub(super) const COMMANDS_MAX: usize = 4_096;
@@ -32,6 +33,10 @@ pub(super) enum Command {
     Open {
         to: NodeId,
         reply: oneshot::Sender<(Stream, Option<Held>)>,
+    },
+    Say {
+        to: NodeId,
+        message: Box<Message>,
     },
     Describe(Box<HostSummary>),
     Stats(oneshot::Sender<NetworkStats>),
