@@ -3,6 +3,7 @@
 pub mod api;
 pub mod application;
 pub mod cli;
+pub mod client;
 pub mod clock;
 pub mod connector;
 pub mod data_dir;

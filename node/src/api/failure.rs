@@ -17,11 +17,7 @@ impl Failed {
     pub(super) fn new(status: StatusCode, kind: FailureKind, message: impl Into<String>) -> Self {
         Self {
             status,
-            failure: Box::new(Failure {
-                kind,
-                message: message.into(),
-                refusal: None,
-            }),
+            failure: Box::new(Failure::new(kind, message)),
         }
     }
 

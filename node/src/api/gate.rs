@@ -144,19 +144,15 @@ impl Gate {
 
 /// The answer where a node has more to do than it takes on.
 pub(super) fn busy() -> Failure {
-    Failure {
-        kind: FailureKind::Unreachable,
-        message: "the node has as many requests under way as it takes: nothing was done; try again"
-            .to_owned(),
-        refusal: None,
-    }
+    Failure::new(
+        FailureKind::Unreachable,
+        "the node has as many requests under way as it takes: nothing was done; try again",
+    )
 }
 
 fn going_down() -> Failure {
-    Failure {
-        kind: FailureKind::Unreachable,
-        message: "the node goes down: it may or may not have done what was asked; ask another node"
-            .to_owned(),
-        refusal: None,
-    }
+    Failure::new(
+        FailureKind::Unreachable,
+        "the node goes down: it may or may not have done what was asked; ask another node",
+    )
 }

@@ -84,6 +84,17 @@ pub struct Failure {
     pub refusal: Option<Box<Composition>>,
 }
 
+impl Failure {
+    /// A failure of this kind, told in these sentences.
+    pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+            refusal: None,
+        }
+    }
+}
+
 /// Kinds of failure.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, bincode::Encode, bincode::Decode,
