@@ -52,7 +52,9 @@ impl Spare {
     /// How long an operator that costs `cost_seconds` for a row takes here when the request has placed `placed_cores` on the
     /// host, itself included:
     ///
-    ///     x = tau / (1 - rho)        rho = load of the host with all that is placed
+    /// ```text
+    /// x = tau / (1 - rho)        rho = load of the host with all that is placed
+    /// ```
     ///
     /// the mean time in an M/G/1 queue with processor sharing; the load is a fraction of all cores, so that for several
     /// cores it is on the safe side. Source: papers, section 4.1 (E1).

@@ -2,7 +2,9 @@
 //!
 //! Of the graphs that qualify, the one that spreads best is taken where that was asked; then the one with the least
 //!
-//!     phi = sum over operators p / (rp + p)  +  sum over links b / (rb + b)
+//! ```text
+//! phi = sum over operators p / (rp + p)  +  sum over links b / (rb + b)
+//! ```
 //!
 //! where p is what an operator asks of a resource of its host, b what a link asks of its producer's uplink, and rp and rb are what is
 //! left of them when the whole graph is placed (papers, section 3.6). Each term is in 0..=1. Ties go to the shorter delay, then to the
