@@ -59,6 +59,9 @@ pub enum RunError {
     /// The system gave no thread or no signal handler; nothing was started.
     #[error("the system refused what a run needs: {0}")]
     System(#[from] std::io::Error),
+    /// The engine did not take the application; nothing was started.
+    #[error("the application cannot be run here: {0}")]
+    Deploy(#[from] engine::DeployError),
     /// A component failed while the application ran. What had left before stands.
     #[error("{component} failed: {reason}")]
     Failed {
@@ -95,16 +98,18 @@ pub(crate) enum End {
     Failed { component: String, reason: String },
 }
 
-impl From<Event> for News {
-    fn from(event: Event) -> Self {
+impl News {
+    /// What an event is for who waits for a run, all of which is in this process.
+    fn of(event: Event) -> Option<Self> {
         match event {
-            Event::Finished { .. } => Self::End(End::Finished),
+            Event::Finished { .. } => Some(Self::End(End::Finished)),
             Event::Degraded {
                 component, reason, ..
-            } => Self::Degraded { component, reason },
+            } => Some(Self::Degraded { component, reason }),
             Event::Failed {
                 component, reason, ..
-            } => Self::End(End::Failed { component, reason }),
+            } => Some(Self::End(End::Failed { component, reason })),
+            Event::Gone { .. } | Event::Retired { .. } => None,
         }
     }
 }
@@ -196,7 +201,10 @@ pub fn run(options: &Options, ends: Ends, status: &mut dyn Status) -> Result<Rep
     let end = wait(options.duration, &receiver, clock.as_ref(), status);
     running.runtime.handle().stop();
     running.let_sinks_finish();
-    let report = running.runtime.report(running.application);
+    let report = running
+        .runtime
+        .report(running.application)
+        .expect("nobody retires an application that runs in this process alone");
     status.ended(&name, &end, &report);
     match end {
         End::Failed { component, reason } => Err(RunError::Failed { component, reason }),
