@@ -8,8 +8,9 @@ use composition::{
 };
 use model::plan::{Builder, Stream};
 use model::{
-    ApplicationId, Arguments, CompositionId, Coordinate, DataType, Demand, Field, HostSummary,
-    Instant, LoadInterval, NodeId, NodeView, Origin, Qos, Resources, Rng, Schema, SourceName, wire,
+    ApplicationId, Arguments, ComponentGraph, CompositionId, Coordinate, DataType, Demand, Field,
+    HostSummary, Instant, LoadInterval, NodeId, NodeView, Origin, Qos, Resources, Rng, Schema,
+    SourceName, wire,
 };
 
 /// A host, with what it did as it was told.
@@ -17,7 +18,7 @@ pub(crate) struct Member {
     pub(crate) composer: Composer,
     pub(crate) view: NodeView,
     pub(crate) is_alive: bool,
-    pub(crate) deployed: BTreeSet<CompositionId>,
+    pub(crate) deployed: BTreeMap<CompositionId, ComponentGraph>,
     pub(crate) started: BTreeSet<CompositionId>,
 }
 
@@ -94,7 +95,7 @@ impl Network {
                 composer: Composer::new(Config::default(), rng.keyed(&host.name)),
                 view,
                 is_alive: true,
-                deployed: BTreeSet::new(),
+                deployed: BTreeMap::new(),
                 started: BTreeSet::new(),
             };
             (host.node, member)
@@ -145,16 +146,19 @@ impl Network {
             }
             Effect::Deploy { id, graph, .. } => {
                 assert!(graph.hosts().contains(&at));
-                assert!(member.deployed.insert(id), "{id:?} is deployed once");
                 if self.broken.contains(&at) {
-                    member.deployed.remove(&id);
                     self.push(soon, at, Happening::DeployFailed(id));
                 } else {
+                    let before = member.deployed.insert(id, graph);
+                    assert_eq!(before, None, "{id:?} is deployed once");
                     self.push(soon, at, Happening::Deployed(id));
                 }
             }
             Effect::Start { id } => {
-                assert!(member.deployed.contains(&id), "only what is there starts");
+                assert!(
+                    member.deployed.contains_key(&id),
+                    "only what is there starts"
+                );
                 member.started.insert(id);
             }
             Effect::Undeploy { id } => {
@@ -252,22 +256,35 @@ impl Network {
         }
     }
 
-    /// Asserts that on hosts that live nothing is held but what `applications` have, and that those are whole or nowhere.
+    /// Asserts that on hosts that live nothing is held but what `applications` have, and that nothing is under way.
     pub(crate) fn assert_nothing_is_left(&self, applications: &[CompositionId]) {
         for (node, member) in self.members.iter().filter(|(_, it)| it.is_alive) {
-            let reserved = member.composer.reserved();
-            assert_eq!(reserved, Resources::default(), "{node} has reserved");
-            let others: Vec<_> = member
-                .deployed
-                .iter()
-                .filter(|id| !applications.contains(id))
-                .collect();
-            assert!(others.is_empty(), "{node} runs {others:?}");
+            let composer = &member.composer;
+            let nothing = Resources::default();
+            assert_eq!(composer.reserved(), nothing, "{node} has reserved");
+            let mut others = member.deployed.keys();
+            let other = others.find(|id| !applications.contains(id));
+            assert_eq!(other, None, "{node} runs it");
             if member.deployed.is_empty() {
-                let allocated = member.composer.allocated();
-                assert_eq!(allocated, Resources::default(), "{node} has allocated");
+                assert_eq!(composer.allocated(), nothing, "{node} has allocated");
             }
-            assert_eq!(member.composer.composing_count(), 0, "{node} composes");
+            assert_eq!(composer.composing_count(), 0, "{node} composes");
+            assert_eq!(composer.poll_timeout(), None, "{node} waits for something");
+        }
+    }
+
+    /// Asserts that a composition is on all of the living hosts of one graph, and started there, or on none.
+    pub(crate) fn assert_whole_or_nowhere(&self, id: CompositionId) {
+        let living = || self.members.iter().filter(|(_, it)| it.is_alive);
+        let Some(graph) = living().find_map(|(_, it)| it.deployed.get(&id)) else {
+            return;
+        };
+        for (node, member) in living() {
+            let has = member.deployed.get(&id);
+            let expected = graph.hosts().contains(node).then_some(graph);
+            assert_eq!(has, expected, "{node}");
+            let is_sink = graph.sinks().iter().any(|sink| sink.host == *node);
+            assert_eq!(member.started.contains(&id), is_sink, "{node}");
         }
     }
 
