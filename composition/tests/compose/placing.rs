@@ -223,3 +223,71 @@ fn one_host_alone_composes_without_a_word_to_others() {
     network.assert_whole_or_nowhere(id(1));
     network.assert_nothing_is_left(&[id(1)]);
 }
+
+/// A network of hosts that are a quarter of a millisecond apart.
+fn line(count: u8) -> Network {
+    let hosts: Vec<_> = (1..=count)
+        .map(|number| host(number, f64::from(number) / 4.0, 16.0))
+        .collect();
+    Network::new(9, &hosts)
+}
+
+#[test]
+fn plans_of_any_size_are_composed_within_the_bound_on_probes() {
+    // Rows of operators, each of which reads the one before it.
+    for length in [1, 12, 30, 60, 256] {
+        let inputs: Vec<String> = std::iter::once("s0".to_owned())
+            .chain((1..length).map(|index| format!("o{}", index - 1)))
+            .collect();
+        let inputs: Vec<[&str; 1]> = inputs.iter().map(|it| [it.as_str()]).collect();
+        let plan: Vec<&[&str]> = inputs.iter().map(<[&str; 1]>::as_slice).collect();
+        let last = format!("o{}", length - 1);
+        let wanted = order("long", 5000, &plan, &[&last], (1, 2), 0.01);
+        let mut network = line(16);
+        network.compose(1, id(1), wanted);
+        network.run(30);
+        let composed = network.outcome(id(1)).expect("there is room");
+        assert!(
+            composed.probe_count <= 2000,
+            "{length}: {}",
+            composed.probe_count
+        );
+    }
+}
+
+#[test]
+fn wide_plans_and_forks_in_a_row_are_composed() {
+    // 32 sources, each filtered, that meet in one operator.
+    let mut words: Vec<String> = (0..32).map(|index| format!("s{index}")).collect();
+    words.extend((0..32).map(|index| format!("o{index}")));
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let mut plan: Vec<&[&str]> = words[..32].chunks(1).collect();
+    plan.push(&words[32..]);
+    let wanted = order("wide", 5000, &plan, &["o32"], (1, 2), 0.01);
+    let mut network = line(12);
+    network.compose(1, id(1), wanted);
+    network.run(30);
+    let composed = network.outcome(id(1)).expect("there is room");
+    assert!(composed.probe_count <= 2000, "{}", composed.probe_count);
+
+    // Six times a fork and a join: 64 ways, and each fork is closed where its branches meet.
+    let mut inputs = vec![vec!["s0".to_owned()]];
+    for _ in 0..6 {
+        let fork = inputs.len() - 1;
+        let read = |index: usize| format!("o{index}");
+        inputs.push(vec![read(fork)]);
+        inputs.push(vec![read(fork)]);
+        inputs.push(vec![read(fork + 1), read(fork + 2)]);
+    }
+    let inputs: Vec<Vec<&str>> = inputs
+        .iter()
+        .map(|it| it.iter().map(String::as_str).collect())
+        .collect();
+    let plan: Vec<&[&str]> = inputs.iter().map(Vec::as_slice).collect();
+    let wanted = order("forks", 5000, &plan, &["o18"], (1, 2), 0.01);
+    let mut network = line(12);
+    network.compose(1, id(1), wanted);
+    network.run(30);
+    let composed = network.outcome(id(1)).expect("there is room");
+    assert!(composed.probe_count <= 2000, "{}", composed.probe_count);
+}

@@ -45,6 +45,9 @@ pub(crate) struct Network {
     pub(crate) events: Vec<(NodeId, Event)>,
     /// How many happenings there were.
     pub(crate) steps: u64,
+    /// Whether what is said is kept, and what was.
+    pub(crate) records: bool,
+    pub(crate) recorded: Vec<Vec<u8>>,
     rng: Rng,
     queue: BTreeMap<(Instant, u64), (NodeId, Happening)>,
     count: u64,
@@ -110,6 +113,8 @@ impl Network {
             broken: BTreeSet::new(),
             events: Vec::new(),
             steps: 0,
+            records: false,
+            recorded: Vec::new(),
             rng,
             queue: BTreeMap::new(),
             count: 0,
@@ -174,6 +179,9 @@ impl Network {
             .view
             .delay(from, to)
             .expect("all know all");
+        if self.records {
+            self.recorded.push(bytes.clone());
+        }
         let copies = if self.rng.fraction() < self.repetition {
             2
         } else {
@@ -315,9 +323,9 @@ pub(crate) fn order(
         latency: Duration::from_millis(target_ms),
         ..Qos::default()
     };
-    let schema = Schema::new(vec![Field::new("value", DataType::Int64)]).unwrap();
+    let schema = Schema::new(vec![Field::new("value", DataType::Int64)]).expect("one column");
     let ports = || vec![("out".to_owned(), schema.clone())];
-    let mut plan = Builder::new(name, qos).unwrap();
+    let mut plan = Builder::new(name, qos).expect("a name");
     let reads = operators.iter().copied().flatten().chain(sinks);
     let last = reads.filter_map(|it| it.strip_prefix('s')?.parse::<usize>().ok());
     let source_count = last.max().unwrap_or(0) + 1;
@@ -327,10 +335,10 @@ pub(crate) fn order(
             name: format!("lab/{index}"),
         };
         plan.source(&format!("source{index}"), source, ports())
-            .unwrap();
+            .expect("a new name");
     }
     let stream = |word: &str| {
-        let index = word[1..].parse().unwrap();
+        let index = word[1..].parse().expect("a number");
         if word.starts_with('s') {
             Stream::Source(index, 0)
         } else {
@@ -341,10 +349,11 @@ pub(crate) fn order(
         let inputs: Vec<Stream> = inputs.iter().map(|it| stream(it)).collect();
         let called = format!("o{}", index + 1);
         plan.operator(&called, "filter", Arguments::new(), &inputs, ports())
-            .unwrap();
+            .expect("a new name");
     }
     for (index, input) in sinks.iter().enumerate() {
-        plan.sink(&format!("sink{index}"), stream(input)).unwrap();
+        plan.sink(&format!("sink{index}"), stream(input))
+            .expect("a new name");
     }
     let demand = Demand {
         rows_per_second: 100.0,
@@ -357,7 +366,7 @@ pub(crate) fn order(
             owner: node(1),
             name: name.to_owned(),
         },
-        plan: plan.build().unwrap(),
+        plan: plan.build().expect("everything is read"),
         origins: (0..source_count).map(|_| Origin(7)).collect(),
         sources: vec![node(source_host); source_count],
         source_demands: vec![
