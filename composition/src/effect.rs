@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use model::{ApplicationId, Binding, ComponentGraph, CompositionId, NodeId};
 
-use crate::composer::Message;
+use crate::message::Message;
 
 /// What composition wants done, or tells.
 #[derive(Debug, Clone, PartialEq)]

@@ -11,6 +11,7 @@ pub mod cost;
 pub mod edge;
 mod engine;
 pub mod expression;
+pub mod frame;
 pub mod intake;
 pub mod ledger;
 pub mod mailbox;
@@ -19,6 +20,7 @@ pub mod report;
 pub mod runtime;
 pub mod scheduler;
 pub mod step;
+pub mod transit;
 
 pub use batch::{Batch, Header, Note, Rows};
 pub use engine::{

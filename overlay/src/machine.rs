@@ -5,6 +5,7 @@ use std::time::Duration;
 use model::{HostSummary, Instant, Key, NodeId, Outcome, Query, Rng};
 
 use crate::identity::Identity;
+use crate::message::Message;
 
 /// A query of this node; its answer repeats it.
 #[derive(
@@ -34,13 +35,6 @@ pub struct Config {
     pub host: HostSummary,
     /// The first version of its entries: larger than any that it used before, also before a restart.
     pub first_version: u64,
-}
-
-/// What the machines of two nodes say to each other. What comes in was decoded with its limits checked.
-#[derive(Debug, Clone, PartialEq, bincode::Encode, bincode::Decode)]
-pub enum Message {
-    /// Replaced by those that are needed.
-    Nothing,
 }
 
 /// What happens to the overlay.
