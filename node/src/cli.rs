@@ -171,7 +171,12 @@ fn failed(error: &RunError) -> Status {
             output::note(&problems.to_string());
             Status::Invalid
         }
-        RunError::Sink { .. } | RunError::System(_) | RunError::Failed { .. } => {
+        RunError::Sink { .. }
+        | RunError::System(_)
+        | RunError::Deploy(_)
+        | RunError::Node(_)
+        | RunError::Refused(_)
+        | RunError::Failed { .. } => {
             output::note(&format!("synergy: {error}"));
             Status::Failed
         }
