@@ -258,7 +258,7 @@ impl Preparation {
         let sink = sink.ok_or_else(|| format!("{name} was not asked for on this host"))?;
         let is_tapped = sink.kind.is_shown && matches!(self.results, Results::Tapped);
         let kind = if is_tapped {
-            connector::DISCARD
+            &connector::DISCARD
         } else {
             sink.kind
         };

@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use engine::runtime::Runtime;
 use model::{Clock, ComponentId, EventTime, NodeId, Origin, SourceName, StreamName};
 
 use super::parts::Means;
@@ -93,7 +92,10 @@ impl Opened {
     pub(super) fn start(self, means: &Means) -> Result<Published, std::io::Error> {
         let publication = self.publication;
         let outputs = &publication.outputs;
-        let (number, component) = runtime.publish(&publication.name, publication.origin, outputs);
+        let (number, component) =
+            means
+                .engine
+                .publish(&publication.name, publication.origin, outputs);
         let place = SourcePlace {
             handle: means.engine.clone(),
             application: number,

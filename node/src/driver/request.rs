@@ -252,7 +252,10 @@ impl Control {
     /// A peer opens a data stream.
     pub(super) fn on_incoming(&mut self, incoming: Incoming) {
         let Ok(hello) = wire::decode::<Hello>(&incoming.hello) else {
-            tokio::spawn(refuse(incoming, "what the stream is for cannot be understood"));
+            tokio::spawn(refuse(
+                incoming,
+                "what the stream is for cannot be understood",
+            ));
             return;
         };
         match hello {
