@@ -82,8 +82,8 @@ async fn a_delay_is_felt_by_messages() {
     let mut slow = config(2, first.network.addresses());
     slow.delay = Some(Arc::new(move |_| delay));
     let mut second = Node::start(slow).await;
-    second.wait_for_host(first.id()).await;
-    first.wait_for_host(second.id()).await;
+    first.wait_for_connection().await;
+    second.wait_for_connection().await;
     first.network.send(second.id(), vec![1]);
     second.wait_for_message().await;
     let start = tokio::time::Instant::now();
