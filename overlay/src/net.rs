@@ -195,7 +195,6 @@ impl Network {
     pub fn say(&self, to: NodeId, message: Message) {
         let message = Box::new(message);
         if self
-            .shared
             .commands
             .try_send(Command::Say { to, message })
             .is_err()
