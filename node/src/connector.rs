@@ -37,6 +37,9 @@ pub const SINKS: &[&SinkKind] = &[
     &sinks::DISCARD,
 ];
 
+pub use render::Text;
+pub use sinks::DISCARD;
+
 /// A connector that was opened, or all that is wrong with what was given.
 pub type Opened<T> = Result<Box<T>, Vec<ArgumentError>>;
 

@@ -94,7 +94,15 @@ fn failed(error: &RunError) -> Status {
             output::note(&problems.to_string());
             Status::Invalid
         }
-        RunError::Sink { .. } | RunError::System(_) | RunError::Failed { .. } => {
+        RunError::Refused(failure) => {
+            output::note(&format!("synergy: {}", failure.message));
+            failure.kind.into()
+        }
+        RunError::Sink { .. }
+        | RunError::System(_)
+        | RunError::Deploy(_)
+        | RunError::Node(_)
+        | RunError::Failed { .. } => {
             output::note(&format!("synergy: {error}"));
             Status::Failed
         }
