@@ -3,6 +3,7 @@
 //! Worker threads run operators ([`engine::runtime`]); each source and each sink has a thread of its own,
 //! because reading and writing may block. This thread waits for whatever ends the run.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -46,6 +47,10 @@ pub struct Options {
     pub workers: usize,
     /// How components are ordered.
     pub policy: Policy,
+    /// How many nodes there are, all of them in this process; without a number there is one and no overlay.
+    pub nodes: Option<NonZeroUsize>,
+    /// Whether no two operators may share a node as long as there are enough.
+    pub spread: bool,
 }
 
 /// Why a run did not come to a good end.
