@@ -2,6 +2,7 @@
 //! when it broke.
 
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::time::Duration;
 
 use engine::runtime::Handle;
@@ -26,7 +27,7 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_s
 pub(super) struct Upstream {
     pub(super) engine: Handle,
     pub(super) network: Network,
-    pub(super) clock: std::sync::Arc<MachineClock>,
+    pub(super) clock: Arc<MachineClock>,
     pub(super) inbox: mpsc::Sender<Inbound>,
     /// Of which composition.
     pub(super) composition: CompositionId,
@@ -57,7 +58,7 @@ impl Upstream {
                 .open(self.host, wire::encode(&self.hello))
                 .await
             {
-                Ok(halves) => {
+                Ok((sender, receiver)) => {
                     if !is_connected {
                         self.tell(PartEvent::Reconnected { host: self.host }).await;
                         is_connected = true;
@@ -65,17 +66,22 @@ impl Upstream {
                     // What it then says holds all that a new stream must know.
                     self.engine.reconnected(self.edge);
                     let end = edge::receive_batches(
-                        &self.engine,
+                        self.engine.clone(),
                         self.edge,
-                        &self.schema,
-                        self.half_round_trip(),
-                        halves,
-                        self.clock.as_ref(),
+                        Arc::clone(&self.schema),
+                        sender,
+                        receiver,
+                        self.clock.clone(),
+                        || self.half_round_trip(),
                     )
                     .await;
                     match end {
-                        EdgeEnd::Closed => return,
-                        EdgeEnd::Broken(_) => wait = RETRY.0,
+                        EdgeEnd::Ended => return,
+                        EdgeEnd::Closed | EdgeEnd::Broken(_) => wait = RETRY.0,
+                        EdgeEnd::Garbled(_) | EdgeEnd::Unsendable(_) => {
+                            tracing::warn!(host = %self.host, "an edge broke: {end}");
+                            wait = RETRY.1;
+                        }
                     }
                 }
                 Err(OpenError::Refused(reason)) => {

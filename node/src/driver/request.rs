@@ -277,7 +277,7 @@ impl Control {
                 }
                 *task = Some(tokio::spawn(async move {
                     if let Ok((sender, receiver)) = incoming.accept().await {
-                        edge::send_batches(&engine, edge, sender, receiver, clock.as_ref()).await;
+                        edge::send_batches(engine.clone(), edge, sender, receiver, clock).await;
                     }
                 }));
             }
@@ -289,7 +289,7 @@ impl Control {
                 let (engine, clock) = (self.means.engine.clone(), self.clock.clone());
                 tokio::spawn(async move {
                     if let Ok((sender, receiver)) = incoming.accept().await {
-                        edge::send_batches(&engine, edge, sender, receiver, clock.as_ref()).await;
+                        edge::send_batches(engine.clone(), edge, sender, receiver, clock).await;
                     }
                     engine.close_edge(edge);
                 });
