@@ -47,10 +47,6 @@ pub struct Options {
     pub workers: usize,
     /// How components are ordered.
     pub policy: Policy,
-    /// How many nodes there are, all of them in this process; without a number there is one and no overlay.
-    pub nodes: Option<NonZeroUsize>,
-    /// Whether no two operators may share a node as long as there are enough.
-    pub spread: bool,
 }
 
 /// Why a run did not come to a good end.

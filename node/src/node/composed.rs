@@ -3,9 +3,9 @@
 use composition::{Check, Composed, Constraint, Order, Reason, Refusal};
 use model::{ComponentGraph, QueryPlan};
 
+use super::command::edges_of;
 use super::status::{milliseconds, parts};
 use super::view::{View, hex};
-use super::command::edges_of;
 use super::{Binding, Composition, Failure, FailureKind, Placed, RunnerUp};
 
 /// What came of an order.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use model::{Resources, Rng};
@@ -11,7 +11,7 @@ use overlay::Identity;
 use tokio::sync::oneshot;
 
 use super::sink::Limit;
-use super::{End, News, Options, RunError, Status, wait};
+use super::{End, Ends, Options, RunError, Status, wait};
 use crate::api::{File, Gate, Request};
 use crate::clock::MachineClock;
 use crate::driver::{self, Config, Results, Running};
@@ -27,18 +27,32 @@ const JOIN_MAX: Duration = Duration::from_secs(20);
 /// How often it is looked whether they have. Unit: time. Source: guess; what nobody notices.
 const JOIN_INTERVAL: Duration = Duration::from_millis(20);
 
-/// How many nodes a run may have. Source: measured; 100 nodes of one process find each other in 12 s.
-pub const NODES_MAX: usize = 64;
+/// An overlay in one process.
+#[derive(Debug, Clone, Copy)]
+pub struct Nodes {
+    /// How many nodes it has. Range: from 1.
+    pub count: usize,
+    /// Whether no two operators may share a node as long as there are enough.
+    pub spread: bool,
+}
 
-/// Runs an application in an overlay of `count` nodes.
-pub(super) fn run(
+/// Runs an application in an overlay of its own until it ends or is told to, telling `status` how it goes.
+///
+/// # Errors
+/// See [`RunError`].
+pub fn run(
     options: &Options,
-    count: usize,
-    spread: bool,
-    ends: (&SyncSender<News>, &Receiver<News>),
+    nodes: Nodes,
+    ends: Ends,
     status: &mut dyn Status,
 ) -> Result<(), RunError> {
-    let (sender, receiver) = ends;
+    let Nodes { count, spread } = nodes;
+    let Ends {
+        sender,
+        receiver,
+        has_begun,
+    } = ends;
+    has_begun.store(true, Ordering::Relaxed);
     let io = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("io")
@@ -55,7 +69,7 @@ pub(super) fn run(
     let outcome = io.block_on(compose(options, spread, &gate, status));
     let ended = match outcome {
         Ok(name) => {
-            let end = wait(options.duration, receiver, clock.as_ref(), status);
+            let end = wait(options.duration, &receiver, clock.as_ref(), status);
             let last = io.block_on(ask(&gate, Command::Application(name.clone())));
             if let Ok(Answer::Application(last)) = last {
                 status.network_ended(&end, &last);
