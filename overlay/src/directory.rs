@@ -29,8 +29,6 @@ mod queries;
 mod registry;
 mod routes;
 mod task;
-#[cfg(test)]
-mod tests;
 
 use queries::Listing;
 use registry::Registry;

@@ -72,9 +72,9 @@ pub(crate) enum Change {
 struct Member {
     summary: HostSummary,
     distance: Distance,
-    /// When it was last heard of, as far as is known, and when first.
+    /// When it was last heard of, as far as is known, as [`stamp`] counts; and when it came.
     heard: Instant,
-    first: Instant,
+    came: Instant,
     /// The latest round trips.
     samples: Vec<Duration>,
     missed: u8,
@@ -90,8 +90,18 @@ impl Member {
 struct Ping {
     to: NodeId,
     sent: Instant,
-    /// Whether it pushes what a peer did not know: such a one is not followed by another.
-    is_push: bool,
+    why: Why,
+}
+
+/// Why a ping is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Why {
+    /// To hear of a host.
+    Round,
+    /// As the one before was not answered.
+    Again,
+    /// To push what a peer did not know: such a one is not followed by another.
+    Push,
 }
 
 /// The hosts that this node knows.
@@ -181,7 +191,7 @@ impl Members {
     /// Reacts to a host that cannot be reached, or that says that it leaves.
     pub(crate) fn on_unreachable(&mut self, now: Instant, node: NodeId, out: &mut Vec<Effect>) {
         self.pings.retain(|_, ping| ping.to != node);
-        self.note_gone(now, node);
+        self.note_gone(stamp(now), node);
         self.forget(node, out);
         self.changes.push(Change::Went(node));
     }
@@ -228,11 +238,11 @@ impl Members {
         if !self.on_gossip(now, from, gossip, Some(now - ping.sent), out) {
             return false;
         }
-        if !ping.is_push
+        if ping.why != Why::Push
             && let Some(rumors) = self.missing(now, from, theirs, &told)
         {
             let gossip = self.gossip(rumors);
-            self.send_ping(now, from, self.addresses(from), gossip, true, out);
+            self.send_ping(now, from, self.addresses(from), gossip, Why::Push, out);
         }
         true
     }
@@ -273,7 +283,7 @@ impl Members {
     ) {
         let rumors = self.rumors(now, node);
         let gossip = self.gossip(rumors);
-        self.send_ping(now, node, addresses, gossip, false, out);
+        self.send_ping(now, node, addresses, gossip, Why::Round, out);
     }
 
     fn send_ping(
@@ -282,7 +292,7 @@ impl Members {
         to: NodeId,
         addresses: Vec<String>,
         gossip: Gossip,
-        is_push: bool,
+        why: Why,
         out: &mut Vec<Effect>,
     ) {
         if to == self.host.node || self.pings.len() >= PINGS_MAX {
@@ -291,7 +301,7 @@ impl Members {
         let number = self.next_number;
         self.next_number += 1;
         let sent = now;
-        self.pings.insert(number, Ping { to, sent, is_push });
+        self.pings.insert(number, Ping { to, sent, why });
         out.push(Effect::Send {
             to,
             addresses,
@@ -304,16 +314,22 @@ impl Members {
         while let Some(first) = self.pings.first_entry()
             && first.get().sent + PING_TIMEOUT <= now
         {
-            let to = first.remove().to;
-            let Some(member) = self.known.get_mut(&to) else {
-                continue;
-            };
-            member.missed += 1;
-            if member.missed >= MISSED_MAX {
+            let Ping { to, why, .. } = first.remove();
+            let member = self.known.get_mut(&to);
+            let addresses = member
+                .as_ref()
+                .map(|member| member.summary.addresses.clone());
+            let is_missed = member.is_some_and(|member| {
+                member.missed += 1;
+                member.missed >= MISSED_MAX
+            });
+            if is_missed {
                 self.on_unreachable(now, to, out);
-            } else {
-                let addresses = member.summary.addresses.clone();
-                self.ping(now, to, addresses, out);
+            } else if why != Why::Again {
+                let rumors = self.rumors(now, to);
+                let gossip = self.gossip(rumors);
+                let addresses = addresses.unwrap_or_default();
+                self.send_ping(now, to, addresses, gossip, Why::Again, out);
             }
         }
     }
@@ -351,10 +367,10 @@ impl Members {
         }
         let Some(member) = self.known.get_mut(&node) else {
             self.make_room(out);
-            self.come(now, now, summary, round_trip, out);
+            self.come(now, stamp(now), summary, round_trip, out);
             return;
         };
-        member.heard = now;
+        member.heard = stamp(now);
         member.missed = 0;
         let is_news = member.summary != summary;
         member.summary = summary;
@@ -379,7 +395,7 @@ impl Members {
             }
             return;
         }
-        let heard = now.before(rumor.age);
+        let heard = stamp(now).before(rumor.age);
         if rumor.age >= FRESH || self.gone.get(&node).is_some_and(|gone| heard <= *gone) {
             return;
         }
@@ -413,7 +429,7 @@ impl Members {
             summary,
             distance: self.place.distance_to(node),
             heard,
-            first: now,
+            came: now,
             samples: round_trip.into_iter().collect(),
             missed: 0,
         };
@@ -453,6 +469,11 @@ impl Members {
         neighbors.extend(&self.drawn);
         neighbors
     }
+}
+
+/// A moment on a clock that began an hour before this node's: what was heard before this node started has its place on it.
+fn stamp(now: Instant) -> Instant {
+    now + Duration::from_secs(3600)
 }
 
 fn seen(member: &Member) -> Effect {

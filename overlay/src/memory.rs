@@ -120,6 +120,8 @@ pub struct Memory {
     wires: Wires,
     hosts: BTreeMap<NodeId, Host>,
     due: BTreeMap<(Instant, u64), Due>,
+    /// When each node wants to be woken.
+    wakes: BTreeSet<(Instant, NodeId)>,
     next_number: u64,
     outcomes: BTreeMap<QueryId, (NodeId, Outcome)>,
     sent: u64,
@@ -136,6 +138,7 @@ impl Memory {
             rng,
             hosts: BTreeMap::new(),
             due: BTreeMap::new(),
+            wakes: BTreeSet::new(),
             next_number: 0,
             outcomes: BTreeMap::new(),
             sent: 0,
@@ -191,16 +194,17 @@ impl Memory {
         };
         let rng = self.rng.keyed(&format!("{node} {:?}", self.now));
         let overlay = Overlay::new(self.now, config, rng);
-        let wake = overlay.poll_timeout();
         let started = Host {
             overlay,
             identity,
             is_alive: true,
             has_joined: false,
-            wake,
+            wake: None,
             events: std::collections::VecDeque::new(),
         };
+        self.set_wake(node, None);
         self.hosts.insert(node, started);
+        self.follow_wake(node);
         node
     }
 
@@ -260,13 +264,23 @@ impl Memory {
     pub fn send(&mut self, from: NodeId, to: NodeId, bytes: Vec<u8>) {
         let is_there = self.hosts.get(&from).is_some_and(|host| host.is_alive);
         if is_there {
-            self.dispatch(Parcel::Bytes { from, to, bytes });
+            self.dispatch(Parcel {
+                from,
+                to,
+                is_payload: true,
+                bytes,
+            });
         }
     }
 
     /// Puts a message on its way that the machine of `from` would never send.
     pub fn say(&mut self, from: NodeId, to: NodeId, message: Message) {
-        self.dispatch(Parcel::Message { from, to, message });
+        self.dispatch(Parcel {
+            from,
+            to,
+            is_payload: false,
+            bytes: wire::encode(&message),
+        });
     }
 
     /// What a node says of itself from now on.
@@ -286,8 +300,8 @@ impl Memory {
     pub fn vanish(&mut self, node: NodeId) {
         if let Some(host) = self.hosts.get_mut(&node) {
             host.is_alive = false;
-            host.wake = None;
         }
+        self.set_wake(node, None);
     }
 
     /// Lets a node leave in order.
@@ -300,9 +314,19 @@ impl Memory {
         self.wires.divide(groups);
     }
 
-    /// Joins what was divided.
+    /// Joins what was divided: some node of each part finds one of another again, as those that were isolated do.
     pub fn heal(&mut self) {
         self.wires.divide(&[]);
+        let is_there = |(_, host): &(&NodeId, &Host)| host.is_alive && host.has_joined;
+        let nodes: Vec<NodeId> = self
+            .hosts
+            .iter()
+            .filter(is_there)
+            .map(|(node, _)| *node)
+            .collect();
+        for pair in nodes.windows(2) {
+            self.connect(pair[0], pair[1]);
+        }
     }
 
     /// What a node heard since this was last asked.
@@ -379,11 +403,28 @@ impl Memory {
             let due = due.remove();
             return self.happen(due);
         }
-        let is_due = |host: &Host| host.wake.is_some_and(|wake| wake <= at);
-        let woken = self.hosts.iter().find(|(_, host)| is_due(host));
-        if let Some(node) = woken.map(|(node, _)| *node) {
+        if let Some((_, node)) = self.wakes.first().copied() {
             self.input(node, Input::Timeout);
         }
+    }
+
+    /// Wakes a node when its machine wants it.
+    fn follow_wake(&mut self, node: NodeId) {
+        let wake = self
+            .hosts
+            .get(&node)
+            .and_then(|host| host.overlay.poll_timeout());
+        self.set_wake(node, wake);
+    }
+
+    fn set_wake(&mut self, node: NodeId, wake: Option<Instant>) {
+        let Some(host) = self.hosts.get_mut(&node) else {
+            return;
+        };
+        if let Some(before) = std::mem::replace(&mut host.wake, wake) {
+            self.wakes.remove(&(before, node));
+        }
+        self.wakes.extend(wake.map(|wake| (wake, node)));
     }
 
     fn happen(&mut self, due: Due) {
@@ -406,18 +447,19 @@ impl Memory {
     }
 
     fn arrive(&mut self, parcel: Parcel) {
-        let (from, to) = parcel.ends();
+        let Parcel {
+            from,
+            to,
+            is_payload,
+            bytes,
+        } = parcel;
         if !self.is_alive(to) || !self.wires.reaches(from, to) {
             return;
         }
-        match parcel {
-            Parcel::Bytes { from, to, bytes } => self.tell(to, Event::Message { from, bytes }),
-            Parcel::Message { from, to, message } => {
-                // Through bytes and back: what a peer gets is what the decoder lets through.
-                if let Ok(message) = wire::decode(&wire::encode(&message)) {
-                    self.input(to, Input::Message { from, message });
-                }
-            }
+        if is_payload {
+            self.tell(to, Event::Message { from, bytes });
+        } else if let Ok(message) = wire::decode(&bytes) {
+            self.input(to, Input::Message { from, message });
         }
     }
 
@@ -432,7 +474,7 @@ impl Memory {
         };
         let mut out = Vec::new();
         host.overlay.handle_input(now, input, &mut out);
-        host.wake = host.overlay.poll_timeout();
+        self.follow_wake(node);
         for effect in out {
             self.carry(node, effect);
         }
@@ -444,11 +486,7 @@ impl Memory {
                 let earlier = self.outcomes.insert(id, (node, outcome));
                 assert!(earlier.is_none(), "{id:?} is answered twice");
             }
-            Effect::Send { to, message, .. } => self.dispatch(Parcel::Message {
-                from: node,
-                to,
-                message,
-            }),
+            Effect::Send { to, message, .. } => self.say(node, to, message),
             Effect::Walk { walk, key, count } => {
                 let at = self.now + self.wires.conditions.delay * 4;
                 self.put(at, Due::Walked(node, walk, key, count));
@@ -469,9 +507,9 @@ impl Memory {
     }
 
     fn dispatch(&mut self, parcel: Parcel) {
-        let (from, to) = parcel.ends();
+        let (from, to) = (parcel.from, parcel.to);
         self.sent += 1;
-        self.sent_bytes += convert::size(parcel.size());
+        self.sent_bytes += convert::size(parcel.bytes.len());
         if !self.is_alive(to) {
             // Nobody listens there; a partition, on the other hand, is silent.
             if self.wires.reaches(from, to) {
