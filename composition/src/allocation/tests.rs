@@ -202,9 +202,9 @@ fn what_is_never_started_lapses_and_everybody_who_asks_is_told() {
     host.now = host.composer.poll_timeout().expect("it lapses");
     assert_eq!(host.input(Input::Timeout), [Effect::Undeploy { id: ID }]);
     assert_eq!(host.composer.taken(), Resources::default());
-    let gone = declined(COMPOSING, 1, Decline::Gone);
-    assert_eq!(host.hear(COMPOSING, start(1)), [gone.clone()]);
-    assert_eq!(host.hear(COMPOSING, confirm(1, 0.5)), [gone]);
+    let gone = [declined(COMPOSING, 1, Decline::Gone)];
+    assert_eq!(host.hear(COMPOSING, start(1)), gone);
+    assert_eq!(host.hear(COMPOSING, confirm(1, 0.5)), gone);
     assert_eq!(host.composer.counts().lapsed, 1);
 }
 
