@@ -12,7 +12,8 @@ use crate::effect::{Check, Constraint};
 use crate::order::{Order, Place};
 use crate::refusal;
 use crate::request::{
-    Body, CANDIDATES_MAX, Host, HostIndex, Operator, Part, Request, Sink, Source, TARGET_MAX,
+    Body, CANDIDATES_MAX, Host, HostIndex, Operator, PROBES_MAX, Part, Request, Sink, Source,
+    TARGET_MAX,
 };
 
 /// Detours that differ by less are equal; the load decides then.
@@ -71,7 +72,7 @@ pub(crate) fn gather(
         prunes: true,
         spread: order.spread,
         fan_out: config.fan_out(),
-        probes_max: config.probes_max,
+        probes_max: config.probes_max.clamp(1, PROBES_MAX),
         hosts: table.hosts,
         sources,
         operators,

@@ -56,6 +56,14 @@ impl Ledger {
         self.note_peak();
     }
 
+    /// A component is no longer here.
+    pub fn remove(&mut self, component: ComponentId) {
+        if let Some(holding) = self.holdings.remove(&component) {
+            self.state_bytes -= holding.state_bytes;
+            self.retained_bytes -= holding.retained_bytes;
+        }
+    }
+
     /// How large a component's state is.
     pub fn state_bytes(&self, component: ComponentId) -> u64 {
         self.holdings
