@@ -7,6 +7,7 @@
 //! depends on something broken is not looked at, so that one mistake is one problem.
 
 mod assembly;
+pub mod demand;
 mod json_schema;
 mod keys;
 mod names;
