@@ -392,3 +392,6 @@ impl<Context> bincode::Decode<Context> for Request {
     }
 }
 bincode::impl_borrow_decode!(Request);
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@
 //! Worker threads run operators ([`engine::runtime`]); each source and each sink has a thread of its own,
 //! because reading and writing may block. This thread waits for whatever ends the run.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,12 +18,18 @@ use model::{Clock, NodeId};
 use crate::application::{self, Host, Kinds, Problems};
 use crate::clock::MachineClock;
 use crate::connector::Context;
+use crate::node::Failure;
 
 mod launch;
+pub mod network;
 mod sink;
 mod source;
 mod status;
 
+pub(crate) use launch::{idle_after, spawn};
+pub use sink::Limit;
+pub(crate) use sink::Thread as SinkThread;
+pub(crate) use source::{Place as SourcePlace, Thread as SourceThread};
 pub use status::Status;
 
 /// What a run is told on the command line.
@@ -62,6 +69,12 @@ pub enum RunError {
     /// The engine did not take the application; nothing was started.
     #[error("the application cannot be run here: {0}")]
     Deploy(#[from] engine::DeployError),
+    /// A node of the run could not be started; nothing runs.
+    #[error("{0}")]
+    Node(String),
+    /// The overlay of the run did not compose the application; nothing runs.
+    #[error("{}", .0.message)]
+    Refused(Box<Failure>),
     /// A component failed while the application ran. What had left before stands.
     #[error("{component} failed: {reason}")]
     Failed {
@@ -74,16 +87,21 @@ pub enum RunError {
 
 /// What the thread that waits is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum News {
+pub enum News {
     /// A source cannot be read on; what is under way still leaves.
-    Degraded { component: String, reason: String },
+    Degraded {
+        /// Which one.
+        component: String,
+        /// Why.
+        reason: String,
+    },
     /// The run ends.
     End(End),
 }
 
 /// What ends a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum End {
+pub enum End {
     /// All sources have ended and all results have left.
     Finished,
     /// As many rows have left as were asked for.
@@ -95,13 +113,18 @@ pub(crate) enum End {
     /// A person or the system asked for it.
     Signal,
     /// Something cannot go on.
-    Failed { component: String, reason: String },
+    Failed {
+        /// Which component.
+        component: String,
+        /// Why.
+        reason: String,
+    },
 }
 
 impl News {
-    /// What an event is for who waits for a run, all of which is in this process.
-    fn of(event: Event) -> Option<Self> {
-        match event {
+    /// What a run hears of what happened in an engine.
+    pub(crate) fn of(event: &Event) -> Option<Self> {
+        match event.clone() {
             Event::Finished { .. } => Some(Self::End(End::Finished)),
             Event::Degraded {
                 component, reason, ..

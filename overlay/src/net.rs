@@ -95,6 +95,8 @@ pub const MESSAGE_BYTES_MAX: usize = model::wire::MESSAGE_BYTES_MAX;
 /// When the last clone is dropped, everything ends without a word: see [`Network::leave`] for better manners.
 #[derive(Debug, Clone)]
 pub struct Network {
+    /// The driver ends when the last of these is dropped: it has none itself.
+    commands: mpsc::Sender<Command>,
     shared: Arc<Shared>,
 }
 
@@ -186,14 +188,13 @@ impl Network {
 
     /// Sends a control message. Where it surely was lost, [`Event::Unreachable`] says so.
     pub fn send(&self, to: NodeId, bytes: Vec<u8>) {
-        self.shared.send(to, bytes);
+        self.shared.send(&self.commands, to, bytes);
     }
 
     /// Says what this node's own overlay never would: for tests of what others make of it.
     pub fn say(&self, to: NodeId, message: Message) {
         let message = Box::new(message);
         if self
-            .shared
             .commands
             .try_send(Command::Say { to, message })
             .is_err()
@@ -226,7 +227,7 @@ impl Network {
     /// What this node says of itself from now on.
     pub fn describe(&self, host: HostSummary) {
         let command = Command::Describe(Box::new(host));
-        if self.shared.commands.try_send(command).is_err() {
+        if self.commands.try_send(command).is_err() {
             self.shared
                 .refused
                 .count("own description beyond the queue");
@@ -255,7 +256,7 @@ impl Network {
         let (reply, answer) = oneshot::channel();
         let command = command(reply);
         let asked = async {
-            self.shared.commands.send(command).await.ok()?;
+            self.commands.send(command).await.ok()?;
             answer.await.ok()
         };
         tokio::time::timeout(time, asked).await.ok().flatten()

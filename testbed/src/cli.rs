@@ -13,7 +13,7 @@ use engine::scheduler;
 use node::cli::{cores, memory};
 
 use crate::bench::report::Report;
-use crate::bench::{child, engine as engine_bench, stalled_sink};
+use crate::bench::{child, engine as engine_bench, idle as idle_bench, stalled_sink};
 use crate::local::fault::Fault;
 
 /// Testbeds and benchmarks of Synergy.
@@ -62,6 +62,8 @@ enum Name {
     Engine(Engine),
     /// Memory while nobody reads the results, and all rows afterwards.
     StalledSink(StalledSink),
+    /// What nodes occupy and use that have joined and have nothing to do.
+    Idle(local::Idle),
 }
 
 #[derive(Debug, Args)]
@@ -206,6 +208,7 @@ impl Name {
                 stall: std::time::Duration::from_secs(stalled.seconds.get()),
                 run: stalled.run.into_options(),
             }),
+            Self::Idle(idle) => idle_bench::measure(&idle.into_options()?),
         }
     }
 }

@@ -23,7 +23,7 @@ fn recorded() -> Vec<Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
     fn no_bytes_are_more_than_a_message_that_is_refused(

@@ -82,7 +82,7 @@ pub(super) fn launch(
             id: *id,
             sink,
             limit: limit.clone().filter(|_| part.kind.is_shown || !any_shown),
-            ends: ends.clone(),
+            ends: Some(ends.clone()),
         };
         let until_finished = until_finished.clone();
         spawn(runtime.handle(), "sink", *id, move || {
@@ -178,7 +178,7 @@ fn deployment(
 }
 
 /// Starts a thread; a panic in it fails its component instead of leaving everybody to wait.
-fn spawn(
+pub(crate) fn spawn(
     handle: Handle,
     what: &str,
     id: ComponentId,
@@ -203,7 +203,7 @@ fn pass_on(handle: &Handle, application: u64, ends: &SyncSender<News>) {
         }
         for event in happened {
             // Nobody hears it only where the run has ended.
-            if let Some(news) = News::of(event) {
+            if let Some(news) = News::of(&event) {
                 drop(ends.send(news));
             }
         }
@@ -212,7 +212,7 @@ fn pass_on(handle: &Handle, application: u64, ends: &SyncSender<News>) {
 
 /// How long a source may give nothing before its progress grows by itself: a quarter of the target, so
 /// that a window that waits for it still closes in time.
-fn idle_after(qos: &Qos) -> Duration {
+pub(crate) fn idle_after(qos: &Qos) -> Duration {
     (qos.latency / 4).clamp(Duration::from_millis(10), Duration::from_secs(1))
 }
 

@@ -47,7 +47,6 @@ pub(super) enum Command {
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) node: NodeId,
-    pub(super) commands: mpsc::Sender<Command>,
     pub(super) refused: Refused,
     /// Where this node listens, with its peer id.
     addresses: Mutex<Vec<String>>,
@@ -58,10 +57,9 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(node: NodeId, commands: mpsc::Sender<Command>, refused: Refused) -> Self {
+    pub(super) fn new(node: NodeId, refused: Refused) -> Self {
         Self {
             node,
-            commands,
             refused,
             addresses: Mutex::default(),
             lost: Mutex::default(),
@@ -83,11 +81,11 @@ impl Shared {
     }
 
     /// Sends without waiting; what finds no room is told as lost.
-    pub(super) fn send(&self, to: NodeId, bytes: Vec<u8>) {
+    pub(super) fn send(&self, commands: &mpsc::Sender<Command>, to: NodeId, bytes: Vec<u8>) {
         let weight = Weight::of(&self.bytes, bytes.len());
         let sent = weight.is_some_and(|weight| {
             let command = Command::Send { to, bytes, weight };
-            self.commands.try_send(command).is_ok()
+            commands.try_send(command).is_ok()
         });
         if !sent {
             self.refused.count("own message beyond the queue");

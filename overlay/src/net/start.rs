@@ -59,7 +59,7 @@ pub(super) async fn start(
     let (commands, taken) = mpsc::channel(COMMANDS_MAX);
     let (events, heard) = mpsc::channel(EVENTS_READY);
     let refused = Refused::default();
-    let shared = Arc::new(Shared::new(node, commands, refused.clone()));
+    let shared = Arc::new(Shared::new(node, refused.clone()));
     let driver = Driver::new(Parts {
         node,
         swarm,
@@ -76,7 +76,7 @@ pub(super) async fn start(
         early,
     });
     tokio::spawn(driver.run());
-    Ok((Network { shared }, heard))
+    Ok((Network { commands, shared }, heard))
 }
 
 /// A network's name: part of the names of protocols, and so without what separates their parts.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use overlay::net::MESSAGE_BYTES_MAX;
+use overlay::net::{Event, MESSAGE_BYTES_MAX};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -110,7 +110,7 @@ async fn a_stream_without_a_hello_is_dropped() {
     // Neither became an event.
     tokio::time::timeout(Duration::from_millis(50), async {
         node.wait_for("a stream", |event| match event {
-            overlay::net::Event::Incoming(_) => Some(()),
+            Event::Incoming(_) => Some(()),
             _ => None,
         })
         .await;
@@ -140,6 +140,31 @@ async fn a_peer_that_answers_nothing_is_unreachable() {
     let stopped = peer.stop();
     node.network.send(id, vec![1]);
     node.wait_for_unreachable(id).await;
+    drop(stopped);
+}
+
+#[tokio::test]
+async fn a_peer_with_a_stream_that_is_stopped_is_unreachable_within_a_second() {
+    let mut node = Node::start(config(1, vec![])).await;
+    let mut peer = raw::Peer::connect(&node, "test").await;
+    let id = peer.node;
+    let mut stream = peer.open("/synergy/test/data/1").await;
+    raw::write(&mut stream, &[2, 0, 0, 0, b'h', b'i']).await;
+    let incoming = node
+        .wait_for("a stream", |event| match event {
+            Event::Incoming(incoming) => Some(incoming),
+            _ => None,
+        })
+        .await;
+    let (_sender, mut receiver) = incoming.accept().await.expect("it is there");
+    let start = tokio::time::Instant::now();
+    let stopped = peer.stop();
+    receiver.receive().await.expect_err("it is gone");
+    node.wait_for_unreachable(id).await;
+    // Four ticks of 200 ms, and what a busy machine adds.
+    let taken = start.elapsed();
+    assert!(taken > Duration::from_millis(500), "{taken:?}");
+    assert!(taken < Duration::from_millis(2_000), "{taken:?}");
     drop(stopped);
 }
 

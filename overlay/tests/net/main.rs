@@ -4,4 +4,5 @@ mod hostile;
 mod joining;
 mod messages;
 mod streams;
+mod suite;
 mod support;

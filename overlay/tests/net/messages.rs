@@ -82,8 +82,16 @@ async fn a_delay_is_felt_by_messages() {
     let mut slow = config(2, first.network.addresses());
     slow.delay = Some(Arc::new(move |_| delay));
     let mut second = Node::start(slow).await;
-    second.wait_for_host(first.id()).await;
-    first.wait_for_host(second.id()).await;
+    first.wait_for_connection().await;
+    second.wait_for_connection().await;
+    // The round trip that is measured tells of it.
+    let round_trip = first
+        .wait_for("a round trip", |event| match event {
+            Event::Seen { round_trip, .. } => round_trip,
+            _ => None,
+        })
+        .await;
+    assert!(round_trip >= delay, "{round_trip:?}");
     first.network.send(second.id(), vec![1]);
     second.wait_for_message().await;
     let start = tokio::time::Instant::now();
@@ -95,12 +103,4 @@ async fn a_delay_is_felt_by_messages() {
     second.network.send(first.id(), vec![3]);
     first.wait_for_message().await;
     assert!(start.elapsed() < delay * 3, "{:?}", start.elapsed());
-    // The round trip that is measured tells of it.
-    let round_trip = first
-        .wait_for("a round trip", |event| match event {
-            Event::Seen { round_trip, .. } => round_trip,
-            _ => None,
-        })
-        .await;
-    assert!(round_trip >= delay, "{round_trip:?}");
 }

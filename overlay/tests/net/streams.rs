@@ -171,12 +171,12 @@ async fn a_receiver_that_reads_nothing_holds_up_its_sender_alone() {
 #[tokio::test]
 async fn a_delay_is_felt_by_streams() {
     let delay = Duration::from_millis(150);
-    let mut first = Node::start(config(1, vec![])).await;
+    let first = Node::start(config(1, vec![])).await;
     let mut slow = config(2, first.network.addresses());
     slow.delay = Some(Arc::new(move |_| delay));
     let mut second = Node::start(slow).await;
-    second.wait_for_host(first.id()).await;
-    first.wait_for_host(second.id()).await;
+    first.wait_for_connection().await;
+    second.wait_for_connection().await;
     let ((mut sender, _), (_, mut receiver)) = stream(&first, &mut second).await;
     let start = tokio::time::Instant::now();
     sender.send(b"late").await.expect("open");

@@ -108,6 +108,17 @@ impl Node {
         .await;
     }
 
+    /// Waits until it has a connection with anybody.
+    pub(crate) async fn wait_for_connection(&self) {
+        let connected = async {
+            while self.network.stats().await.connections == 0 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let connected = tokio::time::timeout(PATIENCE, connected).await;
+        connected.expect("it connects");
+    }
+
     pub(crate) async fn wait_for_message(&mut self) -> (NodeId, Vec<u8>) {
         self.wait_for("a message", |event| match event {
             Event::Message { from, bytes } => Some((from, bytes)),
@@ -139,11 +150,11 @@ impl Node {
     }
 }
 
-/// Two nodes that know each other.
+/// Two nodes with a connection.
 pub(crate) async fn pair() -> (Node, Node) {
-    let mut first = Node::start(config(1, vec![])).await;
-    let mut second = Node::start(config(2, first.network.addresses())).await;
-    first.wait_for_host(second.id()).await;
-    second.wait_for_host(first.id()).await;
+    let first = Node::start(config(1, vec![])).await;
+    let second = Node::start(config(2, first.network.addresses())).await;
+    first.wait_for_connection().await;
+    second.wait_for_connection().await;
     (first, second)
 }

@@ -1,13 +1,16 @@
 //! The commands of testbeds.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use model::convert;
+use node::application::units;
 use node::cli::memory;
 use serde::Serialize;
 
 use super::{Output, note, print};
+use crate::bench::idle;
 use crate::local::fault::{self, Fault};
 use crate::local::folder::Folder;
 use crate::local::interrupt::Interrupt;
@@ -93,6 +96,27 @@ pub(super) struct Start {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct Idle {
+    /// How many nodes.
+    #[arg(short, long, value_name = "N", default_value = "8", value_parser = clap::value_parser!(u32).range(1..=i64::from(NODES_MAX)))]
+    nodes: u32,
+    /// For how long they are looked at, such as 60s.
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration, default_value = "60s")]
+    for_: Duration,
+    /// For how long they are left alone before.
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "10s")]
+    settle: Duration,
+    /// The memory that each may take for rows and state.
+    #[arg(long, value_name = "SIZE", value_parser = memory)]
+    memory: Option<u64>,
+    #[command(flatten)]
+    program: Program,
+    /// The folder of the testbed, which goes when it is done.
+    #[arg(long, value_name = "DIR", default_value = ".synergy/idle")]
+    dir: PathBuf,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct Down {
     #[command(flatten)]
     at: At,
@@ -131,6 +155,29 @@ pub(super) fn arguments(memory: Option<u64>, more: Vec<String>) -> Vec<String> {
     memory.into_iter().flatten().chain(more).collect()
 }
 
+impl Idle {
+    pub(super) fn into_options(self) -> anyhow::Result<idle::Options> {
+        Ok(idle::Options {
+            folder: Folder::at(&self.dir)?,
+            nodes: self.nodes,
+            program: self.program.find()?,
+            arguments: arguments(self.memory, Vec::new()),
+            settle: self.settle,
+            duration: self.for_,
+        })
+    }
+}
+
+/// A time that is not over at once.
+fn duration(text: &str) -> Result<Duration, String> {
+    let form = units::DURATION_FORM;
+    let time = units::duration(text).map_err(|error| format!("{error}; expected {form}"))?;
+    match time.is_zero() {
+        true => Err(format!("expected {form}, longer than nothing")),
+        false => Ok(time),
+    }
+}
+
 impl Status {
     pub(super) fn execute(&self) -> anyhow::Result<()> {
         let rows = status::status(&self.at.folder()?)?;
@@ -159,6 +206,13 @@ impl Down {
     pub(super) fn execute(&self) -> anyhow::Result<()> {
         let folder = self.at.folder()?;
         let ended = down::down(&folder)?;
+        if ended == down::Ended::default() {
+            note(&format!(
+                "nothing ran in {}, and nothing is left there",
+                folder.path().display()
+            ));
+            return Ok(());
+        }
         let killed = match ended.killed {
             0 => String::new(),
             killed => format!(", {killed} more did not leave in time and were killed"),
