@@ -3,7 +3,6 @@
 //! Worker threads run operators ([`engine::runtime`]); each source and each sink has a thread of its own,
 //! because reading and writing may block. This thread waits for whatever ends the run.
 
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

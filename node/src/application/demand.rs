@@ -205,16 +205,20 @@ fn number(value: f64) -> String {
 
 impl From<&Source> for SourceFigures {
     fn from(source: &Source) -> Self {
-        // A connector that reads every so often says by that how many rows there are.
-        let every = match source.arguments.find("every") {
-            Some(Value::Scalar(Scalar::Micros(micros))) if *micros > 0 => {
-                Some(1.0 / std::time::Duration::from_micros(micros.unsigned_abs()).as_secs_f64())
-            }
-            _ => None,
+        let (every, row_bytes) = match source {
+            // A connector that reads every so often says by that how many rows there are.
+            Source::Inline(source) => match source.arguments.find("every") {
+                Some(Value::Scalar(Scalar::Micros(micros))) if *micros > 0 => {
+                    let every = std::time::Duration::from_micros(micros.unsigned_abs());
+                    (Some(1.0 / every.as_secs_f64()), None)
+                }
+                _ => (None, None),
+            },
+            Source::Published { publication, .. } => (None, publication.row_bytes),
         };
         Self {
-            rate_hz: source.rate_hz.or(every),
-            row_bytes: None,
+            rate_hz: source.rate_hz().or(every),
+            row_bytes,
         }
     }
 }
