@@ -305,10 +305,11 @@ impl Driver {
         let life = self.lives.of(peer_id(node));
         let link = self.links.entry(node).or_default();
         link.connections.push(connection);
+        // A new one also where an earlier connection was cut and its end is not told yet.
+        link.life = life;
         if link.connections.len() > 1 {
             return;
         }
-        link.life = life;
         link.is_broken = false;
         link.garbage = 0;
         let frames = std::mem::take(&mut link.frames);
