@@ -25,7 +25,7 @@ mod identity;
 mod join;
 mod opening;
 mod shared;
-mod start;
+mod starting;
 mod substreams;
 mod transport;
 
@@ -165,7 +165,7 @@ pub async fn start(
     clock: Arc<dyn Clock>,
     rng: Rng,
 ) -> Result<(Network, mpsc::Receiver<Event>), StartError> {
-    start::start(config, clock, rng).await
+    starting::start(config, clock, rng).await
 }
 
 impl Network {

@@ -1,7 +1,7 @@
 //! The one task that drives a node's swarm and its [`Overlay`] machine.
 //!
 //! Everything that waits has a bound, and everything that is dropped is counted. What a task reads of a peer
-//! comes here as a [`Report`]; [`links`] knows what is said to whom, [`swarm`] hears what the library tells,
+//! comes here as a [`Report`]; [`heard`] takes it in, [`links`] knows what is said to whom, [`swarm`] hears what the library tells,
 //! [`watch`] finds out who has fallen silent, and [`leave`] ends it all in order.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -27,6 +27,7 @@ use super::transport::Lives;
 use super::{Event, NetworkStats};
 use crate::machine::{Effect, Input, Overlay, Peer, QueryId, WalkId};
 
+mod heard;
 mod leave;
 mod links;
 mod outbox;

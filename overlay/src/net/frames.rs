@@ -21,6 +21,12 @@ const WRITE_BYTES: usize = 64 << 10;
 /// How much is read at once. Unit: bytes. Source: measured with writes of 64 KiB.
 const READ_BYTES: usize = 64 << 10;
 
+/// How large a buffer may stay: one large frame does not keep its memory for ever, and frames of a usual size
+/// take none anew.
+///
+/// Unit: bytes. Source: guess; several batches of 1,024 rows.
+const KEPT_BYTES: usize = 512 << 10;
+
 /// What stands in place of a length where the sender has closed the stream in order.
 const END: u32 = u32::MAX;
 
@@ -120,8 +126,9 @@ impl FrameSender {
         }
         self.buffer.drain(..self.written);
         self.written = 0;
-        // One large frame does not keep its memory for ever.
-        self.buffer.shrink_to(2 * WRITE_BYTES);
+        if self.buffer.capacity() > KEPT_BYTES {
+            self.buffer.shrink_to(WRITE_BYTES);
+        }
         Ok(())
     }
 
@@ -264,7 +271,7 @@ impl Frames {
             self.end = 0;
         }
         let size = wanted.min(2 * self.filled).max(READ_BYTES);
-        if self.buffer.len() > size.max(2 * READ_BYTES) {
+        if self.buffer.len() > size.max(KEPT_BYTES) {
             self.buffer.truncate(size);
             self.buffer.shrink_to_fit();
         }

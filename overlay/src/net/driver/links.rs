@@ -11,13 +11,12 @@ use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use model::NodeId;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Driver, Event, Frame, Heard, Input, Places, Reply, Report, WriterEnd};
+use super::{Driver, Event, Frame, Input, Places, Reply, Report, WriterEnd};
 use crate::net::address::believed;
 use crate::net::control::{self, Gauge};
 use crate::net::gauge::Held;
 use crate::net::identity::peer_id;
-use crate::net::opening;
-use crate::net::substreams::{Opened, Purpose};
+use crate::net::substreams::Purpose;
 use crate::net::transport::Life;
 
 /// Peers with which this node has to do at once. Unit: peers. Source: connections and dials, twice.
@@ -28,21 +27,10 @@ const FRAMES_MAX: usize = 1_024;
 const BYTES_MAX: usize = 4 << 20;
 
 /// Data streams with one peer. Unit: streams. Source: design.
-const STREAMS_MAX: usize = 1_024;
-
-/// Data streams that wait to be accepted: of one peer, and in all. The hellos of all take 64 MiB at most.
-const WAITING_PER_PEER_MAX: usize = 256;
-const WAITING_MAX: usize = 1_024;
+pub(super) const STREAMS_MAX: usize = 1_024;
 
 /// Streams that are to be opened as soon as there is a connection. Source: as for those that wait there.
 const OPENS_MAX: usize = 256;
-
-/// Control substreams that a peer may have open here: one, and others that are being closed.
-const READERS_MAX: usize = 4;
-
-/// After how much garbage a peer loses its connection. Unit: frames. Source: guess; a neighbor of a newer
-/// version may send a few.
-const GARBAGE_MAX: u32 = 8;
 
 /// What this node has to do with a peer.
 #[derive(Debug, Default)]
@@ -59,12 +47,12 @@ pub(super) struct Link {
     pub(super) answered: u64,
     /// Data streams, those included that wait to be accepted.
     pub(super) streams: Places,
-    waiting: Places,
+    pub(super) waiting: Places,
     /// Control substreams of the peer.
-    readers: usize,
+    pub(super) readers: usize,
     /// Whether one of them broke.
-    is_broken: bool,
-    garbage: u32,
+    pub(super) is_broken: bool,
+    pub(super) garbage: u32,
     pub(super) life: Arc<Life>,
     pub(super) watch: super::watch::Watch,
 }
@@ -317,10 +305,11 @@ impl Driver {
         let life = self.lives.of(peer_id(node));
         let link = self.links.entry(node).or_default();
         link.connections.push(connection);
+        // A new one also where an earlier connection was cut and its end is not told yet.
+        link.life = life;
         if link.connections.len() > 1 {
             return;
         }
-        link.life = life;
         link.is_broken = false;
         link.garbage = 0;
         let frames = std::mem::take(&mut link.frames);
@@ -367,115 +356,9 @@ impl Driver {
         }
     }
 
-    fn drop_idle(&mut self, node: NodeId) {
+    pub(super) fn drop_idle(&mut self, node: NodeId) {
         if self.links.get(&node).is_some_and(Link::is_idle) {
             self.links.remove(&node);
-        }
-    }
-
-    /// A peer opened a substream.
-    pub(super) fn on_opened(&mut self, opened: Opened) {
-        let Opened {
-            from,
-            purpose,
-            stream,
-        } = opened;
-        let Some(link) = self.links.get_mut(&from) else {
-            return;
-        };
-        match purpose {
-            Purpose::Control if link.readers >= READERS_MAX => {
-                self.refused.count("control substream beyond the bound");
-            }
-            Purpose::Control => {
-                link.readers += 1;
-                let reporter = self.reporter.clone();
-                tokio::spawn(control::read(stream, move |heard| {
-                    let reporter = reporter.clone();
-                    async move { reporter.send(Report::Heard { from, heard }).await.is_ok() }
-                }));
-            }
-            Purpose::Data => {
-                let held = link.streams.hold(STREAMS_MAX);
-                let waiting = link.waiting.hold(WAITING_PER_PEER_MAX);
-                let waiting_all = self.waiting.hold(WAITING_MAX);
-                let (Some(held), Some(waiting), Some(waiting_all)) = (held, waiting, waiting_all)
-                else {
-                    self.refused.count("stream beyond the bound");
-                    return;
-                };
-                self.take_in(from, stream, held, [waiting, waiting_all]);
-            }
-        }
-    }
-
-    fn take_in(&mut self, from: NodeId, stream: Stream, held: Held, waiting: [Held; 2]) {
-        let now = self.clock.now();
-        self.watch_from(now);
-        let reporter = self.reporter.clone();
-        let refused = self.refused.clone();
-        tokio::spawn(async move {
-            if let Some(incoming) = opening::hear(from, stream, held, waiting, &refused).await {
-                // Without a driver there is nobody to tell.
-                drop(reporter.send(Report::Incoming(incoming)).await);
-            }
-        });
-    }
-
-    /// A peer said something.
-    pub(super) fn on_heard(&mut self, from: NodeId, heard: Heard) {
-        let Some(link) = self.links.get_mut(&from) else {
-            return;
-        };
-        match heard {
-            Heard::Overlay(message) => self.tell(Input::Message {
-                from,
-                message: *message,
-            }),
-            Heard::Payload(bytes) => self.outbox.push(Event::Message { from, bytes }),
-            Heard::Ping(number) => self.say(from, Frame::Pong(number)),
-            Heard::Pong(number) => {
-                let asked = link.gauge.asked.load(Ordering::Relaxed);
-                link.answered = link.answered.max(number.min(asked));
-            }
-            Heard::Beat => {
-                if link.streams.taken() == 0 {
-                    self.say(from, Frame::Pong(0));
-                }
-            }
-            Heard::Bye => self.on_reader_ended(from, true),
-            Heard::Broken => self.on_reader_ended(from, false),
-            Heard::Garbage(reason) => {
-                link.garbage += 1;
-                let is_enough = link.garbage >= GARBAGE_MAX;
-                self.refused.count(reason);
-                if is_enough {
-                    self.refused.count("peer cut off for its garbage");
-                    self.cut(from);
-                }
-            }
-            Heard::Nonsense(reason) => {
-                self.refused.count(reason);
-                self.refused.count("peer cut off for its garbage");
-                self.on_reader_ended(from, true);
-                self.cut(from);
-            }
-        }
-    }
-
-    fn on_reader_ended(&mut self, from: NodeId, is_in_order: bool) {
-        let Some(link) = self.links.get_mut(&from) else {
-            return;
-        };
-        link.readers = link.readers.saturating_sub(1);
-        if !is_in_order && link.is_connected() {
-            // It is judged when the connection is closed; where it stays open, nothing is lost.
-            link.is_broken = true;
-        } else if !is_in_order {
-            self.drop_idle(from);
-            self.on_unreachable(from);
-        } else {
-            self.drop_idle(from);
         }
     }
 
