@@ -357,6 +357,17 @@ impl Engine {
         self.scheduler.len()
     }
 
+    /// How many applications, components and edges are here, and entries of the ledger: what must not grow
+    /// with those that have gone.
+    pub fn sizes(&self) -> [usize; 4] {
+        [
+            self.applications.len(),
+            self.components.len(),
+            self.edges.len(),
+            self.ledger.len(),
+        ]
+    }
+
     /// How much memory is held, was held at most, and may be held, in bytes.
     pub const fn memory(&self) -> &Ledger {
         &self.ledger

@@ -71,6 +71,16 @@ impl Ledger {
             .map_or(0, |holding| holding.state_bytes)
     }
 
+    /// How many components hold or held something.
+    pub fn len(&self) -> usize {
+        self.holdings.len()
+    }
+
+    /// Whether none does.
+    pub fn is_empty(&self) -> bool {
+        self.holdings.is_empty()
+    }
+
     /// All that is held.
     pub const fn used_bytes(&self) -> u64 {
         self.state_bytes + self.retained_bytes

@@ -59,16 +59,29 @@ pub(crate) struct Inbound {
 pub(crate) struct Upstream {
     /// A pull is to be sent.
     pub(crate) is_due: bool,
-    /// The next pull says everything: frames may have been lost.
-    pub(crate) says_all: bool,
-    /// When the last pull was taken; none before the edge is opened.
-    pub(crate) pulled: Option<Instant>,
+    /// What the next pull says.
+    pub(crate) telling: Telling,
+    /// When everything was last said; none before the edge is opened.
+    pub(crate) told: Option<Instant>,
+    /// Whether a batch has arrived since then.
+    pub(crate) has_arrived: bool,
     /// How long a batch is under way from there.
     pub(crate) transit: Duration,
     /// Bytes that arrived and were not worked off yet.
     pub(crate) waiting_bytes: u64,
     /// Batches that were refused: beyond the credit, or of more origins than an edge may have.
     pub(crate) refused: u64,
+}
+
+/// What a pull says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Telling {
+    /// What has changed since the last.
+    Changes,
+    /// Everything: an earlier pull may have been lost.
+    All,
+    /// Everything, and what was sent and has not arrived is asked for again.
+    Again,
 }
 
 /// What waits to be sent to the host of a consumer.
@@ -120,8 +133,9 @@ impl Upstream {
     pub(crate) const fn new() -> Self {
         Self {
             is_due: false,
-            says_all: false,
-            pulled: None,
+            telling: Telling::Changes,
+            told: None,
+            has_arrived: false,
             transit: Duration::ZERO,
             waiting_bytes: 0,
             refused: 0,

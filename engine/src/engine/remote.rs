@@ -10,7 +10,7 @@ use std::time::Duration;
 use model::{ComponentId, EdgeId, Instant, convert};
 
 use super::deploy::{CREDIT_MAX, EDGES_MAX};
-use super::edges::{Consuming, Edge, Producing};
+use super::edges::{Consuming, Edge, Producing, Telling};
 use super::{DeployError, Engine, Event};
 use crate::batch::{Batch, Note};
 use crate::edge::{Begin, Opening, Pull};
@@ -110,7 +110,7 @@ impl Engine {
         let bytes = convert::size(batch.rows.bytes());
         let origins = convert::size(inbound.state.len()).max(1);
         let allowed = inbound.credit.saturating_mul(WAITING_FACTOR * origins);
-        let is_granted = link.pulled.is_some()
+        let is_granted = link.told.is_some()
             && (batch.rows.is_empty() || link.waiting_bytes <= allowed)
             && inbound.state.accepts(batch.header.origin);
         if !is_granted {
@@ -120,6 +120,7 @@ impl Engine {
         if !batch.rows.is_empty() {
             link.waiting_bytes += bytes;
         }
+        link.has_arrived = true;
         self.arrive(now, id, Arc::new(batch));
     }
 
@@ -200,11 +201,14 @@ impl Engine {
         let budget = self.components.get(&inbound.component)?.budget;
         let budget = (budget != model::Slack::MAX).then(|| budget.less(link.transit));
         inbound.state.set_budget(budget);
-        link.pulled = Some(now);
-        Some(match std::mem::take(&mut link.says_all) {
-            true => inbound.state.pull_again(),
-            false => inbound.state.pull(),
-        })
+        link.told.get_or_insert(now);
+        Some(
+            match std::mem::replace(&mut link.telling, Telling::Changes) {
+                Telling::Changes => inbound.state.pull(),
+                Telling::All => inbound.state.pull_all(),
+                Telling::Again => inbound.state.pull_again(),
+            },
+        )
     }
 
     /// Whether an edge to another host is here and goes on.
@@ -237,9 +241,9 @@ impl Engine {
         };
         match (&mut edge.producer, &edge.consumer) {
             (Producing::Elsewhere(link), _) => {
-                link.says_all = true;
+                link.telling = Telling::Again;
                 // Nothing is said of an edge that is not pulled yet.
-                if link.pulled.is_some() {
+                if link.told.is_some() {
                     link.is_due = true;
                 }
                 self.ready.push(id);

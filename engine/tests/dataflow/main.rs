@@ -7,7 +7,9 @@
 )]
 
 mod failures;
+mod hosts;
 mod interleaving;
 mod memory;
+mod spread;
 mod support;
 mod threads;
