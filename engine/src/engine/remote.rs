@@ -77,12 +77,8 @@ impl Engine {
 
     /// Ends an edge to another host that was opened here; whoever reads it is not told.
     pub fn close_edge(&mut self, now: Instant, edge: EdgeId) {
-        if let Some(Edge {
-            producer: Producing::Here(..),
-            consumer: Consuming::Elsewhere(_),
-            ..
-        }) = self.edges.get(&edge)
-        {
+        let ends = |edge: &Edge| matches!(edge.consumer, Consuming::Elsewhere(_));
+        if self.edges.get(&edge).is_some_and(ends) {
             self.end_reader(now, edge);
         }
     }
@@ -129,6 +125,10 @@ impl Engine {
     /// The first one wakes what the stream is made of. One for an edge that is not here is ignored: it was
     /// overtaken by the end of the edge.
     pub fn handle_pull(&mut self, now: Instant, id: EdgeId, pull: &Pull) {
+        if pull.is_goodbye() {
+            self.close_edge(now, id);
+            return;
+        }
         let Some(Edge {
             producer: Producing::Here(producer, output),
             consumer: Consuming::Elsewhere(link),
@@ -138,10 +138,6 @@ impl Engine {
             return;
         };
         let (producer, output) = (*producer, *output);
-        if pull.is_goodbye() {
-            self.end_reader(now, id);
-            return;
-        }
         if pull.from.is_some() {
             link.clear();
         }

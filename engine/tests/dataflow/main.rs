@@ -9,7 +9,9 @@
 mod failures;
 mod hosts;
 mod interleaving;
+mod links;
 mod memory;
+mod sharing;
 mod spread;
 mod support;
 mod threads;
