@@ -47,7 +47,7 @@ use dispatch::Work;
 pub use dispatch::{Completed, Dispatch, Panicked};
 use edges::{Edge, Producing};
 pub use ends::Event;
-pub use remote::EdgeKind;
+pub use remote::{EdgeKind, TAPS_MAX};
 
 /// Why a component is found: who asks has just found it, or holds an edge that goes with it.
 const HERE: &str = "a component that edges and members name is here";

@@ -1,13 +1,14 @@
 //! The edges of a host: each end is a component here, or a link to wherever the other end runs.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use model::plan::{Reader, Stream};
-use model::{ComponentId, Instant};
+use model::{ComponentId, Instant, Origin, Positions};
 
-use crate::batch::Batch;
-use crate::edge::Consumer;
+use crate::batch::{Batch, Header};
+use crate::edge::{Consumer, From, ORIGINS_MAX};
 use crate::mailbox::{Channel, Mailbox};
 
 /// One consumer pulling one stream.
@@ -19,6 +20,8 @@ pub(crate) struct Edge {
     pub(crate) consumer: Consuming,
     /// What it is in the plan of its application, where it is in one.
     pub(crate) plan: Option<(Stream, Reader)>,
+    /// Whoever reads only looks on.
+    pub(crate) is_tap: bool,
     /// When it ended; it is here only until the other host was told.
     pub(crate) closing: Option<Instant>,
 }
@@ -92,6 +95,8 @@ pub(crate) enum Telling {
 pub(crate) struct Downstream {
     queue: Mailbox,
     sequence: u64,
+    /// Up to where the consumer can have batches: what it was sent, and what it said that it has.
+    handed: BTreeMap<Origin, u64>,
     /// The last that is sent: that the stream is no longer here.
     farewell: Option<Arc<Batch>>,
 }
@@ -108,6 +113,7 @@ impl Edge {
             producer,
             consumer,
             plan,
+            is_tap: false,
             closing: None,
         }
     }
@@ -168,13 +174,40 @@ impl Downstream {
                 return;
             };
             bytes += batch.rows.bytes();
+            let Header {
+                origin, interval, ..
+            } = batch.header;
+            self.hand(origin, interval.through());
             out.push(batch);
         }
     }
 
-    /// What waits is of no use any more: the consumer asks for all of it again.
-    pub(crate) fn clear(&mut self) {
+    /// What waits is of no use any more: the consumer asks for all of it again, behind what it has.
+    pub(crate) fn rewind(&mut self, from: &From) {
         self.queue.clear();
+        if let From::Positions(positions) = from {
+            for (origin, index) in positions.iter() {
+                self.hand(origin, index);
+            }
+        }
+    }
+
+    fn hand(&mut self, origin: Origin, index: u64) {
+        if self.handed.len() < ORIGINS_MAX || self.handed.contains_key(&origin) {
+            let handed = self.handed.entry(origin).or_default();
+            *handed = index.max(*handed);
+        }
+    }
+
+    /// What of these positions can be true: nobody has worked off what has not left.
+    pub(crate) fn possible(&self, claimed: &Positions) -> Positions {
+        let claimed = claimed.iter();
+        claimed
+            .filter_map(|(origin, index)| {
+                let handed = self.handed.get(&origin)?;
+                Some((origin, index.min(*handed)))
+            })
+            .collect()
     }
 
     /// This is told last.

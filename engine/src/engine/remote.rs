@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use model::{ComponentId, EdgeId, Instant, convert};
 
-use super::deploy::{CREDIT_MAX, EDGES_MAX};
+use super::deploy::EDGES_MAX;
 use super::edges::{Consuming, Edge, Producing, Telling};
 use super::{DeployError, Engine, Event};
 use crate::batch::{Batch, Note};
@@ -24,6 +24,17 @@ pub enum EdgeKind {
     /// time is dropped for them, counted, and told.
     Tap,
 }
+
+/// The most taps that a host serves.
+///
+/// Unit: count. Range: at most a quarter of [`TAP_DIVISOR`], so that what waits for taps that nobody reads takes
+/// no more than a quarter of the memory beside a batch for each. Source: guess; people look on, not machines.
+pub const TAPS_MAX: usize = 64;
+
+/// The part of the memory that may wait for a tap.
+///
+/// Unit: divisor. Source: see [`TAPS_MAX`].
+const TAP_DIVISOR: u64 = 256;
 
 /// How much of what was sent to a component here may wait, in multiples of the credit of an edge for each way
 /// in. Whoever sends more does not keep to the credit.
@@ -45,8 +56,12 @@ impl Engine {
         application: Option<u64>,
         kind: EdgeKind,
     ) -> Result<EdgeId, DeployError> {
+        let is_tap = kind == EdgeKind::Tap;
         if self.edges.len() >= EDGES_MAX {
             return Err(DeployError::TooManyEdges);
+        }
+        if is_tap && self.edges.values().filter(|edge| edge.is_tap).count() >= TAPS_MAX {
+            return Err(DeployError::TooManyTaps);
         }
         let running = self.components.get(&component);
         if !running.is_some_and(|running| {
@@ -69,10 +84,13 @@ impl Engine {
             lapses: true,
             begin,
         };
-        let edge = self.connect(now, opening, producing, consuming, None);
+        let id = self.connect(now, opening, producing, consuming, None);
+        if let Some(edge) = self.edges.get_mut(&id) {
+            edge.is_tap = is_tap;
+        }
         self.share_retention();
         self.arm(now);
-        Ok(edge)
+        Ok(id)
     }
 
     /// Ends an edge to another host that was opened here; whoever reads it is not told.
@@ -117,6 +135,8 @@ impl Engine {
             link.waiting_bytes += bytes;
         }
         link.has_arrived = true;
+        let consumer = inbound.component;
+        self.count_received(consumer);
         self.arrive(now, id, Arc::new(batch));
     }
 
@@ -132,18 +152,28 @@ impl Engine {
         let Some(Edge {
             producer: Producing::Here(producer, output),
             consumer: Consuming::Elsewhere(link),
+            is_tap,
             ..
         }) = self.edges.get_mut(&id)
         else {
             return;
         };
-        let (producer, output) = (*producer, *output);
-        if pull.from.is_some() {
-            link.clear();
+        let (producer, output, is_tap) = (*producer, *output, *is_tap);
+        if let Some(from) = &pull.from {
+            link.rewind(from);
         }
+        let taken = link.possible(&pull.taken);
+        let keep = pull.keep.as_ref().map(|keep| link.possible(keep));
+        let credit = match is_tap {
+            true => self.config.memory_bytes / TAP_DIVISOR,
+            false => self.credit(),
+        };
         let granted = Pull {
-            credit: pull.credit.min(CREDIT_MAX),
-            ..pull.clone()
+            from: pull.from.clone(),
+            taken,
+            keep,
+            credit: pull.credit.min(credit),
+            budget: pull.budget,
         };
         let mut sends = Vec::new();
         let component = self.component_mut(producer);
@@ -247,6 +277,21 @@ impl Engine {
             (_, Consuming::Elsewhere(_)) => self.ready.push(id),
             _ => {}
         }
+    }
+
+    /// Enters what waits at a component that came from other hosts into the ledger.
+    pub(super) fn count_received(&mut self, id: ComponentId) {
+        let Some(component) = self.components.get(&id) else {
+            return;
+        };
+        let bytes = component.inputs.iter().map(|edge| {
+            match self.edges.get(edge).map(|edge| &edge.producer) {
+                Some(Producing::Elsewhere(link)) => link.waiting_bytes,
+                _ => 0,
+            }
+        });
+        let bytes = bytes.sum();
+        self.ledger.set_received(id, bytes);
     }
 
     /// What a consumer here reads is no longer to be had.

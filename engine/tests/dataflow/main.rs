@@ -7,6 +7,7 @@
 )]
 
 mod failures;
+mod hostile;
 mod hosts;
 mod interleaving;
 mod links;
