@@ -47,7 +47,7 @@ use dispatch::Work;
 pub use dispatch::{Completed, Dispatch, Panicked};
 use edges::{Edge, Producing};
 pub use ends::Event;
-pub use remote::EdgeKind;
+pub use remote::{EdgeKind, TAPS_MAX};
 
 /// Why a component is found: who asks has just found it, or holds an edge that goes with it.
 const HERE: &str = "a component that edges and members name is here";
@@ -355,6 +355,17 @@ impl Engine {
     /// How many components could run now.
     pub fn runnable(&self) -> usize {
         self.scheduler.len()
+    }
+
+    /// How many applications, components and edges are here, and entries of the ledger: what must not grow
+    /// with those that have gone.
+    pub fn sizes(&self) -> [usize; 4] {
+        [
+            self.applications.len(),
+            self.components.len(),
+            self.edges.len(),
+            self.ledger.len(),
+        ]
     }
 
     /// How much memory is held, was held at most, and may be held, in bytes.

@@ -26,5 +26,5 @@ pub use batch::{Batch, Header, Note, Rows};
 pub use engine::{
     Completed, Config, DeployError, Deployed, Deployment, Dispatch, EDGES_MAX, EdgeKind, Engine,
     Event, MEMORY_MIN, OperatorDeployment, Panicked, RemoteEdge, Signals, SinkDeployment,
-    SourcePart,
+    SourcePart, TAPS_MAX,
 };

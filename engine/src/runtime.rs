@@ -332,7 +332,7 @@ impl Shared {
                 state = self.rest(state, now);
                 continue;
             };
-            if state.engine.runnable() > 0 {
+            if state.engine.runnable() > 0 || state.is_untimed() {
                 self.work.notify_one();
             }
             drop(state);
@@ -368,9 +368,7 @@ impl Shared {
     /// Wakes who has something to do.
     fn signal(&self, state: &mut State) {
         // Whoever takes work wakes the next worker where more is left, so that one is enough here.
-        // A timer that nobody waits for wants a timekeeper.
-        let is_untimed = !state.has_timekeeper && state.engine.poll_timeout().is_some();
-        if state.engine.runnable() > 0 || is_untimed {
+        if state.engine.runnable() > 0 || state.is_untimed() {
             self.work.notify_one();
         }
         for edge in state.engine.take_ready() {
@@ -397,6 +395,11 @@ impl Shared {
 }
 
 impl State {
+    /// Whether a timer is set that no worker waits for.
+    const fn is_untimed(&self) -> bool {
+        !self.has_timekeeper && self.engine.poll_timeout().is_some()
+    }
+
     fn has_ended(&self, application: u64) -> bool {
         self.is_stopping || self.engine.has_ended(application)
     }

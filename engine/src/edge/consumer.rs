@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::position::Judgement;
-use model::{EventTime, Interval, Origin, Positions, Slack};
+use model::{EventTime, Origin, Positions, Slack};
 
 use super::{From, Pull};
 use crate::batch::{Batch, Note};
@@ -175,6 +175,15 @@ impl Consumer {
         }
         let standing = self.origins.entry(batch.header.origin).or_default();
         let next = match interval.judge(standing.received) {
+            // Where it begins was told before.
+            Judgement::Next
+                if batch.header.note == Some(Note::Gap)
+                    && interval.is_empty()
+                    && batch.header.progress <= standing.progress =>
+            {
+                self.duplicates += 1;
+                return Arrival::Duplicate;
+            }
             Judgement::Next => batch,
             Judgement::Cut(through) => Arc::new(batch.cut(through)),
             // All its indices are here, and it says how far the origin has come since.
@@ -187,14 +196,6 @@ impl Consumer {
             Judgement::Duplicate => {
                 self.duplicates += 1;
                 return Arrival::Duplicate;
-            }
-            Judgement::Gap if batch.header.note == Some(Note::Gap) => {
-                // What lies between is not to be had: that is said, not skipped.
-                let lost = interval.after() - standing.received;
-                let mut told = Batch::clone(&batch);
-                told.header.interval = Interval::new(standing.received, interval.through());
-                told.header.missing = u32::try_from(lost).unwrap_or(u32::MAX);
-                Arc::new(told)
             }
             Judgement::Gap => {
                 if !standing.awaits_rewind {
@@ -214,6 +215,10 @@ impl Consumer {
     /// Everything of `origin` up to `taken` was worked off, and what lies up to `kept` will not be asked
     /// for again. Says whether either has moved.
     pub fn take(&mut self, origin: Origin, taken: u64, kept: u64) -> bool {
+        if taken == 0 {
+            // Of an origin that nothing was seen of, nobody knows yet where it begins.
+            return false;
+        }
         let standing = self.origins.entry(origin).or_default();
         let has_moved = taken > standing.taken || kept > standing.kept;
         standing.taken = standing.taken.max(taken);

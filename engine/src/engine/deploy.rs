@@ -11,6 +11,7 @@ use model::{ComponentId, EdgeId, EventTime, Instant, Origin, QueryPlan, Schema};
 
 use super::component::{Entry, Output, Results, Stay};
 use super::edges::{Consuming, Edge, Inbound, Producing, Upstream};
+use super::remote::TAPS_MAX;
 use super::shape::{self, Shape};
 use super::{Application, Component, Engine, Role};
 use crate::columns;
@@ -22,7 +23,7 @@ use crate::step::Step;
 /// The most credit that an edge gives for one origin.
 ///
 /// Unit: bytes. Source: guess; some ten full batches of usual rows.
-pub(super) const CREDIT_MAX: u64 = 1 << 20;
+const CREDIT_MAX: u64 = 1 << 20;
 
 /// The most edges that a host has.
 ///
@@ -136,6 +137,9 @@ pub enum DeployError {
     /// The host has as many edges as it may have.
     #[error("the host has {EDGES_MAX} edges, and may have no more")]
     TooManyEdges,
+    /// The host serves as many taps as it may.
+    #[error("{TAPS_MAX} taps look on here, and no more may")]
+    TooManyTaps,
 }
 
 impl Engine {
@@ -385,8 +389,13 @@ impl Engine {
         }
     }
 
+    /// The credit of an edge for each origin.
+    pub(super) fn credit(&self) -> u64 {
+        (self.config.memory_bytes / 64).min(CREDIT_MAX)
+    }
+
     fn inbound(&self, component: ComponentId, port: usize) -> Inbound {
-        let credit = (self.config.memory_bytes / 64).min(CREDIT_MAX);
+        let credit = self.credit();
         Inbound {
             component,
             input: u16::try_from(port).expect("a plan has fewer inputs"),

@@ -1,13 +1,14 @@
 //! The edges of a host: each end is a component here, or a link to wherever the other end runs.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use model::plan::{Reader, Stream};
-use model::{ComponentId, Instant};
+use model::{ComponentId, Instant, Origin, Positions};
 
-use crate::batch::Batch;
-use crate::edge::Consumer;
+use crate::batch::{Batch, Header};
+use crate::edge::{Consumer, From, ORIGINS_MAX};
 use crate::mailbox::{Channel, Mailbox};
 
 /// One consumer pulling one stream.
@@ -19,6 +20,8 @@ pub(crate) struct Edge {
     pub(crate) consumer: Consuming,
     /// What it is in the plan of its application, where it is in one.
     pub(crate) plan: Option<(Stream, Reader)>,
+    /// Whoever reads only looks on.
+    pub(crate) is_tap: bool,
     /// When it ended; it is here only until the other host was told.
     pub(crate) closing: Option<Instant>,
 }
@@ -59,16 +62,29 @@ pub(crate) struct Inbound {
 pub(crate) struct Upstream {
     /// A pull is to be sent.
     pub(crate) is_due: bool,
-    /// The next pull says everything: frames may have been lost.
-    pub(crate) says_all: bool,
-    /// When the last pull was taken; none before the edge is opened.
-    pub(crate) pulled: Option<Instant>,
+    /// What the next pull says.
+    pub(crate) telling: Telling,
+    /// When everything was last said; none before the edge is opened.
+    pub(crate) told: Option<Instant>,
+    /// Whether a batch has arrived since then.
+    pub(crate) has_arrived: bool,
     /// How long a batch is under way from there.
     pub(crate) transit: Duration,
     /// Bytes that arrived and were not worked off yet.
     pub(crate) waiting_bytes: u64,
     /// Batches that were refused: beyond the credit, or of more origins than an edge may have.
     pub(crate) refused: u64,
+}
+
+/// What a pull says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Telling {
+    /// What has changed since the last.
+    Changes,
+    /// Everything: an earlier pull may have been lost.
+    All,
+    /// Everything, and what was sent and has not arrived is asked for again.
+    Again,
 }
 
 /// What waits to be sent to the host of a consumer.
@@ -79,6 +95,8 @@ pub(crate) struct Upstream {
 pub(crate) struct Downstream {
     queue: Mailbox,
     sequence: u64,
+    /// Up to where the consumer can have batches: what it was sent, and what it said that it has.
+    handed: BTreeMap<Origin, u64>,
     /// The last that is sent: that the stream is no longer here.
     farewell: Option<Arc<Batch>>,
 }
@@ -95,6 +113,7 @@ impl Edge {
             producer,
             consumer,
             plan,
+            is_tap: false,
             closing: None,
         }
     }
@@ -120,8 +139,9 @@ impl Upstream {
     pub(crate) const fn new() -> Self {
         Self {
             is_due: false,
-            says_all: false,
-            pulled: None,
+            telling: Telling::Changes,
+            told: None,
+            has_arrived: false,
             transit: Duration::ZERO,
             waiting_bytes: 0,
             refused: 0,
@@ -154,13 +174,40 @@ impl Downstream {
                 return;
             };
             bytes += batch.rows.bytes();
+            let Header {
+                origin, interval, ..
+            } = batch.header;
+            self.hand(origin, interval.through());
             out.push(batch);
         }
     }
 
-    /// What waits is of no use any more: the consumer asks for all of it again.
-    pub(crate) fn clear(&mut self) {
+    /// What waits is of no use any more: the consumer asks for all of it again, behind what it has.
+    pub(crate) fn rewind(&mut self, from: &From) {
         self.queue.clear();
+        if let From::Positions(positions) = from {
+            for (origin, index) in positions.iter() {
+                self.hand(origin, index);
+            }
+        }
+    }
+
+    fn hand(&mut self, origin: Origin, index: u64) {
+        if self.handed.len() < ORIGINS_MAX || self.handed.contains_key(&origin) {
+            let handed = self.handed.entry(origin).or_default();
+            *handed = index.max(*handed);
+        }
+    }
+
+    /// What of these positions can be true: nobody has worked off what has not left.
+    pub(crate) fn possible(&self, claimed: &Positions) -> Positions {
+        let claimed = claimed.iter();
+        claimed
+            .filter_map(|(origin, index)| {
+                let handed = self.handed.get(&origin)?;
+                Some((origin, index.min(*handed)))
+            })
+            .collect()
     }
 
     /// This is told last.

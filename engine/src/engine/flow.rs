@@ -120,6 +120,7 @@ impl Engine {
         let Some(edge) = self.edges.get_mut(&edge_id) else {
             return;
         };
+        let is_remote = matches!(edge.producer, Producing::Elsewhere(_));
         if let Producing::Elsewhere(link) = &mut edge.producer {
             // What was joined need not weigh what its parts did: with nothing left the count is right again.
             link.waiting_bytes = match is_empty {
@@ -132,10 +133,13 @@ impl Engine {
         };
         inbound.state.take(channel.origin, through, kept);
         inbound.unpulled_bytes += bytes;
-        if has_drained
+        let is_due = has_drained
             || inbound.unpulled_bytes >= inbound.credit / PULL_DIVISOR
-            || inbound.state.must_pull()
-        {
+            || inbound.state.must_pull();
+        if is_remote {
+            self.count_received(id);
+        }
+        if is_due {
             self.pull(now, edge_id);
         }
     }

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use model::{ComponentId, EdgeId, Instant, convert};
 
-use super::deploy::{CREDIT_MAX, EDGES_MAX};
-use super::edges::{Consuming, Edge, Producing};
+use super::deploy::EDGES_MAX;
+use super::edges::{Consuming, Edge, Producing, Telling};
 use super::{DeployError, Engine, Event};
 use crate::batch::{Batch, Note};
 use crate::edge::{Begin, Opening, Pull};
@@ -24,6 +24,17 @@ pub enum EdgeKind {
     /// time is dropped for them, counted, and told.
     Tap,
 }
+
+/// The most taps that a host serves.
+///
+/// Unit: count. Range: at most a quarter of [`TAP_DIVISOR`], so that what waits for taps that nobody reads takes
+/// no more than a quarter of the memory beside a batch for each. Source: guess; people look on, not machines.
+pub const TAPS_MAX: usize = 64;
+
+/// The part of the memory that may wait for a tap.
+///
+/// Unit: divisor. Source: see [`TAPS_MAX`].
+const TAP_DIVISOR: u64 = 256;
 
 /// How much of what was sent to a component here may wait, in multiples of the credit of an edge for each way
 /// in. Whoever sends more does not keep to the credit.
@@ -45,8 +56,12 @@ impl Engine {
         application: Option<u64>,
         kind: EdgeKind,
     ) -> Result<EdgeId, DeployError> {
+        let is_tap = kind == EdgeKind::Tap;
         if self.edges.len() >= EDGES_MAX {
             return Err(DeployError::TooManyEdges);
+        }
+        if is_tap && self.edges.values().filter(|edge| edge.is_tap).count() >= TAPS_MAX {
+            return Err(DeployError::TooManyTaps);
         }
         let running = self.components.get(&component);
         if !running.is_some_and(|running| {
@@ -69,20 +84,19 @@ impl Engine {
             lapses: true,
             begin,
         };
-        let edge = self.connect(now, opening, producing, consuming, None);
+        let id = self.connect(now, opening, producing, consuming, None);
+        if let Some(edge) = self.edges.get_mut(&id) {
+            edge.is_tap = is_tap;
+        }
         self.share_retention();
         self.arm(now);
-        Ok(edge)
+        Ok(id)
     }
 
     /// Ends an edge to another host that was opened here; whoever reads it is not told.
     pub fn close_edge(&mut self, now: Instant, edge: EdgeId) {
-        if let Some(Edge {
-            producer: Producing::Here(..),
-            consumer: Consuming::Elsewhere(_),
-            ..
-        }) = self.edges.get(&edge)
-        {
+        let ends = |edge: &Edge| matches!(edge.consumer, Consuming::Elsewhere(_));
+        if self.edges.get(&edge).is_some_and(ends) {
             self.end_reader(now, edge);
         }
     }
@@ -110,7 +124,7 @@ impl Engine {
         let bytes = convert::size(batch.rows.bytes());
         let origins = convert::size(inbound.state.len()).max(1);
         let allowed = inbound.credit.saturating_mul(WAITING_FACTOR * origins);
-        let is_granted = link.pulled.is_some()
+        let is_granted = link.told.is_some()
             && (batch.rows.is_empty() || link.waiting_bytes <= allowed)
             && inbound.state.accepts(batch.header.origin);
         if !is_granted {
@@ -120,6 +134,9 @@ impl Engine {
         if !batch.rows.is_empty() {
             link.waiting_bytes += bytes;
         }
+        link.has_arrived = true;
+        let consumer = inbound.component;
+        self.count_received(consumer);
         self.arrive(now, id, Arc::new(batch));
     }
 
@@ -128,25 +145,35 @@ impl Engine {
     /// The first one wakes what the stream is made of. One for an edge that is not here is ignored: it was
     /// overtaken by the end of the edge.
     pub fn handle_pull(&mut self, now: Instant, id: EdgeId, pull: &Pull) {
+        if pull.is_goodbye() {
+            self.close_edge(now, id);
+            return;
+        }
         let Some(Edge {
             producer: Producing::Here(producer, output),
             consumer: Consuming::Elsewhere(link),
+            is_tap,
             ..
         }) = self.edges.get_mut(&id)
         else {
             return;
         };
-        let (producer, output) = (*producer, *output);
-        if pull.is_goodbye() {
-            self.end_reader(now, id);
-            return;
+        let (producer, output, is_tap) = (*producer, *output, *is_tap);
+        if let Some(from) = &pull.from {
+            link.rewind(from);
         }
-        if pull.from.is_some() {
-            link.clear();
-        }
+        let taken = link.possible(&pull.taken);
+        let keep = pull.keep.as_ref().map(|keep| link.possible(keep));
+        let credit = match is_tap {
+            true => self.config.memory_bytes / TAP_DIVISOR,
+            false => self.credit(),
+        };
         let granted = Pull {
-            credit: pull.credit.min(CREDIT_MAX),
-            ..pull.clone()
+            from: pull.from.clone(),
+            taken,
+            keep,
+            credit: pull.credit.min(credit),
+            budget: pull.budget,
         };
         let mut sends = Vec::new();
         let component = self.component_mut(producer);
@@ -200,11 +227,14 @@ impl Engine {
         let budget = self.components.get(&inbound.component)?.budget;
         let budget = (budget != model::Slack::MAX).then(|| budget.less(link.transit));
         inbound.state.set_budget(budget);
-        link.pulled = Some(now);
-        Some(match std::mem::take(&mut link.says_all) {
-            true => inbound.state.pull_again(),
-            false => inbound.state.pull(),
-        })
+        link.told.get_or_insert(now);
+        Some(
+            match std::mem::replace(&mut link.telling, Telling::Changes) {
+                Telling::Changes => inbound.state.pull(),
+                Telling::All => inbound.state.pull_all(),
+                Telling::Again => inbound.state.pull_again(),
+            },
+        )
     }
 
     /// Whether an edge to another host is here and goes on.
@@ -237,9 +267,9 @@ impl Engine {
         };
         match (&mut edge.producer, &edge.consumer) {
             (Producing::Elsewhere(link), _) => {
-                link.says_all = true;
+                link.telling = Telling::Again;
                 // Nothing is said of an edge that is not pulled yet.
-                if link.pulled.is_some() {
+                if link.told.is_some() {
                     link.is_due = true;
                 }
                 self.ready.push(id);
@@ -247,6 +277,21 @@ impl Engine {
             (_, Consuming::Elsewhere(_)) => self.ready.push(id),
             _ => {}
         }
+    }
+
+    /// Enters what waits at a component that came from other hosts into the ledger.
+    pub(super) fn count_received(&mut self, id: ComponentId) {
+        let Some(component) = self.components.get(&id) else {
+            return;
+        };
+        let bytes = component.inputs.iter().map(|edge| {
+            match self.edges.get(edge).map(|edge| &edge.producer) {
+                Some(Producing::Elsewhere(link)) => link.waiting_bytes,
+                _ => 0,
+            }
+        });
+        let bytes = bytes.sum();
+        self.ledger.set_received(id, bytes);
     }
 
     /// What a consumer here reads is no longer to be had.

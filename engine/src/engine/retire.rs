@@ -157,10 +157,11 @@ impl Engine {
             .outputs
             .iter()
             .any(|output| output.producer.has_consumers());
-        if is_read || component.stay == Stay::Forever {
+        let application = component.application;
+        // What has failed stays for those who ask what happened.
+        if is_read || component.stay == Stay::Forever || !self.is_served(application) {
             return;
         }
-        let application = component.application;
         self.remove(now, id);
         self.check_gone(application);
     }

@@ -6,7 +6,7 @@ use model::{ComponentId, EdgeId, Instant};
 
 use super::Engine;
 use super::component::Stay;
-use super::edges::{Consuming, Producing};
+use super::edges::{Consuming, Producing, Telling};
 use crate::edge::LAPSE;
 
 /// How long an edge may be without a pull.
@@ -71,11 +71,26 @@ impl Engine {
                 unheard.push(*id);
                 continue;
             }
-            if let Producing::Elsewhere(link) = &mut edge.producer
-                && let Some(pulled) = link.pulled
-                && now.since(pulled) + SWEEP >= PULL_INTERVAL
+            let (Producing::Elsewhere(link), Consuming::Here(inbound)) =
+                (&mut edge.producer, &edge.consumer)
+            else {
+                continue;
+            };
+            if link
+                .told
+                .is_some_and(|told| now.since(told) + SWEEP / 2 >= PULL_INTERVAL)
             {
-                link.says_all = true;
+                // Where batches arrive in order nothing need be asked for again: the last may have been lost
+                // only where nothing has come since.
+                let is_well = link.has_arrived && !inbound.state.awaits_rewind();
+                let telling = if is_well {
+                    Telling::All
+                } else {
+                    Telling::Again
+                };
+                link.telling = link.telling.max(telling);
+                link.told = Some(now);
+                link.has_arrived = false;
                 if !std::mem::replace(&mut link.is_due, true) {
                     self.ready.push(*id);
                 }
