@@ -26,6 +26,8 @@ mod stdin;
 mod typed;
 mod zeek;
 
+pub(crate) use host::EVERY_DEFAULT as HOST_EVERY;
+
 /// All kinds of source.
 pub const SOURCES: &[&SourceKind] = &[&file::KIND, &stdin::KIND, &host::KIND];
 

@@ -3,10 +3,13 @@
 //! Rates flow downstream from the sources: an operator's rows are what its inputs yield, what leaves is that times
 //! its selectivity. What a file declares counts; for the rest there are defaults, and it is said which.
 
+use std::time::Duration;
+
+use engine::operator::{DefaultCost, Numbering};
 use model::plan::{QueryPlan, Stream};
 use model::{DataType, Demand, Scalar, Schema, Value};
 
-use engine::operator::{DefaultCost, Numbering};
+use crate::connector;
 
 use super::{Application, Operator, Source};
 
@@ -205,20 +208,17 @@ fn number(value: f64) -> String {
 
 impl From<&Source> for SourceFigures {
     fn from(source: &Source) -> Self {
-        let (every, row_bytes) = match source {
-            // A connector that reads every so often says by that how many rows there are.
-            Source::Inline(source) => match source.arguments.find("every") {
-                Some(Value::Scalar(Scalar::Micros(micros))) if *micros > 0 => {
-                    let every = std::time::Duration::from_micros(micros.unsigned_abs());
-                    (Some(1.0 / every.as_secs_f64()), None)
-                }
-                _ => (None, None),
-            },
-            Source::Published { publication, .. } => (None, publication.row_bytes),
+        // A connector that reads every so often says by that how many rows there are.
+        let every = match source.arguments.find("every") {
+            Some(Value::Scalar(Scalar::Micros(micros))) if *micros > 0 => {
+                Some(Duration::from_micros(micros.unsigned_abs()))
+            }
+            _ => (source.kind.name == "host").then_some(connector::HOST_EVERY),
         };
+        let of_every = every.map(|every| 1.0 / every.as_secs_f64());
         Self {
-            rate_hz: source.rate_hz().or(every),
-            row_bytes,
+            rate_hz: source.rate_hz.or(of_every),
+            row_bytes: None,
         }
     }
 }

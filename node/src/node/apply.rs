@@ -84,7 +84,21 @@ impl Node {
             let message = format!("{name} is to have the name that its plan has.");
             return Err(Failure::new(FailureKind::Invalid, message));
         }
-        let size = wire::encode(&order.plan).len();
+        let plan = &order.plan;
+        let (sources, operators) = (plan.sources().len(), plan.operators().len());
+        let counts = [
+            (order.origins.len(), sources),
+            (order.sources.len(), sources),
+            (order.source_demands.len(), sources),
+            (order.demands.len(), operators),
+            (order.places.len(), operators),
+            (order.sinks.len(), plan.sinks().len()),
+        ];
+        if counts.iter().any(|(given, parts)| given != parts) {
+            let message = format!("The order of {name} does not fit its plan.");
+            return Err(Failure::new(FailureKind::Invalid, message));
+        }
+        let size = wire::encode(plan).len();
         if size > PLAN_BYTES_MAX {
             let message = format!(
                 "The plan of {name} takes {size} bytes, and {PLAN_BYTES_MAX} are possible: \

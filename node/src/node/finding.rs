@@ -6,7 +6,9 @@ use model::{Instant, Outcome, Query};
 
 use super::record::Listing;
 use super::task::{OVERLAY_WAIT, Phase, overlay_failure};
-use super::{Answer, ApplicationStatus, CommandId, Effect, FailureKind, Node, names, status, tap};
+use super::{
+    Answer, ApplicationStatus, CommandId, Effect, Failure, FailureKind, Node, names, status, tap,
+};
 
 /// How long the index is waited for where this node knows an application of that name already.
 const FIND_WAIT: Duration = Duration::from_millis(400);
@@ -44,7 +46,13 @@ impl Node {
     ) {
         let intent = if is_why { Intent::Why } else { Intent::Show };
         if let Some(status) = self.composing_status(&name) {
-            self.answer(command, Ok(Answer::Application(Box::new(status))), out);
+            let answered = if is_why {
+                let message = format!("{name} is being composed: nothing is decided yet.");
+                Err(Failure::new(FailureKind::Failed, message))
+            } else {
+                Ok(Answer::Application(Box::new(status)))
+            };
+            self.answer(command, answered, out);
             return;
         }
         let ticket = self.take_number();
@@ -95,16 +103,15 @@ impl Node {
         out: &mut Vec<Effect>,
     ) {
         let mut error = None;
-        let mut is_read = false;
+        let mut read = None;
         match outcome {
-            Some(Outcome::Entries(entries)) => {
-                self.read_listings(now, &entries);
-                is_read = true;
-            }
+            Some(Outcome::Entries(entries)) => read = Some(self.read_listings(now, &entries)),
             Some(Outcome::Failed(failed)) => error = Some(failed),
             Some(Outcome::Nodes(_) | Outcome::Done) | None => {}
         }
-        match names::find(&finding.name, &self.records.known()) {
+        let is_read = read.is_some();
+        let known = read.unwrap_or_else(|| self.records.known());
+        match names::find(&finding.name, &known) {
             Ok(listing) => {
                 let listing = listing.clone();
                 self.pursue(now, ticket, command, finding.intent, listing, out);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{Entry, HostSummary, Index, Instant, NodeId, Outcome, wire};
+use model::{ApplicationId, Entry, HostSummary, Index, Instant, NodeId, Outcome, wire};
 
 use super::record::Listing;
 use super::records::merge;
@@ -33,31 +33,29 @@ impl Node {
         self.answer(command, answered, out);
     }
 
-    /// The genuine listings among entries of the index of applications; they are remembered.
-    pub(super) fn read_listings(&mut self, now: Instant, entries: &[Entry]) -> Vec<Listing> {
-        let mut found = Vec::new();
+    /// All applications that there are: those with genuine entries in the index, and those that this node keeps;
+    /// of each the record that stands. They are remembered.
+    pub(super) fn read_listings(
+        &mut self,
+        now: Instant,
+        entries: &[Entry],
+    ) -> BTreeMap<ApplicationId, Listing> {
+        let mut listings = BTreeMap::new();
         for entry in entries {
-            let Some(record) = self.read_record(entry) else {
-                continue;
-            };
-            self.records.remember(now, &record.listing);
-            found.push(record.listing);
+            if let Some(record) = self.read_record(entry) {
+                self.records.remember(now, &record.listing);
+                merge(&mut listings, &record.listing);
+            }
         }
-        found
+        // Entries of a host that died say what was; this node may know better.
+        self.records.improve(&mut listings);
+        listings
     }
 
     fn application_rows(&mut self, now: Instant, entries: &[Entry]) -> Answer {
-        let mut listings = BTreeMap::new();
-        for listing in self.read_listings(now, entries) {
-            merge(&mut listings, &listing);
-        }
-        for record in self.records.iter() {
-            merge(&mut listings, &record.listing);
-        }
-        let rows = listings
-            .values()
-            .map(|listing| self.application_row(listing));
-        Answer::Applications(rows.collect())
+        let listings = self.read_listings(now, entries);
+        let rows = listings.values();
+        Answer::Applications(rows.map(|listing| self.application_row(listing)).collect())
     }
 
     fn application_row(&self, listing: &Listing) -> ApplicationRow {

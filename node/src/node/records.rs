@@ -74,11 +74,6 @@ impl Records {
         self.find(id).map(|record| &record.listing)
     }
 
-    /// All records that this node keeps.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Record> {
-        self.held.values().map(|held| &held.record)
-    }
-
     /// All listings that this node has, kept or read.
     pub(super) fn known(&self) -> BTreeMap<ApplicationId, Listing> {
         let mut known = BTreeMap::new();
@@ -90,13 +85,27 @@ impl Records {
         known
     }
 
+    /// Puts what this node keeps among listings that were read, and what it read before of the same applications.
+    pub(super) fn improve(&self, listings: &mut BTreeMap<ApplicationId, Listing>) {
+        let ids: Vec<ApplicationId> = listings.keys().cloned().collect();
+        for (_, hint) in ids.iter().filter_map(|id| self.hints.get(id)) {
+            merge(listings, hint);
+        }
+        for held in self.held.values() {
+            merge(listings, &held.record.listing);
+        }
+    }
+
     /// Remembers a listing that was read and checked.
     pub(super) fn remember(&mut self, now: Instant, listing: &Listing) {
         let id = &listing.head.application;
+        if self.held.contains_key(id) {
+            return;
+        }
         self.hints
             .retain(|_, (since, _)| now.since(*since) < HINT_LIFE);
-        let is_older = self.hints.get(id);
-        if is_older.is_some_and(|(_, known)| known.standing() > listing.standing()) {
+        let before = self.hints.get(id);
+        if before.is_some_and(|(_, known)| known.standing() > listing.standing()) {
             return;
         }
         if self.hints.len() >= HINTS_MAX && !self.hints.contains_key(id) {

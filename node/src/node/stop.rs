@@ -16,8 +16,8 @@ use super::{Answer, CommandId, Effect, Failure, FailureKind, Node, Stopped};
 
 /// How long the hosts of an application may take to confirm before people are told who has.
 ///
-/// Unit: time. Source: design, interface 2: an answer within two seconds, finding the application included.
-const STOP_WAIT: Duration = Duration::from_millis(1500);
+/// Unit: time. Source: guess; with finding the application people are answered within about 1.5 s.
+const STOP_WAIT: Duration = Duration::from_millis(1100);
 
 /// An application that is being stopped.
 #[derive(Debug)]
