@@ -16,10 +16,10 @@ use crate::request::{
     TARGET_MAX,
 };
 
-/// Detours that differ by less are equal; the load decides then.
+/// Detours and ways that differ by less are equal; the load decides then.
 ///
 /// Unit: time. Source: guess; what coordinates tell apart.
-const DETOUR_STEP: Duration = Duration::from_millis(1);
+pub(crate) const STEP: Duration = Duration::from_millis(1);
 
 /// The request that probes carry for an order.
 ///
@@ -154,7 +154,7 @@ fn eligible(view: &NodeView, order: &Order) -> Result<Vec<Vec<NodeId>>, Option<C
                 .map(|host| {
                     let left = host.capacity.cpu_cores * (1.0 - host.load.middle());
                     let detour = ways.detour(view, index, host.node);
-                    let steps = detour.as_nanos() / DETOUR_STEP.as_nanos();
+                    let steps = detour.as_nanos() / STEP.as_nanos();
                     ((asks > left, steps, host.load, host.node), host.node)
                 })
                 .collect();

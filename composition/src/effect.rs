@@ -17,7 +17,8 @@ pub enum Effect {
         message: Message,
     },
     /// Make components of all parts that the graph binds to this node, but open no edge upstream yet. Answered
-    /// by [`crate::Input::Deployed`] or [`crate::Input::DeployFailed`].
+    /// by [`crate::Input::Deployed`] or [`crate::Input::DeployFailed`]: once, in order, and also when an
+    /// [`Effect::Undeploy`] came in between.
     Deploy {
         /// For which composition.
         id: CompositionId,

@@ -30,9 +30,12 @@
 //!
 //! # Bounds
 //!
-//! A request has at most 2,000 probes in a round: each of the hosts that may send some for an operator has an equal part of them. A
-//! probe of a plan of six operators is about 1.5 kB, so that a round of the largest number is 3 MB over all hosts; with 256 operators it is
-//! 30 kB. A composing node works on 64 requests at once; a host remembers the probes of 128, holds something for
+//! A request has at most 2,000 probes in a round: each of the hosts that may send some for an operator has an equal part of them.
+//! Measured (`placing` in the tests, 8 hosts a quarter of a millisecond apart): three operators in a row take 142 probes, 240 messages and
+//! 141 kB in all; the plan of the slides 894 probes, 1,593 messages and 1.1 MB. Messages grow with the request and with the path: of a plan of 256
+//! operators one is 30 kB, of a maximum of 1 MiB.
+//!
+//! A composing node works on 64 requests at once; a host remembers the probes of 128, holds something for
 //! 1,024 compositions, and remembers the end of as many. What is refused or not heeded is counted by reason ([`Counts`]).
 //!
 //! # Differences from the paper

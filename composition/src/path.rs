@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use model::{NodeView, Resources};
 
+use crate::candidates::STEP;
 use crate::message::Hop;
 use crate::request::{HostIndex, Part, Request};
 use crate::select;
@@ -70,7 +71,7 @@ pub(crate) fn link(view: &NodeView, request: &Request, host: HostIndex) -> Durat
 
 /// To which candidates of which readers a path goes on, the readers in turn, so that none is left out when there may be fewer.
 ///
-/// Of a reader with one input those that are near from here are asked, ties by the request's order. Of one with several,
+/// Of a reader with one input those that are near from here are asked, in full milliseconds, ties by the request's order. Of one with several,
 /// and where operators are to be spread, the first of the request's order are: branches that must meet then agree. Where operators are to
 /// be spread, hosts that the path uses come last.
 pub(crate) fn choose_next(
@@ -89,7 +90,8 @@ pub(crate) fn choose_next(
         if request.body().spread {
             hosts.sort_by_key(|host| used.contains(host));
         } else if !meets(request, reader) {
-            hosts.sort_by_key(|host| link(view, request, *host));
+            let steps = |host: HostIndex| link(view, request, host).as_nanos() / STEP.as_nanos();
+            hosts.sort_by_key(|host| steps(*host));
         }
         hosts.truncate(usize::from(request.body().fan_out));
         hosts

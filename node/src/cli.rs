@@ -24,6 +24,7 @@ use std::time::Duration;
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::application::problem::printable;
 use crate::application::units;
 use crate::node::{Failure, FailureKind};
 use output::Verbosity;
@@ -189,7 +190,9 @@ impl Command {
 
 /// Says why a command failed.
 fn failed(failure: &Failure) -> Status {
-    output::note(&format!("synergy: {}", failure.message));
+    // What a node says may come from anybody: a terminal must obey none of it.
+    let lines: Vec<String> = failure.message.lines().map(printable).collect();
+    output::note(&format!("synergy: {}", lines.join("\n")));
     failure.kind.into()
 }
 

@@ -117,6 +117,8 @@ pub(crate) fn is_news(told: &Coordinate, now: &Coordinate) -> bool {
 mod tests {
     use proptest::prelude::*;
 
+    use model::Rng;
+
     use super::*;
 
     #[test]

@@ -27,6 +27,7 @@ use crate::message::{Gossip, Message, Rumor};
 
 mod bounds;
 mod gossip;
+mod hearing;
 #[cfg(test)]
 mod tests;
 
@@ -72,9 +73,9 @@ pub(crate) enum Change {
 struct Member {
     summary: HostSummary,
     distance: Distance,
-    /// When it was last heard of, as far as is known, and when first.
+    /// When it was last heard of, as far as is known, as [`stamp`] counts; and when it came.
     heard: Instant,
-    first: Instant,
+    came: Instant,
     /// The latest round trips.
     samples: Vec<Duration>,
     missed: u8,
@@ -90,8 +91,18 @@ impl Member {
 struct Ping {
     to: NodeId,
     sent: Instant,
-    /// Whether it pushes what a peer did not know: such a one is not followed by another.
-    is_push: bool,
+    why: Why,
+}
+
+/// Why a ping is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Why {
+    /// To hear of a host.
+    Round,
+    /// As the one before was not answered.
+    Again,
+    /// To push what a peer did not know: such a one is not followed by another.
+    Push,
 }
 
 /// The hosts that this node knows.
@@ -181,7 +192,7 @@ impl Members {
     /// Reacts to a host that cannot be reached, or that says that it leaves.
     pub(crate) fn on_unreachable(&mut self, now: Instant, node: NodeId, out: &mut Vec<Effect>) {
         self.pings.retain(|_, ping| ping.to != node);
-        self.note_gone(now, node);
+        self.note_gone(stamp(now), node);
         self.forget(node, out);
         self.changes.push(Change::Went(node));
     }
@@ -228,11 +239,11 @@ impl Members {
         if !self.on_gossip(now, from, gossip, Some(now - ping.sent), out) {
             return false;
         }
-        if !ping.is_push
+        if ping.why != Why::Push
             && let Some(rumors) = self.missing(now, from, theirs, &told)
         {
             let gossip = self.gossip(rumors);
-            self.send_ping(now, from, self.addresses(from), gossip, true, out);
+            self.send_ping(now, from, self.addresses(from), gossip, Why::Push, out);
         }
         true
     }
@@ -273,7 +284,7 @@ impl Members {
     ) {
         let rumors = self.rumors(now, node);
         let gossip = self.gossip(rumors);
-        self.send_ping(now, node, addresses, gossip, false, out);
+        self.send_ping(now, node, addresses, gossip, Why::Round, out);
     }
 
     fn send_ping(
@@ -282,7 +293,7 @@ impl Members {
         to: NodeId,
         addresses: Vec<String>,
         gossip: Gossip,
-        is_push: bool,
+        why: Why,
         out: &mut Vec<Effect>,
     ) {
         if to == self.host.node || self.pings.len() >= PINGS_MAX {
@@ -291,7 +302,7 @@ impl Members {
         let number = self.next_number;
         self.next_number += 1;
         let sent = now;
-        self.pings.insert(number, Ping { to, sent, is_push });
+        self.pings.insert(number, Ping { to, sent, why });
         out.push(Effect::Send {
             to,
             addresses,
@@ -304,133 +315,23 @@ impl Members {
         while let Some(first) = self.pings.first_entry()
             && first.get().sent + PING_TIMEOUT <= now
         {
-            let to = first.remove().to;
-            let Some(member) = self.known.get_mut(&to) else {
-                continue;
-            };
-            member.missed += 1;
-            if member.missed >= MISSED_MAX {
+            let Ping { to, why, .. } = first.remove();
+            let member = self.known.get_mut(&to);
+            let addresses = member
+                .as_ref()
+                .map(|member| member.summary.addresses.clone());
+            let is_missed = member.is_some_and(|member| {
+                member.missed += 1;
+                member.missed >= MISSED_MAX
+            });
+            if is_missed {
                 self.on_unreachable(now, to, out);
-            } else {
-                let addresses = member.summary.addresses.clone();
-                self.ping(now, to, addresses, out);
+            } else if why != Why::Again {
+                let rumors = self.rumors(now, to);
+                let gossip = self.gossip(rumors);
+                let addresses = addresses.unwrap_or_default();
+                self.send_ping(now, to, addresses, gossip, Why::Again, out);
             }
-        }
-    }
-
-    fn on_gossip(
-        &mut self,
-        now: Instant,
-        from: NodeId,
-        gossip: Gossip,
-        round_trip: Option<Duration>,
-        out: &mut Vec<Effect>,
-    ) -> bool {
-        if gossip.summary.node != from || from == self.host.node {
-            return false;
-        }
-        self.on_summary(now, gossip.summary, round_trip, out);
-        for rumor in gossip.rumors.into_vec() {
-            self.on_rumor(now, rumor, out);
-        }
-        true
-    }
-
-    /// Takes what a host says of itself.
-    fn on_summary(
-        &mut self,
-        now: Instant,
-        summary: HostSummary,
-        round_trip: Option<Duration>,
-        out: &mut Vec<Effect>,
-    ) {
-        let node = summary.node;
-        self.gone.remove(&node);
-        if let Some(round_trip) = round_trip {
-            self.learn_place(&summary.coordinate, round_trip);
-        }
-        let Some(member) = self.known.get_mut(&node) else {
-            self.make_room(out);
-            self.come(now, now, summary, round_trip, out);
-            return;
-        };
-        member.heard = now;
-        member.missed = 0;
-        let is_news = member.summary != summary;
-        member.summary = summary;
-        if let Some(round_trip) = round_trip {
-            if member.samples.len() == SAMPLES {
-                member.samples.remove(0);
-            }
-            member.samples.push(round_trip);
-        }
-        if is_news || round_trip.is_some() {
-            out.push(seen(member));
-        }
-    }
-
-    /// Takes what somebody says of another host.
-    fn on_rumor(&mut self, now: Instant, rumor: Rumor, out: &mut Vec<Effect>) {
-        let node = rumor.summary.node;
-        if node == self.host.node {
-            // From before a restart, or a lie: what this node says now must be newer.
-            if rumor.summary.version > self.host.version {
-                self.host.version = rumor.summary.version.saturating_add(1);
-            }
-            return;
-        }
-        let heard = now.before(rumor.age);
-        if rumor.age >= FRESH || self.gone.get(&node).is_some_and(|gone| heard <= *gone) {
-            return;
-        }
-        let Some(member) = self.known.get_mut(&node) else {
-            if rumor.age < RUMOR_FRESH && self.is_welcome(&rumor.summary) {
-                self.make_room(out);
-                self.come(now, heard, rumor.summary, None, out);
-            }
-            return;
-        };
-        if rumor.summary.version < member.summary.version {
-            return;
-        }
-        member.heard = member.heard.max(heard);
-        if rumor.summary.version > member.summary.version {
-            member.summary = rumor.summary;
-            out.push(seen(member));
-        }
-    }
-
-    fn come(
-        &mut self,
-        now: Instant,
-        heard: Instant,
-        summary: HostSummary,
-        round_trip: Option<Duration>,
-        out: &mut Vec<Effect>,
-    ) {
-        let node = summary.node;
-        let member = Member {
-            summary,
-            distance: self.place.distance_to(node),
-            heard,
-            first: now,
-            samples: round_trip.into_iter().collect(),
-            missed: 0,
-        };
-        out.push(seen(&member));
-        self.known.insert(node, member);
-        self.changes.push(Change::Came(node));
-        if self.tells_all() {
-            let soon = now + EARLY.mul_f64(1.0 + self.rng.fraction());
-            self.next_round = self.next_round.min(soon);
-        }
-    }
-
-    fn learn_place(&mut self, there: &Coordinate, round_trip: Duration) {
-        self.coordinate = coordinate::update(&self.coordinate, there, round_trip, &mut self.rng);
-        if coordinate::is_news(&self.host.coordinate, &self.coordinate) {
-            self.host.coordinate = self.coordinate;
-            self.host.version += 1;
         }
     }
 
@@ -453,6 +354,11 @@ impl Members {
         neighbors.extend(&self.drawn);
         neighbors
     }
+}
+
+/// A moment on a clock that began an hour before this node's: what was heard before this node started has its place on it.
+fn stamp(now: Instant) -> Instant {
+    now + Duration::from_secs(3600)
 }
 
 fn seen(member: &Member) -> Effect {

@@ -25,14 +25,14 @@ use std::time::Duration;
 
 use model::{
     Coordinate, HostSummary, Instant, Key, LoadInterval, NodeId, Outcome, Query, Resources, Rng,
-    convert, wire,
+    wire,
 };
 
-use crate::distance::Place;
 use crate::identity::Identity;
-use crate::machine::{Config, Effect, Input, Overlay, Peer, QueryId, Stats, WalkId};
+use crate::machine::{Config, Input, Overlay, QueryId, Stats, WalkId};
 use crate::message::Message;
 
+mod carry;
 mod wires;
 
 use wires::{Parcel, Wires};
@@ -120,6 +120,8 @@ pub struct Memory {
     wires: Wires,
     hosts: BTreeMap<NodeId, Host>,
     due: BTreeMap<(Instant, u64), Due>,
+    /// When each node wants to be woken.
+    wakes: BTreeSet<(Instant, NodeId)>,
     next_number: u64,
     outcomes: BTreeMap<QueryId, (NodeId, Outcome)>,
     sent: u64,
@@ -136,6 +138,7 @@ impl Memory {
             rng,
             hosts: BTreeMap::new(),
             due: BTreeMap::new(),
+            wakes: BTreeSet::new(),
             next_number: 0,
             outcomes: BTreeMap::new(),
             sent: 0,
@@ -191,16 +194,17 @@ impl Memory {
         };
         let rng = self.rng.keyed(&format!("{node} {:?}", self.now));
         let overlay = Overlay::new(self.now, config, rng);
-        let wake = overlay.poll_timeout();
         let started = Host {
             overlay,
             identity,
             is_alive: true,
             has_joined: false,
-            wake,
+            wake: None,
             events: std::collections::VecDeque::new(),
         };
+        self.set_wake(node, None);
         self.hosts.insert(node, started);
+        self.follow_wake(node);
         node
     }
 
@@ -260,13 +264,23 @@ impl Memory {
     pub fn send(&mut self, from: NodeId, to: NodeId, bytes: Vec<u8>) {
         let is_there = self.hosts.get(&from).is_some_and(|host| host.is_alive);
         if is_there {
-            self.dispatch(Parcel::Bytes { from, to, bytes });
+            self.dispatch(Parcel {
+                from,
+                to,
+                is_payload: true,
+                bytes,
+            });
         }
     }
 
     /// Puts a message on its way that the machine of `from` would never send.
     pub fn say(&mut self, from: NodeId, to: NodeId, message: Message) {
-        self.dispatch(Parcel::Message { from, to, message });
+        self.dispatch(Parcel {
+            from,
+            to,
+            is_payload: false,
+            bytes: wire::encode(&message),
+        });
     }
 
     /// What a node says of itself from now on.
@@ -286,8 +300,8 @@ impl Memory {
     pub fn vanish(&mut self, node: NodeId) {
         if let Some(host) = self.hosts.get_mut(&node) {
             host.is_alive = false;
-            host.wake = None;
         }
+        self.set_wake(node, None);
     }
 
     /// Lets a node leave in order.
@@ -300,9 +314,19 @@ impl Memory {
         self.wires.divide(groups);
     }
 
-    /// Joins what was divided.
+    /// Joins what was divided: some node of each part finds one of another again, as those that were isolated do.
     pub fn heal(&mut self) {
         self.wires.divide(&[]);
+        let is_there = |(_, host): &(&NodeId, &Host)| host.is_alive && host.has_joined;
+        let nodes: Vec<NodeId> = self
+            .hosts
+            .iter()
+            .filter(is_there)
+            .map(|(node, _)| *node)
+            .collect();
+        for pair in nodes.windows(2) {
+            self.connect(pair[0], pair[1]);
+        }
     }
 
     /// What a node heard since this was last asked.
@@ -366,176 +390,6 @@ impl Memory {
     /// How many messages were sent so far, and of how many bytes.
     pub const fn traffic(&self) -> (u64, u64) {
         (self.sent, self.sent_bytes)
-    }
-
-    /// Lets the next thing happen.
-    fn step(&mut self) {
-        let Some(at) = self.next_event() else {
-            return;
-        };
-        self.now = at;
-        let due = self.due.first_entry().filter(|due| due.key().0 <= at);
-        if let Some(due) = due {
-            let due = due.remove();
-            return self.happen(due);
-        }
-        let is_due = |host: &Host| host.wake.is_some_and(|wake| wake <= at);
-        let woken = self.hosts.iter().find(|(_, host)| is_due(host));
-        if let Some(node) = woken.map(|(node, _)| *node) {
-            self.input(node, Input::Timeout);
-        }
-    }
-
-    fn happen(&mut self, due: Due) {
-        match due {
-            Due::Connected(node, peer) => {
-                if self.is_alive(peer) && self.wires.reaches(node, peer) {
-                    self.input(node, Input::Connected(peer));
-                }
-            }
-            Due::Unreachable(node, peer) => {
-                self.tell(node, Event::Unreachable(peer));
-                self.input(node, Input::Unreachable(peer));
-            }
-            Due::Walked(node, walk, key, count) => {
-                let peers = self.closest(node, key, count);
-                self.input(node, Input::Walked { walk, peers });
-            }
-            Due::Arrives(parcel) => self.arrive(parcel),
-        }
-    }
-
-    fn arrive(&mut self, parcel: Parcel) {
-        let (from, to) = parcel.ends();
-        if !self.is_alive(to) || !self.wires.reaches(from, to) {
-            return;
-        }
-        match parcel {
-            Parcel::Bytes { from, to, bytes } => self.tell(to, Event::Message { from, bytes }),
-            Parcel::Message { from, to, message } => {
-                // Through bytes and back: what a peer gets is what the decoder lets through.
-                if let Ok(message) = wire::decode(&wire::encode(&message)) {
-                    self.input(to, Input::Message { from, message });
-                }
-            }
-        }
-    }
-
-    fn input(&mut self, node: NodeId, input: Input) {
-        let now = self.now;
-        let Some(host) = self.hosts.get_mut(&node).filter(|host| host.is_alive) else {
-            if let Input::Query { id, .. } = input {
-                let error = model::QueryError::Timeout;
-                self.outcomes.insert(id, (node, Outcome::Failed(error)));
-            }
-            return;
-        };
-        let mut out = Vec::new();
-        host.overlay.handle_input(now, input, &mut out);
-        host.wake = host.overlay.poll_timeout();
-        for effect in out {
-            self.carry(node, effect);
-        }
-    }
-
-    fn carry(&mut self, node: NodeId, effect: Effect) {
-        match effect {
-            Effect::Answer { id, outcome } => {
-                let earlier = self.outcomes.insert(id, (node, outcome));
-                assert!(earlier.is_none(), "{id:?} is answered twice");
-            }
-            Effect::Send { to, message, .. } => self.dispatch(Parcel::Message {
-                from: node,
-                to,
-                message,
-            }),
-            Effect::Walk { walk, key, count } => {
-                let at = self.now + self.wires.conditions.delay * 4;
-                self.put(at, Due::Walked(node, walk, key, count));
-            }
-            Effect::Seen {
-                summary,
-                round_trip,
-            } => self.tell(
-                node,
-                Event::Seen {
-                    summary,
-                    round_trip,
-                },
-            ),
-            Effect::Lost(lost) => self.tell(node, Event::Lost(lost)),
-            Effect::Left => self.vanish(node),
-        }
-    }
-
-    fn dispatch(&mut self, parcel: Parcel) {
-        let (from, to) = parcel.ends();
-        self.sent += 1;
-        self.sent_bytes += convert::size(parcel.size());
-        if !self.is_alive(to) {
-            // Nobody listens there; a partition, on the other hand, is silent.
-            if self.wires.reaches(from, to) {
-                self.detect(from, to);
-            }
-            return;
-        }
-        self.connect(from, to);
-        for at in self.wires.arrivals(self.now, from, to) {
-            self.put(at, Due::Arrives(parcel.clone()));
-        }
-    }
-
-    fn connect(&mut self, one: NodeId, other: NodeId) {
-        if self.wires.reaches(one, other) && self.wires.connect(one, other) {
-            let at = self.now + self.wires.conditions.delay;
-            self.put(at, Due::Connected(one, other));
-            self.put(at, Due::Connected(other, one));
-        }
-    }
-
-    fn detect(&mut self, node: NodeId, peer: NodeId) {
-        let at = self.now + self.wires.conditions.detection;
-        self.put(at, Due::Unreachable(node, peer));
-    }
-
-    fn put(&mut self, at: Instant, due: Due) {
-        let number = self.next_number;
-        self.next_number += 1;
-        self.due.insert((at, number), due);
-    }
-
-    fn tell(&mut self, node: NodeId, event: Event) {
-        if let Some(host) = self.hosts.get_mut(&node).filter(|host| host.is_alive) {
-            if host.events.len() == EVENTS_MAX {
-                host.events.pop_front();
-            }
-            host.events.push_back(event);
-        }
-    }
-
-    /// The closest nodes to a key that `node` could find: those that are there and have joined, itself left out.
-    fn closest(&self, node: NodeId, key: Key, count: usize) -> Vec<Peer> {
-        let place = Place::of_key(key);
-        if !self.hosts.get(&node).is_some_and(|host| host.has_joined) {
-            return Vec::new();
-        }
-        let mut closest: Vec<_> = self
-            .hosts
-            .iter()
-            .filter(|(other, host)| {
-                **other != node
-                    && host.is_alive
-                    && host.has_joined
-                    && self.wires.reaches(node, **other)
-            })
-            .map(|(other, host)| (place.distance_to(*other), *other, host))
-            .collect();
-        closest.sort_unstable_by_key(|(distance, ..)| *distance);
-        let peers = closest.into_iter().take(count).map(|(_, node, host)| Peer {
-            node,
-            addresses: host.overlay.host().addresses.clone(),
-        });
-        peers.collect()
     }
 
     /// The nodes that were ever started.

@@ -69,6 +69,10 @@ impl Bed for InMemory {
     }
 }
 
+#[expect(
+    clippy::print_stdout,
+    reason = "shown where a case fails: which one it was"
+)]
 fn run(seed: u64, conditions: &Conditions) {
     for case in CASES {
         println!("{} (seed {seed})", case.name);

@@ -79,7 +79,8 @@ fn a_fork_is_open_until_all_its_branches_have_met() {
 #[test]
 fn what_makes_no_sense_is_no_request_also_as_bytes() {
     let good = body(&[&[S(0)], &[O(0)]], &[O(1)]);
-    let bad: [(&str, fn(&mut Body)); 14] = [
+    type Change = fn(&mut Body);
+    let bad: [(&str, Change); 14] = [
         ("no sink", |it| it.sinks.clear()),
         ("no target", |it| it.target = Duration::ZERO),
         ("a target of days", |it| it.target = TARGET_MAX * 24),
@@ -88,17 +89,17 @@ fn what_makes_no_sense_is_no_request_also_as_bytes() {
         ("many probes", |it| it.probes_max = u16::MAX),
         ("a host twice", |it| it.hosts[1] = it.hosts[0]),
         ("a host nowhere", |it| {
-            it.hosts[1].coordinate.height = f64::NAN
+            it.hosts[1].coordinate.height = f64::NAN;
         }),
         ("an unknown host", |it| it.sources[0].host = 2),
         ("a later input", |it| it.operators[0].inputs = vec![O(1)]),
         ("no input", |it| it.operators[0].inputs.clear()),
         ("no candidate", |it| it.operators[1].candidates.clear()),
         ("a candidate twice", |it| {
-            it.operators[1].candidates = vec![1, 1]
+            it.operators[1].candidates = vec![1, 1];
         }),
         ("no amount", |it| {
-            it.operators[1].demand.row_bytes = f64::INFINITY
+            it.operators[1].demand.row_bytes = f64::INFINITY;
         }),
     ];
     for (what, change) in bad {

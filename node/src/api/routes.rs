@@ -114,6 +114,10 @@ pub(super) fn router(gate: Gate, access: Access, stopped: watch::Receiver<bool>)
 
 /// Carries out so many requests at once, each in bounded time.
 async fn bound(State(shared): State<Shared>, request: HttpRequest, next: Next) -> Response {
+    // Whether the process lives is not asked of the node, and must not depend on how busy that is.
+    if request.uri().path() == "/healthz" {
+        return next.run(request).await;
+    }
     let Ok(_permit) = shared.requests.try_acquire() else {
         return too_busy().into_response();
     };

@@ -8,6 +8,7 @@ use clap::Args;
 
 use super::output::{self, Progress};
 use super::{Globals, Status, duration};
+use crate::application::problem::printable;
 use crate::client::{Event, Events};
 use crate::node::{Failure, FailureKind};
 
@@ -73,6 +74,7 @@ fn show(events: &mut Events, limit: Option<NonZeroU64>, globals: &Globals) -> Re
             }
             Ok(Some(Event::Ended(reason))) => {
                 write(&mut rows)?;
+                let reason = printable(&reason);
                 globals.note(&format!("tap: the stream has ended: {reason}"));
                 return Ok(());
             }

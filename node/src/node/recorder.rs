@@ -57,6 +57,11 @@ impl<W: Write> Recorder<W> {
     pub fn record(&mut self, now: Instant, input: &Input) -> std::io::Result<()> {
         write_frame(&mut self.writer, &wire::encode(&(now.as_nanos(), input)))
     }
+
+    /// What was written to.
+    pub fn into_writer(self) -> W {
+        self.writer
+    }
 }
 
 /// Why a recording was not replayed to its end.

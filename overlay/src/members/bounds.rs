@@ -2,7 +2,7 @@
 
 use model::{HostSummary, Instant, NodeId, convert};
 
-use super::{FRESH, Members};
+use super::{FRESH, Members, stamp};
 use crate::machine::Effect;
 
 /// The most hosts that are known. Unit: hosts. Source: design.
@@ -59,7 +59,7 @@ impl Members {
 
     /// Forgets those that nobody heard of for too long.
     pub(super) fn forget_stale(&mut self, now: Instant, out: &mut Vec<Effect>) {
-        let is_stale = |heard: Instant| now - heard >= FRESH;
+        let is_stale = |heard: Instant| stamp(now) - heard >= FRESH;
         let stale: Vec<NodeId> = self
             .known
             .iter()
@@ -72,15 +72,15 @@ impl Members {
         self.gone.retain(|_, gone| !is_stale(*gone));
     }
 
-    /// Remembers that a host could not be reached.
-    pub(super) fn note_gone(&mut self, now: Instant, node: NodeId) {
+    /// Remembers that a host could not be reached, and when, as [`stamp`] counts.
+    pub(super) fn note_gone(&mut self, stamped: Instant, node: NodeId) {
         if self.gone.len() >= GONE_MAX {
             let oldest = self.gone.iter().min_by_key(|(node, gone)| (**gone, **node));
             if let Some(oldest) = oldest.map(|(node, _)| *node) {
                 self.gone.remove(&oldest);
             }
         }
-        self.gone.insert(node, now);
+        self.gone.insert(node, stamped);
     }
 
     /// Forgets a host.

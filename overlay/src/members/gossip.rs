@@ -57,7 +57,7 @@ impl Members {
             .known
             .iter()
             .filter(|(node, _)| **node != to)
-            .map(|(node, member)| (member.first, member.heard, *node))
+            .map(|(node, member)| (member.came, member.heard, *node))
             .collect();
         let mut chosen = BTreeSet::new();
         others.sort_unstable();
@@ -77,7 +77,7 @@ impl Members {
             .filter(|(node, _)| is_told(**node))
             .map(|(_, member)| Rumor {
                 summary: member.summary.clone(),
-                age: now - member.heard,
+                age: super::stamp(now) - member.heard,
             })
             .collect()
     }

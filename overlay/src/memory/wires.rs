@@ -2,39 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::{Instant, NodeId, Rng, convert, wire};
+use model::{Instant, NodeId, Rng, convert};
 
 use super::Conditions;
-use crate::message::Message;
 
-/// Something that is sent.
+/// Something that is sent, as bytes.
 #[derive(Debug, Clone)]
-pub(super) enum Parcel {
-    Message {
-        from: NodeId,
-        to: NodeId,
-        message: Message,
-    },
-    Bytes {
-        from: NodeId,
-        to: NodeId,
-        bytes: Vec<u8>,
-    },
-}
-
-impl Parcel {
-    pub(super) const fn ends(&self) -> (NodeId, NodeId) {
-        match self {
-            Self::Message { from, to, .. } | Self::Bytes { from, to, .. } => (*from, *to),
-        }
-    }
-
-    pub(super) fn size(&self) -> usize {
-        match self {
-            Self::Message { message, .. } => wire::encode(message).len(),
-            Self::Bytes { bytes, .. } => bytes.len(),
-        }
-    }
+pub(super) struct Parcel {
+    pub(super) from: NodeId,
+    pub(super) to: NodeId,
+    /// Whether it is of those above the overlay, and not of the overlay itself.
+    pub(super) is_payload: bool,
+    pub(super) bytes: Vec<u8>,
 }
 
 /// The wires between all nodes.
@@ -65,6 +44,9 @@ impl Wires {
         self.groups = numbered
             .flat_map(|(number, group)| group.iter().map(move |node| (*node, number)))
             .collect();
+        let connected = std::mem::take(&mut self.connected).into_iter();
+        let is_whole = |(one, other): &(NodeId, NodeId)| self.reaches(*one, *other);
+        self.connected = connected.filter(is_whole).collect();
     }
 
     /// Whether the network between two nodes is whole.

@@ -159,7 +159,8 @@ async fn a_peer_with_a_stream_that_is_stopped_is_unreachable_within_a_second() {
     let (_sender, mut receiver) = incoming.accept().await.expect("it is there");
     let start = tokio::time::Instant::now();
     let stopped = peer.stop();
-    receiver.receive().await.expect_err("it is gone");
+    let received = tokio::time::timeout(PATIENCE, receiver.receive()).await;
+    received.expect("in time").expect_err("it is gone");
     node.wait_for_unreachable(id).await;
     // Four ticks of 200 ms, and what a busy machine adds.
     let taken = start.elapsed();

@@ -144,6 +144,18 @@ async fn both_ends_hear_of_a_peer_that_is_killed() {
 }
 
 #[tokio::test]
+async fn whoever_leaves_ends_the_streams_at_both_ends() {
+    let (mut first, mut second) = pair().await;
+    let ((_sender, mut near), (_far, mut far)) = stream(&first, &mut second).await;
+    second.network.leave().await;
+    for receiver in [&mut near, &mut far] {
+        let ended = timeout(PATIENCE, receiver.receive()).await;
+        assert!(ended.expect("at once").is_err());
+    }
+    first.wait_for_unreachable(second.id()).await;
+}
+
+#[tokio::test]
 async fn a_receiver_that_reads_nothing_holds_up_its_sender_alone() {
     let (first, mut second) = pair().await;
     let ((mut sender, _near), (_far, unread)) = stream(&first, &mut second).await;

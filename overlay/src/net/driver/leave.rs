@@ -24,9 +24,13 @@ impl Driver {
         // Their last word is on its way when they have ended.
         self.turn_until(CLOSE_TIME, |driver| driver.writers_running == 0)
             .await;
-        for node in self.connected() {
-            // It may have closed its connections itself.
-            let _ = self.swarm.disconnect_peer_id(peer_id(node));
+        for (node, has_streams) in self.connected() {
+            if has_streams {
+                self.cut(node);
+            } else {
+                // It may have closed its connections itself.
+                let _ = self.swarm.disconnect_peer_id(peer_id(node));
+            }
         }
         self.turn_until(CLOSE_TIME, |driver| driver.connected().is_empty())
             .await;

@@ -481,10 +481,7 @@ impl Driver {
 
     /// Ends the connections with a peer without waiting for it.
     pub(super) fn cut(&mut self, node: NodeId) {
-        let peer = peer_id(node);
-        self.lives.cut(peer);
-        // It may have closed them itself.
-        let _ = self.swarm.disconnect_peer_id(peer);
+        self.lives.cut(peer_id(node));
     }
 
     /// Somebody says where a node is.

@@ -65,9 +65,7 @@ impl Driver {
             SwarmEvent::NewListenAddr { .. }
             | SwarmEvent::ExpiredListenAddr { .. }
             | SwarmEvent::ListenerClosed { .. } => {
-                if self.advertise() {
-                    self.tell(Input::Describe(self.host.clone()));
-                }
+                self.advertise();
             }
             _ => {}
         }
@@ -150,8 +148,8 @@ impl Driver {
         }
     }
 
-    /// Tells others where this node listens; whether that changed.
-    pub(super) fn advertise(&mut self) -> bool {
+    /// Tells others where this node listens, where that changed.
+    pub(super) fn advertise(&mut self) {
         let addresses = advertised(self.swarm.listeners());
         let is_loopback =
             |address| crate::net::address::reach(address) <= crate::net::address::Reach::Loopback;
@@ -170,15 +168,18 @@ impl Driver {
         let peer = peer_id(self.node);
         let full = texts.iter().map(|text| format!("{text}/p2p/{peer}"));
         self.shared.set_addresses(full.collect());
-        let is_changed = self.host.addresses != texts;
-        self.host.addresses = texts;
-        is_changed
+        if self.host.addresses != texts {
+            self.host.addresses = texts;
+            self.tell(Input::Describe(self.host.clone()));
+        }
     }
 
-    /// The peers with a connection.
-    pub(super) fn connected(&self) -> Vec<NodeId> {
+    /// The peers with a connection, and whether they have data streams with this node.
+    pub(super) fn connected(&self) -> Vec<(NodeId, bool)> {
         let connected = self.links.iter().filter(|(_, link)| link.is_connected());
-        connected.map(|(node, _)| *node).collect()
+        connected
+            .map(|(node, link)| (*node, link.streams.taken() > 0))
+            .collect()
     }
 }
 

@@ -4,12 +4,13 @@ use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, Sleep};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 /// How much a delayed connection holds back before it reads no more.
 ///
@@ -23,7 +24,7 @@ const READ_BYTES: usize = 16 << 10;
 #[derive(Debug, Default)]
 pub(crate) struct Life {
     bytes: AtomicU64,
-    is_cut: AtomicBool,
+    cut: CancellationToken,
 }
 
 impl Life {
@@ -32,13 +33,16 @@ impl Life {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// From now on every read and write fails, so that closing waits for nobody.
+    /// From now on every read and write fails.
+    ///
+    /// This is how a connection is ended whose peer does not answer, and one with open streams: closing it in
+    /// order would wait for the peer to read, and yamux wakes no stream of a connection that it closes itself.
     pub(super) fn cut(&self) {
-        self.is_cut.store(true, Ordering::Relaxed);
+        self.cut.cancel();
     }
 
     fn check(&self) -> io::Result<()> {
-        if self.is_cut.load(Ordering::Relaxed) {
+        if self.cut.is_cancelled() {
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
         Ok(())
@@ -50,6 +54,8 @@ impl Life {
 pub(crate) struct Held<S> {
     socket: S,
     life: Arc<Life>,
+    /// Wakes the reader when the connection is cut.
+    cut: Pin<Box<WaitForCancellationFutureOwned>>,
     line: Option<DelayLine>,
 }
 
@@ -57,6 +63,7 @@ impl<S> Held<S> {
     pub(super) fn new(socket: S, life: Arc<Life>, delay: Option<Duration>) -> Self {
         Self {
             socket,
+            cut: Box::pin(life.cut.clone().cancelled_owned()),
             life,
             line: delay.map(DelayLine::new),
         }
@@ -72,10 +79,18 @@ impl<S: AsyncRead + Unpin> AsyncRead for Held<S> {
         let this = self.get_mut();
         this.life.check()?;
         let socket = Pin::new(&mut this.socket);
-        let count = match &mut this.line {
-            None => ready!(socket.poll_read(cx, buffer))?,
-            Some(line) => ready!(line.poll_read(socket, cx, buffer))?,
+        let read = match &mut this.line {
+            None => socket.poll_read(cx, buffer),
+            Some(line) => line.poll_read(socket, cx, buffer),
         };
+        let Poll::Ready(count) = read else {
+            return this
+                .cut
+                .as_mut()
+                .poll(cx)
+                .map(|()| Err(io::ErrorKind::ConnectionAborted.into()));
+        };
+        let count = count?;
         let bytes = u64::try_from(count).unwrap_or(0);
         this.life.bytes.fetch_add(bytes, Ordering::Relaxed);
         Poll::Ready(Ok(count))
@@ -225,7 +240,10 @@ mod tests {
         let (near, _far) = tokio::io::duplex(16);
         let life = Arc::new(Life::default());
         let mut held = Held::new(near.compat(), Arc::clone(&life), None);
-        life.cut();
+        let cut = async { life.cut() };
+        let mut buffer = [0; 4];
+        let (read, ()) = futures::join!(held.read(&mut buffer), cut);
+        assert!(read.is_err(), "who waits is woken");
         assert!(held.read(&mut [0; 4]).await.is_err());
         assert!(held.write_all(&[0; 64]).await.is_err());
         assert!(held.close().await.is_err());
