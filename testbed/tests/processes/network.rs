@@ -60,6 +60,8 @@ static TURN: Mutex<()> = Mutex::new(());
 /// Nodes that know one another.
 struct Network {
     bed: Bed,
+    /// The ids of the nodes, in order of their numbers.
+    ids: Vec<String>,
     _turn: MutexGuard<'static, ()>,
 }
 
@@ -68,8 +70,15 @@ impl Network {
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let bed = Bed::new();
         let up = json(&mut bed.testbed(&["up", "-n", &NODES.to_string(), "--memory", "64MiB"]));
-        assert_eq!(up["nodes"].as_array().map(Vec::len), Some(NODES as usize));
-        Self { bed, _turn: turn }
+        let nodes = up["nodes"].as_array().expect("nodes").iter();
+        let ids = nodes.map(|node| node["node"].as_str().expect("an id").to_owned());
+        let ids: Vec<String> = ids.collect();
+        assert_eq!(ids.len(), NODES as usize);
+        Self {
+            bed,
+            ids,
+            _turn: turn,
+        }
     }
 
     /// What a node answers to a command, which has to succeed.
@@ -128,10 +137,12 @@ impl Network {
 
     /// Each of these nodes says that an application is degraded, and by which host, in time.
     fn assert_all_say_degraded(&self, name: &str, killed: u32) {
-        let host = format!("n{killed}");
+        let name_of_host = format!("n{killed}");
+        let id = &self.ids[killed as usize - 1][..8];
         let is_degraded = |shown: &Value| {
+            // A host that is no longer known may have no name left, but its id.
             let reason = shown["reason"].as_str().unwrap_or_default();
-            shown["status"] == "degraded" && reason.contains(&host)
+            shown["status"] == "degraded" && (reason.contains(&name_of_host) || reason.contains(id))
         };
         // At the same time, as if people looked at each of them.
         let waits: Vec<(u32, Duration)> = thread::scope(|scope| {
@@ -150,6 +161,7 @@ impl Network {
                 .map(|thread| thread.join().expect("each node says it"))
                 .collect()
         });
+        println!("{name}: n{killed} was killed; how long it took at each node: {waits:?}");
         assert!(
             waits.iter().all(|(_, wait)| *wait <= KILLED_WAIT),
             "how long it took at each node: {waits:?}"
