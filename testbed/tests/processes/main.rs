@@ -5,4 +5,5 @@
 
 mod support;
 
+mod network;
 mod testbed;
