@@ -215,7 +215,8 @@ impl Control {
                 if !is_running {
                     self.local.insert(application, local);
                 }
-                drop(kept.send(()));
+                // Who loaded it may have gone.
+                let _ = kept.send(());
             }
             Inbound::Prepared {
                 id,
@@ -296,7 +297,7 @@ impl Control {
         self.means.engine.stop();
         if let Some(told) = self.is_leaving.take() {
             // Who asked may be gone.
-            drop(told.send(()));
+            let _ = told.send(());
         }
     }
 

@@ -101,14 +101,17 @@ impl std::fmt::Debug for ClockOf {
     }
 }
 
+/// An open sink, and whether people see what it writes.
+pub(super) type OpenSink = (Box<dyn connector::Sink>, bool);
+
 /// A deployment that can be made, and what its threads need.
 #[derive(Debug)]
 pub(super) struct Prepared {
     pub(super) deployment: Deployment,
     /// The open sources of the parts that are here, in the plan's order.
     pub(super) sources: Vec<Option<Box<dyn connector::Source>>>,
-    /// The open sinks of the parts that are here, and whether people see what they write.
-    pub(super) sinks: Vec<Option<(Box<dyn connector::Sink>, bool)>>,
+    /// The open sinks of the parts that are here, in the plan's order.
+    pub(super) sinks: Vec<Option<OpenSink>>,
 }
 
 impl Preparation {
@@ -245,11 +248,7 @@ impl Preparation {
         }))
     }
 
-    fn sink(
-        &self,
-        index: usize,
-        local: Option<&Local>,
-    ) -> Result<Option<(Box<dyn connector::Sink>, bool)>, String> {
+    fn sink(&self, index: usize, local: Option<&Local>) -> Result<Option<OpenSink>, String> {
         if self.graph.sinks()[index].host != self.node {
             return Ok(None);
         }

@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 
 use super::Results;
 use super::control::Inbound;
-use super::deploy::Prepared;
+use super::deploy::{OpenSink, Prepared};
 use super::hello::Hello;
 use super::link::Upstream;
 use crate::clock::MachineClock;
@@ -133,7 +133,7 @@ impl Part {
         &self,
         means: &Means,
         sources: Vec<Option<Box<dyn crate::connector::Source>>>,
-        sinks: Vec<Option<(Box<dyn crate::connector::Sink>, bool)>>,
+        sinks: Vec<Option<OpenSink>>,
     ) -> Result<(), std::io::Error> {
         // Sinks first: the first result finds somebody who writes it.
         let any_shown = sinks.iter().flatten().any(|(_, is_shown)| *is_shown);
@@ -157,7 +157,7 @@ impl Part {
                 ends: news,
             };
             run::spawn(means.engine.clone(), "sink", *component, move || {
-                thread.run()
+                thread.run();
             })?;
         }
         for ((index, component), source) in self.deployed.sources.iter().enumerate().zip(sources) {
@@ -174,7 +174,7 @@ impl Part {
             let clock: Arc<dyn Clock> = means.clock.clone();
             let thread = SourceThread::new(place, source, origin, clock);
             run::spawn(means.engine.clone(), "source", *component, move || {
-                thread.run()
+                thread.run();
             })?;
         }
         Ok(())

@@ -105,7 +105,7 @@ impl Opened {
         let clock: Arc<dyn Clock> = means.clock.clone();
         let thread = SourceThread::new(place, self.source, publication.origin, clock);
         run::spawn(means.engine.clone(), "source", component, move || {
-            thread.run()
+            thread.run();
         })?;
         Ok(Published {
             publication,
