@@ -256,11 +256,6 @@ pub fn load_source(text: &str, path: &Path, context: &Context<'_>) -> Result<Ope
     })
 }
 
-/// Whether a stream may be published under this name: names joined by `/`.
-pub fn is_stream_name(name: &str) -> bool {
-    name.len() <= model::name::NAME_BYTES_MAX && name.split('/').all(model::name::is_valid)
-}
-
 /// The published streams that the text of an application file names, as far as it can be read.
 ///
 /// What is wrong with it is found when it is loaded.

@@ -332,7 +332,7 @@ pub(crate) fn order(
     for index in 0..source_count {
         let source = SourceName::Published {
             publisher: node(source_host),
-            name: format!("lab/{index}"),
+            name: format!("lab/s{index}"),
         };
         plan.source(&format!("source{index}"), source, ports())
             .expect("a new name");

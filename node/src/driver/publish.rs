@@ -45,7 +45,7 @@ pub(super) fn open(
         message,
         refusal: None,
     };
-    if !application::is_stream_name(&name) {
+    if !model::name::is_valid_published(&name) {
         let message = format!(
             "{name:?} is no name of a stream: words of letters, digits, '_' or '-', joined by '/', as in lab/flows"
         );
