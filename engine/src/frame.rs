@@ -35,6 +35,7 @@ use arrow_schema::SchemaRef;
 use model::{EventTime, Instant, Interval, NodeId, Origin, convert};
 
 use crate::batch::{Batch, Header, Note, Rows};
+use crate::edge::ORIGINS_MAX;
 use bytes::Reader;
 
 pub use pieces::pieces;
@@ -49,11 +50,6 @@ pub const BYTES_MAX: usize = 16 << 20;
 ///
 /// Unit: rows. Source: the range of [`crate::batch::ROWS_MAX`].
 pub const ROWS_MAX: usize = 1 << 16;
-
-/// The most origins that a pull names in each of its lists.
-///
-/// Unit: origins. Source: four times the ways that a plan may have, for sources that started again.
-pub const ORIGINS_MAX: usize = 4 * model::plan::WAYS_MAX;
 
 const _: () = assert!(
     ORIGINS_MAX * 3 * 24 + 64 <= BYTES_MAX,
@@ -108,7 +104,7 @@ pub enum FrameError {
     /// The columns do not make rows of the schema.
     #[error("columns that do not fit the schema: {0}")]
     Columns(String),
-    /// A pull names more origins than there may be, or one twice.
+    /// A pull names more origins than [`ORIGINS_MAX`], or one twice.
     #[error("{0} origins, at most {ORIGINS_MAX} in order are possible")]
     Origins(u32),
 }
@@ -146,7 +142,7 @@ pub enum EncodeError {
     /// A column is of a type that is not in the closed list.
     #[error("a column of type {0} cannot be sent")]
     Column(String),
-    /// A pull names too many origins.
+    /// A pull names more origins than [`ORIGINS_MAX`].
     #[error("a pull of {0} origins; at most {ORIGINS_MAX} are possible")]
     Origins(usize),
 }

@@ -24,6 +24,7 @@ pub mod transit;
 
 pub use batch::{Batch, Header, Note, Rows};
 pub use engine::{
-    Completed, Config, Deployed, Deployment, Dispatch, Engine, Event, MEMORY_MIN,
-    OperatorDeployment, Panicked, Signals, SinkDeployment, SourceDeployment,
+    Completed, Config, DeployError, Deployed, Deployment, Dispatch, EDGES_MAX, EdgeKind, Engine,
+    Event, MEMORY_MIN, OperatorDeployment, Panicked, RemoteEdge, Signals, SinkDeployment,
+    SourcePart, TAPS_MAX,
 };

@@ -47,8 +47,6 @@ fn run(mut application: Table, limits: Limits) -> BTreeMap<String, Vec<Value>> {
         memory_bytes: 64 << 20,
         workers: 2,
         policy: Default::default(),
-        nodes: None,
-        spread: false,
     };
     let mut said = Said::default();
     run::run(&options, Ends::default(), &mut said)

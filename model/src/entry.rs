@@ -233,6 +233,9 @@ pub enum QueryError {
     /// None of those who might know answered in time.
     #[error("no holder of the key answered in time")]
     Timeout,
+    /// All of those who should hold it have no room for it.
+    #[error("no holder of the key has room for it")]
+    Refused,
     /// It is larger than an entry may be.
     #[error("an entry of {0} bytes; at most {PAYLOAD_BYTES_MAX} are possible")]
     TooLarge(usize),

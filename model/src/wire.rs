@@ -66,6 +66,26 @@ pub fn decode<T: bincode::Decode<()>>(bytes: &[u8]) -> Result<T, DecodeError> {
     }
 }
 
+/// The largest value that [`decode_large`] takes. Unit: bytes. Source: guess; for files of our own.
+pub const LARGE_BYTES_MAX: usize = 64 << 20;
+
+/// The value that `bytes` from a file of our own are: as [`decode`], with room for more than a message.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_large<T: bincode::Decode<()>>(bytes: &[u8]) -> Result<T, DecodeError> {
+    let (version, body) = bytes.split_first().ok_or(DecodeError::Empty)?;
+    if *version != VERSION {
+        return Err(DecodeError::Version(*version));
+    }
+    let config = CONFIG.with_limit::<LARGE_BYTES_MAX>();
+    let (value, used) = bincode::decode_from_slice(body, config).map_err(DecodeError::Damaged)?;
+    match body.len() - used {
+        0 => Ok(value),
+        rest => Err(DecodeError::Trailing(rest)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -7,6 +7,7 @@
 //! depends on something broken is not looked at, so that one mistake is one problem.
 
 mod assembly;
+pub mod demand;
 mod json_schema;
 mod keys;
 mod names;
@@ -208,6 +209,56 @@ pub fn load_text(
     let text = Text::new(path.display().to_string(), text);
     let folder = path.parent().unwrap_or_else(|| Path::new(""));
     load_checked(&text, path, folder, kinds, host)
+}
+
+/// Opens the source that a file describes: its keys are those of a table `[source.NAME]` of an application.
+///
+/// # Errors
+/// All that is wrong with the file, in its order.
+pub fn load_source(text: &str, path: &Path, context: &Context<'_>) -> Result<OpenSource, Problems> {
+    let text = Text::new(path.display().to_string(), text);
+    let mut report = Report::default();
+    let (root, damage) = syntax::parse(&text, &mut report);
+    let whole = 0..text.text.len().min(1);
+    let section = outline::read_source(
+        root.get_ref(),
+        whole,
+        &damage,
+        &Kinds::ALL,
+        context.folder,
+        &mut report,
+    );
+    let opened = match section.role {
+        section::Role::Source(Some(kind)) if report.count() == 0 => {
+            let opened = (kind.open)(&section.arguments, context);
+            opened.map(|source| OpenSource {
+                kind,
+                arguments: section.arguments.clone(),
+                source,
+                rate_hz: section.number("rate"),
+            })
+        }
+        section::Role::Source(None) if report.count() == 0 => {
+            report.add_whole(
+                "a stream that somebody publishes cannot be published again",
+                "a connector that reads the rows here, such as connector = \"file\"",
+            );
+            return Err(report.into_problems(&text));
+        }
+        _ => return Err(report.into_problems(&text)),
+    };
+    opened.map_err(|errors| {
+        for error in errors {
+            let span = section.span_of(&error.parameter);
+            report.add(span, error.to_string(), error.expected);
+        }
+        report.into_problems(&text)
+    })
+}
+
+/// Whether a stream may be published under this name: names joined by `/`.
+pub fn is_stream_name(name: &str) -> bool {
+    name.len() <= model::name::NAME_BYTES_MAX && name.split('/').all(model::name::is_valid)
 }
 
 /// The published streams that the text of an application file names, as far as it can be read.

@@ -7,6 +7,7 @@ pub mod client;
 pub mod clock;
 pub mod connector;
 pub mod data_dir;
+pub mod driver;
 pub mod node;
 pub mod run;
 pub mod settings;

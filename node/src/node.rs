@@ -3,20 +3,62 @@
 //! [`Node`] owns a composer, keeps the records of applications and streams, and speaks to the overlay and to
 //! other nodes through effects. It contains no algorithm: it carries what siblings want of one another. All
 //! that happens to it comes in by one door, so that `(now, input)` pairs that were written down replay it.
+//!
+//! Commands that need others become a [`task`] with a deadline: each is answered once, also when everybody is
+//! silent. What a host runs for an application is a [`part`]; what every host of it keeps and can prove is its
+//! [`record`], handed around by [`spread`] until all have it. Of two records the greater
+//! [`Standing`](record::Standing) stands, everywhere, so that order and repetition of messages do not matter.
 
+mod apply;
+mod asking;
 mod command;
+mod composed;
+mod counts;
+mod finding;
+mod info;
+mod listing;
+mod lookup;
+mod message;
+mod names;
+mod part;
+mod publishing;
+mod record;
+mod recorder;
+mod records;
+mod spread;
+mod status;
+mod stop;
+mod streams;
+mod tap;
+mod task;
+#[cfg(test)]
+mod tests;
+mod view;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use composition::Composer;
 use model::{
     ApplicationId, ComponentGraph, CompositionId, HostSummary, Instant, NodeId, Outcome, Query, Rng,
 };
+use overlay::Identity;
 
 pub use command::*;
+pub use recorder::{EffectsDigest, RecordedError, Recorder, replay};
+
+use counts::Counts;
+use part::Part;
+use records::Records;
+use spread::Spread;
+use task::Task;
+use view::View;
 
 /// What a node is told at its start.
 #[derive(Debug, Clone)]
 pub struct Config {
+    /// Who this is; its public half is the id of `host`.
+    pub identity: Identity,
     /// What it says of itself: its id, name, addresses, capacity, labels, offered operators.
     pub host: HostSummary,
     /// The network that it belongs to, for people.
@@ -122,7 +164,7 @@ pub enum PartEvent {
         /// Which host.
         host: NodeId,
     },
-    /// Nobody pulls from here any more: the components are gone.
+    /// The components are gone: [`Effect::Retire`] wanted it, or nobody pulls from here any more.
     Retired,
 }
 
@@ -142,7 +184,7 @@ pub struct PartReport {
 }
 
 /// What a node wants done, or tells.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, bincode::Encode)]
 pub enum Effect {
     /// The answer to a command. Each command is answered once, in bounded time.
     Answer {
@@ -165,7 +207,8 @@ pub enum Effect {
         /// What.
         bytes: Vec<u8>,
     },
-    /// Make components of all parts that the graph binds to this node; open no edge upstream yet.
+    /// Make components of all parts that the graph binds to this node; open no edge upstream yet. Answered once by
+    /// [`Input::Deployed`] or [`Input::DeployFailed`], in the order of deployments of a composition.
     Deploy {
         /// For which composition.
         id: CompositionId,
@@ -176,7 +219,8 @@ pub enum Effect {
     },
     /// The sinks that are here for a composition pull.
     Start(CompositionId),
-    /// Drop all components that are here for a composition; edges upstream say goodbye.
+    /// Drop all components that are here for a composition; edges upstream say goodbye. Answered once by
+    /// [`PartEvent::Retired`], also where nothing was there.
     Retire(CompositionId),
     /// Say what was counted of a composition here.
     Report {
@@ -191,26 +235,163 @@ pub enum Effect {
     Note(String),
 }
 
+/// How many open questions to the overlay are remembered before those are looked through whose task is over.
+const QUERIES_MAX: usize = 4096;
+
 /// The control plane of a node.
 #[derive(Debug)]
 pub struct Node {
     config: Config,
     rng: Rng,
+    composer: Composer,
+    view: View,
+    records: Records,
+    /// What runs here, by composition. Bounded by what the composer allocates.
+    parts: BTreeMap<CompositionId, Part>,
+    /// What the driver has not answered yet, by composition.
+    due: BTreeMap<CompositionId, part::Due>,
+    /// Records that somebody has not confirmed yet.
+    spreads: BTreeMap<ApplicationId, Spread>,
+    /// Streams that this node publishes, by name.
+    publications: BTreeMap<String, Publication>,
+    /// Commands that are being carried out, by ticket.
+    tasks: BTreeMap<u64, Task>,
+    /// For which task the overlay was asked.
+    queries: BTreeMap<u64, u64>,
+    /// For whom the driver was asked what it counted.
+    reports: BTreeMap<u64, asking::ReportFor>,
+    /// Compositions that were not ready when whoever asked for them was told so.
+    overdue: BTreeSet<CompositionId>,
+    counts: Counts,
+    next_number: u64,
+    /// Whether the node has said to the overlay that it is there.
+    is_listed: bool,
 }
 
 impl Node {
-    /// A node that knows nobody.
-    pub const fn new(config: Config, rng: Rng) -> Self {
-        Self { config, rng }
+    /// A node that knows nobody. It says that it is there with its first input.
+    ///
+    /// # Panics
+    /// When the identity is not that of the host.
+    pub fn new(config: Config, rng: Rng) -> Self {
+        assert_eq!(
+            config.identity.node(),
+            config.host.node,
+            "a node is who it says it is"
+        );
+        let composer = Composer::new(composition::Config::default(), rng.keyed("composer"));
+        Self {
+            composer,
+            view: View::new(config.host.clone()),
+            records: Records::default(),
+            parts: BTreeMap::new(),
+            due: BTreeMap::new(),
+            spreads: BTreeMap::new(),
+            publications: BTreeMap::new(),
+            tasks: BTreeMap::new(),
+            queries: BTreeMap::new(),
+            reports: BTreeMap::new(),
+            overdue: BTreeSet::new(),
+            counts: Counts::default(),
+            next_number: config.first_number,
+            is_listed: false,
+            rng: rng.keyed("node"),
+            config,
+        }
     }
 
     /// Takes what happened, and says what is to be done.
     pub fn handle_input(&mut self, now: Instant, input: Input, out: &mut Vec<Effect>) {
-        let _ = (now, input, out, &self.config, &mut self.rng);
+        if !self.is_listed {
+            self.is_listed = true;
+            self.list_host(out);
+        }
+        match input {
+            Input::Command { id, command } => self.on_command(now, id, command, out),
+            Input::Outcome { query, outcome } => self.on_outcome(now, query, outcome, out),
+            Input::Message { from, bytes } => self.on_bytes(now, from, &bytes, out),
+            Input::Unreachable(node) => self.on_unreachable(now, node, out),
+            Input::Seen {
+                summary,
+                round_trip,
+            } => self.on_seen(now, summary, round_trip, out),
+            Input::Lost(node) => self.view.lose(node),
+            Input::Load { busy_cores } => self.on_load(busy_cores, out),
+            Input::Deployed(id) => self.on_deployed(now, id, out),
+            Input::DeployFailed { id, reason } => self.on_deploy_failed(now, id, reason, out),
+            Input::Happened { id, event } => self.on_happened(now, id, event, out),
+            Input::Reported { ticket, report } => self.on_reported(now, ticket, report, out),
+            Input::Timeout => self.on_timeout(now, out),
+        }
+    }
+
+    /// Whether another host is known: whether this node has joined anybody.
+    pub fn knows_hosts(&self) -> bool {
+        !self.view.hosts.hosts.is_empty()
     }
 
     /// When [`Input::Timeout`] is wanted.
-    pub const fn poll_timeout(&self) -> Option<Instant> {
-        None
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        if !self.is_listed {
+            return Some(Instant::ZERO);
+        }
+        let tasks = self.tasks.values().map(|task| task.deadline);
+        let reports = self.reports.values().map(|report| report.deadline);
+        let spreads = self.spreads.values().map(Spread::poll_timeout);
+        let parts = self.parts.values().map(Part::poll_timeout);
+        tasks
+            .chain(reports)
+            .chain(spreads)
+            .chain(parts)
+            .chain(self.records.poll_timeout())
+            .chain(self.composer.poll_timeout())
+            .min()
+    }
+
+    fn on_timeout(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        if self.composer.poll_timeout().is_some_and(|at| at <= now) {
+            self.compose(now, composition::Input::Timeout, out);
+        }
+        self.end_late_reports(now, out);
+        self.end_late_tasks(now, out);
+        self.repeat_spreads(now, out);
+        self.tend_parts(now, out);
+        self.expire_records(now, out);
+    }
+
+    fn on_unreachable(&mut self, now: Instant, node: NodeId, out: &mut Vec<Effect>) {
+        self.view.miss(node);
+        self.compose(now, composition::Input::Unreachable(node), out);
+        self.on_host_unreachable(now, node, out);
+    }
+
+    /// This node's id.
+    const fn id(&self) -> NodeId {
+        self.config.host.node
+    }
+
+    /// A number that this node has not used before: of a composition, a query, a ticket.
+    const fn take_number(&mut self) -> u64 {
+        let number = self.next_number;
+        self.next_number += 1;
+        number
+    }
+
+    /// Asks the overlay for a task; its answer comes back to the task.
+    fn query_for(&mut self, ticket: u64, ask: Query, out: &mut Vec<Effect>) -> u64 {
+        if self.queries.len() >= QUERIES_MAX {
+            let tasks = &self.tasks;
+            self.queries.retain(|_, ticket| tasks.contains_key(ticket));
+        }
+        let query = self.take_number();
+        self.queries.insert(query, ticket);
+        out.push(Effect::Query { query, ask });
+        query
+    }
+
+    /// Tells the overlay something; nobody waits for its answer.
+    fn tell_overlay(&mut self, ask: Query, out: &mut Vec<Effect>) {
+        let query = self.take_number();
+        out.push(Effect::Query { query, ask });
     }
 }

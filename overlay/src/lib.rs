@@ -7,9 +7,14 @@
 //!
 //! It imports [`model`] and none of its siblings, and carries bytes: it knows no protocol of theirs.
 
+mod coordinate;
+mod directory;
 pub mod distance;
+mod holder;
 pub mod identity;
 mod machine;
+mod members;
+pub mod memory;
 pub mod message;
 pub mod net;
 mod sample;

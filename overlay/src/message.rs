@@ -68,6 +68,8 @@ pub enum Message {
         /// Whom it could not reach.
         owner: NodeId,
     },
+    /// The sender leaves the network.
+    Farewell,
 }
 
 impl Message {

@@ -160,7 +160,7 @@ fn holders(bed: &mut dyn Bed, asking: usize, key: Key) -> (Vec<usize>, usize) {
                 .expect("a node of the bed")
         })
         .collect();
-    let other = (0..nodes.len()).find(|n| !holders.contains(n));
+    let other = (0..nodes.len()).rfind(|n| !holders.contains(n));
     (holders, other.expect("more nodes than holders"))
 }
 

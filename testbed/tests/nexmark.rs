@@ -77,8 +77,6 @@ fn result(query: &str, data: &Path, workers: usize, policy: Policy) -> String {
         memory_bytes: 64 << 20,
         workers,
         policy,
-        nodes: None,
-        spread: false,
     };
     let report = run::run(&options, Ends::default(), &mut Silence).expect("the query runs");
     let unheard = |component: &engine::report::ComponentReport| component.bad + component.late;

@@ -13,8 +13,8 @@
 use model::{Origin, Positions, Slack, convert};
 
 use super::bytes::Reader;
-use super::{EncodeError, FrameError, ORIGINS_MAX, PULL};
-use crate::edge::{From, Pull};
+use super::{EncodeError, FrameError, PULL};
+use crate::edge::{From, ORIGINS_MAX, Pull};
 
 const FROM_LATEST: u8 = 1;
 const FROM_POSITIONS: u8 = 2;

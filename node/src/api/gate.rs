@@ -123,11 +123,16 @@ impl Gate {
         (Self { requests }, receiver)
     }
 
+    /// Asks without waiting for an answer. Says whether there is a node that takes it.
+    pub(crate) fn put(&self, request: Request) -> bool {
+        self.requests.try_send(request).is_ok()
+    }
+
     /// Asks, and waits for the answer, as long as the caller waits for this.
     ///
     /// # Errors
     /// When too many ask at once, or the node goes down before it has answered.
-    pub(super) async fn ask<T>(
+    pub(crate) async fn ask<T>(
         &self,
         request: impl FnOnce(oneshot::Sender<T>) -> Request,
     ) -> Result<T, Failure> {

@@ -23,10 +23,7 @@ pub(super) fn assemble(
     context: &Context<'_>,
     report: &mut Report,
 ) -> Option<Application> {
-    let name = match outline.name.as_str() {
-        "" => "nameless",
-        name => name,
-    };
+    let name = application_name(outline);
     // What is wrong with the name or the requirement is in the report; the rest is checked all the same.
     let builder = Builder::new(name, outline.qos.clone())
         .or_else(|_| Builder::new(name, model::Qos::default()))
@@ -105,7 +102,7 @@ impl<'a> Assembly<'a> {
         };
         let name = SourceName::Inline {
             owner: self.host.owner,
-            application: self.outline.name.clone(),
+            application: application_name(self.outline).to_owned(),
             source: section.name.to_owned(),
             host: self.host.node,
         };
@@ -354,6 +351,14 @@ impl<'a> Assembly<'a> {
 }
 
 /// Where a section wants to run.
+/// The application's name, or what stands for one that is missing or none, so that the rest can be checked.
+fn application_name<'o>(outline: &'o Outline<'_>) -> &'o str {
+    match outline.name.as_str() {
+        "" => "nameless",
+        name => name,
+    }
+}
+
 fn place(section: &Section<'_>) -> Place {
     let Some(Value::Table(entries)) = section.common.find("place") else {
         return Place::Anywhere;

@@ -1,6 +1,6 @@
 //! `synergy run`: an application in this process.
 
-use std::num::{NonZeroU64, NonZeroUsize};
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use engine::scheduler;
 
 use super::output::{self, Notes, Verbosity};
 use super::{Status, cores, duration, memory};
+use crate::run::network::Nodes;
 use crate::run::{self, Ends, RunError, Stopper};
 
 #[derive(Debug, Args)]
@@ -63,9 +64,12 @@ impl Run {
         let ends = Ends::default();
         let ran = stop_at_signals(ends.stopper())
             .map_err(RunError::from)
-            .and_then(|()| run::run(&self.into_options(), ends, &mut notes));
+            .and_then(|()| match self.nodes() {
+                None => run::run(&self.into_options(), ends, &mut notes).map(drop),
+                Some(nodes) => run::network::run(&self.into_options(), nodes, ends, &mut notes),
+            });
         match ran {
-            Ok(_) => Status::Ok,
+            Ok(()) => Status::Ok,
             Err(error) => failed(&error),
         }
     }
@@ -81,9 +85,14 @@ impl Run {
                 Policy::Deadline => scheduler::Policy::Deadline,
                 Policy::Fifo => scheduler::Policy::Fifo,
             },
-            nodes: self.nodes.and_then(|count| NonZeroUsize::new(count.into())),
-            spread: self.spread,
         }
+    }
+
+    fn nodes(&self) -> Option<Nodes> {
+        self.nodes.map(|count| Nodes {
+            count: count.into(),
+            spread: self.spread,
+        })
     }
 }
 
@@ -94,7 +103,15 @@ fn failed(error: &RunError) -> Status {
             output::note(&problems.to_string());
             Status::Invalid
         }
-        RunError::Sink { .. } | RunError::System(_) | RunError::Failed { .. } => {
+        RunError::Refused(failure) => {
+            output::note(&format!("synergy: {}", failure.message));
+            failure.kind.into()
+        }
+        RunError::Sink { .. }
+        | RunError::System(_)
+        | RunError::Deploy(_)
+        | RunError::Node(_)
+        | RunError::Failed { .. } => {
             output::note(&format!("synergy: {error}"));
             Status::Failed
         }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueHint};
 
 use super::{Globals, Status, cores};
-use crate::data_dir::DataDir;
+use crate::driver::daemon;
 use crate::node::{Failure, FailureKind};
 use crate::settings::{Given, Machine, Settings};
 
@@ -50,9 +50,9 @@ impl Start {
         };
         let settings = Settings::load(&given, &machine)
             .map_err(|problems| Failure::new(FailureKind::Invalid, problems.to_string()))?;
-        let folder = DataDir::open(&settings.data_dir)
+        daemon::run(&settings, cores().get(), |text| globals.note(text))
             .map_err(|error| Failure::new(FailureKind::Failed, error.to_string()))?;
-        run(&settings, &folder)
+        Ok(Status::Ok)
     }
 
     fn into_given(self, data_dir: Option<PathBuf>) -> Given {
@@ -88,11 +88,4 @@ impl Start {
             flags: single.chain(listen).chain(join).collect(),
         }
     }
-}
-
-/// Runs the node until it is stopped.
-fn run(settings: &Settings, folder: &DataDir) -> Result<Status, Failure> {
-    let _ = (settings, folder);
-    let message = "this build has no network: nothing was started";
-    Err(Failure::new(FailureKind::Failed, message))
 }

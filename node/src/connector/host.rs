@@ -33,7 +33,7 @@ pub(super) const KIND: SourceKind = SourceKind {
     open,
 };
 
-const EVERY_DEFAULT: Duration = Duration::from_secs(1);
+pub(crate) const EVERY_DEFAULT: Duration = Duration::from_secs(1);
 const EVERY_MIN: Duration = Duration::from_millis(100);
 const EVERY_MAX: Duration = Duration::from_secs(3600);
 

@@ -181,7 +181,7 @@ fn every_mistake_of_a_file_is_told_at_its_place() {
     }
 
     let given = Given {
-        file: Some(super::tests::file(folder.path(), "name = \n")),
+        file: Some(tests::file(folder.path(), "name = \n")),
         ..Given::default()
     };
     let said = load(&given).expect_err("no TOML");

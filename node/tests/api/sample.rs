@@ -10,7 +10,7 @@ use node::node::{
 };
 use overlay::net::NetworkStats;
 
-pub(super) fn composition() -> Composition {
+pub(crate) fn composition() -> Composition {
     let placed = |name: &str, kind: &str, host: &str| Placed {
         name: name.to_owned(),
         kind: kind.to_owned(),
@@ -43,7 +43,7 @@ pub(super) fn composition() -> Composition {
     }
 }
 
-pub(super) fn refusal() -> Failure {
+pub(crate) fn refusal() -> Failure {
     Failure {
         kind: FailureKind::Refused,
         message:
@@ -67,7 +67,7 @@ pub(super) fn refusal() -> Failure {
     }
 }
 
-pub(super) fn component() -> ComponentRow {
+pub(crate) fn component() -> ComponentRow {
     ComponentRow {
         name: "syn".to_owned(),
         kind: "filter".to_owned(),
@@ -87,7 +87,7 @@ pub(super) fn component() -> ComponentRow {
     }
 }
 
-pub(super) fn info() -> NodeInfo {
+pub(crate) fn info() -> NodeInfo {
     NodeInfo {
         name: "n1".to_owned(),
         node: id(1),
@@ -106,7 +106,7 @@ pub(super) fn info() -> NodeInfo {
     }
 }
 
-pub(super) fn stream() -> StreamRow {
+pub(crate) fn stream() -> StreamRow {
     StreamRow {
         name: "lab/flows".to_owned(),
         host: "n1".to_owned(),
@@ -118,7 +118,7 @@ pub(super) fn stream() -> StreamRow {
 }
 
 /// The id of a node, in full.
-pub(super) fn id(number: u8) -> String {
+pub(crate) fn id(number: u8) -> String {
     format!("{number:02x}").repeat(32)
 }
 
@@ -146,7 +146,7 @@ fn status() -> ApplicationStatus {
 }
 
 /// What a node answers that knows one application, one stream and three hosts.
-pub(super) fn answered(command: &Command) -> Answered {
+pub(crate) fn answered(command: &Command) -> Answered {
     let unknown = |name: &str| {
         let message =
             format!("there is no {name:?} in this network; `synergy app ls` lists what there is");
@@ -211,7 +211,7 @@ pub(super) fn answered(command: &Command) -> Answered {
 }
 
 /// Answers as a good node does; taps and publications are left to tests of their own.
-pub(super) fn answer(request: Request) {
+pub(crate) fn answer(request: Request) {
     match request {
         Request::Apply { file, answer, .. } => {
             let answered = if file.text.contains("1ms") {

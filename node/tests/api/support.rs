@@ -13,13 +13,13 @@ use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
 
 /// What opens the server.
-pub(super) const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+pub(crate) const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
 /// The server. It ends with this.
-pub(super) struct Server {
-    pub(super) address: SocketAddr,
+pub(crate) struct Server {
+    pub address: SocketAddr,
     /// What the node was asked, in words.
-    pub(super) asked: Arc<Mutex<Vec<String>>>,
+    pub asked: Arc<Mutex<Vec<String>>>,
     stop: Option<oneshot::Sender<()>>,
     served: Option<tokio::task::JoinHandle<Result<(), std::io::Error>>>,
     runtime: Option<Runtime>,
@@ -27,7 +27,7 @@ pub(super) struct Server {
 
 impl Server {
     /// A server before a node that answers so.
-    pub(super) fn start(mut answer: impl FnMut(Request) + Send + 'static) -> Self {
+    pub(crate) fn start(mut answer: impl FnMut(Request) + Send + 'static) -> Self {
         let (gate, mut requests) = Gate::new();
         let asked = Arc::new(Mutex::new(Vec::new()));
         let heard = Arc::clone(&asked);
@@ -42,7 +42,7 @@ impl Server {
     }
 
     /// A server before a node that answers nothing: the requests stay here.
-    pub(super) fn silent() -> (Self, mpsc::Receiver<Request>) {
+    pub(crate) fn silent() -> (Self, mpsc::Receiver<Request>) {
         let (gate, requests) = Gate::new();
         (Self::over(gate, Arc::default()), requests)
     }
@@ -70,21 +70,21 @@ impl Server {
         }
     }
 
-    pub(super) fn runtime(&self) -> &Runtime {
+    pub(crate) fn runtime(&self) -> &Runtime {
         self.runtime.as_ref().expect("it runs until it is dropped")
     }
 
-    pub(super) fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         Client::new(self.address.to_string(), Some(TOKEN.to_owned()))
     }
 
     /// What the node was asked since the last time.
-    pub(super) fn asked(&self) -> Vec<String> {
+    pub(crate) fn asked(&self) -> Vec<String> {
         std::mem::take(&mut *self.asked.lock().expect("nobody panics"))
     }
 
     /// Lets the server end in order, which takes a bounded time.
-    pub(super) fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         drop(self.stop.take());
         if let Some(served) = self.served.take() {
             let ended = self.runtime().block_on(served);
@@ -93,7 +93,7 @@ impl Server {
     }
 
     /// Runs `synergy` against the server.
-    pub(super) fn synergy(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn synergy(&self, arguments: &[&str]) -> Output {
         Command::new(env!("CARGO_BIN_EXE_synergy"))
             .args(arguments)
             .env("SYNERGY_NODE", self.address.to_string())
@@ -114,11 +114,11 @@ impl Drop for Server {
 }
 
 /// A folder that is not there, so that no node of this machine is found by accident.
-pub(super) fn nowhere() -> PathBuf {
+pub(crate) fn nowhere() -> PathBuf {
     std::env::temp_dir().join("synergy-tests-have-no-data-folder")
 }
 
-pub(super) fn text(bytes: &[u8]) -> &str {
+pub(crate) fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).expect("synergy writes UTF-8")
 }
 

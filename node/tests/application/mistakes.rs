@@ -64,7 +64,7 @@ app.toml:5:11: "latency" cannot be the number 250
         "latency = \"250ms\"",
         "latency = \"0s\"",
         r#"
-app.toml:5:11: the latency target must be above zero
+app.toml:5:11: the latency target must be above zero and at most an hour
   5 | latency = "0s"
     |           ^^^^
 "#,

@@ -1,0 +1,123 @@
+//! What the ends of probes told the composing node.
+//!
+//! A path that was checked hop by hop tells what each of its hosts has left and how long each of its ways takes. None of that depends
+//! on the rest of the path, so that hops of different paths can be put together wherever they agree on a component: this
+//! is how paths merge, and why a pruned probe loses nothing that was found before it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::measure::{Lack, Spare};
+use crate::message::{self, Ended, Ending, Hop};
+use crate::request::{HostIndex, Part, Request};
+
+/// A hop from a producer on a host to a reader on another.
+pub(crate) type Way = (Part, HostIndex, Part, HostIndex);
+
+/// What is known of the hosts and ways of a request. At most an entry for each pair of candidates of each edge.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Facts {
+    /// What each host has left, as it last said.
+    spares: BTreeMap<HostIndex, Spare>,
+    /// The delay of each way that passed.
+    links: BTreeMap<Way, Duration>,
+    /// The mildest reason for which a host was refused for a part.
+    refused: BTreeMap<(Part, HostIndex), Lack>,
+    /// Which hosts were asked, and could be reached or not.
+    asked: BTreeSet<(Part, HostIndex)>,
+    /// Hosts that cannot be reached: no graph may have them.
+    out: BTreeSet<HostIndex>,
+    /// Whether any probe was pruned.
+    pub(crate) has_pruned: bool,
+}
+
+impl Facts {
+    /// Takes what an end tells; says whether it fits the request.
+    pub(crate) fn add(&mut self, request: &Request, ended: &Ended) -> bool {
+        let next = match ended.ending {
+            Ending::Refused { part, host, .. } | Ending::Lost { part, host } => Some((part, host)),
+            Ending::Returned | Ending::Pruned => None,
+        };
+        let next_alone = ended.path.is_empty();
+        let fits = if next_alone {
+            // A lost probe is told without its path: that is known from its siblings, or of no use.
+            next.is_some_and(|(part, host)| {
+                request.has_part(part) && request.places(part).contains(&host)
+            })
+        } else {
+            message::is_path(request, &ended.path, next)
+        };
+        if !fits {
+            return false;
+        }
+        for hop in &ended.path {
+            self.spares.insert(hop.host, hop.spare);
+            self.asked.insert((hop.part, hop.host));
+        }
+        for pair in ended.path.windows(2) {
+            if let [from, to] = pair {
+                self.add_link(from, to);
+            }
+        }
+        match ended.ending {
+            Ending::Refused { part, host, lack } => {
+                self.asked.insert((part, host));
+                let known = self.refused.entry((part, host)).or_insert(lack);
+                if lack.severity() < known.severity() {
+                    *known = lack;
+                }
+            }
+            Ending::Lost { part, host } => {
+                self.asked.insert((part, host));
+            }
+            Ending::Pruned => self.has_pruned = true,
+            Ending::Returned => {}
+        }
+        true
+    }
+
+    fn add_link(&mut self, from: &Hop, to: &Hop) {
+        let way = (from.part, from.host, to.part, to.host);
+        self.links.insert(way, to.link);
+    }
+
+    /// That a host cannot be reached.
+    pub(crate) fn exclude(&mut self, host: HostIndex) {
+        self.out.insert(host);
+    }
+
+    pub(crate) fn is_out(&self, host: HostIndex) -> bool {
+        self.out.contains(&host)
+    }
+
+    /// Forgets what was refused: another round asks otherwise.
+    pub(crate) fn clear_refused(&mut self) {
+        self.refused.clear();
+        self.has_pruned = false;
+    }
+
+    /// What a host that can be reached has left.
+    pub(crate) fn spare(&self, host: HostIndex) -> Option<Spare> {
+        let spare = self.spares.get(&host).copied();
+        spare.filter(|_| !self.is_out(host))
+    }
+
+    /// The delay of a way that passed, between hosts that can be reached.
+    pub(crate) fn link(&self, way: Way) -> Option<Duration> {
+        let link = self.links.get(&way).copied();
+        link.filter(|_| !self.is_out(way.1) && !self.is_out(way.3))
+    }
+
+    /// Why hosts were refused for a part.
+    pub(crate) fn refused(&self, part: Part) -> impl Iterator<Item = (HostIndex, Lack)> {
+        let range = (part, HostIndex::MIN)..=(part, HostIndex::MAX);
+        let refused = self.refused.range(range);
+        refused.map(|((_, host), lack)| (*host, *lack))
+    }
+
+    /// How many hosts were asked for a part.
+    pub(crate) fn asked_count(&self, part: Part) -> usize {
+        let range = (part, HostIndex::MIN)..=(part, HostIndex::MAX);
+        self.asked.range(range).count()
+    }
+}

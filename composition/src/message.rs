@@ -1,0 +1,248 @@
+//! What composers say to each other.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::{ApplicationId, ComponentGraph, CompositionId, Resources};
+
+use crate::measure::{Lack, Spare};
+use crate::request::{HostIndex, PATH_MAX, Part, Request};
+use crate::share::Share;
+
+/// The longest text of why something could not be deployed. Unit: bytes. Source: guess; a sentence.
+pub(crate) const TEXT_BYTES_MAX: usize = 256;
+
+/// What composers of two nodes say to each other. What it says is for them alone.
+#[derive(Debug, Clone, PartialEq, bincode::Encode, bincode::Decode)]
+pub struct Message(pub(crate) Body);
+
+#[derive(Debug, Clone, PartialEq, bincode::Encode, bincode::Decode)]
+pub(crate) enum Body {
+    /// To the host that is probed.
+    Probe(Box<Probe>),
+    /// To the composing node: a probe has come to an end.
+    Ended(Box<Ended>),
+    /// To a host of a graph: turn what is reserved into an allocation and deploy.
+    Confirm(Box<Confirm>),
+    /// To the composing node: it is deployed.
+    Confirmed { id: CompositionId, attempt: u8 },
+    /// To the composing node: it is not, or no longer, deployed.
+    Declined {
+        id: CompositionId,
+        attempt: u8,
+        why: Decline,
+    },
+    /// To all hosts of a graph, from the composing node and from each other: everybody has confirmed.
+    Start { id: CompositionId, attempt: u8 },
+    /// To whoever said to start: it has started.
+    Started { id: CompositionId, attempt: u8 },
+    /// To a host that was probed: let go of what is held, up to this attempt.
+    Release { id: CompositionId, attempt: u8 },
+    /// To whoever said to release: nothing of it is held.
+    Released { id: CompositionId, attempt: u8 },
+}
+
+/// A probe on its way to a part's candidate.
+#[derive(Debug, Clone, PartialEq, bincode::Encode)]
+pub(crate) struct Probe {
+    pub(crate) id: CompositionId,
+    /// Which of the composing node's rounds of probing it belongs to.
+    pub(crate) round: u8,
+    pub(crate) request: Arc<Request>,
+    pub(crate) share: Share,
+    /// How many probes were sent that no other end will tell of: this one and its ancestors of which it is the first child.
+    pub(crate) sent: u32,
+    /// The hops behind it, from a source on.
+    pub(crate) path: Vec<Hop>,
+    /// What it probes for, and where.
+    pub(crate) part: Part,
+    pub(crate) host: HostIndex,
+    /// The delay of the way that it came over; nothing for the first hop.
+    pub(crate) link: Duration,
+    /// The delay up to the end of the last hop of the path.
+    pub(crate) delay: Duration,
+}
+
+/// A hop that passed its checks.
+#[derive(Debug, Clone, Copy, PartialEq, bincode::Encode, bincode::Decode)]
+pub(crate) struct Hop {
+    pub(crate) part: Part,
+    pub(crate) host: HostIndex,
+    /// The delay of the way into it.
+    pub(crate) link: Duration,
+    /// What the host could give this request before any of it was placed.
+    pub(crate) spare: Spare,
+}
+
+/// A probe that has come to an end.
+#[derive(Debug, Clone, PartialEq, bincode::Encode)]
+pub(crate) struct Ended {
+    pub(crate) id: CompositionId,
+    pub(crate) round: u8,
+    pub(crate) share: Share,
+    pub(crate) sent: u32,
+    /// The hops that passed: facts, however the probe ended.
+    pub(crate) path: Vec<Hop>,
+    pub(crate) ending: Ending,
+}
+
+/// How a probe ended.
+#[derive(Debug, Clone, Copy, PartialEq, bincode::Encode, bincode::Decode)]
+pub(crate) enum Ending {
+    /// It came to a sink.
+    Returned,
+    /// Others go on in its place.
+    Pruned,
+    /// A check failed for the next hop.
+    Refused {
+        part: Part,
+        host: HostIndex,
+        lack: Lack,
+    },
+    /// The next host cannot be reached or takes no more probes.
+    Lost { part: Part, host: HostIndex },
+}
+
+/// What a host of a graph is to run.
+#[derive(Debug, Clone, PartialEq, bincode::Encode)]
+pub(crate) struct Confirm {
+    pub(crate) id: CompositionId,
+    pub(crate) attempt: u8,
+    pub(crate) application: ApplicationId,
+    pub(crate) graph: ComponentGraph,
+    /// All that the graph asks of the host that is told.
+    pub(crate) takes: Resources,
+}
+
+/// Why a host does not run its part of a graph.
+#[derive(Debug, Clone, PartialEq, bincode::Encode)]
+pub(crate) enum Decline {
+    /// It lacks something by now.
+    Lacks(Lack),
+    /// It could not be deployed.
+    Failed(String),
+    /// It had confirmed, and lapsed or was released.
+    Gone,
+}
+
+impl Decline {
+    /// That it could not be deployed, in at most [`TEXT_BYTES_MAX`].
+    pub(crate) fn failed(reason: &str) -> Self {
+        let end = reason.floor_char_boundary(TEXT_BYTES_MAX);
+        Self::Failed(reason[..end].to_owned())
+    }
+}
+
+type DecodeError = bincode::error::DecodeError;
+
+impl<Context> bincode::Decode<Context> for Probe {
+    /// Takes only a path that the request allows: each hop at a place of its part, and reading the one before.
+    fn decode<D: bincode::de::Decoder<Context = Context>>(
+        decoder: &mut D,
+    ) -> Result<Self, DecodeError> {
+        let probe = Self {
+            id: CompositionId::decode(decoder)?,
+            round: u8::decode(decoder)?,
+            request: Arc::decode(decoder)?,
+            share: Share::decode(decoder)?,
+            sent: u32::decode(decoder)?,
+            path: path(decoder)?,
+            part: Part::decode(decoder)?,
+            host: HostIndex::decode(decoder)?,
+            link: Duration::decode(decoder)?,
+            delay: Duration::decode(decoder)?,
+        };
+        if is_path(&probe.request, &probe.path, Some((probe.part, probe.host))) {
+            Ok(probe)
+        } else {
+            Err(DecodeError::Other("a path that the request does not have"))
+        }
+    }
+}
+bincode::impl_borrow_decode!(Probe);
+
+impl<Context> bincode::Decode<Context> for Ended {
+    fn decode<D: bincode::de::Decoder<Context = Context>>(
+        decoder: &mut D,
+    ) -> Result<Self, DecodeError> {
+        Ok(Self {
+            id: CompositionId::decode(decoder)?,
+            round: u8::decode(decoder)?,
+            share: Share::decode(decoder)?,
+            sent: u32::decode(decoder)?,
+            path: path(decoder)?,
+            ending: Ending::decode(decoder)?,
+        })
+    }
+}
+bincode::impl_borrow_decode!(Ended);
+
+impl<Context> bincode::Decode<Context> for Confirm {
+    fn decode<D: bincode::de::Decoder<Context = Context>>(
+        decoder: &mut D,
+    ) -> Result<Self, DecodeError> {
+        let confirm = Self {
+            id: CompositionId::decode(decoder)?,
+            attempt: u8::decode(decoder)?,
+            application: ApplicationId::decode(decoder)?,
+            graph: ComponentGraph::decode(decoder)?,
+            takes: Resources::decode(decoder)?,
+        };
+        let amounts = [
+            confirm.takes.cpu_cores,
+            confirm.takes.uplink_bytes_per_second,
+        ];
+        if amounts.iter().all(|it| it.is_finite() && *it >= 0.0) {
+            Ok(confirm)
+        } else {
+            Err(DecodeError::Other("a component that takes no amount"))
+        }
+    }
+}
+bincode::impl_borrow_decode!(Confirm);
+
+impl<Context> bincode::Decode<Context> for Decline {
+    fn decode<D: bincode::de::Decoder<Context = Context>>(
+        decoder: &mut D,
+    ) -> Result<Self, DecodeError> {
+        match u32::decode(decoder)? {
+            0 => Ok(Self::Lacks(Lack::decode(decoder)?)),
+            1 => Ok(Self::failed(&String::decode(decoder)?)),
+            2 => Ok(Self::Gone),
+            _ => Err(DecodeError::Other("an unknown reason")),
+        }
+    }
+}
+bincode::impl_borrow_decode!(Decline);
+
+/// A path within its limits, its hosts with amounts.
+fn path<D: bincode::de::Decoder>(decoder: &mut D) -> Result<Vec<Hop>, DecodeError> {
+    let path: Vec<Hop> = bincode::Decode::decode(decoder)?;
+    if path.len() > PATH_MAX {
+        return Err(DecodeError::Other("a path longer than any plan"));
+    }
+    if !path.iter().all(|hop| hop.spare.is_valid()) {
+        return Err(DecodeError::Other("a host that has no amount left"));
+    }
+    Ok(path)
+}
+
+/// Whether hops, and a next one, are a way through a request from a source on.
+pub(crate) fn is_path(request: &Request, path: &[Hop], next: Option<(Part, HostIndex)>) -> bool {
+    let places = path.iter().map(|hop| (hop.part, hop.host)).chain(next);
+    let mut before = None;
+    for (part, host) in places {
+        if !request.has_part(part) || !request.places(part).contains(&host) {
+            return false;
+        }
+        let is_joined = match before {
+            None => matches!(part, Part::Source(_)),
+            Some(before) => request.is_edge(before, part),
+        };
+        if !is_joined {
+            return false;
+        }
+        before = Some(part);
+    }
+    true
+}

@@ -1,0 +1,122 @@
+//! What a path of hops asks for, how congested it is, and where it goes on: pure functions.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use model::{NodeView, Resources};
+
+use crate::candidates::STEP;
+use crate::message::Hop;
+use crate::request::{HostIndex, Part, Request};
+use crate::select;
+
+/// What a path asks of each of its hosts: its parts there, and the ways that leave it. The way on from the last hop is not known
+/// yet.
+pub(crate) fn placed(request: &Request, path: &[Hop]) -> BTreeMap<HostIndex, Resources> {
+    let mut placed: BTreeMap<HostIndex, Resources> = BTreeMap::new();
+    for (index, hop) in path.iter().enumerate() {
+        let here = placed.entry(hop.host).or_default();
+        *here = *here + request.needs(hop.part);
+        if let Some(next) = path.get(index + 1)
+            && next.host != hop.host
+        {
+            here.uplink_bytes_per_second += request.edge_bytes_per_second(hop.part, next.part);
+        }
+    }
+    placed
+}
+
+/// What a path asks of the host of its last hop.
+pub(crate) fn placed_last(request: &Request, path: &[Hop]) -> Resources {
+    let last = path.last().expect("a path has a hop");
+    placed(request, path)[&last.host]
+}
+
+/// How congested a path makes its hosts and ways: as `select::congestion`, of a path.
+pub(crate) fn congestion(request: &Request, path: &[Hop]) -> f64 {
+    let placed = placed(request, path);
+    let of_parts = path.iter().map(|hop| {
+        let needs = request.needs(hop.part);
+        select::part_congestion(&needs, &hop.spare.available, &placed[&hop.host])
+    });
+    let of_links = path.windows(2).map(|pair| match pair {
+        [from, to] if from.host != to.host => {
+            let bytes = request.edge_bytes_per_second(from.part, to.part);
+            select::link_congestion(bytes, &from.spare.available, &placed[&from.host])
+        }
+        _ => 0.0,
+    });
+    of_parts.chain(of_links).sum()
+}
+
+/// Where the forks are of which another branch still needs to know where they are, when a path has come to its last hop.
+pub(crate) fn open_forks(request: &Request, path: &[Hop]) -> Vec<(Part, HostIndex)> {
+    let Some((last, before)) = path.split_last() else {
+        return Vec::new();
+    };
+    let open = before
+        .iter()
+        .filter(|hop| request.is_open_at(hop.part, last.part));
+    open.map(|hop| (hop.part, hop.host)).collect()
+}
+
+/// The delay of the way from this node to a host of a request: as this node knows it, else as the composing node does.
+pub(crate) fn link(view: &NodeView, request: &Request, host: HostIndex) -> Duration {
+    let host = request.body().hosts[usize::from(host)];
+    if let Some(delay) = view.delay(view.node(), host.node) {
+        return delay;
+    }
+    view.host.coordinate.round_trip(&host.coordinate) / 2
+}
+
+/// To which candidates of which readers a path goes on, the readers in turn, so that none is left out when there may be fewer.
+///
+/// Of a reader with one input those that are near from here are asked, in full milliseconds, ties by the request's order. Of one with several,
+/// and where operators are to be spread, the first of the request's order are: branches that must meet then agree. Where operators are to
+/// be spread, hosts that the path uses come last.
+pub(crate) fn choose_next(
+    view: &NodeView,
+    request: &Request,
+    path: &[Hop],
+) -> Vec<(Part, HostIndex)> {
+    let last = path.last().expect("a path that goes on has a hop").part;
+    let used: BTreeSet<HostIndex> = path
+        .iter()
+        .filter(|hop| matches!(hop.part, Part::Operator(_)))
+        .map(|hop| hop.host)
+        .collect();
+    let choose = |reader: Part| {
+        let mut hosts = request.places(reader).to_vec();
+        if request.body().spread {
+            hosts.sort_by_key(|host| used.contains(host));
+        } else if !meets(request, reader) {
+            let steps = |host: HostIndex| link(view, request, host).as_nanos() / STEP.as_nanos();
+            hosts.sort_by_key(|host| steps(*host));
+        }
+        hosts.truncate(usize::from(request.body().fan_out));
+        hosts
+    };
+    let readers: Vec<(Part, Vec<HostIndex>)> = request
+        .readers(last)
+        .iter()
+        .map(|(reader, _)| (*reader, choose(*reader)))
+        .collect();
+    let longest = readers.iter().map(|(_, hosts)| hosts.len()).max();
+    (0..longest.unwrap_or(0))
+        .flat_map(|turn| {
+            let of_turn = readers.iter();
+            of_turn.filter_map(move |(part, hosts)| Some((*part, *hosts.get(turn)?)))
+        })
+        .collect()
+}
+
+/// Whether branches meet in a part.
+fn meets(request: &Request, part: Part) -> bool {
+    match part {
+        Part::Operator(index) => {
+            let inputs = &request.body().operators[usize::from(index)].inputs;
+            inputs.iter().any(|input| *input != inputs[0])
+        }
+        Part::Source(_) | Part::Sink(_) => false,
+    }
+}

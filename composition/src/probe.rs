@@ -1,0 +1,217 @@
+//! A hop: what a host does with a probe.
+//!
+//! It checks, in this order: what it has left, the delay so far with a lower bound of the rest, and (from the next step on) the
+//! impact on applications that run here. What passes is reserved, and the probe goes on to candidates of every reader. Whatever
+//! is not sent on ends here, and the composing node is told with the share.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::{Instant, NodeView, Resources};
+
+use crate::composer::{Composer, Outbox};
+use crate::counts::Ignored;
+use crate::ledger::Claim;
+use crate::measure::{Lack, Spare};
+use crate::message::{Body, Ended, Ending, Hop, Probe};
+use crate::path;
+use crate::request::{HostIndex, Part};
+use crate::share::Share;
+
+/// A probe that is to go on.
+struct Child {
+    part: Part,
+    host: HostIndex,
+    /// All that the path has placed on this host when the probe goes there.
+    placed: Resources,
+}
+
+impl Composer {
+    pub(crate) fn on_probe(
+        &mut self,
+        now: Instant,
+        view: &NodeView,
+        probe: Probe,
+        out: &mut Outbox<'_>,
+    ) {
+        self.counts.probes += 1;
+        if probe.request.node(probe.host) != view.node() {
+            return self.counts.ignore(Ignored::Misdirected);
+        }
+        if self.closed.has(probe.id) || self.allocations.contains_key(&probe.id) {
+            return self.counts.ignore(Ignored::Late);
+        }
+        let until = now + self.config.lease;
+        let Some(visit) = self.visits.enter(&probe, until) else {
+            return self.counts.ignore(Ignored::Late);
+        };
+        let key = (probe.share, probe.part);
+        if visit.seen.contains(&key) {
+            return self.counts.ignore(Ignored::Repeated);
+        }
+        if visit.seen.len() >= usize::from(probe.request.body().probes_max) {
+            self.counts.ignore(Ignored::Full);
+            let (part, host) = (probe.part, probe.host);
+            return end(probe, Vec::new(), Ending::Lost { part, host }, out);
+        }
+        visit.seen.insert(key);
+        if let Part::Sink(_) = probe.part {
+            self.on_sink(view, probe, out);
+        } else {
+            self.on_hop(now, view, probe, out);
+        }
+    }
+
+    /// The end of a way: only the delay is left to be checked.
+    fn on_sink(&mut self, view: &NodeView, probe: Probe, out: &mut Outbox<'_>) {
+        let spare = self.ledger.spare(view, claim(&probe));
+        let delay = probe.delay + probe.link;
+        let target = probe.request.body().target;
+        if delay > target {
+            return self.refuse(probe, Lack::of_delay(delay, target), out);
+        }
+        let mut path = probe.path.clone();
+        path.push(hop(&probe, spare));
+        end(probe, path, Ending::Returned, out);
+    }
+
+    fn on_hop(&mut self, now: Instant, view: &NodeView, probe: Probe, out: &mut Outbox<'_>) {
+        let request = Arc::clone(&probe.request);
+        let spare = self.ledger.spare(view, claim(&probe));
+        let mut path = probe.path.clone();
+        path.push(hop(&probe, spare));
+        let placed = path::placed_last(&request, &path);
+        // 1. What the request would place here.
+        if let Some(lack) = Lack::of(&placed, &spare.available) {
+            return self.refuse(probe, lack, out);
+        }
+        // 2. The delay so far, and what the rest takes at least.
+        let execution = spare.execution(request.cost_seconds(probe.part), placed.cpu_cores);
+        let delay = probe.delay + probe.link + execution;
+        let least = delay + request.rest(probe.part);
+        if least > request.body().target {
+            return self.refuse(probe, Lack::of_delay(least, request.body().target), out);
+        }
+        // 3. QoS impact projection belongs here: a function of the view's applications and of what is placed, which refuses
+        // with `Check::Impact`. Nothing is shared yet, so that nobody's execution times but those in `spare` change.
+        let congestion = path::congestion(&request, &path);
+        if !self.visits.may_go_on(&probe, &path, delay, congestion) {
+            self.counts.pruned += 1;
+            return end(probe, path, Ending::Pruned, out);
+        }
+        self.send_children(now, view, probe, (path, spare, placed, delay), out);
+    }
+
+    /// Sends a probe on from a hop that has passed: its path with this hop, what this host has left, what the path has placed here,
+    /// and the delay so far.
+    fn send_children(
+        &mut self,
+        now: Instant,
+        view: &NodeView,
+        probe: Probe,
+        (path, spare, placed, delay): (Vec<Hop>, Spare, Resources, Duration),
+        out: &mut Outbox<'_>,
+    ) {
+        let request = Arc::clone(&probe.request);
+        let mut next = path::choose_next(view, &request, &path);
+        next.truncate(
+            self.visits
+                .quota_left(&probe)
+                .min(probe.share.children_max()),
+        );
+        if next.is_empty() {
+            self.counts.pruned += 1;
+            return end(probe, path, Ending::Pruned, out);
+        }
+        let child = |(part, host)| {
+            let mut placed = placed;
+            if host != probe.host {
+                placed.uplink_bytes_per_second += request.edge_bytes_per_second(probe.part, part);
+            }
+            Child { part, host, placed }
+        };
+        let children: Vec<Child> = next.into_iter().map(child).collect();
+        let asked = children
+            .iter()
+            .map(|child| child.placed)
+            .filter(|placed| spare.available.fits(placed))
+            .max_by(|a, b| {
+                a.uplink_bytes_per_second
+                    .total_cmp(&b.uplink_bytes_per_second)
+            });
+        if let Some(asked) = asked
+            && request.body().reserves
+        {
+            let until = now + self.config.lease;
+            self.ledger.reserve(view, claim(&probe), asked, until);
+        }
+        let shares: Vec<Share> = probe.share.split(children.len()).collect();
+        for (index, (child, share)) in children.into_iter().zip(shares).enumerate() {
+            let inherited = if index == 0 { probe.sent } else { 0 };
+            if let Some(lack) = Lack::of(&child.placed, &spare.available) {
+                self.counts.refuse(lack.check);
+                let (part, host) = (child.part, child.host);
+                let ended = Ended {
+                    id: probe.id,
+                    round: probe.round,
+                    share,
+                    sent: inherited,
+                    path: path.clone(),
+                    ending: Ending::Refused { part, host, lack },
+                };
+                out.send(probe.id.node, Body::Ended(Box::new(ended)));
+                continue;
+            }
+            let sent = Probe {
+                id: probe.id,
+                round: probe.round,
+                request: Arc::clone(&request),
+                share,
+                sent: inherited.saturating_add(1),
+                path: path.clone(),
+                part: child.part,
+                host: child.host,
+                link: path::link(view, &request, child.host),
+                delay,
+            };
+            self.visits.note_sent(&sent, probe.part);
+            out.send(request.node(child.host), Body::Probe(Box::new(sent)));
+        }
+    }
+
+    fn refuse(&mut self, probe: Probe, lack: Lack, out: &mut Outbox<'_>) {
+        self.counts.refuse(lack.check);
+        let (part, host) = (probe.part, probe.host);
+        let path = probe.path.clone();
+        end(probe, path, Ending::Refused { part, host, lack }, out);
+    }
+}
+
+fn claim(probe: &Probe) -> Claim {
+    Claim {
+        id: probe.id,
+        failed: 0,
+    }
+}
+
+fn hop(probe: &Probe, spare: Spare) -> Hop {
+    Hop {
+        part: probe.part,
+        host: probe.host,
+        link: probe.link,
+        spare,
+    }
+}
+
+/// Tells the composing node that a probe has ended.
+fn end(probe: Probe, path: Vec<Hop>, ending: Ending, out: &mut Outbox<'_>) {
+    let ended = Ended {
+        id: probe.id,
+        round: probe.round,
+        share: probe.share,
+        sent: probe.sent,
+        path,
+        ending,
+    };
+    out.send(probe.id.node, Body::Ended(Box::new(ended)));
+}

@@ -1,0 +1,7 @@
+//! Some composers in memory, with virtual time.
+
+mod faults;
+mod hostile;
+mod placing;
+mod refusing;
+mod support;

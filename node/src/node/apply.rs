@@ -1,0 +1,356 @@
+//! Composing an application: the order goes to the composer, what comes of it becomes a record.
+
+use std::time::Duration;
+
+use composition::{Composed, Event, Order};
+use model::{ApplicationId, CompositionId, Instant, Key, Outcome, Query, wire};
+
+use super::asking::RECORD_ENTRIES;
+use super::message::Message;
+use super::record::{Body, Record, State};
+use super::task::Phase;
+use super::{Answer, Answered, CommandId, Effect, Failure, FailureKind, Node, composed};
+
+/// How long the overlay is asked whether this node had composed an application of the name before a restart.
+///
+/// Unit: time. Range: some look-ups. Source: guess; where nobody answers, a greater record follows anyway.
+const EARLIER_WAIT: Duration = Duration::from_millis(500);
+
+/// How long a composition may take: longer than the composer does, which answers by itself.
+const COMPOSE_WAIT: Duration = Duration::from_secs(60);
+
+/// The largest plan that is accepted: its graph must fit a message, and so must the record of it.
+///
+/// Unit: bytes. Relation: below half of [`wire::MESSAGE_BYTES_MAX`].
+const PLAN_BYTES_MAX: usize = 256 << 10;
+
+/// The most that the reasons in a record take. Unit: bytes. Source: guess; 256 operators with a line each.
+const REASONS_BYTES_MAX: usize = 64 << 10;
+
+const _: () = assert!(2 * (PLAN_BYTES_MAX + REASONS_BYTES_MAX) < wire::MESSAGE_BYTES_MAX);
+
+/// An application that is being composed.
+#[derive(Debug)]
+pub(super) struct Applying {
+    order: Box<Order>,
+    /// The composition, as soon as it has begun.
+    id: Option<CompositionId>,
+}
+
+impl Node {
+    pub(super) fn on_apply(
+        &mut self,
+        now: Instant,
+        command: CommandId,
+        order: Order,
+        out: &mut Vec<Effect>,
+    ) {
+        if let Err(failure) = self.check_order(&order) {
+            self.answer(command, Err(failure), out);
+            return;
+        }
+        let key = Key::application(&order.application);
+        let is_trial = order.is_trial;
+        let applying = Applying {
+            order: Box::new(order),
+            id: None,
+        };
+        let ticket = self.take_number();
+        if is_trial || self.has_running(&applying.order.application) {
+            self.begin_composing(now, ticket, command, applying, out);
+            return;
+        }
+        self.go_on(
+            ticket,
+            command,
+            now + EARLIER_WAIT,
+            Phase::Applying(applying),
+        );
+        let ask = Query::Lookup {
+            key,
+            near: None,
+            count: RECORD_ENTRIES,
+        };
+        self.query_for(ticket, ask, out);
+    }
+
+    fn check_order(&self, order: &Order) -> Result<(), Failure> {
+        let name = &order.application.name;
+        if order.application.owner != self.id() {
+            let message = format!("{name} is not of this node: it composes its own applications.");
+            return Err(Failure::new(FailureKind::Invalid, message));
+        }
+        if *name != order.plan.application() {
+            let message = format!("{name} is to have the name that its plan has.");
+            return Err(Failure::new(FailureKind::Invalid, message));
+        }
+        let plan = &order.plan;
+        let (sources, operators) = (plan.sources().len(), plan.operators().len());
+        let counts = [
+            (order.origins.len(), sources),
+            (order.sources.len(), sources),
+            (order.source_demands.len(), sources),
+            (order.demands.len(), operators),
+            (order.places.len(), operators),
+            (order.sinks.len(), plan.sinks().len()),
+        ];
+        if counts.iter().any(|(given, parts)| given != parts) {
+            let message = format!("The order of {name} does not fit its plan.");
+            return Err(Failure::new(FailureKind::Invalid, message));
+        }
+        let size = wire::encode(plan).len();
+        if size > PLAN_BYTES_MAX {
+            let message = format!(
+                "The plan of {name} takes {size} bytes, and {PLAN_BYTES_MAX} are possible: \
+                 split the application, or read fewer columns."
+            );
+            return Err(Failure::new(FailureKind::Invalid, message));
+        }
+        if !order.is_trial && self.composing_order(name).is_some() {
+            let message = format!("{name} is being composed already: wait for what comes of it.");
+            return Err(Failure::new(FailureKind::Failed, message));
+        }
+        Ok(())
+    }
+
+    /// The order of an application of this node that is being composed.
+    pub(super) fn composing_order(&self, name: &str) -> Option<&Order> {
+        self.tasks.values().find_map(|task| match &task.phase {
+            Phase::Applying(applying)
+                if !applying.order.is_trial && applying.order.application.name == name =>
+            {
+                Some(&*applying.order)
+            }
+            _ => None,
+        })
+    }
+
+    fn has_running(&self, id: &ApplicationId) -> bool {
+        let listing = self.records.listing(id);
+        listing.is_some_and(|listing| listing.is_running())
+    }
+
+    /// The overlay says what it has of the application from before.
+    pub(super) fn on_earlier_records(
+        &mut self,
+        now: Instant,
+        ticket: u64,
+        command: CommandId,
+        applying: Applying,
+        outcome: Outcome,
+        out: &mut Vec<Effect>,
+    ) {
+        if applying.id.is_some() {
+            // It came too late: the composition has begun.
+            self.go_on(
+                ticket,
+                command,
+                now + COMPOSE_WAIT,
+                Phase::Applying(applying),
+            );
+            return;
+        }
+        if let Outcome::Entries(entries) = outcome {
+            for entry in &entries {
+                let record = self.read_record(entry);
+                let of_it =
+                    |record: &Record| record.listing.head.application == applying.order.application;
+                if let Some(record) = record.filter(of_it) {
+                    self.adopt(now, record, out);
+                }
+            }
+        }
+        self.begin_composing(now, ticket, command, applying, out);
+    }
+
+    fn begin_composing(
+        &mut self,
+        now: Instant,
+        ticket: u64,
+        command: CommandId,
+        applying: Applying,
+        out: &mut Vec<Effect>,
+    ) {
+        if !applying.order.is_trial
+            && let Some(answered) = self.answer_of_running(&applying.order)
+        {
+            self.answer(command, answered, out);
+            return;
+        }
+        let id = CompositionId {
+            node: self.id(),
+            number: self.take_number(),
+        };
+        let order = (*applying.order).clone();
+        let applying = Applying {
+            id: Some(id),
+            ..applying
+        };
+        self.go_on(
+            ticket,
+            command,
+            now + COMPOSE_WAIT,
+            Phase::Applying(applying),
+        );
+        self.compose(now, composition::Input::Compose { id, order }, out);
+    }
+
+    /// What is answered where an application of this name runs already.
+    fn answer_of_running(&self, order: &Order) -> Option<Answered> {
+        let record = self.records.find(&order.application)?;
+        if !record.listing.is_running() {
+            return None;
+        }
+        let name = &order.application.name;
+        match &record.body {
+            Some(body) if *body.graph.plan() == order.plan => {
+                let mut composition = body.composition.clone();
+                "unchanged".clone_into(&mut composition.status);
+                Some(Ok(Answer::Composition(Box::new(composition))))
+            }
+            _ => {
+                let message = format!(
+                    "An application called {name} runs already, with another plan: \
+                     stop it first (`synergy stop {name}`), or give this one another name."
+                );
+                Some(Err(Failure::new(FailureKind::Invalid, message)))
+            }
+        }
+    }
+
+    /// Nobody said in time what there was before, or what comes of the composition.
+    pub(super) fn on_apply_late(
+        &mut self,
+        now: Instant,
+        ticket: u64,
+        command: CommandId,
+        applying: Applying,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(id) = applying.id else {
+            self.begin_composing(now, ticket, command, applying, out);
+            return;
+        };
+        if !applying.order.is_trial {
+            self.overdue.insert(id);
+        }
+        let name = &applying.order.application.name;
+        let message = format!(
+            "{name} has not been composed within {} s. Should it still come about, it is stopped.",
+            COMPOSE_WAIT.as_secs()
+        );
+        let failure = Failure::new(FailureKind::Unreachable, message);
+        self.answer(command, Err(failure), out);
+    }
+
+    /// Hands something to the composer, and carries what it wants to where that belongs.
+    pub(super) fn compose(
+        &mut self,
+        now: Instant,
+        input: composition::Input,
+        out: &mut Vec<Effect>,
+    ) {
+        let mut effects = Vec::new();
+        self.composer
+            .handle_input(now, &self.view.hosts, input, &mut effects);
+        for effect in effects {
+            match effect {
+                composition::Effect::Send { to, message } => {
+                    self.send(to, &Message::Composition(message), out);
+                }
+                composition::Effect::Deploy {
+                    id,
+                    application,
+                    graph,
+                } => self.on_deploy(now, id, application, graph, out),
+                composition::Effect::Start { id } => out.push(Effect::Start(id)),
+                composition::Effect::Undeploy { id } => self.on_undeploy(id, out),
+                composition::Effect::Event(event) => self.on_composition_event(now, event, out),
+            }
+        }
+    }
+
+    fn on_composition_event(&mut self, now: Instant, event: Event, out: &mut Vec<Effect>) {
+        let (Event::Composed { id, .. } | Event::Refused { id, .. }) = event;
+        let found = self.tasks.iter().find(
+            |(_, task)| matches!(&task.phase, Phase::Applying(applying) if applying.id == Some(id)),
+        );
+        let task = found.map(|(ticket, _)| *ticket);
+        let task = task.and_then(|ticket| self.tasks.remove(&ticket));
+        let Some(task) = task else {
+            self.on_composed_for_nobody(now, event, out);
+            return;
+        };
+        let Phase::Applying(Applying { order, .. }) = task.phase else {
+            return;
+        };
+        let answered = match event {
+            Event::Composed { id, composed } => {
+                let answer = self.on_composed(now, id, &order, composed, out);
+                Ok(Answer::Composition(Box::new(answer)))
+            }
+            Event::Refused { refusal, .. } => Err(composed::failure(&order, &refusal)),
+        };
+        self.answer(task.command, answered, out);
+    }
+
+    /// An application is composed, and runs unless it was only tried: that becomes a record for all its hosts.
+    fn on_composed(
+        &mut self,
+        now: Instant,
+        id: CompositionId,
+        order: &Order,
+        composed: Composed,
+        out: &mut Vec<Effect>,
+    ) -> super::Composition {
+        if order.is_trial {
+            return composed::composition(order, &composed, "feasible", &self.view);
+        }
+        let answer = composed::composition(order, &composed, "running", &self.view);
+        let mut reasons = composed::reasons(order, &composed);
+        if wire::encode(&reasons).len() > REASONS_BYTES_MAX {
+            reasons.clear();
+        }
+        let body = Body {
+            graph: composed.graph,
+            composition: answer.clone(),
+            reasons,
+        };
+        let record = Record::new(order.application.clone(), id, body, &self.config.identity);
+        let listing = record.listing.clone();
+        self.adopt(now, record, out);
+        // What runs here may have failed in the meantime; then that is what everybody is told.
+        if self.records.listing(&order.application) == Some(&listing) {
+            self.spread(now, listing, false, 0, out);
+        }
+        answer
+    }
+
+    /// A composition came about after whoever asked for it was told that it had not: it is stopped.
+    fn on_composed_for_nobody(&mut self, now: Instant, event: Event, out: &mut Vec<Effect>) {
+        let (Event::Composed { id, .. } | Event::Refused { id, .. }) = event;
+        let is_overdue = self.overdue.remove(&id);
+        let Event::Composed { composed, .. } = event else {
+            return;
+        };
+        if !is_overdue {
+            return;
+        }
+        self.counts.add("composed_for_nobody");
+        let graph = composed.graph;
+        let application = ApplicationId {
+            owner: self.id(),
+            name: graph.plan().application().to_owned(),
+        };
+        let body = Body {
+            composition: composed::unasked(&graph),
+            graph,
+            reasons: Vec::new(),
+        };
+        let record = Record::new(application, id, body, &self.config.identity);
+        let stopped = record
+            .listing
+            .changed(State::Stopped, &self.config.identity);
+        self.change(now, stopped, out);
+    }
+}

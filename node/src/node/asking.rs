@@ -1,0 +1,418 @@
+//! Asking the hosts of an application about it.
+//!
+//! What an application is now is asked of the hosts in its record, all at once and bounded in time; it is never
+//! read from what the overlay has cached. Those that do not answer are part of the answer.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use model::{ApplicationId, CompositionId, Instant, Key, NodeId, Outcome, Query};
+
+use super::finding::Intent;
+use super::message::{Message, PartTold, Told};
+use super::record::{Body, Listing, Record, State};
+use super::task::Phase;
+use super::{Answer, CommandId, Effect, Failure, FailureKind, Node, PartReport, status, tap};
+
+/// How long the hosts of an application may take to answer.
+///
+/// Unit: time. Range: well above a round trip; people wait for it where a host is dead and its connection does
+/// not say so. Source: design, protocols 2: status is bounded in time.
+const ASK_WAIT: Duration = Duration::from_secs(1);
+
+/// How long the driver may take to say what it counted: less than who asked waits. Source: guess.
+const REPORT_WAIT: Duration = Duration::from_millis(700);
+
+/// The most questions of peers that wait for the driver. Source: guess.
+const REPORTS_MAX: usize = 1024;
+
+/// The most entries of a record that are read: what its owner and hosts registered. Source: guess.
+pub(super) const RECORD_ENTRIES: usize = 16;
+
+/// What was heard of a host.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Heard {
+    /// It runs this; nothing, where it runs nothing of the application.
+    Told(Option<PartTold>),
+    /// It cannot be reached.
+    Unreachable,
+}
+
+/// The hosts of an application that are asked about it.
+#[derive(Debug)]
+pub(super) struct Asking {
+    pub(super) intent: Intent,
+    pub(super) listing: Listing,
+    pub(super) body: Option<Box<Body>>,
+    pub(super) heard: BTreeMap<NodeId, Heard>,
+    silent: BTreeSet<NodeId>,
+    /// The question to the overlay for the body, as long as it is open.
+    query: Option<u64>,
+}
+
+impl Asking {
+    pub(super) fn awaits(&self, node: NodeId) -> bool {
+        self.silent.contains(&node)
+    }
+
+    /// Whether nothing more is to be waited for.
+    fn is_complete(&self) -> bool {
+        let is_all_heard = self.silent.is_empty() && (self.body.is_some() || self.query.is_none());
+        let wants_graph = matches!(self.intent, Intent::Stream(_) | Intent::Lookup(_));
+        is_all_heard || (wants_graph && self.body.is_some())
+    }
+
+    /// Takes a record that is genuine: its body, or what became of the application since.
+    fn learn(&mut self, record: Record) {
+        let listing = record.listing;
+        if listing.head.composition != self.listing.head.composition {
+            return;
+        }
+        if record.body.is_some() {
+            self.body = record.body;
+        }
+        if listing.standing() > self.listing.standing() {
+            self.listing = listing;
+        }
+    }
+}
+
+/// Who wants to know what was counted here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asker {
+    /// A task of this node.
+    Task(u64),
+    /// A peer, and its ticket.
+    Peer(NodeId, u64),
+}
+
+/// A question that waits for the driver.
+#[derive(Debug)]
+pub(super) struct ReportFor {
+    asker: Asker,
+    application: ApplicationId,
+    composition: CompositionId,
+    wants_body: bool,
+    pub(super) deadline: Instant,
+}
+
+impl Node {
+    pub(super) fn begin_asking(
+        &mut self,
+        now: Instant,
+        ticket: u64,
+        command: CommandId,
+        intent: Intent,
+        listing: Listing,
+        out: &mut Vec<Effect>,
+    ) {
+        let head = listing.head.clone();
+        let held = self.records.find(&head.application);
+        let held = held.filter(|record| record.listing.head == head);
+        let body = held.and_then(|record| record.body.clone());
+        let is_over = *listing.state() == State::Stopped;
+        let mut asking = Asking {
+            intent,
+            silent: if is_over {
+                BTreeSet::new()
+            } else {
+                head.hosts.clone()
+            },
+            listing,
+            heard: BTreeMap::new(),
+            query: None,
+            body,
+        };
+        let wants_body = asking.body.is_none();
+        if wants_body && !is_over {
+            let ask = Query::Lookup {
+                key: Key::application(&head.application),
+                near: None,
+                count: RECORD_ENTRIES,
+            };
+            asking.query = Some(self.query_for(ticket, ask, out));
+        }
+        if asking.is_complete() {
+            self.end_asking(now, command, asking, out);
+            return;
+        }
+        let hosts = asking.silent.clone();
+        self.go_on(ticket, command, now + ASK_WAIT, Phase::Asking(asking));
+        let message = Message::Ask {
+            ticket,
+            application: head.application.clone(),
+            composition: head.composition,
+            wants_body,
+        };
+        for host in hosts {
+            if host == self.id() {
+                let asker = Asker::Task(ticket);
+                let id = head.application.clone();
+                self.on_ask(now, asker, id, head.composition, wants_body, out);
+            } else {
+                self.send(host, &message, out);
+            }
+        }
+    }
+
+    /// Somebody asks what runs here of an application.
+    pub(super) fn on_ask(
+        &mut self,
+        now: Instant,
+        asker: Asker,
+        application: ApplicationId,
+        composition: CompositionId,
+        wants_body: bool,
+        out: &mut Vec<Effect>,
+    ) {
+        let runs = self.parts.get(&composition);
+        let runs = runs.is_some_and(|part| part.application == application && !part.is_retiring);
+        let waiting = ReportFor {
+            asker,
+            application,
+            composition,
+            wants_body,
+            deadline: now + REPORT_WAIT,
+        };
+        if !runs {
+            self.tell(now, waiting, None, out);
+            return;
+        }
+        if self.reports.len() >= REPORTS_MAX {
+            self.counts.add("questions_over_limit");
+            return;
+        }
+        let ticket = self.take_number();
+        self.reports.insert(ticket, waiting);
+        let id = composition;
+        out.push(Effect::Report { ticket, id });
+    }
+
+    /// The driver says what it counted.
+    pub(super) fn on_reported(
+        &mut self,
+        now: Instant,
+        ticket: u64,
+        report: PartReport,
+        out: &mut Vec<Effect>,
+    ) {
+        if let Some(waiting) = self.reports.remove(&ticket) {
+            self.tell(now, waiting, Some(report), out);
+        }
+    }
+
+    /// The driver did not say in time what it counted: what is known without it is told.
+    pub(super) fn end_late_reports(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        let late = self.reports.iter();
+        let late: Vec<u64> = late
+            .filter(|(_, report)| report.deadline <= now)
+            .map(|(ticket, _)| *ticket)
+            .collect();
+        for ticket in late {
+            let waiting = self.reports.remove(&ticket).expect("it was just found");
+            self.counts.add("reports_late");
+            self.tell(now, waiting, Some(PartReport::default()), out);
+        }
+    }
+
+    /// Tells who asked what runs here of an application.
+    fn tell(
+        &mut self,
+        now: Instant,
+        waiting: ReportFor,
+        report: Option<PartReport>,
+        out: &mut Vec<Effect>,
+    ) {
+        let part = self.parts.get(&waiting.composition);
+        let here = self.id();
+        let part = part.zip(report).map(|(part, report)| PartTold {
+            report,
+            degraded: part.degraded.clone().into_iter().collect(),
+            failed: part.failed.clone(),
+            disconnected: part.disconnected.iter().copied().collect(),
+            is_finished: part.finished.contains(&here),
+        });
+        let record = self.records.find(&waiting.application).map(|record| {
+            let mut record = record.clone();
+            if !waiting.wants_body {
+                record.body = None;
+            }
+            record
+        });
+        let told = Told { part, record };
+        match waiting.asker {
+            Asker::Task(ticket) => self.on_heard(now, ticket, here, told, out),
+            Asker::Peer(node, ticket) => {
+                let told = Box::new(told);
+                self.send(node, &Message::Told { ticket, told }, out);
+            }
+        }
+    }
+
+    /// A peer answered what it runs of an application.
+    pub(super) fn on_told(
+        &mut self,
+        now: Instant,
+        from: NodeId,
+        ticket: u64,
+        told: Told,
+        out: &mut Vec<Effect>,
+    ) {
+        let is_awaited = match self.tasks.get(&ticket).map(|task| &task.phase) {
+            Some(Phase::Asking(asking)) => asking.awaits(from),
+            _ => false,
+        };
+        if !is_awaited {
+            self.counts.add("answers_unasked");
+            return;
+        }
+        if told.part.as_ref().is_some_and(|part| !part.is_sound()) {
+            self.counts.add("answers_unsound");
+            return;
+        }
+        if let Some(record) = &told.record
+            && !self.is_genuine(record)
+        {
+            return;
+        }
+        self.on_heard(now, ticket, from, told, out);
+    }
+
+    fn on_heard(
+        &mut self,
+        now: Instant,
+        ticket: u64,
+        host: NodeId,
+        told: Told,
+        out: &mut Vec<Effect>,
+    ) {
+        self.with_asking(now, ticket, out, |asking| {
+            asking.silent.remove(&host);
+            asking.heard.insert(host, Heard::Told(told.part));
+            if let Some(record) = told.record {
+                asking.learn(record);
+            }
+        });
+    }
+
+    /// A host that is being asked cannot be reached.
+    pub(super) fn on_unheard(
+        &mut self,
+        now: Instant,
+        ticket: u64,
+        host: NodeId,
+        out: &mut Vec<Effect>,
+    ) {
+        self.with_asking(now, ticket, out, |asking| {
+            asking.silent.remove(&host);
+            asking.heard.insert(host, Heard::Unreachable);
+        });
+    }
+
+    fn with_asking(
+        &mut self,
+        now: Instant,
+        ticket: u64,
+        out: &mut Vec<Effect>,
+        change: impl FnOnce(&mut Asking),
+    ) {
+        let Some(mut task) = self.tasks.remove(&ticket) else {
+            return;
+        };
+        let Phase::Asking(asking) = &mut task.phase else {
+            self.tasks.insert(ticket, task);
+            return;
+        };
+        change(asking);
+        if !asking.is_complete() {
+            self.tasks.insert(ticket, task);
+            return;
+        }
+        let Phase::Asking(asking) = task.phase else {
+            return;
+        };
+        self.end_asking(now, task.command, asking, out);
+    }
+
+    /// The overlay says what it has of an application that is asked about, or looked up.
+    pub(super) fn on_entries_of_record(
+        &mut self,
+        now: Instant,
+        (ticket, command, deadline): (u64, CommandId, Instant),
+        mut asking: Asking,
+        query: u64,
+        outcome: Outcome,
+        out: &mut Vec<Effect>,
+    ) {
+        if asking.query == Some(query) {
+            asking.query = None;
+            if let Outcome::Entries(entries) = outcome {
+                for entry in &entries {
+                    if let Some(record) = self.read_record(entry) {
+                        asking.learn(record);
+                    }
+                }
+            }
+        }
+        if asking.is_complete() {
+            self.end_asking(now, command, asking, out);
+        } else {
+            self.go_on(ticket, command, deadline, Phase::Asking(asking));
+        }
+    }
+
+    /// All that will be heard was heard.
+    pub(super) fn end_asking(
+        &mut self,
+        now: Instant,
+        command: CommandId,
+        asking: Asking,
+        out: &mut Vec<Effect>,
+    ) {
+        let answered = match &asking.intent {
+            Intent::Show => {
+                let status = status::status(&asking, &self.view);
+                Ok(Answer::Application(Box::new(status)))
+            }
+            Intent::Why => status::why(&asking, &self.view)
+                .map(|why| Answer::Why(Box::new(why)))
+                .ok_or_else(|| unread(&asking.listing)),
+            Intent::Stream(wanted) => match &asking.body {
+                Some(body) => tap::find(wanted, &asking.listing, body, &self.view),
+                None => Err(unread(&asking.listing)),
+            },
+            Intent::Lookup(Some(wanted)) => match &asking.body {
+                Some(body) => match tap::stream_key(wanted, body) {
+                    Ok(key) => {
+                        let application = &asking.listing.head.application.name;
+                        let name = format!("{application}/{}", wanted.component);
+                        self.look_up_stream(now, command, key, name, out);
+                        return;
+                    }
+                    Err(failure) => Err(failure),
+                },
+                None => Err(unread(&asking.listing)),
+            },
+            Intent::Stop | Intent::Lookup(None) => {
+                unreachable!("nobody is asked for this: see `pursue`")
+            }
+        };
+        self.answer(command, answered, out);
+    }
+}
+
+/// Nobody who could be asked has the graph of an application.
+fn unread(listing: &Listing) -> Failure {
+    let name = &listing.head.application.name;
+    if *listing.state() == State::Stopped {
+        let message = format!("{name} was stopped: nothing of it is kept.");
+        return Failure::new(FailureKind::NotFound, message);
+    }
+    Failure::new(
+        FailureKind::Unreachable,
+        format!(
+            "{name} is listed, and none of its hosts says where its parts are: \
+             they may be down. `app show {name}` says which."
+        ),
+    )
+}

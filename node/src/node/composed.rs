@@ -1,0 +1,154 @@
+//! How a composition, or a refusal, is told to people: pure functions.
+
+use composition::{Check, Composed, Constraint, Order, Reason, Refusal};
+use model::{ComponentGraph, QueryPlan};
+
+use super::command::edges_of;
+use super::status::{milliseconds, parts};
+use super::view::{View, hex};
+use super::{Binding, Composition, Failure, FailureKind, Placed, RunnerUp};
+
+/// What came of an order.
+pub(super) fn composition(
+    order: &Order,
+    composed: &Composed,
+    status: &str,
+    view: &View,
+) -> Composition {
+    let graph = &composed.graph;
+    let shared = graph.operators().iter().zip(&order.demands);
+    let shared = shared.filter(|(binding, _)| binding.shared);
+    let runner_up = composed.runner_up.as_ref().map(|outline| RunnerUp {
+        hosts: outline
+            .operators
+            .iter()
+            .map(|binding| view.name(binding.host))
+            .collect(),
+        predicted_delay_ms: milliseconds(outline.predicted_delay),
+        congestion: outline.congestion,
+    });
+    Composition {
+        predicted_delay_ms: Some(milliseconds(composed.predicted_delay)),
+        operators: placed(graph, view),
+        shared: model::convert::size(shared.clone().count()),
+        saved_cores: shared
+            .map(|(_, demand)| demand.resources(0).cpu_cores)
+            .sum(),
+        runner_up,
+        congestion: Some(composed.congestion),
+        probes: composed.probe_count,
+        ..nothing(order, status)
+    }
+}
+
+fn placed(graph: &ComponentGraph, view: &View) -> Vec<Placed> {
+    let place = |(name, kind, host, shared): (&str, &str, _, _)| Placed {
+        name: name.to_owned(),
+        kind: kind.to_owned(),
+        host: view.name(host),
+        node: hex(host),
+        shared,
+    };
+    parts(graph).map(place).collect()
+}
+
+/// An order of which nothing came yet.
+fn nothing(order: &Order, status: &str) -> Composition {
+    of_plan(&order.plan, status)
+}
+
+/// A composition that nobody waits for any more.
+pub(super) fn unasked(graph: &ComponentGraph) -> Composition {
+    of_plan(graph.plan(), "stopped")
+}
+
+fn of_plan(plan: &QueryPlan, status: &str) -> Composition {
+    Composition {
+        application: plan.application().to_owned(),
+        status: status.to_owned(),
+        predicted_delay_ms: None,
+        target_delay_ms: milliseconds(plan.qos().latency),
+        operators: Vec::new(),
+        edges: edges_of(plan),
+        shared: 0,
+        saved_cores: 0.0,
+        runner_up: None,
+        congestion: None,
+        probes: 0,
+        binding: None,
+        feasible_target_ms: None,
+        remarks: Vec::new(),
+    }
+}
+
+/// Why each operator is where it is, by name.
+pub(super) fn reasons(order: &Order, composed: &Composed) -> Vec<(String, String)> {
+    let names = order.plan.operators().iter().map(|it| it.name.clone());
+    names.zip(composed.reasons.iter().cloned()).collect()
+}
+
+/// What a refusal means: what happened, why, and what to do.
+pub(super) fn failure(order: &Order, refusal: &Refusal) -> Failure {
+    let name = &order.application.name;
+    let binding = refusal.binding.as_ref().map(binding);
+    let kind = match refusal.reason {
+        Reason::Infeasible | Reason::Unconfirmed => FailureKind::Refused,
+        Reason::Timeout => FailureKind::Unreachable,
+        Reason::Busy => FailureKind::Failed,
+    };
+    let why = match refusal.reason {
+        Reason::Infeasible => "no placement meets its target with the resources there are",
+        Reason::Unconfirmed => "placements were found, and their hosts did not confirm them",
+        Reason::Timeout => "nobody answered in time",
+        Reason::Busy => "this node composes as many applications as it may at once",
+    };
+    let mut message = format!("{name} was refused: {why}.");
+    if let Some(binding) = &binding {
+        message.push_str(&format!(
+            " {} ({}): {} hosts were asked; needed {}, the best had {}.",
+            binding.operator, binding.check, binding.hosts_asked, binding.needed, binding.had
+        ));
+    }
+    let feasible = refusal.feasible_target;
+    if let Some(target) = feasible {
+        message.push_str(&format!(
+            " It would be accepted now with latency = \"{}ms\".",
+            milliseconds(target).ceil()
+        ));
+    }
+    if refusal.reason == Reason::Busy {
+        message.push_str(" Try again later, or at another node.");
+    }
+    let refused = Composition {
+        binding,
+        feasible_target_ms: feasible.map(|target| milliseconds(target).ceil()),
+        ..nothing(order, "refused")
+    };
+    Failure {
+        kind,
+        message,
+        refusal: Some(Box::new(refused)),
+    }
+}
+
+/// What a check is called.
+pub(super) const fn word(check: Check) -> &'static str {
+    match check {
+        Check::Offer => "offer",
+        Check::Cpu => "cpu",
+        Check::Memory => "memory",
+        Check::Bandwidth => "bandwidth",
+        Check::Delay => "delay",
+        Check::Impact => "impact",
+    }
+}
+
+fn binding(constraint: &Constraint) -> Binding {
+    Binding {
+        operator: constraint.operator.clone(),
+        check: word(constraint.check).to_owned(),
+        needed: constraint.needed.clone(),
+        had: constraint.had.clone(),
+        hosts_asked: model::convert::size(constraint.hosts_asked),
+    }
+}

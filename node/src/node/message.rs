@@ -1,0 +1,160 @@
+//! What nodes say to each other.
+
+use model::wire::{self, DecodeError};
+use model::{ApplicationId, CompositionId, Instant, NodeId};
+
+use super::asking::Asker;
+use super::record::{Listing, Record, Standing};
+use super::{ComponentRow, Effect, Node, PartReport, Quantiles};
+
+/// What a node says to another. Every message may get lost, come twice or late: each is a state or a question,
+/// and none is harmful by repetition.
+#[derive(Debug, Clone, PartialEq, bincode::Encode, bincode::Decode)]
+pub(super) enum Message {
+    /// What composers say to each other.
+    Composition(composition::Message),
+    /// The record of an application that the receiver is to keep. Answered by [`Message::Confirm`].
+    Record(Box<Record>),
+    /// Somebody wants this application stopped. Answered by [`Message::Confirm`].
+    Stop {
+        /// Which answer belongs to it.
+        ticket: u64,
+        /// Which application: the receiver need not know it yet.
+        listing: Box<Listing>,
+    },
+    /// What the sender holds of an application now.
+    Confirm {
+        /// To which question; 0 for a record that was sent unasked.
+        ticket: u64,
+        /// What it holds.
+        listing: Box<Listing>,
+    },
+    /// What the sender has of an application, so that who knows better can say so.
+    Present {
+        /// Which application.
+        application: ApplicationId,
+        /// The record that it holds; none where it only has components.
+        standing: Option<Standing>,
+        /// The composition of which all sinks at the sender are finished.
+        finished: Option<CompositionId>,
+    },
+    /// What does the receiver run of an application? Answered by [`Message::Told`].
+    Ask {
+        /// Which answer belongs to it.
+        ticket: u64,
+        /// Which application.
+        application: ApplicationId,
+        /// Which composition of it.
+        composition: CompositionId,
+        /// Whether the sender lacks the body of the record.
+        wants_body: bool,
+    },
+    /// The answer to [`Message::Ask`].
+    Told {
+        /// To which.
+        ticket: u64,
+        /// What.
+        told: Box<Told>,
+    },
+}
+
+/// What a host says of its part in an application.
+#[derive(Debug, Clone, PartialEq, Default, bincode::Encode, bincode::Decode)]
+pub(super) struct Told {
+    /// What runs there; nothing where nothing does.
+    pub(super) part: Option<PartTold>,
+    /// The record that it holds, with the body where that was wanted.
+    pub(super) record: Option<Record>,
+}
+
+/// What a host says of the components that run there.
+#[derive(Debug, Clone, PartialEq, Default, bincode::Encode, bincode::Decode)]
+pub(super) struct PartTold {
+    /// What was counted of them.
+    pub(super) report: PartReport,
+    /// Sources that cannot be read on, and why.
+    pub(super) degraded: Vec<(String, String)>,
+    /// The component that failed, and why.
+    pub(super) failed: Option<(String, String)>,
+    /// Hosts to which edges are broken.
+    pub(super) disconnected: Vec<NodeId>,
+    /// Whether all results have left the sinks that are there.
+    pub(super) is_finished: bool,
+}
+
+impl PartTold {
+    /// Whether all numbers are such as a host can have counted, and no list is longer than a plan has parts.
+    pub(super) fn is_sound(&self) -> bool {
+        let parts = 3 * model::plan::OPERATORS_MAX;
+        let of_row = |row: &ComponentRow| {
+            is_amount(row.rows_per_second)
+                && is_amount(row.cost_us_per_row)
+                && row.slack_ms.is_none_or(f64::is_finite)
+        };
+        let of_delay =
+            |delay: Quantiles| is_amount(delay.p50) && is_amount(delay.p95) && is_amount(delay.p99);
+        self.report.components.len() <= parts
+            && self.degraded.len() <= parts
+            && self.report.components.iter().all(of_row)
+            && self.report.delay_ms.is_none_or(of_delay)
+    }
+}
+
+fn is_amount(number: f64) -> bool {
+    number.is_finite() && number >= 0.0
+}
+
+impl Node {
+    /// Sends a message to a peer, never to this node itself.
+    pub(super) fn send(&self, to: NodeId, message: &Message, out: &mut Vec<Effect>) {
+        debug_assert_ne!(to, self.id(), "a node does not write to itself");
+        let bytes = wire::encode(message);
+        out.push(Effect::Send { to, bytes });
+    }
+
+    /// A control message came in. What is no message is counted; nothing is kept of it.
+    pub(super) fn on_bytes(
+        &mut self,
+        now: Instant,
+        from: NodeId,
+        bytes: &[u8],
+        out: &mut Vec<Effect>,
+    ) {
+        match wire::decode::<Message>(bytes) {
+            Ok(_) if from == self.id() => self.counts.add("messages_of_itself"),
+            Ok(message) => self.on_message(now, from, message, out),
+            Err(DecodeError::Version(_)) => self.counts.add("messages_of_another_version"),
+            Err(DecodeError::TooLarge(_)) => self.counts.add("messages_too_large"),
+            Err(_) => self.counts.add("messages_damaged"),
+        }
+    }
+
+    fn on_message(&mut self, now: Instant, from: NodeId, message: Message, out: &mut Vec<Effect>) {
+        match message {
+            Message::Composition(message) => {
+                let input = composition::Input::Message { from, message };
+                self.compose(now, input, out);
+            }
+            Message::Record(record) => self.on_record(now, from, *record, out),
+            Message::Stop { ticket, listing } => self.on_stop(now, from, ticket, *listing, out),
+            Message::Confirm { ticket, listing } => {
+                self.on_confirm(now, from, ticket, *listing, out);
+            }
+            Message::Present {
+                application,
+                standing,
+                finished,
+            } => self.on_present(now, from, &application, standing, finished, out),
+            Message::Ask {
+                ticket,
+                application,
+                composition,
+                wants_body,
+            } => {
+                let asker = Asker::Peer(from, ticket);
+                self.on_ask(now, asker, application, composition, wants_body, out);
+            }
+            Message::Told { ticket, told } => self.on_told(now, from, ticket, *told, out),
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! What people call applications: `NAME`, `OWNER:NAME`, or a beginning that is unique.
+
+use std::collections::BTreeMap;
+
+use model::{ApplicationId, NodeId};
+
+use super::record::{Listing, State};
+use super::view::hex;
+use super::{Failure, FailureKind};
+
+/// How many names a message lists. Source: guess; what fits a terminal.
+const LISTED_MAX: usize = 8;
+
+/// An application that is known by its whole name.
+pub(super) fn exact(name: &str) -> Option<ApplicationId> {
+    let (owner, name) = name.split_once(':')?;
+    let mut id = [0; 32];
+    if owner.len() != 2 * id.len() || !owner.is_ascii() {
+        return None;
+    }
+    for (index, byte) in id.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(owner.get(2 * index..2 * index + 2)?, 16).ok()?;
+    }
+    Some(ApplicationId {
+        owner: NodeId(id),
+        name: name.to_owned(),
+    })
+}
+
+/// The one application that `name` stands for.
+///
+/// A whole name goes before the beginning of a longer one, an application that is there before one that was
+/// stopped.
+///
+/// # Errors
+/// When there is none, or more than one: the message lists them.
+pub(super) fn find<'l>(
+    name: &str,
+    listings: &'l BTreeMap<ApplicationId, Listing>,
+) -> Result<&'l Listing, Failure> {
+    let (owner, wanted) = match name.split_once(':') {
+        Some((owner, wanted)) => (owner.to_ascii_lowercase(), wanted),
+        None => (String::new(), name),
+    };
+    let owned = |id: &&ApplicationId| hex(id.owner).starts_with(&owner);
+    let is_there = |id: &&ApplicationId| *listings[*id].state() != State::Stopped;
+    let choices: [Vec<&ApplicationId>; 3] = [
+        listings
+            .keys()
+            .filter(|id| id.name == wanted)
+            .filter(owned)
+            .filter(is_there)
+            .collect(),
+        listings
+            .keys()
+            .filter(|id| id.name.starts_with(wanted))
+            .filter(owned)
+            .filter(is_there)
+            .collect(),
+        listings
+            .keys()
+            .filter(|id| id.name.starts_with(wanted))
+            .filter(owned)
+            .collect(),
+    ];
+    match choices.into_iter().find(|found| !found.is_empty()) {
+        Some(found) if found.len() == 1 => Ok(&listings[found[0]]),
+        Some(found) => Err(ambiguous(name, &found)),
+        None => Err(unknown(name, listings)),
+    }
+}
+
+fn ambiguous(name: &str, found: &[&ApplicationId]) -> Failure {
+    let names = found
+        .iter()
+        .map(|id| format!("{}:{}", id.owner, id.name))
+        .collect();
+    Failure::new(
+        FailureKind::Invalid,
+        format!(
+            "{name:?} may mean any of {}: give more of the name, or its owner as in OWNER:NAME.",
+            joined(names)
+        ),
+    )
+}
+
+fn unknown(name: &str, listings: &BTreeMap<ApplicationId, Listing>) -> Failure {
+    let there = listings
+        .iter()
+        .filter(|(_, listing)| *listing.state() != State::Stopped);
+    let names: Vec<String> = there.map(|(id, _)| id.name.clone()).collect();
+    let others = if names.is_empty() {
+        "There is none at all.".to_owned()
+    } else {
+        format!("There are: {}.", joined(names))
+    };
+    Failure::new(
+        FailureKind::NotFound,
+        format!("No application is called {name:?}. {others}"),
+    )
+}
+
+/// Names in a sentence, the first of many.
+fn joined(mut names: Vec<String>) -> String {
+    let more = names.len().saturating_sub(LISTED_MAX);
+    names.truncate(LISTED_MAX);
+    let names = names.join(", ");
+    if more > 0 {
+        format!("{names} and {more} more")
+    } else {
+        names
+    }
+}

@@ -1,0 +1,353 @@
+//! What runs on this host for an application.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use model::{ApplicationId, ComponentGraph, CompositionId, Instant, NodeId, Rng};
+
+use super::message::Message;
+use super::record::{Standing, State};
+use super::{Effect, Node, PartEvent};
+
+/// How often a host tells the others of an application which record of it it holds.
+///
+/// Unit: time. Range: some seconds to a minute; it bounds how long a host that missed a change goes on.
+/// Source: guess; 8 hosts with 10 common applications send 19 messages a second of some 150 bytes.
+const PRESENT_EVERY: Duration = Duration::from_secs(30);
+
+/// The same as long as the host has no record of what it runs.
+const PRESENT_FIRST: Duration = Duration::from_secs(5);
+
+/// How long components run without a record. Whoever composed them has vanished without telling anybody of it,
+/// so nobody could list or stop them: they go.
+///
+/// Unit: time. Range: well above what a composition takes. Source: guess; commits take up to 5 s.
+const RECORD_WAIT: Duration = Duration::from_secs(30);
+
+/// What runs on this host for one composition.
+#[derive(Debug)]
+pub(super) struct Part {
+    pub(super) application: ApplicationId,
+    pub(super) graph: ComponentGraph,
+    /// Sources that cannot be read on, and why.
+    pub(super) degraded: BTreeMap<String, String>,
+    /// The component that failed, and why.
+    pub(super) failed: Option<(String, String)>,
+    /// Hosts to which edges are broken.
+    pub(super) disconnected: BTreeSet<NodeId>,
+    /// Hosts all of whose sinks are finished, this one among them.
+    pub(super) finished: BTreeSet<NodeId>,
+    /// Whether the components were told to go.
+    pub(super) is_retiring: bool,
+    /// When it goes unless there is a record of it.
+    record_deadline: Option<Instant>,
+    present_next: Instant,
+}
+
+/// What the driver has not answered yet of a composition. One may be deployed, retired and deployed again before
+/// the first answer comes; only the last answer is about what is there now.
+#[derive(Debug, Default)]
+pub(super) struct Due {
+    deploys: u32,
+    retires: u32,
+}
+
+impl Part {
+    pub(super) fn new(now: Instant, application: ApplicationId, graph: ComponentGraph) -> Self {
+        Self {
+            application,
+            graph,
+            degraded: BTreeMap::new(),
+            failed: None,
+            disconnected: BTreeSet::new(),
+            finished: BTreeSet::new(),
+            is_retiring: false,
+            record_deadline: Some(now + RECORD_WAIT),
+            present_next: now + PRESENT_FIRST,
+        }
+    }
+
+    /// When it wants something.
+    pub(super) fn poll_timeout(&self) -> Instant {
+        let deadline = self.record_deadline.unwrap_or(self.present_next);
+        self.present_next.min(deadline)
+    }
+
+    /// The hosts that have sinks.
+    fn sink_hosts(&self) -> BTreeSet<NodeId> {
+        self.graph.sinks().iter().map(|sink| sink.host).collect()
+    }
+
+    /// How many components of it a host has.
+    pub(super) fn component_count(&self, host: NodeId) -> usize {
+        let graph = &self.graph;
+        let bindings = graph.sources().iter().chain(graph.operators());
+        bindings
+            .chain(graph.sinks())
+            .filter(|binding| binding.host == host)
+            .count()
+    }
+
+    fn present_later(&mut self, now: Instant, rng: &mut Rng) {
+        let every = if self.record_deadline.is_some() {
+            PRESENT_FIRST
+        } else {
+            PRESENT_EVERY
+        };
+        self.present_next = now + every.mul_f64(0.75 + 0.5 * rng.fraction());
+    }
+}
+
+impl Node {
+    pub(super) fn on_deploy(
+        &mut self,
+        now: Instant,
+        id: CompositionId,
+        application: ApplicationId,
+        graph: ComponentGraph,
+        out: &mut Vec<Effect>,
+    ) {
+        let part = Part::new(now, application.clone(), graph.clone());
+        self.parts.insert(id, part);
+        self.due.entry(id).or_default().deploys += 1;
+        out.push(Effect::Deploy {
+            id,
+            application,
+            graph: Box::new(graph),
+        });
+    }
+
+    pub(super) fn on_deploy_failed(
+        &mut self,
+        now: Instant,
+        id: CompositionId,
+        reason: String,
+        out: &mut Vec<Effect>,
+    ) {
+        if self.take_deploy_answer(id) {
+            self.parts.remove(&id);
+        }
+        self.compose(now, composition::Input::DeployFailed { id, reason }, out);
+    }
+
+    pub(super) fn on_deployed(&mut self, now: Instant, id: CompositionId, out: &mut Vec<Effect>) {
+        self.take_deploy_answer(id);
+        self.compose(now, composition::Input::Deployed(id), out);
+    }
+
+    /// Notes an answer to a deployment, and says whether it is about what is there now.
+    fn take_deploy_answer(&mut self, id: CompositionId) -> bool {
+        let Some(due) = self.due.get_mut(&id) else {
+            return false;
+        };
+        due.deploys = due.deploys.saturating_sub(1);
+        let is_last = due.deploys == 0;
+        self.forget_due(id);
+        is_last
+    }
+
+    fn forget_due(&mut self, id: CompositionId) {
+        let is_over = |due: &Due| due.deploys == 0 && due.retires == 0;
+        if self.due.get(&id).is_some_and(is_over) {
+            self.due.remove(&id);
+        }
+    }
+
+    /// The components of a composition are gone: those that are there now, or those of an attempt before them.
+    fn on_retired(&mut self, now: Instant, id: CompositionId, out: &mut Vec<Effect>) {
+        let was_ordered = match self.due.get_mut(&id) {
+            Some(due) if due.retires > 0 => {
+                due.retires -= 1;
+                self.forget_due(id);
+                true
+            }
+            _ => false,
+        };
+        let is_retiring = self.parts.get(&id).map(|part| part.is_retiring);
+        if is_retiring.is_some_and(|is_retiring| is_retiring || !was_ordered) {
+            self.parts.remove(&id);
+            self.compose(now, composition::Input::Retired(id), out);
+        }
+    }
+
+    /// The composer undoes an attempt: what was made for it goes, and something else may come in its place.
+    pub(super) fn on_undeploy(&mut self, id: CompositionId, out: &mut Vec<Effect>) {
+        self.retire(id, out);
+    }
+
+    /// Drops what runs here for a composition; it is gone when [`PartEvent::Retired`] says so.
+    pub(super) fn retire(&mut self, id: CompositionId, out: &mut Vec<Effect>) {
+        if let Some(part) = self.parts.get_mut(&id)
+            && !part.is_retiring
+        {
+            part.is_retiring = true;
+            self.due.entry(id).or_default().retires += 1;
+            out.push(Effect::Retire(id));
+        }
+    }
+
+    pub(super) fn on_happened(
+        &mut self,
+        now: Instant,
+        id: CompositionId,
+        event: PartEvent,
+        out: &mut Vec<Effect>,
+    ) {
+        if event == PartEvent::Retired {
+            self.on_retired(now, id, out);
+            return;
+        }
+        let here = self.id();
+        let Some(part) = self.parts.get_mut(&id) else {
+            self.counts.add("events_of_nothing");
+            return;
+        };
+        match event {
+            PartEvent::Finished => {
+                part.finished.insert(here);
+                self.present(id, None, out);
+            }
+            PartEvent::Degraded { component, reason } => {
+                part.degraded.insert(component, reason);
+            }
+            PartEvent::Failed { component, reason } => {
+                part.failed.get_or_insert((component, reason));
+            }
+            PartEvent::Disconnected { host } => {
+                part.disconnected.insert(host);
+            }
+            PartEvent::Reconnected { host } => {
+                part.disconnected.remove(&host);
+            }
+            PartEvent::Retired => unreachable!("it was handled above"),
+        }
+        self.conclude(now, id, out);
+    }
+
+    /// Ends the application where what its components say ends it, and there is a record to say it in.
+    pub(super) fn conclude(&mut self, now: Instant, id: CompositionId, out: &mut Vec<Effect>) {
+        let here = self.id();
+        let Some(part) = self.parts.get(&id) else {
+            return;
+        };
+        let state = match &part.failed {
+            Some((component, reason)) => State::failed(component, reason),
+            None if part.finished.contains(&here) && part.finished == part.sink_hosts() => {
+                State::Finished
+            }
+            None => return,
+        };
+        let application = part.application.clone();
+        let Some(listing) = self.records.listing(&application) else {
+            return;
+        };
+        if listing.head.composition != id || !listing.is_running() {
+            return;
+        }
+        let changed = listing.changed(state, &self.config.identity);
+        self.change(now, changed, out);
+    }
+
+    /// A record of what runs here has come: nobody needs to wait for one any more.
+    pub(super) fn on_record_of_part(
+        &mut self,
+        now: Instant,
+        id: CompositionId,
+        out: &mut Vec<Effect>,
+    ) {
+        if let Some(part) = self.parts.get_mut(&id) {
+            part.record_deadline = None;
+            part.present_later(now, &mut self.rng);
+            self.conclude(now, id, out);
+        }
+    }
+
+    /// Tells the other hosts of an application, or one of them, what this one has of it.
+    pub(super) fn present(&self, id: CompositionId, only: Option<NodeId>, out: &mut Vec<Effect>) {
+        let here = self.id();
+        let Some(part) = self.parts.get(&id) else {
+            return;
+        };
+        let listing = self.records.listing(&part.application);
+        let message = Message::Present {
+            application: part.application.clone(),
+            standing: listing
+                .filter(|listing| listing.head.composition.number >= id.number)
+                .map(super::record::Listing::standing),
+            finished: part.finished.contains(&here).then_some(id),
+        };
+        let mut hosts = part.graph.hosts();
+        hosts.insert(part.application.owner);
+        let is_meant = |host: &NodeId| *host != here && only.is_none_or(|only| only == *host);
+        for host in hosts.into_iter().filter(is_meant) {
+            self.send(host, &message, out);
+        }
+    }
+
+    pub(super) fn on_present(
+        &mut self,
+        now: Instant,
+        from: NodeId,
+        application: &ApplicationId,
+        standing: Option<Standing>,
+        finished: Option<CompositionId>,
+        out: &mut Vec<Effect>,
+    ) {
+        if let Some(id) = finished
+            && let Some(part) = self.parts.get_mut(&id)
+            && part.sink_hosts().contains(&from)
+        {
+            part.finished.insert(from);
+            self.conclude(now, id, out);
+        }
+        let Some(record) = self.records.find(application) else {
+            return;
+        };
+        let ours = record.listing.standing();
+        if !record.listing.may_change(from) {
+            self.counts.add("present_by_stranger");
+        } else if standing.is_none_or(|theirs| theirs < ours) {
+            let message = Message::Record(Box::new(record.clone()));
+            self.send(from, &message, out);
+        } else if standing > Some(ours) {
+            let message = Message::Present {
+                application: application.clone(),
+                standing: Some(ours),
+                finished: None,
+            };
+            self.send(from, &message, out);
+        }
+    }
+
+    /// Tells of what runs here what is due to be told, and drops what nobody has a record of.
+    pub(super) fn tend_parts(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        let due: Vec<CompositionId> = self
+            .parts
+            .iter()
+            .filter(|(_, part)| part.poll_timeout() <= now)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in due {
+            let part = self.parts.get_mut(&id).expect("it was just found");
+            if part.record_deadline.is_some_and(|at| at <= now) {
+                part.record_deadline = None;
+                self.counts.add("parts_without_record");
+                self.retire(id, out);
+                continue;
+            }
+            if part.present_next <= now {
+                part.present_later(now, &mut self.rng);
+                self.present(id, None, out);
+            }
+        }
+    }
+
+    /// A host can be reached again: what both have of an application is compared, and what it missed is said.
+    pub(super) fn on_return(&mut self, now: Instant, node: NodeId, out: &mut Vec<Effect>) {
+        let ids: Vec<CompositionId> = self.parts.keys().copied().collect();
+        for id in ids {
+            self.present(id, Some(node), out);
+        }
+        self.hurry_spreads(now, node);
+    }
+}

@@ -1,0 +1,430 @@
+//! The records that a node keeps: of applications that it takes part in or accepted, and listings of others
+//! that it has read.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use model::entry::PAYLOAD_BYTES_MAX;
+use model::plan::Stream;
+use model::{ApplicationId, CompositionId, Entry, Index, Instant, Key, NodeId, Query, wire};
+
+use super::lookup::Produced;
+use super::message::Message;
+use super::record::{Listing, Record, State};
+use super::{Effect, Node};
+
+/// The most records that a node keeps; of those above, the one that ended first goes. Source: guess.
+const RECORDS_MAX: usize = 1024;
+
+/// The most listings of other people's applications that a node remembers. Source: guess.
+const HINTS_MAX: usize = 1024;
+
+/// How long a listing is remembered that was read. It is only used to find an application by its name.
+const HINT_LIFE: Duration = Duration::from_secs(600);
+
+/// How long the record of an application that ended is kept: until then a host that comes back is told.
+///
+/// Source: design, protocols 2.
+pub(super) const ENDED_KEPT: Duration = Duration::from_secs(24 * 3600);
+
+/// How long the listing of an application that was stopped stays in the index: longer than entries live that
+/// a dead host registered while it ran, so that those do not come up again. Relation: above an entry's 180 s.
+const STOPPED_LISTED: Duration = Duration::from_secs(200);
+
+/// A record that this node keeps.
+#[derive(Debug)]
+struct Held {
+    record: Record,
+    /// When it is withdrawn from the index, where it is in it.
+    withdraw_at: Option<Instant>,
+    /// When it is forgotten.
+    forget_at: Option<Instant>,
+    /// The streams of this host that are registered for it.
+    streams: Vec<Key>,
+}
+
+/// What came of a record that was offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Adopted {
+    /// It stands from now on.
+    Newer,
+    /// It was there.
+    Same,
+    /// A greater one stands.
+    Older,
+    /// There is no room for it.
+    NoRoom,
+}
+
+/// All records and listings that a node has.
+#[derive(Debug, Default)]
+pub(super) struct Records {
+    held: BTreeMap<ApplicationId, Held>,
+    hints: BTreeMap<ApplicationId, (Instant, Listing)>,
+}
+
+impl Records {
+    /// The record of an application that this node keeps.
+    pub(super) fn find(&self, id: &ApplicationId) -> Option<&Record> {
+        self.held.get(id).map(|held| &held.record)
+    }
+
+    /// The listing of a record that this node keeps.
+    pub(super) fn listing(&self, id: &ApplicationId) -> Option<&Listing> {
+        self.find(id).map(|record| &record.listing)
+    }
+
+    /// All listings that this node has, kept or read.
+    pub(super) fn known(&self) -> BTreeMap<ApplicationId, Listing> {
+        let mut known = BTreeMap::new();
+        let hints = self.hints.values().map(|(_, listing)| listing);
+        let held = self.held.values().map(|held| &held.record.listing);
+        for listing in hints.chain(held) {
+            merge(&mut known, listing);
+        }
+        known
+    }
+
+    /// Puts what this node keeps among listings that were read, and what it read before of the same applications.
+    pub(super) fn improve(&self, listings: &mut BTreeMap<ApplicationId, Listing>) {
+        let ids: Vec<ApplicationId> = listings.keys().cloned().collect();
+        for (_, hint) in ids.iter().filter_map(|id| self.hints.get(id)) {
+            merge(listings, hint);
+        }
+        for held in self.held.values() {
+            merge(listings, &held.record.listing);
+        }
+    }
+
+    /// Remembers a listing that was read and checked.
+    pub(super) fn remember(&mut self, now: Instant, listing: &Listing) {
+        let id = &listing.head.application;
+        if self.held.contains_key(id) {
+            return;
+        }
+        self.hints
+            .retain(|_, (since, _)| now.since(*since) < HINT_LIFE);
+        let before = self.hints.get(id);
+        if before.is_some_and(|(_, known)| known.standing() > listing.standing()) {
+            return;
+        }
+        if self.hints.len() >= HINTS_MAX && !self.hints.contains_key(id) {
+            let oldest = self.hints.iter().min_by_key(|(_, (since, _))| *since);
+            let oldest = oldest.map(|(id, _)| id.clone());
+            self.hints.remove(&oldest.expect("there are many"));
+        }
+        self.hints.insert(id.clone(), (now, listing.clone()));
+    }
+
+    /// Whether this very listing was checked before.
+    fn was_checked(&self, listing: &Listing) -> bool {
+        let id = &listing.head.application;
+        self.listing(id) == Some(listing)
+            || self
+                .hints
+                .get(id)
+                .is_some_and(|(_, known)| known == listing)
+    }
+
+    /// When something of it is over.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        let times = self.held.values();
+        times
+            .flat_map(|held| held.withdraw_at.into_iter().chain(held.forget_at))
+            .min()
+    }
+
+    /// The record that goes when there is no room for another: the one that ended first.
+    fn first_ended(&self) -> Option<ApplicationId> {
+        let held = self.held.iter();
+        let ended = held.filter_map(|(id, held)| Some((held.forget_at?, id)));
+        ended.min().map(|(_, id)| id.clone())
+    }
+}
+
+/// Puts a listing among others, where it stands before what is there.
+pub(super) fn merge(listings: &mut BTreeMap<ApplicationId, Listing>, listing: &Listing) {
+    let id = &listing.head.application;
+    match listings.get_mut(id) {
+        Some(known) if known.standing() >= listing.standing() => {}
+        Some(known) => *known = listing.clone(),
+        None => {
+            listings.insert(id.clone(), listing.clone());
+        }
+    }
+}
+
+/// What tells the entries of one owner apart under a key that many share.
+pub(super) fn slot(key: Key) -> u64 {
+    let (first, _) = key.0.0.split_at(8);
+    u64::from_le_bytes(first.try_into().expect("eight bytes were split off"))
+}
+
+impl Node {
+    /// A peer sent a record for this node to keep.
+    pub(super) fn on_record(
+        &mut self,
+        now: Instant,
+        from: NodeId,
+        record: Record,
+        out: &mut Vec<Effect>,
+    ) {
+        let id = record.listing.head.application.clone();
+        if !record.listing.may_change(self.id()) {
+            self.counts.add("records_of_others");
+            return;
+        }
+        if !self.is_genuine(&record) {
+            return;
+        }
+        if self.adopt(now, record, out) == Adopted::Older {
+            self.counts.add("older_records");
+        }
+        self.confirm(from, 0, &id, out);
+    }
+
+    /// Tells a peer which record of an application this node holds.
+    pub(super) fn confirm(
+        &self,
+        to: NodeId,
+        ticket: u64,
+        id: &ApplicationId,
+        out: &mut Vec<Effect>,
+    ) {
+        if let Some(listing) = self.records.listing(id) {
+            let listing = Box::new(listing.clone());
+            self.send(to, &Message::Confirm { ticket, listing }, out);
+        }
+    }
+
+    /// Whether a record is what it claims to be; one that is not is counted.
+    pub(super) fn is_genuine(&mut self, record: &Record) -> bool {
+        let checked = if self.records.was_checked(&record.listing) {
+            let body = record.body.as_ref();
+            let is_same = body.is_none_or(|body| body.digest() == record.listing.head.body);
+            if is_same {
+                Ok(())
+            } else {
+                Err(super::record::RecordError::Body)
+            }
+        } else {
+            record.check()
+        };
+        if checked.is_err() {
+            self.counts.add("forged_records");
+        }
+        checked.is_ok()
+    }
+
+    /// The record in an overlay's entry, where it is genuine.
+    pub(super) fn read_record(&mut self, entry: &Entry) -> Option<Record> {
+        let payload = entry.payload.as_deref()?;
+        let Ok(record) = wire::decode::<Record>(payload) else {
+            self.counts.add("garbage_entries");
+            return None;
+        };
+        self.is_genuine(&record).then_some(record)
+    }
+
+    /// Takes a record that is genuine, if it is greater than what is held; ends and registers what follows.
+    pub(super) fn adopt(
+        &mut self,
+        now: Instant,
+        mut record: Record,
+        out: &mut Vec<Effect>,
+    ) -> Adopted {
+        let listing = record.listing.clone();
+        let id = listing.head.application.clone();
+        if let Some(held) = self.records.held.get_mut(&id) {
+            let before = &mut held.record;
+            let ours = before.listing.standing();
+            let is_same_composition = ours.composition == listing.standing().composition;
+            let lacks_body = before.body.is_none() && *before.listing.state() != State::Stopped;
+            if ours == listing.standing() && lacks_body && record.body.is_some() {
+                before.body = record.body;
+                self.register(&id, out);
+                return Adopted::Same;
+            }
+            if listing.standing() == ours {
+                return Adopted::Same;
+            }
+            if listing.standing() < ours {
+                return Adopted::Older;
+            }
+            if is_same_composition && record.body.is_none() {
+                record.body = before.body.take();
+            }
+        } else if self.records.held.len() >= RECORDS_MAX {
+            let Some(first) = self.records.first_ended() else {
+                self.counts.add("records_over_limit");
+                return Adopted::NoRoom;
+            };
+            self.records.held.remove(&first);
+            self.withdraw_record(&first, out);
+        }
+        if *listing.state() == State::Stopped {
+            record.body = None;
+        }
+        self.records.hints.remove(&id);
+        let streams = self.records.held.remove(&id).map(|held| held.streams);
+        let listed = match listing.state() {
+            State::Running => None,
+            State::Stopped => Some(now + STOPPED_LISTED),
+            State::Finished | State::Failed { .. } => Some(now + ENDED_KEPT),
+        };
+        let held = Held {
+            record,
+            withdraw_at: listed,
+            forget_at: listed.map(|_| now + ENDED_KEPT),
+            streams: Vec::new(),
+        };
+        self.records.held.insert(id.clone(), held);
+        self.end_parts_before(&listing, out);
+        self.withdraw_streams(streams.unwrap_or_default(), &id, out);
+        self.register(&id, out);
+        self.on_spread_overtaken(&listing);
+        if listing.is_running() {
+            self.on_record_of_part(now, listing.head.composition, out);
+        }
+        Adopted::Newer
+    }
+
+    /// Says a change of a record that this node made, here and to everybody who keeps it.
+    pub(super) fn change(&mut self, now: Instant, changed: Listing, out: &mut Vec<Effect>) {
+        let record = Record {
+            listing: changed.clone(),
+            body: None,
+        };
+        self.adopt(now, record, out);
+        self.spread(now, changed, false, 0, out);
+    }
+
+    /// Retires what a record ends: its own composition where it is over, and earlier ones.
+    fn end_parts_before(&mut self, listing: &Listing, out: &mut Vec<Effect>) {
+        let head = &listing.head;
+        let is_over = |id: &CompositionId| {
+            id.number < head.composition.number
+                || (*id == head.composition && !listing.is_running())
+        };
+        let over: Vec<CompositionId> = self
+            .parts
+            .iter()
+            .filter(|(id, part)| part.application == head.application && is_over(id))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in over {
+            self.retire(id, out);
+        }
+    }
+
+    /// Registers what this node has to say of an application: its record, in the index, and its streams.
+    fn register(&mut self, id: &ApplicationId, out: &mut Vec<Effect>) {
+        let held = &self.records.held[id];
+        let listing = Record {
+            listing: held.record.listing.clone(),
+            body: None,
+        };
+        let mut payload = wire::encode(&held.record);
+        if payload.len() > PAYLOAD_BYTES_MAX {
+            // The graph is too large for an entry; its hosts hand it out themselves.
+            payload = wire::encode(&listing);
+        }
+        let key = Key::application(id);
+        let entries = [
+            (key, payload),
+            (
+                Key::index(Index::Applications, key.shard()),
+                wire::encode(&listing),
+            ),
+        ];
+        for (under, payload) in entries {
+            let slot = slot(key);
+            let ask = Query::Register {
+                key: under,
+                slot,
+                payload,
+            };
+            self.tell_overlay(ask, out);
+        }
+        self.register_streams(id, out);
+    }
+
+    /// Registers the streams that this host produces for an application: what operators here yield, without
+    /// their late and bad rows.
+    fn register_streams(&mut self, id: &ApplicationId, out: &mut Vec<Effect>) {
+        let here = self.id();
+        let held = &self.records.held[id];
+        let Some(body) = &held.record.body else {
+            return;
+        };
+        if !held.record.listing.is_running() || !held.streams.is_empty() {
+            return;
+        }
+        let composition = held.record.listing.head.composition;
+        let graph = &body.graph;
+        let mut streams = Vec::new();
+        let operators = graph.plan().operators().iter().zip(graph.operators());
+        for (index, (operator, binding)) in operators.enumerate() {
+            if binding.host != here {
+                continue;
+            }
+            for (port, (name, _)) in (0..).zip(&operator.outputs) {
+                if ["late", "bad"].contains(&name.as_str()) {
+                    continue;
+                }
+                let produced = Produced::Component {
+                    application: id.clone(),
+                    composition,
+                    component: operator.name.clone(),
+                    port: name.clone(),
+                };
+                let stream = graph.plan().stream_name(Stream::Operator(index, port));
+                streams.push((Key::stream(stream), wire::encode(&produced)));
+            }
+        }
+        let slot = slot(Key::application(id));
+        for (key, payload) in &streams {
+            let ask = Query::Register {
+                key: *key,
+                slot,
+                payload: payload.clone(),
+            };
+            self.tell_overlay(ask, out);
+        }
+        let held = self.records.held.get_mut(id).expect("it was just read");
+        held.streams = streams.into_iter().map(|(key, _)| key).collect();
+    }
+
+    fn withdraw_streams(&mut self, keys: Vec<Key>, id: &ApplicationId, out: &mut Vec<Effect>) {
+        let slot = slot(Key::application(id));
+        for key in keys {
+            self.tell_overlay(Query::Withdraw { key, slot }, out);
+        }
+    }
+
+    /// Withdraws and forgets what ended long ago.
+    pub(super) fn expire_records(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        let mut withdrawn = Vec::new();
+        for (id, held) in &mut self.records.held {
+            if held.withdraw_at.is_some_and(|at| at <= now) {
+                held.withdraw_at = None;
+                withdrawn.push(id.clone());
+            }
+        }
+        self.records
+            .held
+            .retain(|_, held| held.forget_at.is_none_or(|at| at > now));
+        for id in withdrawn {
+            self.withdraw_record(&id, out);
+        }
+    }
+
+    /// Takes a record out of the overlay.
+    fn withdraw_record(&mut self, id: &ApplicationId, out: &mut Vec<Effect>) {
+        let key = Key::application(id);
+        let slot = slot(key);
+        for key in [key, Key::index(Index::Applications, key.shard())] {
+            self.tell_overlay(Query::Withdraw { key, slot }, out);
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! What an application is now: pure functions of its record and of what its hosts said.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use model::{ApplicationId, ComponentGraph, NodeId};
+
+use super::asking::{Asking, Heard};
+use super::message::PartTold;
+use super::record::State;
+use super::view::{View, hex};
+use super::{ApplicationStatus, ComponentRow, Quantiles, Why};
+
+/// A duration as people and programs read it.
+pub(super) fn milliseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
+}
+
+/// The parts of a graph: name, kind and host, sources first.
+pub(super) fn parts(graph: &ComponentGraph) -> impl Iterator<Item = (&str, &str, NodeId, bool)> {
+    let plan = graph.plan();
+    let sources = plan.sources().iter().zip(graph.sources());
+    let sources = sources.map(|(part, binding)| (part.name.as_str(), "source", binding));
+    let operators = plan.operators().iter().zip(graph.operators());
+    let operators =
+        operators.map(|(part, binding)| (part.name.as_str(), part.kind.as_str(), binding));
+    let sinks = plan.sinks().iter().zip(graph.sinks());
+    let sinks = sinks.map(|(part, binding)| (part.name.as_str(), "sink", binding));
+    sources
+        .chain(operators)
+        .chain(sinks)
+        .map(|(name, kind, binding)| (name, kind, binding.host, binding.shared))
+}
+
+/// An application that is being composed.
+pub(super) fn composing(id: &ApplicationId, target: Duration) -> ApplicationStatus {
+    ApplicationStatus {
+        name: id.name.clone(),
+        owner: hex(id.owner),
+        status: "composing".to_owned(),
+        reason: None,
+        target_delay_ms: milliseconds(target),
+        predicted_delay_ms: 0.0,
+        delay_ms: None,
+        results: 0,
+        misses: 0,
+        missing: 0,
+        late: 0,
+        bad: 0,
+        drops: 0,
+        components: Vec::new(),
+    }
+}
+
+/// What an application is, as those of its hosts say that answered.
+pub(super) fn status(asking: &Asking, view: &View) -> ApplicationStatus {
+    let head = &asking.listing.head;
+    let components = components(asking, view);
+    let (status, reason) = judge(asking, &components, view);
+    let reports = told(asking).map(|(_, part)| &part.report);
+    let delays = reports.clone().filter_map(|report| report.delay_ms);
+    let predicted = asking.body.as_ref();
+    let predicted = predicted.and_then(|body| body.composition.predicted_delay_ms);
+    ApplicationStatus {
+        name: head.application.name.clone(),
+        owner: hex(head.application.owner),
+        status: status.to_owned(),
+        reason,
+        target_delay_ms: milliseconds(head.target),
+        predicted_delay_ms: predicted.unwrap_or(0.0),
+        delay_ms: delays.max_by(|a: &Quantiles, b| a.p99.total_cmp(&b.p99)),
+        results: reports.clone().map(|report| report.results).sum(),
+        misses: reports.clone().map(|report| report.misses).sum(),
+        missing: reports.map(|report| report.missing).sum(),
+        late: components.iter().map(|row| row.late).sum(),
+        bad: components.iter().map(|row| row.bad).sum(),
+        drops: components.iter().map(|row| row.drops).sum(),
+        components,
+    }
+}
+
+/// Why an application is where it is; nothing where nobody has its graph.
+pub(super) fn why(asking: &Asking, view: &View) -> Option<Why> {
+    let body = asking.body.as_ref()?;
+    Some(Why {
+        composition: body.composition.clone(),
+        reasons: body.reasons.clone(),
+        components: components(asking, view),
+    })
+}
+
+/// What hosts said that run something.
+fn told(asking: &Asking) -> impl Iterator<Item = (NodeId, &PartTold)> + Clone {
+    asking.heard.iter().filter_map(|(node, heard)| match heard {
+        Heard::Told(Some(part)) => Some((*node, part)),
+        Heard::Told(None) | Heard::Unreachable => None,
+    })
+}
+
+/// Each part of the graph as its host describes it, or what is known of it without the host.
+fn components(asking: &Asking, view: &View) -> Vec<ComponentRow> {
+    let Some(body) = &asking.body else {
+        return Vec::new();
+    };
+    let of_state = |name: &str| match asking.listing.state() {
+        State::Running => None,
+        State::Finished => Some("finished"),
+        State::Stopped => Some("gone"),
+        State::Failed { component, .. } if component == name => Some("failed"),
+        State::Failed { .. } => Some("gone"),
+    };
+    let describe = |(name, kind, host, _): (&str, &str, NodeId, bool)| {
+        let heard = asking.heard.get(&host);
+        let told = match heard {
+            Some(Heard::Told(Some(part))) => {
+                let mut rows = part.report.components.iter();
+                rows.find(|row| row.name == name).cloned()
+            }
+            _ => None,
+        };
+        let status = match heard {
+            _ if of_state(name).is_some() => of_state(name),
+            None | Some(Heard::Unreachable) => Some("unreachable"),
+            Some(Heard::Told(None)) => Some("gone"),
+            Some(Heard::Told(Some(part))) if has_failed(part, name) => Some("failed"),
+            // It runs, and the driver has not counted anything of it yet.
+            Some(Heard::Told(Some(_))) => None,
+        };
+        let mut row = told.unwrap_or_else(|| nothing_counted(name, "running"));
+        if let Some(status) = status {
+            status.clone_into(&mut row.status);
+        }
+        name.clone_into(&mut row.name);
+        kind.clone_into(&mut row.kind);
+        row.host = view.name(host);
+        row.node = hex(host);
+        row
+    };
+    parts(&body.graph).map(describe).collect()
+}
+
+fn has_failed(part: &PartTold, name: &str) -> bool {
+    part.failed
+        .as_ref()
+        .is_some_and(|(component, _)| component == name)
+}
+
+fn nothing_counted(name: &str, status: &str) -> ComponentRow {
+    ComponentRow {
+        name: name.to_owned(),
+        kind: String::new(),
+        host: String::new(),
+        node: String::new(),
+        status: status.to_owned(),
+        rows_in: 0,
+        rows_out: 0,
+        rows_per_second: 0.0,
+        cost_us_per_row: 0.0,
+        slack_ms: None,
+        late: 0,
+        bad: 0,
+        drops: 0,
+        waiting: 0,
+        state_bytes: 0,
+    }
+}
+
+/// The status of the whole, and why it is not simply running.
+fn judge(
+    asking: &Asking,
+    components: &[ComponentRow],
+    view: &View,
+) -> (&'static str, Option<String>) {
+    let state = asking.listing.state();
+    match state {
+        State::Running => {}
+        State::Failed { component, reason } => {
+            return (state.word(), Some(format!("{component}: {reason}")));
+        }
+        State::Finished | State::Stopped => return (state.word(), None),
+    }
+    let failed = told(asking).find_map(|(_, part)| part.failed.as_ref());
+    if let Some((component, reason)) = failed {
+        return ("failed", Some(format!("{component}: {reason}")));
+    }
+    let missing = missing_hosts(asking, components, view);
+    let degraded = told(asking).flat_map(|(_, part)| &part.degraded);
+    let degraded = degraded.map(|(component, reason)| format!("{component}: {reason}"));
+    let reasons: Vec<String> = missing.into_iter().chain(degraded).collect();
+    if !reasons.is_empty() {
+        return ("degraded", Some(reasons.join("; ")));
+    }
+    let broken = told(asking).flat_map(|(node, part)| {
+        let hosts = part.disconnected.iter();
+        hosts.map(move |other| (node, *other))
+    });
+    let broken: Vec<String> = broken
+        .map(|(node, other)| {
+            let (node, other) = (view.full_name(node), view.full_name(other));
+            format!("an edge between {node} and {other} is being opened again")
+        })
+        .collect();
+    if !broken.is_empty() {
+        return ("waiting", Some(broken.join("; ")));
+    }
+    ("running", None)
+}
+
+/// A sentence for each host that does not run what it should.
+fn missing_hosts(asking: &Asking, components: &[ComponentRow], view: &View) -> Vec<String> {
+    let mut names: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for row in components {
+        if ["unreachable", "gone"].contains(&row.status.as_str()) {
+            names.entry(&row.node).or_default().push(&row.name);
+        }
+    }
+    let hosts = asking.listing.head.hosts.iter();
+    let sentence = |host: &NodeId| {
+        let what = match asking.heard.get(host) {
+            Some(Heard::Told(Some(_))) => return None,
+            Some(Heard::Told(None)) => "runs nothing of it any more",
+            Some(Heard::Unreachable) => "is unreachable",
+            None => "does not answer",
+        };
+        let host_name = view.full_name(*host);
+        let runs = names.get(hex(*host).as_str());
+        let ran = if what.starts_with("runs") {
+            "ran"
+        } else {
+            "runs"
+        };
+        Some(match runs {
+            Some(parts) => format!("host {host_name} {what}: it {ran} {}", parts.join(", ")),
+            None => format!("host {host_name} {what}"),
+        })
+    };
+    hosts.filter_map(sentence).collect()
+}

@@ -1,0 +1,123 @@
+//! What a node knows of the other hosts.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use model::{HostSummary, Index, Instant, Key, NodeId, NodeView, Query, wire};
+
+use super::{Effect, Node};
+
+/// The most hosts that are known at once. Unit: hosts. Source: guess; the overlay keeps 128.
+const HOSTS_MAX: usize = 1024;
+
+/// The hosts that are known, and those that were and cannot be reached.
+#[derive(Debug)]
+pub(super) struct View {
+    /// What machines are handed.
+    pub(super) hosts: NodeView,
+    /// Hosts that could not be reached since they were last seen.
+    absent: BTreeSet<NodeId>,
+}
+
+impl View {
+    pub(super) const fn new(host: HostSummary) -> Self {
+        Self {
+            hosts: NodeView::alone(host),
+            absent: BTreeSet::new(),
+        }
+    }
+
+    /// A host is not heard of any more.
+    pub(super) fn lose(&mut self, node: NodeId) {
+        self.hosts.hosts.remove(&node);
+        self.hosts.round_trips.remove(&node);
+        self.miss(node);
+    }
+
+    /// A host could not be reached.
+    pub(super) fn miss(&mut self, node: NodeId) {
+        if self.absent.len() < HOSTS_MAX {
+            self.absent.insert(node);
+        }
+    }
+
+    /// What people call a host: its name, or its id where that is not known.
+    pub(super) fn name(&self, node: NodeId) -> String {
+        match self.hosts.find(node) {
+            Some(host) if !host.name.is_empty() => host.name.clone(),
+            _ => node.to_string(),
+        }
+    }
+
+    /// What people call a host, with the beginning of its id.
+    pub(super) fn full_name(&self, node: NodeId) -> String {
+        match self.hosts.find(node) {
+            Some(host) if !host.name.is_empty() => format!("{} ({node})", host.name),
+            _ => node.to_string(),
+        }
+    }
+}
+
+/// An id in full, for people and programs.
+pub(super) fn hex(node: NodeId) -> String {
+    node.0.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+impl Node {
+    pub(super) fn on_seen(
+        &mut self,
+        now: Instant,
+        summary: HostSummary,
+        round_trip: Option<Duration>,
+        out: &mut Vec<Effect>,
+    ) {
+        let node = summary.node;
+        if node == self.id() {
+            // The overlay knows best where this node is in the network and where it is reached.
+            self.view.hosts.host.coordinate = summary.coordinate;
+            self.view.hosts.host.addresses = summary.addresses;
+            return;
+        }
+        let hosts = &mut self.view.hosts.hosts;
+        if hosts.len() >= HOSTS_MAX && !hosts.contains_key(&node) {
+            self.counts.add("hosts_over_limit");
+            return;
+        }
+        hosts.insert(node, summary);
+        if let Some(round_trip) = round_trip {
+            self.view.hosts.round_trips.insert(node, round_trip);
+        }
+        if self.view.absent.remove(&node) {
+            self.on_return(now, node, out);
+        }
+    }
+
+    pub(super) fn on_load(&mut self, busy_cores: f64, out: &mut Vec<Effect>) {
+        if !busy_cores.is_finite() || busy_cores < 0.0 {
+            self.counts.add("impossible_load");
+            return;
+        }
+        let taken = self.composer.taken().cpu_cores;
+        self.view.hosts.busy_cores = (busy_cores - taken).max(0.0);
+        let host = &mut self.view.hosts.host;
+        let cores = host.capacity.cpu_cores;
+        let load = if cores > 0.0 { busy_cores / cores } else { 1.0 };
+        let interval = host.load.moved_to(load);
+        if interval != host.load {
+            host.load = interval;
+            host.version += 1;
+            out.push(Effect::Describe(host.clone()));
+        }
+    }
+
+    /// Puts this host into the index of hosts, so that lists are complete.
+    pub(super) fn list_host(&mut self, out: &mut Vec<Effect>) {
+        let shard = self.id().0[0] % model::entry::INDEX_SHARDS;
+        let ask = Query::Register {
+            key: Key::index(Index::Hosts, shard),
+            slot: 0,
+            payload: wire::encode(&self.view.hosts.host),
+        };
+        self.tell_overlay(ask, out);
+    }
+}

@@ -1,0 +1,222 @@
+//! Applications: applied at one node, known at all.
+
+use std::time::Duration;
+
+use node::node::{Answer, Command, Failure, FailureKind, PartEvent, replay};
+
+use crate::support::{Net, identity, order};
+
+fn status(net: &mut Net, at: usize, name: &str) -> node::node::ApplicationStatus {
+    match net.command(at, Command::Application(name.to_owned())) {
+        Ok(Answer::Application(status)) => *status,
+        other => panic!("no status: {other:?}"),
+    }
+}
+
+fn listed(net: &mut Net, at: usize) -> Vec<(String, String)> {
+    match net.command(at, Command::Applications) {
+        Ok(Answer::Applications(rows)) => {
+            let rows = rows.into_iter();
+            rows.map(|row| (row.name, row.status)).collect()
+        }
+        other => panic!("no list: {other:?}"),
+    }
+}
+
+fn failure(net: &mut Net, at: usize, command: Command) -> Failure {
+    net.command(at, command).expect_err("it must fail")
+}
+
+#[test]
+fn what_one_node_composes_every_other_lists_describes_and_stops() {
+    let mut net = Net::new(6, 1);
+    let composed = net.apply(0, order(0, "intrusion", "5"));
+    assert_eq!(composed.status, "running");
+    assert_eq!(composed.operators.len(), 5);
+    assert!(composed.predicted_delay_ms.expect("a prediction") <= composed.target_delay_ms);
+    net.pass(Duration::from_secs(2));
+    for at in 0..6 {
+        let expected = vec![("intrusion".to_owned(), "running".to_owned())];
+        assert_eq!(listed(&mut net, at), expected, "at {at}");
+        let status = status(&mut net, at, "intr");
+        assert_eq!((status.status.as_str(), status.reason), ("running", None));
+        assert_eq!(status.components.len(), 5);
+        assert_eq!(status.late, 3, "each operator is counted once");
+        let why = net.command(at, Command::Why("intrusion".to_owned()));
+        let Ok(Answer::Why(why)) = why else {
+            panic!("no reasons: {why:?}");
+        };
+        assert_eq!(why.reasons.len(), 3);
+        assert_eq!(why.composition.operators, composed.operators);
+    }
+    let before = net.now;
+    let stopped = net.command(5, Command::Stop("intrusion".to_owned()));
+    assert!(net.now - before < Duration::from_secs(1));
+    let Ok(Answer::Stopped(stopped)) = stopped else {
+        panic!("not stopped: {stopped:?}");
+    };
+    assert_eq!(stopped.unconfirmed, Vec::<String>::new());
+    net.pass(Duration::from_secs(30));
+    assert_eq!(net.running(), 0);
+    assert!(net.taken().abs() < 1e-9);
+    for at in 0..6 {
+        let expected = vec![("intrusion".to_owned(), "stopped".to_owned())];
+        assert_eq!(listed(&mut net, at), expected, "at {at}");
+    }
+    // Entries of it lapse in the end.
+    net.pass(Duration::from_secs(300));
+    assert_eq!(net.entries.len(), 6, "only hosts are registered");
+}
+
+#[test]
+fn applying_the_same_again_changes_nothing_and_another_plan_is_refused() {
+    let mut net = Net::new(4, 2);
+    let first = net.apply(0, order(0, "intrusion", "5"));
+    let running = net.deployed.len();
+    let again = net.apply(0, order(0, "intrusion", "5"));
+    assert_eq!(again.status, "unchanged");
+    assert_eq!(again.operators, first.operators);
+    assert_eq!(net.deployed.len(), running);
+    let other = Command::Apply(Box::new(order(0, "intrusion", "6")));
+    let failure = failure(&mut net, 0, other);
+    assert_eq!(failure.kind, FailureKind::Invalid);
+    assert!(failure.message.contains("stop it first"), "{failure:?}");
+    assert_eq!(net.deployed.len(), running);
+    // After it was stopped the name is free.
+    net.command(1, Command::Stop("intrusion".to_owned()))
+        .expect("stopped");
+    net.pass(Duration::from_secs(1));
+    let other = net.apply(0, order(0, "intrusion", "6"));
+    assert_eq!(other.status, "running");
+    net.pass(Duration::from_secs(2));
+    assert_eq!(status(&mut net, 3, "intrusion").status, "running");
+}
+
+#[test]
+fn a_plan_is_only_tried() {
+    let mut net = Net::new(4, 3);
+    let mut order = order(0, "intrusion", "5");
+    order.is_trial = true;
+    let tried = net.apply(0, order);
+    assert_eq!(tried.status, "feasible");
+    net.pass(Duration::from_secs(20));
+    assert!(net.deployed.is_empty());
+    assert!(net.taken().abs() < 1e-9);
+    assert_eq!(listed(&mut net, 0), Vec::new());
+}
+
+#[test]
+fn an_impossible_target_is_refused_with_what_would_do() {
+    let mut net = Net::new(4, 4);
+    let mut wanted = order(0, "intrusion", "5");
+    let owner = net.ids[0];
+    wanted.plan = crate::support::plan(owner, "intrusion", "5", Duration::from_micros(100));
+    let failure = failure(&mut net, 0, Command::Apply(Box::new(wanted.clone())));
+    assert_eq!(failure.kind, FailureKind::Refused);
+    let refusal = failure.refusal.expect("the refused composition");
+    assert_eq!(refusal.status, "refused");
+    assert_eq!(refusal.binding.expect("a constraint").check, "delay");
+    let target = refusal.feasible_target_ms.expect("a target");
+    let target = Duration::from_secs_f64(target / 1e3);
+    wanted.plan = crate::support::plan(owner, "intrusion", "5", target);
+    assert_eq!(net.apply(0, wanted).status, "running");
+}
+
+#[test]
+fn names_may_be_shortened_while_they_are_unique() {
+    let mut net = Net::new(4, 5);
+    net.apply(0, order(0, "intrusion", "5"));
+    net.apply(1, order(1, "intake", "5"));
+    net.apply(2, order(2, "intake", "5"));
+    net.pass(Duration::from_secs(2));
+    assert_eq!(status(&mut net, 3, "intr").name, "intrusion");
+    let show = |name: &str| Command::Application(name.to_owned());
+    for ambiguous in ["int", "intake"] {
+        let failure = failure(&mut net, 3, show(ambiguous));
+        assert_eq!(failure.kind, FailureKind::Invalid, "{ambiguous}");
+        assert!(failure.message.contains("OWNER:NAME"), "{failure:?}");
+    }
+    let owner = net.ids[2];
+    let short = status(&mut net, 3, &format!("{owner}:intake"));
+    let full: String = owner.0.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(short.owner, full);
+    assert_eq!(status(&mut net, 0, &format!("{full}:intake")).owner, full);
+    let failure = failure(&mut net, 3, show("nothing"));
+    assert_eq!(failure.kind, FailureKind::NotFound);
+    assert!(failure.message.contains("intrusion"), "{failure:?}");
+}
+
+#[test]
+fn a_failed_component_ends_the_application_everywhere() {
+    let mut net = Net::new(5, 6);
+    net.apply(0, order(0, "intrusion", "5"));
+    net.pass(Duration::from_secs(2));
+    net.happen(
+        0,
+        PartEvent::Failed {
+            component: "first".to_owned(),
+            reason: "it divided by zero".to_owned(),
+        },
+    );
+    assert_eq!(net.running(), 0);
+    for at in 0..5 {
+        let status = status(&mut net, at, "intrusion");
+        assert_eq!(status.status, "failed", "at {at}");
+        assert_eq!(status.reason.as_deref(), Some("first: it divided by zero"));
+    }
+    assert!(net.taken().abs() < 1e-9);
+}
+
+#[test]
+fn a_finished_application_is_finished_everywhere() {
+    let mut net = Net::new(5, 7);
+    net.apply(0, order(0, "intrusion", "5"));
+    net.pass(Duration::from_secs(2));
+    net.happen(0, PartEvent::Finished);
+    assert_eq!(net.running(), 0);
+    for at in 0..5 {
+        assert_eq!(status(&mut net, at, "intrusion").status, "finished");
+    }
+    // It may be applied again.
+    assert_eq!(net.apply(0, order(0, "intrusion", "5")).status, "running");
+}
+
+#[test]
+fn a_broken_edge_and_a_broken_source_are_said() {
+    let mut net = Net::new(5, 8);
+    net.apply(0, order(0, "intrusion", "5"));
+    net.pass(Duration::from_secs(2));
+    let host = net.ids[1];
+    net.happen(0, PartEvent::Disconnected { host });
+    assert_eq!(status(&mut net, 2, "intrusion").status, "waiting");
+    net.happen(0, PartEvent::Reconnected { host });
+    assert_eq!(status(&mut net, 2, "intrusion").status, "running");
+    net.happen(
+        0,
+        PartEvent::Degraded {
+            component: "flows".to_owned(),
+            reason: "the file is gone".to_owned(),
+        },
+    );
+    let status = status(&mut net, 2, "intrusion");
+    assert_eq!(status.status, "degraded");
+    assert_eq!(status.reason.as_deref(), Some("flows: the file is gone"));
+}
+
+#[test]
+fn a_recorded_node_does_the_same_again() {
+    let mut net = Net::new(4, 9);
+    net.apply(0, order(0, "intrusion", "5"));
+    net.pass(Duration::from_secs(40));
+    status(&mut net, 1, "intrusion");
+    net.command(2, Command::Stop("intrusion".to_owned()))
+        .expect("stopped");
+    net.pass(Duration::from_secs(5));
+    for (index, id) in net.ids.clone().into_iter().enumerate() {
+        let host = net.hosts.remove(&id).expect("a host");
+        let recorded = host.recorder.into_writer();
+        assert!(recorded.len() > 1000);
+        let (digest, _) = replay(recorded.as_slice(), identity(index)).expect("a recording");
+        assert_eq!(digest, host.digest.digest(), "node {index}");
+    }
+}

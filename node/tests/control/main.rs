@@ -1,0 +1,6 @@
+//! Several nodes in memory: any of them lists, describes and stops what another composed, whoever dies.
+
+mod applications;
+mod failures;
+mod streams;
+mod support;
