@@ -118,6 +118,11 @@ async fn bound(State(shared): State<Shared>, request: HttpRequest, next: Next) -
     if request.uri().path() == "/healthz" {
         return next.run(request).await;
     }
+    let announced = request.headers().get(header::CONTENT_LENGTH);
+    let announced = announced.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > model::convert::size(BODY_BYTES_MAX)) {
+        return too_large().into_response();
+    }
     let Ok(_permit) = shared.requests.try_acquire() else {
         return too_busy().into_response();
     };
@@ -134,6 +139,14 @@ async fn bound(State(shared): State<Shared>, request: HttpRequest, next: Next) -
         )
         .into_response(),
     }
+}
+
+fn too_large() -> Failed {
+    Failed::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        FailureKind::Invalid,
+        format!("the request is larger than {BODY_BYTES_MAX} bytes"),
+    )
 }
 
 fn too_busy() -> Failed {
@@ -306,11 +319,7 @@ const NAME_BYTES_MAX: usize = 512;
 
 fn read<T: DeserializeOwned>(body: Body) -> Result<T, Failed> {
     let bytes = body.map_err(|error| match error.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => Failed::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            FailureKind::Invalid,
-            format!("the request is larger than {BODY_BYTES_MAX} bytes"),
-        ),
+        StatusCode::PAYLOAD_TOO_LARGE => too_large(),
         _ => Failed::invalid(error.body_text()),
     })?;
     serde_json::from_slice(&bytes)

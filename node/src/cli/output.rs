@@ -161,8 +161,9 @@ pub(super) fn log(verbosity: &Verbosity, is_daemon: bool) {
         (false, 1) => "info",
         (false, _) => "debug",
     };
-    // What others' packages tell at these levels is of no use to people.
-    let default = format!("warn,node={level},overlay={level},synergy={level}");
+    // What others' packages tell at these levels is of no use to people; least of all that a node without peers, which
+    // is every first one, finds none.
+    let default = format!("warn,libp2p_kad=error,node={level},overlay={level},synergy={level}");
     let said = std::env::var("SYNERGY_LOG").unwrap_or(default);
     let filter = EnvFilter::builder().parse_lossy(said);
     let log = tracing_subscriber::fmt()
@@ -219,6 +220,7 @@ impl std::fmt::Display for Table {
 /// A time in milliseconds, with as many digits as people need.
 pub(super) fn milliseconds(value: f64) -> String {
     match value.abs() {
+        size if size < 1.0 => format!("{value:.3} ms"),
         size if size < 10.0 => format!("{value:.2} ms"),
         size if size < 100.0 => format!("{value:.1} ms"),
         _ => format!("{value:.0} ms"),
@@ -256,7 +258,7 @@ mod tests {
 
     #[test]
     fn figures_have_units() {
-        assert_eq!(milliseconds(0.123), "0.12 ms");
+        assert_eq!(milliseconds(0.123), "0.123 ms");
         assert_eq!(milliseconds(42.06), "42.1 ms");
         assert_eq!(milliseconds(250.0), "250 ms");
         assert_eq!(bytes(256 << 20), "256 MiB");

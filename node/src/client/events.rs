@@ -45,9 +45,11 @@ impl Events {
         }
     }
 
-    /// Whether the next event would have to be waited for.
+    /// Whether the next event may have to be waited for: none has arrived whole.
     pub fn is_empty(&self) -> bool {
-        self.reader.buffer().is_empty()
+        let lines = self.reader.buffer().split_inclusive(|byte| *byte == b'\n');
+        let mut whole = lines.filter(|line| line.ends_with(b"\n"));
+        !whole.any(|line| line.starts_with(b"data:"))
     }
 
     /// The next event; nothing when the time is over. Waits for it.
@@ -117,6 +119,25 @@ mod tests {
         }
         let broken = events.next_event().expect_err("nothing more comes");
         assert_eq!(broken.kind, FailureKind::Unreachable);
+    }
+
+    /// What follows a row may be no event, and must not be waited for before the row is shown.
+    #[test]
+    fn only_whole_events_are_there() {
+        for (rest, is_empty) in [
+            ("", true),
+            ("\n", true),
+            ("\n:\n\n", true),
+            ("\ndata: {\"a\":", true),
+            ("\ndata: {}\n", false),
+            ("data: {}\n\n", false),
+            ("\nevent: missing\ndata: 1\n\n", false),
+        ] {
+            let text = format!("data: {{}}\n{rest}");
+            let mut events = Events::new(std::io::Cursor::new(text), "127.0.0.1:1".to_owned());
+            assert!(matches!(events.next_event(), Ok(Some(Event::Row(_)))));
+            assert_eq!(events.is_empty(), is_empty, "{rest:?}");
+        }
     }
 
     #[test]
