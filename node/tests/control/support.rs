@@ -17,32 +17,32 @@ use node::node::{
 };
 use overlay::Identity;
 
-pub const SEED: u64 = 7;
+pub(crate) const SEED: u64 = 7;
 
 /// A host of the network.
-pub struct Host {
-    pub node: Node,
-    pub is_up: bool,
-    pub recorder: Recorder<Vec<u8>>,
-    pub digest: EffectsDigest,
+pub(crate) struct Host {
+    pub(crate) node: Node,
+    pub(crate) is_up: bool,
+    pub(crate) recorder: Recorder<Vec<u8>>,
+    pub(crate) digest: EffectsDigest,
 }
 
 /// The network.
-pub struct Net {
-    pub now: Instant,
-    pub hosts: BTreeMap<NodeId, Host>,
-    pub ids: Vec<NodeId>,
+pub(crate) struct Net {
+    pub(crate) now: Instant,
+    pub(crate) hosts: BTreeMap<NodeId, Host>,
+    pub(crate) ids: Vec<NodeId>,
     /// Chances of loss and of repetition of each message.
-    pub loss: f64,
-    pub repetition: f64,
+    pub(crate) loss: f64,
+    pub(crate) repetition: f64,
     /// Whether a host that is down is noticed by who writes to it.
-    pub is_down_noticed: bool,
+    pub(crate) is_down_noticed: bool,
     /// Whether the overlay answers.
-    pub has_overlay: bool,
+    pub(crate) has_overlay: bool,
     /// What runs where, and whether it was started.
-    pub deployed: BTreeMap<(NodeId, CompositionId), (ComponentGraph, bool)>,
-    pub entries: BTreeMap<(Key, NodeId, u64), Entry>,
-    pub steps: u64,
+    pub(crate) deployed: BTreeMap<(NodeId, CompositionId), (ComponentGraph, bool)>,
+    pub(crate) entries: BTreeMap<(Key, NodeId, u64), Entry>,
+    pub(crate) steps: u64,
     answers: BTreeMap<CommandId, Answered>,
     asked: BTreeSet<CommandId>,
     queue: BTreeMap<(Instant, u64), (NodeId, Input)>,
@@ -52,11 +52,11 @@ pub struct Net {
     messages: Vec<(NodeId, Vec<u8>)>,
 }
 
-pub fn identity(index: usize) -> Identity {
+pub(crate) fn identity(index: usize) -> Identity {
     Identity::from_secret([u8::try_from(index + 1).expect("few hosts"); 32])
 }
 
-pub fn summary(index: usize) -> HostSummary {
+pub(crate) fn summary(index: usize) -> HostSummary {
     HostSummary {
         node: identity(index).node(),
         name: format!("n{index}"),
@@ -74,7 +74,7 @@ pub fn summary(index: usize) -> HostSummary {
     }
 }
 
-pub fn config(index: usize) -> Config {
+pub(crate) fn config(index: usize) -> Config {
     Config {
         identity: identity(index),
         host: summary(index),
@@ -86,7 +86,7 @@ pub fn config(index: usize) -> Config {
 const OVERLAY_DELAY: Duration = Duration::from_millis(5);
 
 impl Net {
-    pub fn new(count: usize, seed: u64) -> Self {
+    pub(crate) fn new(count: usize, seed: u64) -> Self {
         let hosts: BTreeMap<NodeId, Host> = (0..count).map(|index| Self::host(index)).collect();
         let mut net = Self {
             now: Instant::from_nanos(1),
@@ -125,7 +125,7 @@ impl Net {
     }
 
     /// A host and all others that are up see each other.
-    pub fn meet(&mut self, index: usize) {
+    pub(crate) fn meet(&mut self, index: usize) {
         for other in 0..self.ids.len() {
             if other == index || !self.hosts[&self.ids[other]].is_up {
                 continue;
@@ -140,32 +140,32 @@ impl Net {
         }
     }
 
-    pub fn push(&mut self, to: NodeId, delay: Duration, input: Input) {
+    pub(crate) fn push(&mut self, to: NodeId, delay: Duration, input: Input) {
         self.next += 1;
         self.queue
             .insert((self.now + delay, self.next), (to, input));
     }
 
-    pub fn up(&self) -> Vec<NodeId> {
+    pub(crate) fn up(&self) -> Vec<NodeId> {
         let up = self.hosts.iter().filter(|(_, host)| host.is_up);
         up.map(|(id, _)| *id).collect()
     }
 
     /// A host is cut off with all that it runs; what it knew it keeps, as behind a broken link.
-    pub fn cut(&mut self, index: usize) {
+    pub(crate) fn cut(&mut self, index: usize) {
         let id = self.ids[index];
         self.hosts.get_mut(&id).expect("a host").is_up = false;
     }
 
     /// A host that was cut off can be reached again.
-    pub fn join(&mut self, index: usize) {
+    pub(crate) fn join(&mut self, index: usize) {
         let id = self.ids[index];
         self.hosts.get_mut(&id).expect("a host").is_up = true;
         self.meet(index);
     }
 
     /// Its neighbors have not heard of a host for too long.
-    pub fn lose(&mut self, index: usize) {
+    pub(crate) fn lose(&mut self, index: usize) {
         for other in self.up() {
             self.push(other, Duration::ZERO, Input::Lost(self.ids[index]));
         }
@@ -173,7 +173,7 @@ impl Net {
     }
 
     /// One event: the next message, answer or timeout. Nothing where there is none before `until`.
-    pub fn step(&mut self, until: Instant) -> bool {
+    pub(crate) fn step(&mut self, until: Instant) -> bool {
         let timeouts = self.hosts.iter().filter(|(_, host)| host.is_up);
         let timeout = timeouts
             .filter_map(|(id, host)| Some((host.node.poll_timeout()?, *id)))
@@ -342,7 +342,7 @@ impl Net {
     }
 
     /// All messages that were sent to a host, each once.
-    pub fn messages_to(&self, index: usize) -> Vec<Vec<u8>> {
+    pub(crate) fn messages_to(&self, index: usize) -> Vec<Vec<u8>> {
         let to = self
             .messages
             .iter()
@@ -352,13 +352,13 @@ impl Net {
     }
 
     /// Lets time pass.
-    pub fn pass(&mut self, time: Duration) {
+    pub(crate) fn pass(&mut self, time: Duration) {
         let until = self.now + time;
         while self.step(until) {}
     }
 
     /// Asks a node, and does not wait.
-    pub fn ask(&mut self, at: usize, command: Command) -> CommandId {
+    pub(crate) fn ask(&mut self, at: usize, command: Command) -> CommandId {
         self.next += 1;
         let id = CommandId(self.next);
         self.asked.insert(id);
@@ -367,12 +367,12 @@ impl Net {
     }
 
     /// What was answered.
-    pub fn answer(&mut self, id: CommandId) -> Option<Answered> {
+    pub(crate) fn answer(&mut self, id: CommandId) -> Option<Answered> {
         self.answers.remove(&id)
     }
 
     /// Asks a node, and waits for its answer, which must come in bounded time.
-    pub fn command(&mut self, at: usize, command: Command) -> Answered {
+    pub(crate) fn command(&mut self, at: usize, command: Command) -> Answered {
         let what = format!("{command:?}");
         let id = self.ask(at, command);
         let until = self.now + Duration::from_secs(90);
@@ -385,7 +385,7 @@ impl Net {
     }
 
     /// Applies an order that must be composed.
-    pub fn apply(&mut self, at: usize, order: Order) -> node::node::Composition {
+    pub(crate) fn apply(&mut self, at: usize, order: Order) -> node::node::Composition {
         match self.command(at, Command::Apply(Box::new(order))) {
             Ok(Answer::Composition(composition)) => *composition,
             other => panic!("not composed: {other:?}"),
@@ -393,7 +393,7 @@ impl Net {
     }
 
     /// Says what happens to the components of an application on a host.
-    pub fn happen(&mut self, host: usize, event: PartEvent) {
+    pub(crate) fn happen(&mut self, host: usize, event: PartEvent) {
         let host = self.ids[host];
         let found = self.deployed.keys().find(|(at, _)| *at == host);
         let (_, id) = *found.expect("something runs there");
@@ -402,13 +402,13 @@ impl Net {
     }
 
     /// On how many hosts that are up something runs.
-    pub fn running(&self) -> usize {
+    pub(crate) fn running(&self) -> usize {
         let is_up = |(host, _): &&(NodeId, CompositionId)| self.hosts[host].is_up;
         self.deployed.keys().filter(is_up).count()
     }
 
     /// Whatever a host that is up has promised to applications.
-    pub fn taken(&self) -> f64 {
+    pub(crate) fn taken(&self) -> f64 {
         let up = self.hosts.values().filter(|host| host.is_up);
         up.map(|host| host.node.info(self.now).cores_taken).sum()
     }
@@ -434,12 +434,12 @@ fn row(name: &str) -> ComponentRow {
     }
 }
 
-pub fn schema() -> Schema {
+pub(crate) fn schema() -> Schema {
     Schema::new(vec![Field::new("value", DataType::Int64)]).expect("one column")
 }
 
 /// A plan of three filters in a row; `limit` makes it another plan.
-pub fn plan(owner: NodeId, name: &str, limit: &str, latency: Duration) -> QueryPlan {
+pub(crate) fn plan(owner: NodeId, name: &str, limit: &str, latency: Duration) -> QueryPlan {
     let qos = Qos {
         latency,
         ..Qos::default()
@@ -471,7 +471,7 @@ pub fn plan(owner: NodeId, name: &str, limit: &str, latency: Duration) -> QueryP
 }
 
 /// An order whose operators go to hosts of their own.
-pub fn order(at: usize, name: &str, limit: &str) -> Order {
+pub(crate) fn order(at: usize, name: &str, limit: &str) -> Order {
     let owner = identity(at).node();
     let plan = plan(owner, name, limit, Duration::from_secs(1));
     let demand = Demand {
