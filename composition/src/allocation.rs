@@ -250,3 +250,6 @@ impl Composer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

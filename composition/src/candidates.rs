@@ -12,13 +12,14 @@ use crate::effect::{Check, Constraint};
 use crate::order::{Order, Place};
 use crate::refusal;
 use crate::request::{
-    Body, CANDIDATES_MAX, Host, HostIndex, Operator, Part, Request, Sink, Source, TARGET_MAX,
+    Body, CANDIDATES_MAX, Host, HostIndex, Operator, PROBES_MAX, Part, Request, Sink, Source,
+    TARGET_MAX,
 };
 
-/// Detours that differ by less are equal; the load decides then.
+/// Detours and ways that differ by less are equal; the load decides then.
 ///
 /// Unit: time. Source: guess; what coordinates tell apart.
-const DETOUR_STEP: Duration = Duration::from_millis(1);
+pub(crate) const STEP: Duration = Duration::from_millis(1);
 
 /// The request that probes carry for an order.
 ///
@@ -71,7 +72,7 @@ pub(crate) fn gather(
         prunes: true,
         spread: order.spread,
         fan_out: config.fan_out(),
-        probes_max: config.probes_max,
+        probes_max: config.probes_max.clamp(1, PROBES_MAX),
         hosts: table.hosts,
         sources,
         operators,
@@ -153,7 +154,7 @@ fn eligible(view: &NodeView, order: &Order) -> Result<Vec<Vec<NodeId>>, Option<C
                 .map(|host| {
                     let left = host.capacity.cpu_cores * (1.0 - host.load.middle());
                     let detour = ways.detour(view, index, host.node);
-                    let steps = detour.as_nanos() / DETOUR_STEP.as_nanos();
+                    let steps = detour.as_nanos() / STEP.as_nanos();
                     ((asks > left, steps, host.load, host.node), host.node)
                 })
                 .collect();

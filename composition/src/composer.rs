@@ -18,6 +18,10 @@ use crate::visit::{Closed, Visits};
 
 /// What happens to a composer.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "an input is handed over and taken apart at once, never kept"
+)]
 pub enum Input {
     /// This node is asked for an application.
     Compose {

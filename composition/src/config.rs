@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::request::PROBES_MAX;
+
 /// What a composer is told at its start.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
@@ -15,7 +17,7 @@ pub struct Config {
     pub fan_out_max: u8,
     /// How many probes a request may have under way.
     ///
-    /// Unit: probes. Range: above the number of operators times candidates. Source: papers, section 3.5.
+    /// Unit: probes. Range: 1 to 2000; above the number of operators times candidates. Source: papers, section 3.5.
     pub probes_max: u16,
     /// How long a reservation is held before it lapses, and a confirmed graph that is not started.
     ///
@@ -60,7 +62,7 @@ impl Default for Config {
         let config = Self {
             probing_ratio: 1.0,
             fan_out_max: 5,
-            probes_max: 2000,
+            probes_max: PROBES_MAX,
             lease: Duration::from_secs(10),
             collection_min: Duration::from_secs(1),
             collection_max: Duration::from_secs(5),

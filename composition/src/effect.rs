@@ -17,7 +17,8 @@ pub enum Effect {
         message: Message,
     },
     /// Make components of all parts that the graph binds to this node, but open no edge upstream yet. Answered
-    /// by [`crate::Input::Deployed`] or [`crate::Input::DeployFailed`].
+    /// by [`crate::Input::Deployed`] or [`crate::Input::DeployFailed`]: once, in order, and also when an
+    /// [`Effect::Undeploy`] came in between.
     Deploy {
         /// For which composition.
         id: CompositionId,
@@ -42,6 +43,10 @@ pub enum Effect {
 
 /// How a request of this node ended. Each ends once.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "an event is rare, and taken apart at once"
+)]
 pub enum Event {
     /// It was composed and has started; of a trial, it could be.
     Composed {

@@ -114,7 +114,7 @@ impl Lack {
     pub(crate) fn severity(&self) -> f64 {
         let (more, less) = match self.check {
             Check::Delay | Check::Impact => (self.had, self.needed),
-            _ => (self.needed, self.had),
+            Check::Offer | Check::Cpu | Check::Memory | Check::Bandwidth => (self.needed, self.had),
         };
         more / less.max(f64::MIN_POSITIVE)
     }

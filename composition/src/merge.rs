@@ -36,6 +36,8 @@ struct Partial {
     taken: BTreeMap<HostIndex, Resources>,
     /// When each operator is done.
     done: Vec<Duration>,
+    /// When the last of them is done, with the least that follows it.
+    latest: Duration,
     congestion: f64,
 }
 
@@ -46,6 +48,7 @@ struct Extension {
     /// What it adds to the hosts that it touches.
     takes: Vec<(HostIndex, Resources)>,
     done: Duration,
+    latest: Duration,
     crowding: select::Crowding,
     congestion: f64,
 }
@@ -79,7 +82,7 @@ pub(crate) fn merge(
         if extensions.is_empty() {
             return Err(Blocked { part, lacks });
         }
-        partials = keep_best(request, &partials, extensions);
+        partials = keep_best(&partials, extensions);
     }
     finish(request, facts, partials, target)
 }
@@ -189,6 +192,7 @@ fn extend(
         host,
         takes,
         done,
+        latest: state.latest.max(least),
         crowding,
         congestion,
     })
@@ -202,11 +206,7 @@ fn total(state: &Partial, takes: &[(HostIndex, Resources)], host: HostIndex) -> 
 }
 
 /// The best of what a step made: half of them by congestion, half by delay.
-fn keep_best(
-    request: &Request,
-    partials: &[Partial],
-    mut extensions: Vec<Extension>,
-) -> Vec<Partial> {
+fn keep_best(partials: &[Partial], mut extensions: Vec<Extension>) -> Vec<Partial> {
     if extensions.len() > BEAM {
         let hosts = |it: &Extension| (it.partial, it.host);
         extensions.sort_by(|a, b| {
@@ -218,10 +218,8 @@ fn keep_best(
         });
         let mut rest = extensions.split_off(BEAM / 2);
         rest.sort_by(|a, b| {
-            let latest = |it: &Extension| it.done.max(latest_open(request, &partials[it.partial]));
-            latest(a)
-                .cmp(&latest(b))
-                .then_with(|| hosts(a).cmp(&hosts(b)))
+            let by_delay = a.latest.cmp(&b.latest);
+            by_delay.then_with(|| hosts(a).cmp(&hosts(b)))
         });
         extensions.extend(rest.into_iter().take(BEAM / 2));
     }
@@ -229,6 +227,7 @@ fn keep_best(
         let mut next = partials[extension.partial].clone();
         next.hosts.push(extension.host);
         next.done.push(extension.done);
+        next.latest = extension.latest;
         next.congestion = extension.congestion;
         for (host, more) in extension.takes {
             let taken = next.taken.entry(host).or_default();
@@ -237,14 +236,6 @@ fn keep_best(
         next
     };
     extensions.into_iter().map(materialize).collect()
-}
-
-/// When the last of the operators so far is done, with the least that follows it.
-fn latest_open(request: &Request, partial: &Partial) -> Duration {
-    let all = partial.done.iter().zip(0..);
-    all.map(|(done, index)| *done + request.rest(Part::Operator(index)))
-        .max()
-        .unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -1,56 +1,50 @@
 //! What a path of hops asks for, how congested it is, and where it goes on: pure functions.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use model::{NodeView, Resources};
 
+use crate::candidates::STEP;
 use crate::message::Hop;
 use crate::request::{HostIndex, Part, Request};
+use crate::select;
 
-/// What a path asks of one of its hosts: its parts there, and the ways that leave it. The way on from the last hop is not known yet.
-pub(crate) fn placed_on(request: &Request, path: &[Hop], host: HostIndex) -> Resources {
-    let mut placed = Resources::default();
-    for (index, hop) in path.iter().enumerate().filter(|(_, hop)| hop.host == host) {
-        placed = placed + request.needs(hop.part);
+/// What a path asks of each of its hosts: its parts there, and the ways that leave it. The way on from the last hop is not known
+/// yet.
+pub(crate) fn placed(request: &Request, path: &[Hop]) -> BTreeMap<HostIndex, Resources> {
+    let mut placed: BTreeMap<HostIndex, Resources> = BTreeMap::new();
+    for (index, hop) in path.iter().enumerate() {
+        let here = placed.entry(hop.host).or_default();
+        *here = *here + request.needs(hop.part);
         if let Some(next) = path.get(index + 1)
-            && next.host != host
+            && next.host != hop.host
         {
-            placed.uplink_bytes_per_second += request.edge_bytes_per_second(hop.part, next.part);
+            here.uplink_bytes_per_second += request.edge_bytes_per_second(hop.part, next.part);
         }
     }
     placed
 }
 
-/// What a path asks of the host of its last hop when it goes on to `part` on `host`.
-pub(crate) fn placed_before(
-    request: &Request,
-    path: &[Hop],
-    part: Part,
-    host: HostIndex,
-) -> Resources {
-    let last = path.last().expect("a path that goes on has a hop");
-    let mut placed = placed_on(request, path, last.host);
-    if host != last.host {
-        placed.uplink_bytes_per_second += request.edge_bytes_per_second(last.part, part);
-    }
-    placed
+/// What a path asks of the host of its last hop.
+pub(crate) fn placed_last(request: &Request, path: &[Hop]) -> Resources {
+    let last = path.last().expect("a path has a hop");
+    placed(request, path)[&last.host]
 }
 
 /// How congested a path makes its hosts and ways: as `select::congestion`, of a path.
 pub(crate) fn congestion(request: &Request, path: &[Hop]) -> f64 {
+    let placed = placed(request, path);
     let of_parts = path.iter().map(|hop| {
-        let placed = placed_on(request, path, hop.host);
-        crate::select::part_congestion(&request.needs(hop.part), &hop.spare.available, &placed)
+        let needs = request.needs(hop.part);
+        select::part_congestion(&needs, &hop.spare.available, &placed[&hop.host])
     });
-    let of_links = path.windows(2).map(|pair| {
-        let [from, to] = pair else { return 0.0 };
-        if from.host == to.host {
-            return 0.0;
+    let of_links = path.windows(2).map(|pair| match pair {
+        [from, to] if from.host != to.host => {
+            let bytes = request.edge_bytes_per_second(from.part, to.part);
+            select::link_congestion(bytes, &from.spare.available, &placed[&from.host])
         }
-        let placed = placed_on(request, path, from.host);
-        let bytes = request.edge_bytes_per_second(from.part, to.part);
-        crate::select::link_congestion(bytes, &from.spare.available, &placed)
+        _ => 0.0,
     });
     of_parts.chain(of_links).sum()
 }
@@ -77,7 +71,7 @@ pub(crate) fn link(view: &NodeView, request: &Request, host: HostIndex) -> Durat
 
 /// To which candidates of which readers a path goes on, the readers in turn, so that none is left out when there may be fewer.
 ///
-/// Of a reader with one input those that are near from here are asked, ties by the request's order. Of one with several,
+/// Of a reader with one input those that are near from here are asked, in full milliseconds, ties by the request's order. Of one with several,
 /// and where operators are to be spread, the first of the request's order are: branches that must meet then agree. Where operators are to
 /// be spread, hosts that the path uses come last.
 pub(crate) fn choose_next(
@@ -96,7 +90,8 @@ pub(crate) fn choose_next(
         if request.body().spread {
             hosts.sort_by_key(|host| used.contains(host));
         } else if !meets(request, reader) {
-            hosts.sort_by_key(|host| link(view, request, *host));
+            let steps = |host: HostIndex| link(view, request, host).as_nanos() / STEP.as_nanos();
+            hosts.sort_by_key(|host| steps(*host));
         }
         hosts.truncate(usize::from(request.body().fan_out));
         hosts

@@ -80,7 +80,7 @@ impl Composer {
         let spare = self.ledger.spare(view, claim(&probe));
         let mut path = probe.path.clone();
         path.push(hop(&probe, spare));
-        let placed = path::placed_on(&request, &path, probe.host);
+        let placed = path::placed_last(&request, &path);
         // 1. What the request would place here.
         if let Some(lack) = Lack::of(&placed, &spare.available) {
             return self.refuse(probe, lack, out);
@@ -99,21 +99,17 @@ impl Composer {
             self.counts.pruned += 1;
             return end(probe, path, Ending::Pruned, out);
         }
-        self.send_children(now, view, probe, path, spare, delay, out);
+        self.send_children(now, view, probe, (path, spare, placed, delay), out);
     }
 
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "all that is known of a hop that has passed"
-    )]
+    /// Sends a probe on from a hop that has passed: its path with this hop, what this host has left, what the path has placed here,
+    /// and the delay so far.
     fn send_children(
         &mut self,
         now: Instant,
         view: &NodeView,
         probe: Probe,
-        path: Vec<Hop>,
-        spare: Spare,
-        delay: Duration,
+        (path, spare, placed, delay): (Vec<Hop>, Spare, Resources, Duration),
         out: &mut Outbox<'_>,
     ) {
         let request = Arc::clone(&probe.request);
@@ -127,14 +123,14 @@ impl Composer {
             self.counts.pruned += 1;
             return end(probe, path, Ending::Pruned, out);
         }
-        let children: Vec<Child> = next
-            .into_iter()
-            .map(|(part, host)| Child {
-                part,
-                host,
-                placed: path::placed_before(&request, &path, part, host),
-            })
-            .collect();
+        let child = |(part, host)| {
+            let mut placed = placed;
+            if host != probe.host {
+                placed.uplink_bytes_per_second += request.edge_bytes_per_second(probe.part, part);
+            }
+            Child { part, host, placed }
+        };
+        let children: Vec<Child> = next.into_iter().map(child).collect();
         let asked = children
             .iter()
             .map(|child| child.placed)

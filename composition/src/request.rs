@@ -17,6 +17,11 @@ pub(crate) const CANDIDATES_MAX: usize = 8;
 /// and 8 candidates of 2 are 64 KiB. Source: two sorts of ends at most, and as many hosts for operators.
 pub(crate) const HOSTS_MAX: usize = 3 * OPERATORS_MAX;
 
+/// The most probes that a request may have under way.
+///
+/// Unit: probes. Source: papers, section 3.5.
+pub(crate) const PROBES_MAX: u16 = 2000;
+
 /// The most hops of a path: a source, every operator, a sink.
 pub(crate) const PATH_MAX: usize = OPERATORS_MAX + 2;
 
@@ -86,7 +91,7 @@ pub(crate) struct Body {
     pub(crate) spread: bool,
     /// How many candidates of an operator a hop asks. Range: 1 to [`CANDIDATES_MAX`].
     pub(crate) fan_out: u8,
-    /// How many probes the request may have under way.
+    /// How many probes the request may have under way. Range: 1 to [`PROBES_MAX`].
     pub(crate) probes_max: u16,
     pub(crate) hosts: Vec<Host>,
     pub(crate) sources: Vec<Source>,
@@ -310,6 +315,9 @@ fn check(body: &Body) -> Result<(), &'static str> {
     if !(1..=CANDIDATES_MAX).contains(&usize::from(body.fan_out)) {
         return Err("a request with a fan-out that none may have");
     }
+    if !(1..=PROBES_MAX).contains(&body.probes_max) {
+        return Err("a request with more probes than any may have");
+    }
     if !body.hosts.iter().all(|host| host.coordinate.is_valid()) {
         return Err("a host that is nowhere");
     }
@@ -384,3 +392,6 @@ impl<Context> bincode::Decode<Context> for Request {
     }
 }
 bincode::impl_borrow_decode!(Request);
+
+#[cfg(test)]
+mod tests;

@@ -324,7 +324,7 @@ impl Composer {
                     let lost = (node, *commit);
                     self.on_commit_unreachable(now, view, id, session, lost, out);
                 }
-                phase => {
+                phase @ (Phase::Probing { .. } | Phase::Committing(_)) => {
                     self.sessions.insert(id, (session, phase));
                 }
             }

@@ -12,8 +12,9 @@ use crate::share::Share;
 
 /// The most requests of which a host remembers probes at once; of more, the one that would be forgotten first is.
 ///
-/// Unit: requests, each of at most `probes_max` probes of some 100 bytes. Source: guess; four times what one node composes.
-const VISITS_MAX: usize = 256;
+/// Unit: requests, each of at most 2,000 probes of some 100 bytes: 26 MB if all were as large. Source: guess; twice what one
+/// node composes.
+const VISITS_MAX: usize = 128;
 
 /// How many probes of a group go on for each of delay and congestion. Source: design, protocols 2.
 const BEST: usize = 3;

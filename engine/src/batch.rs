@@ -154,6 +154,16 @@ impl Rows {
         self.dues.as_deref().unwrap_or(&self.times)
     }
 
+    /// When each row is due, where that is not everywhere its event time.
+    pub fn own_dues(&self) -> Option<&[i64]> {
+        self.dues.as_deref()
+    }
+
+    /// How far each row's index lies before the last of the interval; nothing where rows are dense.
+    pub fn backs(&self) -> Option<&[u32]> {
+        self.backs.as_deref()
+    }
+
     /// How far the row's index lies before the last of the interval.
     ///
     /// # Panics

@@ -32,6 +32,8 @@ pub struct Stage {
     pub cost: Duration,
     /// The latency target, of a sink.
     pub target: Option<Duration>,
+    /// The strictest budget of those who read this on other hosts, less the way there.
+    pub pulled: Option<Slack>,
     /// Who reads this: places in the same list, all behind this one.
     pub consumers: Vec<usize>,
 }
@@ -53,6 +55,7 @@ pub fn budgets(stages: &[Stage]) -> Vec<Slack> {
             );
             strictest = strictest.min(budgets[*consumer]);
         }
+        strictest = strictest.min(stage.pulled.unwrap_or(Slack::MAX));
         budgets[place] = strictest.less(stage.cost);
     }
     budgets
@@ -66,6 +69,7 @@ mod tests {
         Stage {
             cost: Duration::from_millis(cost_ms),
             target: target_ms.map(Duration::from_millis),
+            pulled: None,
             consumers: consumers.to_vec(),
         }
     }
@@ -98,6 +102,13 @@ mod tests {
             .map(|budget| budget.as_nanos() / 1_000_000)
             .collect();
         assert_eq!(millis, [28, 990, 30, 1000, 80]);
+    }
+
+    #[test]
+    fn a_reader_on_another_host_counts_as_those_here_do() {
+        let mut stages = [stage(5, None, &[1]), stage(0, Some(100), &[])];
+        stages[0].pulled = Some(Slack::from(Duration::from_millis(40)));
+        assert_eq!(budgets(&stages)[0], Slack::from_nanos(35_000_000));
     }
 
     #[test]

@@ -8,7 +8,9 @@
 //! edges between hosts.
 
 mod consumer;
+mod log;
 mod producer;
+mod reader;
 #[cfg(test)]
 mod tests;
 
@@ -16,7 +18,7 @@ use std::time::Duration;
 
 use model::{Positions, Slack};
 
-pub use consumer::{Arrival, Consumer};
+pub use consumer::{Arrival, Consumer, ORIGINS_MAX};
 pub use producer::{Producer, Retention};
 
 /// How long a consumer may be silent before it no longer gets batches, counts in no budget and holds back
@@ -24,6 +26,29 @@ pub use producer::{Producer, Retention};
 ///
 /// Unit: time. Range: above the suspicion of a host and three pull intervals. Source: guess.
 pub const LAPSE: Duration = Duration::from_secs(5);
+
+/// How an edge is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Opening {
+    /// Which application's consumer pulls: its edges go at one pace.
+    pub application: u64,
+    /// Whether the consumer lapses when it is not heard: it does across hosts, and not inside one process.
+    pub lapses: bool,
+    /// Where it begins.
+    pub begin: Begin,
+}
+
+/// Where an edge begins, for a consumer that asks for the latest, and what it may ask of others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Begin {
+    /// Where the stream stands when the edge is opened: nothing that comes is released, and nobody goes on,
+    /// before the first pull.
+    Held,
+    /// Where the stream stands at the first pull.
+    Latest,
+    /// As [`Begin::Latest`]; and it keeps nothing, holds back nobody, and loses what is beyond its credit.
+    Tap,
+}
 
 /// What a consumer says of itself. After the first, it carries only the origins that moved.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +65,24 @@ pub struct Pull {
     pub credit: u64,
     /// The greatest age at which a batch may arrive and still meet every target behind this edge.
     pub budget: Option<Slack>,
+}
+
+impl Pull {
+    /// The last pull of an edge: it keeps nothing and grants nothing.
+    pub const fn goodbye() -> Self {
+        Self {
+            from: None,
+            taken: Positions::new(),
+            keep: None,
+            credit: 0,
+            budget: None,
+        }
+    }
+
+    /// Whether the consumer ends the edge.
+    pub const fn is_goodbye(&self) -> bool {
+        self.keep.is_none() && self.credit == 0
+    }
 }
 
 /// Where to send from.

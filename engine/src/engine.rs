@@ -5,9 +5,14 @@
 //! [`receive`](Engine::receive) and [`acknowledge`](Engine::acknowledge). Threads do that in
 //! [`crate::runtime`], virtual processors in the simulator.
 //!
-//! How data moves is in `flow`, how components are made in `deploy`, what is told of them in
-//! [`crate::report`].
+//! Edges to other hosts are fed and emptied by whoever drives the links: batches by
+//! [`handle_batch`](Engine::handle_batch) and [`take_batches`](Engine::take_batches), pulls by
+//! [`handle_pull`](Engine::handle_pull) and [`take_pull`](Engine::take_pull).
+//!
+//! How data moves is in `flow`, how components are made in `deploy` and how they go in `retire`, edges to
+//! other hosts in `remote`, what is told of all that in [`crate::report`].
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,15 +29,28 @@ use crate::scheduler::{Policy, Scheduler, Waiting};
 mod component;
 mod deploy;
 mod dispatch;
+mod edges;
 mod ends;
 mod flow;
+mod remote;
+mod retire;
+mod shape;
+mod timers;
 
 use component::Output;
-pub(crate) use component::{Application, Component, Edge, Role};
-pub use deploy::{Deployed, Deployment, OperatorDeployment, SinkDeployment, SourceDeployment};
+pub(crate) use component::{Application, Component, Role};
+pub use deploy::{
+    DeployError, Deployed, Deployment, EDGES_MAX, OperatorDeployment, RemoteEdge, SinkDeployment,
+    SourcePart,
+};
 use dispatch::Work;
 pub use dispatch::{Completed, Dispatch, Panicked};
+use edges::{Edge, Producing};
 pub use ends::Event;
+pub use remote::{EdgeKind, TAPS_MAX};
+
+/// Why a component is found: who asks has just found it, or holds an edge that goes with it.
+const HERE: &str = "a component that edges and members name is here";
 
 /// How often budgets are computed again from what was measured.
 ///
@@ -67,15 +85,24 @@ impl Default for Config {
 #[derive(Debug)]
 pub struct Engine {
     config: Config,
-    pub(crate) components: Vec<Component>,
-    pub(crate) edges: Vec<Edge>,
-    pub(crate) applications: Vec<Application>,
+    /// By number, so that whoever reads a component of its own application stands behind it.
+    pub(crate) components: BTreeMap<ComponentId, Component>,
+    edges: BTreeMap<EdgeId, Edge>,
+    pub(crate) applications: BTreeMap<u64, Application>,
+    /// Numbers are never given twice.
+    next_component: u64,
+    next_edge: u64,
+    next_application: u64,
     pub(crate) ledger: Ledger,
     scheduler: Scheduler,
     /// How many batches were ever put into mailboxes.
     sequence: u64,
     budgets_due: Instant,
+    /// When timers are to be looked at, if anything waits for time to pass.
+    timers_due: Option<Instant>,
     signals: Signals,
+    /// Edges between hosts that have something to be taken.
+    ready: Vec<EdgeId>,
     events: Vec<Event>,
 }
 
@@ -109,14 +136,19 @@ impl Engine {
         );
         Self {
             config,
-            components: Vec::new(),
-            edges: Vec::new(),
-            applications: Vec::new(),
+            components: BTreeMap::new(),
+            edges: BTreeMap::new(),
+            applications: BTreeMap::new(),
+            next_component: 0,
+            next_edge: 0,
+            next_application: 0,
             ledger: Ledger::new(config.memory_bytes),
             scheduler: Scheduler::default(),
             sequence: 0,
             budgets_due: Instant::ZERO,
+            timers_due: None,
             signals: Signals::default(),
+            ready: Vec::new(),
             events: Vec::new(),
         }
     }
@@ -126,20 +158,22 @@ impl Engine {
     /// Not while those who read it have no credit left; and, where memory is short, only the source that
     /// waits behind no other of those that meet at a stateful operator.
     pub fn has_room(&self, source: ComponentId) -> bool {
-        let component = self.component(source);
+        let Some(component) = self.components.get(&source) else {
+            return false;
+        };
         let Role::Source(source) = &component.role else {
             return false;
         };
         let has_room = |output: &Output| output.has_room(source.origin);
-        if component.has_failed() || !component.outputs.iter().all(has_room) {
+        if component.has_failed() || !component.is_awake || !component.outputs.iter().all(has_room)
+        {
             return false;
         }
         if !self.ledger.is_short() {
             return true;
         }
-        let members = self.components.iter();
-        let members = members.filter(|other| other.application == component.application);
-        let others = members.filter_map(|other| match &other.role {
+        let members = self.members(component.application);
+        let others = members.filter_map(|other| match &self.component(other).role {
             Role::Source(other) => Some(other),
             Role::Operator | Role::Sink(_) => None,
         });
@@ -157,11 +191,13 @@ impl Engine {
     pub fn offer(&mut self, now: Instant, source: ComponentId, taken: Taken) {
         let rows = taken.rows.rows.len();
         let bad = taken.bad.rows.len();
-        let component = self.component_mut(source);
+        let Some(component) = self.components.get_mut(&source) else {
+            return;
+        };
         if component.has_failed() {
             return;
         }
-        component.counters.rows_in += convert::size(rows + bad);
+        component.counters.take(now, convert::size(rows + bad));
         component.counters.bad += convert::size(bad);
         component.counters.bad_reason = component.counters.bad_reason.take().or(taken.bad_reason);
         if let Role::Source(source) = &mut component.role {
@@ -187,6 +223,7 @@ impl Engine {
                 continue;
             };
             let component = self.component_mut(id);
+            component.note_start(now, first.arrival);
             let wanted = component.wanted();
             let Some(step) = component.step.take() else {
                 continue;
@@ -213,7 +250,9 @@ impl Engine {
             outcome,
         } = completed;
         let was_short = self.ledger.is_short();
-        let component = self.component_mut(id);
+        let Some(component) = self.components.get_mut(&id) else {
+            return;
+        };
         if component.has_failed() {
             // Nobody needs the step any more: its state goes with it.
             return;
@@ -223,11 +262,11 @@ impl Engine {
         component.counters.add(busy, &outcome);
         if let Some(worked) = &worked {
             component.cost.observe(worked.rows, busy);
-            component.counters.rows_in += convert::size(worked.rows);
+            component.counters.take(now, convert::size(worked.rows));
         }
         if let Some(bytes) = outcome.state_bytes {
             self.ledger.set_state(id, bytes);
-            self.check_state();
+            self.check_state(now);
         }
         for (port, batch) in outcome.outputs {
             self.append(now, id, port, batch);
@@ -237,20 +276,21 @@ impl Engine {
         }
         self.refresh(id);
         self.signals.sources |= was_short && !self.ledger.is_short();
-        self.check_broken(self.component(id).application);
+        self.check_still(now, id);
     }
 
     /// Takes back a dispatch that panicked: the component is retired and its application fails.
-    pub fn complete_panicked(&mut self, panicked: Panicked, reason: &str) {
-        self.fail(panicked.0, &format!("panicked: {reason}"));
+    pub fn complete_panicked(&mut self, now: Instant, panicked: Panicked, reason: &str) {
+        self.fail(now, panicked.0, &format!("panicked: {reason}"));
     }
 
     /// The next batch that waits at a sink.
-    pub fn receive(&mut self, sink: ComponentId) -> Option<(Channel, Arc<Batch>)> {
-        let component = self.component_mut(sink);
+    pub fn receive(&mut self, now: Instant, sink: ComponentId) -> Option<(Channel, Arc<Batch>)> {
+        let component = self.components.get_mut(&sink)?;
         let oldest = |arrival: Instant, _| arrival.as_nanos();
         let channel = component.mailbox.first(oldest, |_| true)?;
         let batch = component.mailbox.take_one(channel)?;
+        component.note_start(now, batch.header.arrival);
         if let Role::Sink(results) = &mut component.role {
             results.received += 1;
         }
@@ -266,20 +306,40 @@ impl Engine {
         batch: &Batch,
     ) {
         let bytes = convert::size(batch.rows.bytes());
-        let component = self.component_mut(sink);
-        component.counters.rows_in += convert::size(batch.rows.len());
+        let Some(component) = self.components.get_mut(&sink) else {
+            return;
+        };
+        component
+            .counters
+            .take(now, convert::size(batch.rows.len()));
         component.counters.missing += u64::from(batch.header.missing);
         component.note_result(now, channel, batch);
         self.taken(now, sink, channel, batch.header.interval.through(), bytes);
         if batch.header.progress == EventTime::MAX {
             self.check_finished(sink);
         }
-        self.check_broken(self.component(sink).application);
+        self.check_still(now, sink);
     }
 
-    /// What has been counted and measured so far.
-    pub fn report(&self, application: u64) -> Report {
-        report::report(self, application)
+    /// What has been counted and measured so far; nothing of an application that is not here.
+    pub fn report(&self, now: Instant, application: u64) -> Option<Report> {
+        report::report(self, now, application)
+    }
+
+    /// Whether an application is here: not after it has retired.
+    pub fn is_deployed(&self, application: u64) -> bool {
+        self.applications.contains_key(&application)
+    }
+
+    /// Whether a component is here: not after it has retired.
+    pub fn is_here(&self, component: ComponentId) -> bool {
+        self.components.contains_key(&component)
+    }
+
+    /// The edges between hosts that have had nothing to be taken before and have now, since this was last
+    /// asked. Some may have gone since.
+    pub fn take_ready(&mut self) -> Vec<EdgeId> {
+        std::mem::take(&mut self.ready)
     }
 
     /// What happened since this was last asked.
@@ -297,6 +357,17 @@ impl Engine {
         self.scheduler.len()
     }
 
+    /// How many applications, components and edges are here, and entries of the ledger: what must not grow
+    /// with those that have gone.
+    pub fn sizes(&self) -> [usize; 4] {
+        [
+            self.applications.len(),
+            self.components.len(),
+            self.edges.len(),
+            self.ledger.len(),
+        ]
+    }
+
     /// How much memory is held, was held at most, and may be held, in bytes.
     pub const fn memory(&self) -> &Ledger {
         &self.ledger
@@ -311,9 +382,9 @@ impl Engine {
                 .filter(|output| !output.readers.is_empty());
             convert::size(read.count())
         };
-        let streams: u64 = self.components.iter().map(outputs).sum();
+        let streams: u64 = self.components.values().map(outputs).sum();
         let share = self.config.memory_bytes / RETENTION_DIVISOR / streams.max(1);
-        for component in &mut self.components {
+        for component in self.components.values_mut() {
             for output in &mut component.outputs {
                 output.producer.set_retention(share);
             }
@@ -321,23 +392,33 @@ impl Engine {
     }
 
     fn compute_budgets(&mut self) {
-        let stage = |component: &Component| Stage {
-            cost: component.cost.usual(),
-            target: component.target(),
-            consumers: component
-                .outputs
-                .iter()
-                .flat_map(|output| &output.readers)
-                .map(|edge| convert::index(self.edges[convert::index(edge.0)].consumer.0))
-                .collect(),
+        let places: BTreeMap<ComponentId, usize> =
+            self.components.keys().copied().zip(0..).collect();
+        let consumer = |edge: &EdgeId| {
+            let inbound = self.edges.get(edge)?.inbound()?;
+            places.get(&inbound.component).copied()
         };
-        let stages: Vec<Stage> = self.components.iter().map(stage).collect();
+        let stage = |component: &Component| {
+            let outputs = || component.outputs.iter();
+            Stage {
+                cost: component.cost.usual(),
+                target: component.target(),
+                pulled: outputs()
+                    .filter_map(|output| output.producer.budget())
+                    .min(),
+                consumers: outputs()
+                    .flat_map(|output| &output.readers)
+                    .filter_map(consumer)
+                    .collect(),
+            }
+        };
+        let stages: Vec<Stage> = self.components.values().map(stage).collect();
         let budgets = budget::budgets(&stages);
-        for (component, budget) in self.components.iter_mut().zip(budgets) {
+        for (component, budget) in self.components.values_mut().zip(budgets) {
             component.budget = budget;
         }
-        for place in 0..convert::size(self.components.len()) {
-            self.refresh(ComponentId(place));
+        for id in places.into_keys() {
+            self.refresh(id);
         }
     }
 
@@ -373,7 +454,10 @@ impl Engine {
 
     /// Gives a component its place in the order, or takes it away.
     fn refresh(&mut self, id: ComponentId) {
-        let component = self.component(id);
+        let Some(component) = self.components.get(&id) else {
+            self.scheduler.set(id, None);
+            return;
+        };
         let could_run = component.step.is_some() && !component.has_failed();
         let first = if could_run { self.first_work(id) } else { None };
         let rank = first.map(|first| {
@@ -388,20 +472,31 @@ impl Engine {
     }
 
     fn members(&self, application: u64) -> impl Iterator<Item = ComponentId> + '_ {
-        let ids = (0..).map(ComponentId).zip(&self.components);
-        ids.filter(move |(_, component)| component.application == application)
-            .map(|(id, _)| id)
+        let members = self
+            .applications
+            .get(&application)
+            .map(|application| application.members.as_slice());
+        members.unwrap_or_default().iter().copied()
     }
 
-    fn component(&self, id: ComponentId) -> &Component {
-        &self.components[convert::index(id.0)]
+    /// How many batches of another host were refused at an edge.
+    pub(crate) fn refused(&self, edge: EdgeId) -> u64 {
+        match self.edges.get(&edge).map(|edge| &edge.producer) {
+            Some(Producing::Elsewhere(link)) => link.refused,
+            _ => 0,
+        }
+    }
+
+    /// What the consuming end of an edge has dropped, where that is here.
+    pub(crate) fn dropped(&self, edge: EdgeId) -> Option<(u64, u64)> {
+        Some(self.edges.get(&edge)?.inbound()?.state.dropped())
+    }
+
+    pub(crate) fn component(&self, id: ComponentId) -> &Component {
+        self.components.get(&id).expect(HERE)
     }
 
     fn component_mut(&mut self, id: ComponentId) -> &mut Component {
-        &mut self.components[convert::index(id.0)]
-    }
-
-    fn edge_mut(&mut self, id: EdgeId) -> &mut Edge {
-        &mut self.edges[convert::index(id.0)]
+        self.components.get_mut(&id).expect(HERE)
     }
 }

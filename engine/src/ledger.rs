@@ -6,13 +6,15 @@ use model::ComponentId;
 
 /// The bytes that components hold: their state, and what they retain for those who pull them.
 ///
-/// What waits in a mailbox inside a process is retained by who produced it, and counted there.
+/// What waits in a mailbox is retained by who produced it, and counted there; what came from another host is
+/// counted here as received.
 #[derive(Debug)]
 pub struct Ledger {
     limit_bytes: u64,
     holdings: BTreeMap<ComponentId, Holding>,
     state_bytes: u64,
     retained_bytes: u64,
+    received_bytes: u64,
     peak_bytes: u64,
 }
 
@@ -20,6 +22,7 @@ pub struct Ledger {
 struct Holding {
     state_bytes: u64,
     retained_bytes: u64,
+    received_bytes: u64,
 }
 
 /// Of the memory, state may take a half and retention a quarter: the last quarter covers, for a moment, the
@@ -36,6 +39,7 @@ impl Ledger {
             holdings: BTreeMap::new(),
             state_bytes: 0,
             retained_bytes: 0,
+            received_bytes: 0,
             peak_bytes: 0,
         }
     }
@@ -56,6 +60,23 @@ impl Ledger {
         self.note_peak();
     }
 
+    /// So much waits at a component now that came from other hosts.
+    pub fn set_received(&mut self, component: ComponentId, bytes: u64) {
+        let holding = self.holdings.entry(component).or_default();
+        self.received_bytes = self.received_bytes - holding.received_bytes + bytes;
+        holding.received_bytes = bytes;
+        self.note_peak();
+    }
+
+    /// A component is no longer here.
+    pub fn remove(&mut self, component: ComponentId) {
+        if let Some(holding) = self.holdings.remove(&component) {
+            self.state_bytes -= holding.state_bytes;
+            self.retained_bytes -= holding.retained_bytes;
+            self.received_bytes -= holding.received_bytes;
+        }
+    }
+
     /// How large a component's state is.
     pub fn state_bytes(&self, component: ComponentId) -> u64 {
         self.holdings
@@ -63,9 +84,19 @@ impl Ledger {
             .map_or(0, |holding| holding.state_bytes)
     }
 
+    /// How many components hold or held something.
+    pub fn len(&self) -> usize {
+        self.holdings.len()
+    }
+
+    /// Whether none does.
+    pub fn is_empty(&self) -> bool {
+        self.holdings.is_empty()
+    }
+
     /// All that is held.
     pub const fn used_bytes(&self) -> u64 {
-        self.state_bytes + self.retained_bytes
+        self.state_bytes + self.retained_bytes + self.received_bytes
     }
 
     /// The most that was ever held.

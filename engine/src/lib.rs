@@ -11,6 +11,7 @@ pub mod cost;
 pub mod edge;
 mod engine;
 pub mod expression;
+pub mod frame;
 pub mod intake;
 pub mod ledger;
 pub mod mailbox;
@@ -19,9 +20,11 @@ pub mod report;
 pub mod runtime;
 pub mod scheduler;
 pub mod step;
+pub mod transit;
 
 pub use batch::{Batch, Header, Note, Rows};
 pub use engine::{
-    Completed, Config, Deployed, Deployment, Dispatch, Engine, Event, MEMORY_MIN,
-    OperatorDeployment, Panicked, Signals, SinkDeployment, SourceDeployment,
+    Completed, Config, DeployError, Deployed, Deployment, Dispatch, EDGES_MAX, EdgeKind, Engine,
+    Event, MEMORY_MIN, OperatorDeployment, Panicked, RemoteEdge, Signals, SinkDeployment,
+    SourcePart, TAPS_MAX,
 };

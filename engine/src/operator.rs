@@ -125,13 +125,26 @@ pub enum ImportError {
     Columns(String),
 }
 
+/// What a tick gives when it is complete.
+#[derive(Debug, Clone)]
+pub struct CompleteTick {
+    /// Which one.
+    pub tick: Tick,
+    /// The earliest event time that counts in it: who joined later has not seen all of it.
+    pub began: EventTime,
+    /// The event time of its rows.
+    pub time: EventTime,
+    /// Its rows.
+    pub columns: RecordBatch,
+}
+
 /// Takes what an operator emits.
 #[derive(Debug, Default)]
 pub struct Emitter {
     /// Rows with the positions of the batch in hand, by output port.
     pub(crate) kept: Vec<(u16, Rows)>,
-    /// Rows of complete ticks, in order, and with which event time.
-    pub(crate) ticks: Vec<(Tick, EventTime, RecordBatch)>,
+    /// Rows of complete ticks, in order.
+    pub(crate) ticks: Vec<CompleteTick>,
     /// No later row of a tick has an earlier event time.
     pub(crate) progress: Option<EventTime>,
     /// Rows of the batch in hand that came too late for every window.
@@ -150,22 +163,18 @@ impl Emitter {
         }
     }
 
-    /// All rows of a tick, in key order. `time` is their event time.
+    /// All rows of a tick, in key order.
     ///
-    /// Ticks must come in order, each once, and before a progress beyond `time`.
-    pub fn tick(&mut self, tick: Tick, time: EventTime, columns: RecordBatch) {
-        if columns.num_rows() > 0 {
-            self.ticks.push((tick, time, columns));
+    /// Ticks must come in order, each once, and before a progress beyond the event time of their rows.
+    pub fn tick(&mut self, tick: CompleteTick) {
+        if tick.columns.num_rows() > 0 {
+            self.ticks.push(tick);
         }
     }
 
     /// Whether so many rows of ticks were emitted that the rest must wait.
     pub fn is_full(&self) -> bool {
-        let rows: usize = self
-            .ticks
-            .iter()
-            .map(|(_, _, columns)| columns.num_rows())
-            .sum();
+        let rows: usize = self.ticks.iter().map(|tick| tick.columns.num_rows()).sum();
         rows >= CLOSING_ROWS_MAX
     }
 

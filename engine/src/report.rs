@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use model::{ComponentId, Slack, convert};
+use model::{ComponentId, Instant, Slack};
 
 use crate::engine::{Engine, Role};
 
@@ -54,6 +54,15 @@ pub struct ComponentReport {
     pub waiting: usize,
     /// Batches that arrived twice and were dropped, and how often something was missing.
     pub dropped: (u64, u64),
+    /// Rows that those who read it did not get: they were too far behind, or only look on.
+    pub drops: u64,
+    /// Batches of other hosts that were refused: beyond what was granted, or of too many origins.
+    pub refused: u64,
+    /// How much older batches could have been when they started here, and still meet every target: the budget
+    /// less their age, smoothed; nothing before the first, or where no target lies behind.
+    pub slack: Option<Slack>,
+    /// Rows that come in, smoothed. Unit: rows per second.
+    pub rate: f64,
 }
 
 /// What a component is there for, with what only such a one has.
@@ -86,11 +95,11 @@ pub struct Delays {
     pub missing: u64,
 }
 
-/// The report of an application.
-pub(crate) fn report(engine: &Engine, application: u64) -> Report {
-    let ids = (0..).map(ComponentId).zip(&engine.components);
-    let members = ids.filter(|(_, component)| component.application == application);
-    let components = members.map(|(id, component)| {
+/// The report of an application, where it is here.
+pub(crate) fn report(engine: &Engine, now: Instant, application: u64) -> Option<Report> {
+    let application = engine.applications.get(&application)?;
+    let components = application.members.iter().map(|id| {
+        let (id, component) = (*id, engine.component(*id));
         let quantile = |quantile: f64| match &component.role {
             Role::Sink(results) => {
                 Duration::from_micros(results.delays.value_at_quantile(quantile))
@@ -113,7 +122,7 @@ pub(crate) fn report(engine: &Engine, application: u64) -> Report {
         let dropped = component
             .inputs
             .iter()
-            .map(|edge| engine.edges[convert::index(edge.0)].state.dropped());
+            .filter_map(|edge| engine.dropped(*edge));
         let counters = component.counters.clone();
         ComponentReport {
             id,
@@ -132,14 +141,20 @@ pub(crate) fn report(engine: &Engine, application: u64) -> Report {
             budget: component.budget,
             waiting: component.mailbox.len(),
             dropped: dropped.fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1)),
+            drops: component.drops(),
+            refused: component
+                .inputs
+                .iter()
+                .map(|edge| engine.refused(*edge))
+                .sum(),
+            slack: component.slack(),
+            rate: component.counters.rate.per_second(now),
         }
     });
-    Report {
-        application: engine.applications[convert::index(application)]
-            .name
-            .clone(),
+    Some(Report {
+        application: application.name.clone(),
         components: components.collect(),
         memory_bytes: engine.ledger.used_bytes(),
         memory_peak_bytes: engine.ledger.peak_bytes(),
-    }
+    })
 }

@@ -1,20 +1,26 @@
 //! The runtime: worker threads that drive an [`Engine`]. The only threads and locks of this crate.
 //!
 //! Workers take and give under one short lock and run operators outside of it. Nobody polls: a worker waits
-//! for something to run, a source for credit, a sink for results, each on a condition of its own.
+//! for something to run, a source for credit, a sink for results, each on a condition of its own. One idle
+//! worker at a time also waits for the engine's timer, while that is set. Tasks that drive links to other
+//! hosts leave a waker at their edge.
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use model::{Clock, ComponentId};
+use model::{Clock, ComponentId, EdgeId, Instant, Origin, Schema};
 
 use crate::batch::Batch;
-use crate::engine::{Config, Deployed, Deployment, Engine, Event};
+use crate::engine::{Config, DeployError, Deployed, Deployment, Engine, Event};
 use crate::intake::Taken;
 use crate::mailbox::Channel;
 use crate::report::Report;
+
+mod links;
 
 /// An engine and its worker threads. Dropping it stops them.
 #[derive(Debug)]
@@ -47,6 +53,12 @@ struct State {
     engine: Engine,
     events: Vec<Event>,
     is_stopping: bool,
+    /// A worker waits for the engine's timer.
+    has_timekeeper: bool,
+    /// Who waits for something to take at an edge.
+    links: BTreeMap<EdgeId, Waker>,
+    /// Who waits for events without a thread of its own.
+    listener: Option<Waker>,
 }
 
 /// The runtime is stopping or the application has ended: there is nothing more to do for it.
@@ -72,6 +84,9 @@ impl Runtime {
             engine: Engine::new(config),
             events: Vec::new(),
             is_stopping: false,
+            has_timekeeper: false,
+            links: BTreeMap::new(),
+            listener: None,
         };
         let shared = Arc::new(Shared {
             clock,
@@ -96,22 +111,24 @@ impl Runtime {
         Ok(runtime)
     }
 
-    /// Deploys an application.
-    pub fn deploy(&self, deployment: Deployment) -> Deployed {
-        let now = self.shared.clock.now();
-        self.shared.lock().engine.deploy(now, deployment)
+    /// See [`Handle::deploy`].
+    ///
+    /// # Errors
+    /// See [`DeployError`]; nothing has changed then.
+    pub fn deploy(&self, deployment: Deployment) -> Result<Deployed, DeployError> {
+        self.handle().deploy(deployment)
     }
 
-    /// What sources and sinks need.
+    /// What sources, sinks and links need.
     pub fn handle(&self) -> Handle {
         Handle {
             shared: Arc::clone(&self.shared),
         }
     }
 
-    /// What is known of an application.
-    pub fn report(&self, application: u64) -> Report {
-        self.shared.lock().engine.report(application)
+    /// What is known of an application, while it is here.
+    pub fn report(&self, application: u64) -> Option<Report> {
+        self.handle().report(application)
     }
 }
 
@@ -126,12 +143,52 @@ impl Drop for Runtime {
 }
 
 impl Handle {
+    /// Makes what of an application runs here. It lies dormant until it is started, or pulled from elsewhere.
+    ///
+    /// # Errors
+    /// See [`DeployError`]; nothing has changed then.
+    pub fn deploy(&self, deployment: Deployment) -> Result<Deployed, DeployError> {
+        self.change(|engine, now| engine.deploy(now, deployment))
+    }
+
+    /// Lets the sinks of an application pull.
+    pub fn start(&self, application: u64) {
+        self.change(|engine, now| engine.start(now, application));
+    }
+
+    /// Ends an application on this host.
+    pub fn retire(&self, application: u64) {
+        self.change(|engine, now| engine.retire(now, application));
+    }
+
+    /// Runs a source for nobody in particular; gives its application and where rows are offered.
+    pub fn publish(
+        &self,
+        name: &str,
+        origin: Origin,
+        outputs: &[(String, Schema)],
+    ) -> (u64, ComponentId) {
+        self.change(|engine, _| engine.publish(name, origin, outputs))
+    }
+
+    /// What is known of an application, while it is here.
+    pub fn report(&self, application: u64) -> Option<Report> {
+        let now = self.shared.clock.now();
+        self.shared.lock().engine.report(now, application)
+    }
+
     /// Waits for something to happen to an application, or for the runtime to be stopped.
-    pub fn wait_for_events(&self) -> Vec<Event> {
+    ///
+    /// Gives nothing when the runtime is stopping, or the application is not here and nothing was left to say.
+    pub fn wait_for_events(&self, application: u64) -> Vec<Event> {
         let mut state = self.shared.lock();
         loop {
-            if !state.events.is_empty() || state.is_stopping {
-                return std::mem::take(&mut state.events);
+            let happened: Vec<Event> = state
+                .events
+                .extract_if(.., |event| event.application() == application)
+                .collect();
+            if !happened.is_empty() || state.is_stopping || !state.engine.is_deployed(application) {
+                return happened;
             }
             state = alive(self.shared.events.wait(state));
         }
@@ -144,7 +201,7 @@ impl Handle {
     pub fn wait_for_room(&self, application: u64, source: ComponentId) -> Result<(), Ended> {
         let mut state = self.shared.lock();
         loop {
-            if state.has_ended(application) {
+            if state.has_ended(application) || !state.engine.is_here(source) {
                 return Err(Ended);
             }
             if state.engine.has_room(source) {
@@ -160,7 +217,7 @@ impl Handle {
     /// When the application has ended or the runtime is stopping.
     pub fn has_room(&self, application: u64, source: ComponentId) -> Result<bool, Ended> {
         let state = self.shared.lock();
-        if state.has_ended(application) {
+        if state.has_ended(application) || !state.engine.is_here(source) {
             return Err(Ended);
         }
         Ok(state.engine.has_room(source))
@@ -187,10 +244,7 @@ impl Handle {
 
     /// Hands in what a source has read.
     pub fn offer(&self, source: ComponentId, taken: Taken) {
-        let now = self.shared.clock.now();
-        let mut state = self.shared.lock();
-        state.engine.offer(now, source, taken);
-        self.shared.signal(&mut state);
+        self.change(|engine, now| engine.offer(now, source, taken));
     }
 
     /// Waits for results at a sink.
@@ -204,10 +258,10 @@ impl Handle {
     ) -> Result<(Channel, Arc<Batch>), Ended> {
         let mut state = self.shared.lock();
         loop {
-            if state.has_ended(application) {
+            if state.has_ended(application) || !state.engine.is_here(sink) {
                 return Err(Ended);
             }
-            if let Some(received) = state.engine.receive(sink) {
+            if let Some(received) = state.engine.receive(self.shared.clock.now(), sink) {
                 return Ok(received);
             }
             state = alive(self.shared.sinks.wait(state));
@@ -216,29 +270,38 @@ impl Handle {
 
     /// Says that results have left.
     pub fn acknowledge(&self, sink: ComponentId, channel: Channel, batch: &Batch) {
-        let now = self.shared.clock.now();
-        let mut state = self.shared.lock();
-        state.engine.acknowledge(now, sink, channel, batch);
-        self.shared.signal(&mut state);
+        self.change(|engine, now| engine.acknowledge(now, sink, channel, batch));
     }
 
     /// Says that a source cannot be read on: what it has given still leaves, then the application fails.
     pub fn break_source(&self, source: ComponentId, reason: &str) {
-        let mut state = self.shared.lock();
-        state.engine.break_source(source, reason);
-        self.shared.signal(&mut state);
+        self.change(|engine, now| engine.break_source(now, source, reason));
     }
 
     /// Ends an application that cannot go on because of one of its components.
     pub fn fail(&self, component: ComponentId, reason: &str) {
-        let mut state = self.shared.lock();
-        state.engine.fail(component, reason);
-        self.shared.signal(&mut state);
+        self.change(|engine, now| engine.fail(now, component, reason));
     }
 
-    /// Stops workers, sources and sinks, wherever they are.
+    /// Changes something under the lock and wakes whom that concerns.
+    fn change<T>(&self, change: impl FnOnce(&mut Engine, Instant) -> T) -> T {
+        let now = self.shared.clock.now();
+        let mut state = self.shared.lock();
+        let changed = change(&mut state.engine, now);
+        self.shared.signal(&mut state);
+        changed
+    }
+
+    /// Stops workers, sources, sinks and links, wherever they are.
     pub fn stop(&self) {
-        self.shared.lock().is_stopping = true;
+        let mut state = self.shared.lock();
+        state.is_stopping = true;
+        let links = std::mem::take(&mut state.links);
+        links.into_values().for_each(Waker::wake);
+        if let Some(listener) = state.listener.take() {
+            listener.wake();
+        }
+        drop(state);
         self.shared.work.notify_all();
         self.shared.sources.notify_all();
         self.shared.sinks.notify_all();
@@ -260,11 +323,16 @@ impl Shared {
     fn work(&self) {
         let mut state = self.lock();
         while !state.is_stopping {
-            let Some(dispatch) = state.engine.next(self.clock.now()) else {
-                state = alive(self.work.wait(state));
+            let now = self.clock.now();
+            if state.engine.poll_timeout().is_some_and(|due| due <= now) {
+                state.engine.handle_timeout(now);
+                self.signal(&mut state);
+            }
+            let Some(dispatch) = state.engine.next(now) else {
+                state = self.rest(state, now);
                 continue;
             };
-            if state.engine.runnable() > 0 {
+            if state.engine.runnable() > 0 || state.is_untimed() {
                 self.work.notify_one();
             }
             drop(state);
@@ -275,19 +343,38 @@ impl Shared {
             state = self.lock();
             match completed {
                 Ok(completed) => state.engine.complete(self.clock.now(), completed, busy),
-                Err(panic) => state
-                    .engine
-                    .complete_panicked(panicked, panic_message(&*panic)),
+                Err(panic) => state.engine.complete_panicked(
+                    self.clock.now(),
+                    panicked,
+                    panic_message(&*panic),
+                ),
             }
             self.signal(&mut state);
         }
     }
 
+    /// Waits for work; and for the engine's timer, where it is set and no other worker does.
+    fn rest<'a>(&self, mut state: MutexGuard<'a, State>, now: Instant) -> MutexGuard<'a, State> {
+        let due = state.engine.poll_timeout();
+        let Some(due) = due.filter(|_| !state.has_timekeeper) else {
+            return alive(self.work.wait(state));
+        };
+        state.has_timekeeper = true;
+        (state, _) = alive(self.work.wait_timeout(state, due.since(now)));
+        state.has_timekeeper = false;
+        state
+    }
+
     /// Wakes who has something to do.
     fn signal(&self, state: &mut State) {
         // Whoever takes work wakes the next worker where more is left, so that one is enough here.
-        if state.engine.runnable() > 0 {
+        if state.engine.runnable() > 0 || state.is_untimed() {
             self.work.notify_one();
+        }
+        for edge in state.engine.take_ready() {
+            if let Some(link) = state.links.remove(&edge) {
+                link.wake();
+            }
         }
         let signals = state.engine.take_signals();
         if signals.sources {
@@ -300,11 +387,19 @@ impl Shared {
         if !events.is_empty() {
             state.events.extend(events);
             self.events.notify_all();
+            if let Some(listener) = state.listener.take() {
+                listener.wake();
+            }
         }
     }
 }
 
 impl State {
+    /// Whether a timer is set that no worker waits for.
+    const fn is_untimed(&self) -> bool {
+        !self.has_timekeeper && self.engine.poll_timeout().is_some()
+    }
+
     fn has_ended(&self, application: u64) -> bool {
         self.is_stopping || self.engine.has_ended(application)
     }

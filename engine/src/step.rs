@@ -4,14 +4,14 @@
 //! a union renames origins by port; a stateful operator is an origin of its own and numbers its rows by
 //! tick and chunk: `index = tick * 65,536 + chunk`, shifted so that ticks before the epoch have indices too.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, RecordBatch, StringArray};
 use arrow_schema::SchemaRef;
 use model::{EventTime, Instant, Interval, Origin, convert};
 
-use crate::batch::{Batch, Header, ROWS_MAX, Rows};
+use crate::batch::{Batch, Header, Note, ROWS_MAX, Rows};
 use crate::columns;
 use crate::mailbox::Channel;
 use crate::operator::{Closing, Compiled, Emitter, Numbering, Operator, Tick};
@@ -68,6 +68,10 @@ struct Counting {
     progress: EventTime,
     /// Rows known to be absent that no result has said yet.
     missing: u32,
+    /// Ticks that began before this are not given: some way in was joined in its middle.
+    complete_from: EventTime,
+    /// The ways in that were joined in their middle, nobody knows at which progress.
+    joined_blindly: BTreeSet<Channel>,
 }
 
 /// What running a step on a batch gave.
@@ -120,6 +124,8 @@ impl Step {
                 through: 0,
                 progress: EventTime::MIN,
                 missing: 0,
+                complete_from: EventTime::MIN,
+                joined_blindly: BTreeSet::new(),
             },
         }
     }
@@ -222,6 +228,7 @@ impl Counting {
     /// Notes the progress that a batch brings; where the least of all inputs has grown, that is closed.
     fn reach(&mut self, channel: Channel, batch: &Batch) {
         self.missing = self.missing.saturating_add(batch.header.missing);
+        self.join(channel, &batch.header);
         let progress = self.inputs.entry(channel).or_insert(EventTime::MIN);
         *progress = (*progress).max(batch.header.progress);
         let least = self
@@ -236,10 +243,29 @@ impl Counting {
         }
     }
 
+    /// Notes whether a way in begins in its middle. Rows before that count in ticks that began before the
+    /// progress there, and in no later ones: those are not given.
+    fn join(&mut self, channel: Channel, header: &Header) {
+        let begins = header.note == Some(Note::Gap) && header.interval.is_empty();
+        if begins && header.progress == EventTime::MIN {
+            self.joined_blindly.insert(channel);
+        } else if header.progress > EventTime::MIN
+            && (begins || self.joined_blindly.contains(&channel))
+        {
+            self.joined_blindly.remove(&channel);
+            self.complete_from = self.complete_from.max(header.progress);
+        }
+    }
+
     /// The rows of complete ticks, numbered, and how far they go.
     fn number(&mut self, emit: &mut Emitter, arrival: Instant, schema: &SchemaRef) -> Vec<Batch> {
         let mut numbered = Vec::new();
-        for (tick, time, columns) in emit.ticks.drain(..) {
+        for done in emit.ticks.drain(..) {
+            if done.began < self.complete_from {
+                // Its rows before this component joined are not in it.
+                continue;
+            }
+            let (tick, time, columns) = (done.tick, done.time, done.columns);
             // Later rows come at this time or after it.
             self.progress = self.progress.max(time);
             let rows = columns.num_rows();

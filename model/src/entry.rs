@@ -20,6 +20,11 @@ pub const ADDRESSES_MAX: usize = 4;
 /// See [`ADDRESSES_MAX`].
 pub const ADDRESS_BYTES_MAX: usize = 256;
 
+/// The longest that an entry lives without being registered anew.
+///
+/// Unit: time. Source: design; three times the period of registering.
+pub const TTL_MAX: Duration = Duration::from_secs(180);
+
 /// Into how many keys an index is split, so that no host holds all of it.
 pub const INDEX_SHARDS: u8 = 16;
 
@@ -80,7 +85,7 @@ impl std::fmt::Debug for Key {
 }
 
 /// What one owner says under a key. Signed by the owner; of two, the one with the higher version stands.
-#[derive(Debug, Clone, PartialEq, bincode::Encode, bincode::Decode)]
+#[derive(Debug, Clone, PartialEq, bincode::Encode)]
 pub struct Entry {
     /// Whose it is.
     pub owner: NodeId,
@@ -121,7 +126,50 @@ impl Entry {
             &self.payload,
         ))
     }
+
+    /// Whether it keeps the limits of an entry. One that was decoded does.
+    ///
+    /// # Errors
+    /// The limit that it breaks.
+    pub fn check(&self) -> Result<(), &'static str> {
+        let is_long = |address: &String| address.len() > ADDRESS_BYTES_MAX;
+        if self.ttl > TTL_MAX {
+            return Err("an entry that lives too long");
+        }
+        if self.addresses.len() > ADDRESSES_MAX || self.addresses.iter().any(is_long) {
+            return Err("an entry of too many or too long addresses");
+        }
+        if !self.coordinate.is_valid() {
+            return Err("an entry from nowhere");
+        }
+        match &self.payload {
+            Some(payload) if payload.len() > PAYLOAD_BYTES_MAX => Err("an entry that is too large"),
+            _ => Ok(()),
+        }
+    }
 }
+
+impl<Context> bincode::Decode<Context> for Entry {
+    fn decode<D: bincode::de::Decoder<Context = Context>>(
+        decoder: &mut D,
+    ) -> Result<Self, bincode::error::DecodeError> {
+        let entry = Self {
+            owner: bincode::Decode::decode(decoder)?,
+            key: bincode::Decode::decode(decoder)?,
+            slot: bincode::Decode::decode(decoder)?,
+            version: bincode::Decode::decode(decoder)?,
+            ttl: bincode::Decode::decode(decoder)?,
+            addresses: bincode::Decode::decode(decoder)?,
+            load: bincode::Decode::decode(decoder)?,
+            coordinate: bincode::Decode::decode(decoder)?,
+            payload: bincode::Decode::decode(decoder)?,
+            signature: bincode::Decode::decode(decoder)?,
+        };
+        entry.check().map_err(bincode::error::DecodeError::Other)?;
+        Ok(entry)
+    }
+}
+bincode::impl_borrow_decode!(Entry);
 
 /// What the overlay is asked.
 #[derive(Debug, Clone, PartialEq, bincode::Encode, bincode::Decode)]
@@ -185,10 +233,48 @@ pub enum QueryError {
     /// None of those who might know answered in time.
     #[error("no holder of the key answered in time")]
     Timeout,
+    /// All of those who should hold it have no room for it.
+    #[error("no holder of the key has room for it")]
+    Refused,
     /// It is larger than an entry may be.
     #[error("an entry of {0} bytes; at most {PAYLOAD_BYTES_MAX} are possible")]
     TooLarge(usize),
     /// This node has registered as much as it may.
     #[error("this node has {0} entries registered, and no more are possible")]
     TooMany(usize),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_beyond_a_limit_is_not_decoded() {
+        let good = Entry {
+            owner: NodeId([1; 32]),
+            key: Key::published("a"),
+            slot: 3,
+            version: 4,
+            ttl: TTL_MAX,
+            addresses: vec!["/ip4/127.0.0.1/tcp/1".to_owned()],
+            load: LoadInterval(2),
+            coordinate: Coordinate::default(),
+            payload: Some(vec![7; 10]),
+            signature: [9; 64],
+        };
+        let decoded: Entry = wire::decode(&wire::encode(&good)).expect("within the limits");
+        assert_eq!(decoded, good);
+        let bad: [fn(&mut Entry); 5] = [
+            |entry| entry.ttl += Duration::from_nanos(1),
+            |entry| entry.addresses = vec![String::new(); ADDRESSES_MAX + 1],
+            |entry| entry.addresses = vec!["x".repeat(ADDRESS_BYTES_MAX + 1)],
+            |entry| entry.coordinate.place[1] = f64::NAN,
+            |entry| entry.payload = Some(vec![0; PAYLOAD_BYTES_MAX + 1]),
+        ];
+        for spoil in bad {
+            let mut entry = good.clone();
+            spoil(&mut entry);
+            assert!(wire::decode::<Entry>(&wire::encode(&entry)).is_err());
+        }
+    }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::convert;
-use crate::entry::Entry;
+use crate::entry::{ADDRESS_BYTES_MAX, ADDRESSES_MAX, Entry};
 use crate::id::NodeId;
 use crate::resources::Resources;
 
@@ -89,8 +89,16 @@ impl LoadInterval {
     }
 }
 
+/// How many labels a host may have, how many kinds of operators it may name, and how long each word of these
+/// and its name may be. Units: labels, kinds, bytes. Source: guess; a summary stays below 8 KiB.
+pub const LABELS_MAX: usize = 16;
+/// See [`LABELS_MAX`].
+pub const OPERATORS_MAX: usize = 64;
+/// See [`LABELS_MAX`].
+pub const WORD_BYTES_MAX: usize = 64;
+
 /// What a host says of itself. Travels on the overlay's ping.
-#[derive(Debug, Clone, PartialEq, bincode::Encode, bincode::Decode)]
+#[derive(Debug, Clone, PartialEq, bincode::Encode)]
 pub struct HostSummary {
     /// Which host.
     pub node: NodeId,
@@ -111,6 +119,68 @@ pub struct HostSummary {
     /// Grows with each change and each start.
     pub version: u64,
 }
+
+impl HostSummary {
+    /// Whether it keeps the limits of a summary. One that was decoded does.
+    ///
+    /// # Errors
+    /// The limit that it breaks.
+    pub fn check(&self) -> Result<(), &'static str> {
+        let is_long = |word: &String| word.len() > WORD_BYTES_MAX;
+        let is_amount = |amount: f64| amount.is_finite() && amount >= 0.0;
+        let has_long_label = |(label, value): (&String, &String)| is_long(label) || is_long(value);
+        if is_long(&self.name) {
+            return Err("a host of too long a name");
+        }
+        if self.addresses.len() > ADDRESSES_MAX
+            || self
+                .addresses
+                .iter()
+                .any(|address| address.len() > ADDRESS_BYTES_MAX)
+        {
+            return Err("a host of too many or too long addresses");
+        }
+        if !self.coordinate.is_valid() {
+            return Err("a host from nowhere");
+        }
+        if !is_amount(self.capacity.cpu_cores) || !is_amount(self.capacity.uplink_bytes_per_second)
+        {
+            return Err("a host of an impossible capacity");
+        }
+        if self.labels.len() > LABELS_MAX || self.labels.iter().any(has_long_label) {
+            return Err("a host of too many or too long labels");
+        }
+        match &self.operators {
+            Some(kinds) if kinds.len() > OPERATORS_MAX || kinds.iter().any(is_long) => {
+                Err("a host of too many or too long kinds of operators")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl<Context> bincode::Decode<Context> for HostSummary {
+    fn decode<D: bincode::de::Decoder<Context = Context>>(
+        decoder: &mut D,
+    ) -> Result<Self, bincode::error::DecodeError> {
+        let summary = Self {
+            node: bincode::Decode::decode(decoder)?,
+            name: bincode::Decode::decode(decoder)?,
+            addresses: bincode::Decode::decode(decoder)?,
+            coordinate: bincode::Decode::decode(decoder)?,
+            load: bincode::Decode::decode(decoder)?,
+            capacity: bincode::Decode::decode(decoder)?,
+            labels: bincode::Decode::decode(decoder)?,
+            operators: bincode::Decode::decode(decoder)?,
+            version: bincode::Decode::decode(decoder)?,
+        };
+        summary
+            .check()
+            .map_err(bincode::error::DecodeError::Other)?;
+        Ok(summary)
+    }
+}
+bincode::impl_borrow_decode!(HostSummary);
 
 /// What a node knows of the network when it decides: handed to its machines with every input.
 #[derive(Debug, Clone, PartialEq)]

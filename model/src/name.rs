@@ -15,6 +15,11 @@ use crate::wire;
 /// Unit: bytes. Source: guess; what fits a terminal's line.
 pub const NAME_BYTES_MAX: usize = 64;
 
+/// The longest name under which a stream may be published, all of its parts together.
+///
+/// Unit: bytes. Source: guess; two names that people give, and what stands between.
+pub const PUBLISHED_BYTES_MAX: usize = 2 * NAME_BYTES_MAX;
+
 /// A 32-byte BLAKE3 hash of labelled parts.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, bincode::Encode, bincode::Decode)]
 pub struct Digest(pub [u8; 32]);
@@ -62,19 +67,26 @@ impl StreamName {
         ))
     }
 
-    /// The name of what `kind` with normalized `parameters` makes of `inputs` and gives at the port called `port`.
+    /// What names of all ports have in common that `kind` with normalized `parameters` makes of `inputs`: however long
+    /// the parameters are, they are hashed once.
     ///
     /// Inputs of a commutative operator must come sorted; [`crate::plan::Builder`] sees to it.
-    pub fn derived(kind: &str, parameters: &Arguments, port: &str, inputs: &[Self]) -> Self {
-        let inputs = wire::encode(inputs);
-        Self(Digest::of(
+    pub(crate) fn operator(kind: &str, parameters: &Arguments, inputs: &[Self]) -> Digest {
+        Digest::of(
             "synergy 2026 operator",
             &[
                 kind.as_bytes(),
                 &wire::encode(parameters),
-                port.as_bytes(),
-                &inputs,
+                &wire::encode(inputs),
             ],
+        )
+    }
+
+    /// The name of what an operator gives at the port called `port`.
+    pub(crate) fn derived_at(operator: &Digest, port: &str) -> Self {
+        Self(Digest::of(
+            "synergy 2026 operator port",
+            &[&operator.0, port.as_bytes()],
         ))
     }
 }
@@ -100,6 +112,25 @@ pub enum SourceName {
         /// The host that reads it.
         host: NodeId,
     },
+}
+
+impl SourceName {
+    /// Whether its parts are names.
+    pub fn is_valid(&self) -> bool {
+        match self {
+            Self::Published { name, .. } => is_valid_published(name),
+            Self::Inline {
+                application,
+                source,
+                ..
+            } => is_valid(application) && is_valid(source),
+        }
+    }
+}
+
+/// Whether a stream may be published under `name`: names with `/` between them.
+pub fn is_valid_published(name: &str) -> bool {
+    name.len() <= PUBLISHED_BYTES_MAX && name.split('/').all(is_valid)
 }
 
 /// Whether `name` may be given to an application, operator, source, sink or port.
@@ -131,6 +162,14 @@ mod tests {
         }
         for name in ["", "1st", "a.b", "a b", "é", "-a", &"x".repeat(65)] {
             assert!(!is_valid(name), "{name}");
+            assert!(!is_valid_published(name), "{name}");
+        }
+        for name in ["flows", "lab/flows", "a/b/c"] {
+            assert!(is_valid_published(name), "{name}");
+        }
+        let long = ["x".repeat(64), "y".repeat(64)].join("/");
+        for name in ["/", "a/", "/a", "a//b", "a/../b", &long] {
+            assert!(!is_valid_published(name), "{name}");
         }
     }
 }

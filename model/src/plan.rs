@@ -24,6 +24,11 @@ pub const OPERATORS_MAX: usize = 256;
 /// Unit: count. Source: guess; a union of a site's sensors.
 pub const INPUTS_MAX: usize = 64;
 
+/// The most parameters of an operator.
+///
+/// Unit: count. Source: guess; operators have up to ten, and what is long is a list or a table in one of them.
+pub const ARGUMENTS_MAX: usize = 64;
+
 /// The most ways that may lead from sources to an operator. Behind operators that tell their inputs apart each
 /// way is an origin of its own, and chains of them multiply.
 ///
@@ -173,13 +178,15 @@ pub struct Sink {
 }
 
 /// A valid plan: sources, operators in topological order, sinks, and what is required of the whole.
-#[derive(Debug, Clone, PartialEq, bincode::Encode)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct QueryPlan {
     application: String,
     qos: Qos,
     sources: Vec<Source>,
     operators: Vec<Operator>,
     sinks: Vec<Sink>,
+    /// Computed from the parts; hashing a plan anew for every stream would take long for a large one.
+    names: Names,
 }
 
 impl QueryPlan {
@@ -209,16 +216,24 @@ impl QueryPlan {
     }
 
     /// The columns of a stream of this plan.
+    ///
+    /// # Panics
+    /// When the stream is not of this plan; [`QueryPlan::has`] tells.
     pub fn schema(&self, stream: Stream) -> &Schema {
         schema(&self.sources, &self.operators, stream)
     }
 
     /// The canonical name of a stream of this plan: the same in every plan that has the same sub-plan.
     ///
-    /// Linear in the size of the plan.
+    /// # Panics
+    /// When the stream is not of this plan; [`QueryPlan::has`] tells.
     pub fn stream_name(&self, stream: Stream) -> StreamName {
-        let names = names(&self.sources, &self.operators);
-        names.of(stream)
+        self.names.of(stream)
+    }
+
+    /// Whether this is a stream of this plan.
+    pub fn has(&self, stream: Stream) -> bool {
+        self.names.find(stream).is_some()
     }
 
     /// Who reads a stream: operators by index and input port, and sinks by index.
@@ -241,6 +256,19 @@ impl QueryPlan {
             .enumerate()
             .filter(move |(_, sink)| sink.input == stream);
         operators.chain(sinks.map(|(index, _)| Reader::Sink(index)))
+    }
+}
+
+impl bincode::Encode for QueryPlan {
+    fn encode<E: bincode::enc::Encoder>(
+        &self,
+        encoder: &mut E,
+    ) -> Result<(), bincode::error::EncodeError> {
+        self.application.encode(encoder)?;
+        self.qos.encode(encoder)?;
+        self.sources.encode(encoder)?;
+        self.operators.encode(encoder)?;
+        self.sinks.encode(encoder)
     }
 }
 
@@ -322,6 +350,9 @@ pub enum PlanError {
     /// The name is taken in this plan.
     #[error("{0:?} is there twice")]
     Repeated(String),
+    /// A source is called by what is no name in the overlay.
+    #[error("source {0:?} has a name that no stream may have")]
+    SourceName(String),
     /// The requirement makes no sense.
     #[error(transparent)]
     Qos(#[from] QosError),
@@ -359,7 +390,7 @@ fn schema<'p>(sources: &'p [Source], operators: &'p [Operator], stream: Stream) 
 }
 
 /// The canonical names of all streams of a plan.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 struct Names {
     sources: Vec<Vec<StreamName>>,
     operators: Vec<Vec<StreamName>>,
@@ -367,10 +398,15 @@ struct Names {
 
 impl Names {
     fn of(&self, stream: Stream) -> StreamName {
-        match stream {
-            Stream::Source(index, port) => self.sources[index][usize::from(port)],
-            Stream::Operator(index, port) => self.operators[index][usize::from(port)],
-        }
+        self.find(stream).expect("a stream of this plan")
+    }
+
+    fn find(&self, stream: Stream) -> Option<StreamName> {
+        let (ports, port) = match stream {
+            Stream::Source(index, port) => (self.sources.get(index), port),
+            Stream::Operator(index, port) => (self.operators.get(index), port),
+        };
+        ports?.get(usize::from(port)).copied()
     }
 
     fn push_source(&mut self, source: &Source) {
@@ -387,21 +423,9 @@ impl Names {
             .iter()
             .map(|input| self.of(*input))
             .collect();
-        let derive = |(port, _): &(String, Schema)| {
-            StreamName::derived(&operator.kind, &operator.parameters, port, &inputs)
-        };
-        self.operators
-            .push(operator.outputs.iter().map(derive).collect());
+        let digest = StreamName::operator(&operator.kind, &operator.parameters, &inputs);
+        let outputs = operator.outputs.iter();
+        let names = outputs.map(|(port, _)| StreamName::derived_at(&digest, port));
+        self.operators.push(names.collect());
     }
-}
-
-fn names(sources: &[Source], operators: &[Operator]) -> Names {
-    let mut names = Names::default();
-    for source in sources {
-        names.push_source(source);
-    }
-    for operator in operators {
-        names.push_operator(operator);
-    }
-    names
 }

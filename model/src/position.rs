@@ -170,8 +170,10 @@ pub struct Positions {
 
 impl Positions {
     /// Nowhere: no origin is known.
-    pub fn new() -> Self {
-        Self::default()
+    pub const fn new() -> Self {
+        Self {
+            through: BTreeMap::new(),
+        }
     }
 
     /// The index up to which `origin` is known, if it is.

@@ -2,11 +2,16 @@
 
 use std::time::Duration;
 
+/// The longest latency target.
+///
+/// Unit: time. Source: guess; a result after an hour is none of a stream.
+pub const LATENCY_MAX: Duration = Duration::from_secs(3600);
+
 /// A QoS requirement: the latency target of an application and what to do about it.
 #[derive(Debug, Clone, PartialEq, bincode::Encode, bincode::Decode)]
 pub struct Qos {
     /// The latency target: from the arrival of the last contributing row at a source to the result at the
-    /// destination. Range: above zero.
+    /// destination. Range: above zero, at most [`LATENCY_MAX`].
     pub latency: Duration,
     /// The fraction of results that must meet the target. Range: above 0, at most 1.
     pub quantile: f64,
@@ -28,8 +33,8 @@ pub enum OnInfeasible {
 /// Why a QoS requirement is none.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum QosError {
-    /// The latency target is zero.
-    #[error("the latency target must be above zero")]
+    /// The latency target is zero, or longer than [`LATENCY_MAX`].
+    #[error("the latency target must be above zero and at most an hour")]
     Latency,
     /// The quantile is no fraction that can be met.
     #[error("the quantile must be above 0 and at most 1, not {0}")]
@@ -42,7 +47,7 @@ impl Qos {
     /// # Errors
     /// The first field that is out of its range.
     pub fn check(&self) -> Result<(), QosError> {
-        if self.latency.is_zero() {
+        if self.latency.is_zero() || self.latency > LATENCY_MAX {
             return Err(QosError::Latency);
         }
         if !(self.quantile > 0.0 && self.quantile <= 1.0) {

@@ -19,6 +19,11 @@ impl Rng {
         Self::from_bytes(blake3::derive_key("synergy 2026 seed", &seed.to_le_bytes()))
     }
 
+    /// A generator that nobody can foresee, from random bytes of the system.
+    pub fn from_secret(secret: [u8; 32]) -> Self {
+        Self::from_bytes(blake3::derive_key("synergy 2026 secret seed", &secret))
+    }
+
     /// An independent generator for the part called `key`; the numbers drawn here do not matter to it.
     pub fn keyed(&self, key: &str) -> Self {
         let mut hasher = blake3::Hasher::new_keyed(&self.seed);

@@ -11,18 +11,19 @@ pub mod demand;
 mod json_schema;
 mod keys;
 mod names;
-mod nearest;
+pub(crate) mod nearest;
 mod order;
 mod outline;
-mod problem;
+pub(crate) mod problem;
 mod reference;
-mod report;
+pub(crate) mod report;
 mod section;
-mod syntax;
-mod text;
+pub(crate) mod syntax;
+pub(crate) mod text;
 pub mod units;
 mod walk;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,9 +32,10 @@ use engine::operator::{Compiled, Kind};
 use model::{Arguments, Clock, EventTime, NodeId, QueryPlan, Schema};
 
 use crate::connector::{self, Context, SinkKind, SourceKind};
+use crate::node::Publication;
 
 pub use json_schema::json_schema;
-pub use problem::{Place, Problem, Problems};
+pub use problem::{Place as ProblemPlace, Problem, Problems};
 pub use report::PROBLEMS_MAX;
 pub use text::FILE_BYTES_MAX;
 
@@ -67,6 +69,9 @@ pub struct Host {
     pub owner: NodeId,
     /// The node that reads its sources.
     pub node: NodeId,
+    /// What published names stand for, of those that the file names and somebody publishes; absent where
+    /// there is no overlay to ask.
+    pub streams: Option<BTreeMap<String, Publication>>,
     /// The clock that sources read.
     pub clock: Arc<dyn Clock>,
     /// The event time of [`model::Instant::ZERO`].
@@ -97,9 +102,39 @@ pub struct Application {
     pub remarks: Vec<String>,
 }
 
+/// Where rows enter.
+#[derive(Debug)]
+pub enum Source {
+    /// Here, by a connector.
+    Inline(OpenSource),
+    /// Where somebody publishes them.
+    Published {
+        /// The stream.
+        publication: Publication,
+        /// The rate in rows a second that the file declares.
+        rate_hz: Option<f64>,
+    },
+}
+
+impl Source {
+    /// The declared rate in rows a second, or what the publisher says of it.
+    pub const fn rate_hz(&self) -> Option<f64> {
+        match self {
+            Self::Inline(source) => source.rate_hz,
+            Self::Published {
+                publication,
+                rate_hz,
+            } => match rate_hz {
+                Some(rate) => Some(*rate),
+                None => publication.rate_hz,
+            },
+        }
+    }
+}
+
 /// An open source.
 #[derive(Debug)]
-pub struct Source {
+pub struct OpenSource {
     /// What it is.
     pub kind: &'static SourceKind,
     /// What it was opened with.
@@ -108,6 +143,18 @@ pub struct Source {
     pub source: Box<dyn connector::Source>,
     /// The declared rate in rows a second.
     pub rate_hz: Option<f64>,
+}
+
+/// Where an operator must run.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Place {
+    /// Anywhere.
+    #[default]
+    Anywhere,
+    /// On the host of this name or id.
+    Node(String),
+    /// On a host with all of these labels.
+    Labels(BTreeMap<String, String>),
 }
 
 /// A compiled operator.
@@ -123,6 +170,8 @@ pub struct Operator {
     pub selectivity: Option<f64>,
     /// The declared rate in rows a second.
     pub rate_hz: Option<f64>,
+    /// Where it must run.
+    pub place: Place,
 }
 
 /// A sink that is not open yet.
@@ -143,10 +192,96 @@ pub struct Sink {
 pub fn load(path: &Path, kinds: &Kinds, host: &Host) -> Result<Application, Problems> {
     let text = Text::read(path)?;
     let folder = path.parent().unwrap_or_else(|| Path::new(""));
-    load_text(&text, path, folder, kinds, host)
+    load_checked(&text, path, folder, kinds, host)
 }
 
-fn load_text(
+/// Loads the text of an application file that somebody sent: `path` is where it lies, and what relative
+/// paths in it start from.
+///
+/// # Errors
+/// All that is wrong with the file, in its order.
+pub fn load_text(
+    text: &str,
+    path: &Path,
+    kinds: &Kinds,
+    host: &Host,
+) -> Result<Application, Problems> {
+    let text = Text::new(path.display().to_string(), text);
+    let folder = path.parent().unwrap_or_else(|| Path::new(""));
+    load_checked(&text, path, folder, kinds, host)
+}
+
+/// Opens the source that a file describes: its keys are those of a table `[source.NAME]` of an application.
+///
+/// # Errors
+/// All that is wrong with the file, in its order.
+pub fn load_source(text: &str, path: &Path, context: &Context<'_>) -> Result<OpenSource, Problems> {
+    let text = Text::new(path.display().to_string(), text);
+    let mut report = Report::default();
+    let (root, damage) = syntax::parse(&text, &mut report);
+    let whole = 0..text.text.len().min(1);
+    let section = outline::read_source(
+        root.get_ref(),
+        whole,
+        &damage,
+        &Kinds::ALL,
+        context.folder,
+        &mut report,
+    );
+    let opened = match section.role {
+        section::Role::Source(Some(kind)) if report.count() == 0 => {
+            let opened = (kind.open)(&section.arguments, context);
+            opened.map(|source| OpenSource {
+                kind,
+                arguments: section.arguments.clone(),
+                source,
+                rate_hz: section.number("rate"),
+            })
+        }
+        section::Role::Source(None) if report.count() == 0 => {
+            report.add_whole(
+                "a stream that somebody publishes cannot be published again",
+                "a connector that reads the rows here, such as connector = \"file\"",
+            );
+            return Err(report.into_problems(&text));
+        }
+        _ => return Err(report.into_problems(&text)),
+    };
+    opened.map_err(|errors| {
+        for error in errors {
+            let span = section.span_of(&error.parameter);
+            report.add(span, error.to_string(), error.expected);
+        }
+        report.into_problems(&text)
+    })
+}
+
+/// Whether a stream may be published under this name: names joined by `/`.
+pub fn is_stream_name(name: &str) -> bool {
+    name.len() <= model::name::NAME_BYTES_MAX && name.split('/').all(model::name::is_valid)
+}
+
+/// The published streams that the text of an application file names, as far as it can be read.
+///
+/// What is wrong with it is found when it is loaded.
+pub fn published_names(text: &str) -> Vec<String> {
+    let (root, _) = toml::de::DeTable::parse_recoverable(text);
+    let Some(toml::de::DeValue::Table(sources)) =
+        root.get_ref().get("source").map(toml::Spanned::get_ref)
+    else {
+        return Vec::new();
+    };
+    let named = sources.iter().filter_map(|(_, source)| {
+        let stream = source.get_ref().get(keys::STREAM.name)?;
+        Some(stream.get_ref().as_str()?.to_owned())
+    });
+    let mut names: Vec<String> = named.collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+fn load_checked(
     text: &Text,
     path: &Path,
     folder: &Path,

@@ -1,19 +1,34 @@
 //! The command line: `synergy`. Results go to standard output, everything else to standard error.
+//!
+//! `run` and `validate` work by themselves. All others speak to a node over its HTTP interface, each verb by one call;
+//! which node, `target` finds out.
 
+mod app;
+mod apply;
+mod composition;
+mod dht;
+mod graph;
+mod node;
 mod output;
+mod run;
+mod start;
+mod stream;
+mod tap;
+mod target;
 mod validate;
 
-use std::num::{NonZeroU64, NonZeroUsize};
-use std::path::PathBuf;
+use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueHint};
+use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
-use engine::scheduler;
 
+use crate::application::problem::printable;
 use crate::application::units;
-use crate::run::{self, Ends, RunError, Stopper};
+use crate::node::{Failure, FailureKind};
+use output::Verbosity;
+use target::Target;
 
 /// How a command ended: what `synergy` returns to its caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,11 +37,30 @@ enum Status {
     Failed = 1,
     /// Wrong usage, which clap reports by itself with the same number, or an invalid file.
     Invalid = 2,
+    /// Admission refused it.
+    Refused = 3,
+    NotFound = 4,
+    /// Somebody who must answer did not, or not in time.
+    Unreachable = 5,
+    NotAllowed = 6,
 }
 
 impl From<Status> for ExitCode {
     fn from(status: Status) -> Self {
         Self::from(status as u8)
+    }
+}
+
+impl From<FailureKind> for Status {
+    fn from(kind: FailureKind) -> Self {
+        match kind {
+            FailureKind::Failed => Self::Failed,
+            FailureKind::Invalid => Self::Invalid,
+            FailureKind::Refused => Self::Refused,
+            FailureKind::NotFound => Self::NotFound,
+            FailureKind::Unreachable => Self::Unreachable,
+            FailureKind::NotAllowed => Self::NotAllowed,
+        }
     }
 }
 
@@ -36,19 +70,54 @@ impl From<Status> for ExitCode {
     name = "synergy",
     version,
     infer_subcommands = true,
-    max_term_width = 100
+    max_term_width = 100,
+    after_help = "Exit status: 0 ok, 1 failed, 2 wrong usage or file, 3 refused by admission, 4 not found, \
+                  5 unreachable or timed out, 6 not allowed."
 )]
 struct Cli {
+    #[command(flatten)]
+    globals: Globals,
     #[command(subcommand)]
     command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, clap::Args)]
+struct Globals {
+    #[command(flatten)]
+    target: Target,
+    #[command(flatten)]
+    verbosity: Verbosity,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run an application in this process; results leave at its sinks.
-    Run(Run),
+    Run(run::Run),
+    /// The node of this host, and others.
+    #[command(subcommand)]
+    Node(node::Node),
     /// Check an application file and show what it computes.
     Validate(validate::Validate),
+    /// Say how an application would be composed; nothing is reserved.
+    Plan(apply::Apply),
+    /// Compose an application and let it run.
+    Apply(apply::Apply),
+    /// Applications.
+    #[command(subcommand)]
+    App(app::App),
+    /// Published streams.
+    #[command(subcommand)]
+    Stream(stream::Stream),
+    /// Show the rows of any stream or edge, as JSON lines.
+    Tap(tap::Tap),
+    /// Stop an application, whichever node accepted it.
+    Stop(app::Named),
+    /// Draw the component graph of an application.
+    Graph(graph::Graph),
+    /// What the overlay has.
+    #[command(subcommand)]
+    Dht(dht::Dht),
     /// Print the version.
     Version,
     /// Print a completion script for a shell.
@@ -56,31 +125,6 @@ enum Command {
         /// The shell.
         shell: Shell,
     },
-}
-
-#[derive(Debug, Args)]
-struct Run {
-    /// The application file.
-    #[arg(value_hint = ValueHint::FilePath)]
-    file: PathBuf,
-    /// Stop after this time, such as 10s, counted from when the application runs.
-    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
-    for_: Option<Duration>,
-    /// Stop after this many rows on standard output, or over all sinks where none writes there.
-    #[arg(long, value_name = "ROWS")]
-    limit: Option<NonZeroU64>,
-    /// The memory that waiting rows and state may take.
-    #[arg(long, value_name = "SIZE", value_parser = memory, default_value = "256MiB")]
-    memory: u64,
-    /// How many threads run operators; one for each core if not given.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=WORKERS_MAX))]
-    workers: Option<u16>,
-    /// In which order operators run.
-    #[arg(long, value_enum, default_value_t)]
-    policy: Policy,
-    /// Say nothing but results and errors.
-    #[arg(long, short)]
-    quiet: bool,
 }
 
 /// Runs the command that the process was started with.
@@ -96,7 +140,12 @@ pub fn main() -> ExitCode {
             };
         }
     };
-    cli.command.execute().into()
+    output::log(
+        &cli.globals.verbosity,
+        matches!(cli.command, Command::Node(node::Node::Start(_))),
+    );
+    let ended = cli.command.execute(&cli.globals);
+    ended.unwrap_or_else(|failure| failed(&failure)).into()
 }
 
 /// Whether the arguments behind the program's name are a command, so that documents can be held to the
@@ -112,91 +161,40 @@ pub fn parses(arguments: &[&str]) -> Result<(), String> {
 }
 
 impl Command {
-    fn execute(self) -> Status {
+    fn execute(self, globals: &Globals) -> Result<Status, Failure> {
         match self {
-            Self::Run(run) => {
-                let mut notes = output::Notes {
-                    is_quiet: run.quiet,
-                };
-                let ends = Ends::default();
-                let ran = stop_at_signals(ends.stopper())
-                    .map_err(RunError::from)
-                    .and_then(|()| run::run(&run.into_options(), ends, &mut notes));
-                match ran {
-                    Ok(_) => Status::Ok,
-                    Err(error) => failed(&error),
-                }
-            }
-            Self::Validate(validate) => validate.execute(),
-            Self::Version => output::results(concat!("synergy ", env!("CARGO_PKG_VERSION"), "\n")),
+            Self::Run(run) => Ok(run.execute(&globals.verbosity)),
+            Self::Node(node) => node.execute(globals),
+            Self::Validate(validate) => Ok(validate.execute()),
+            Self::Plan(plan) => plan.execute(globals, true),
+            Self::Apply(apply) => apply.execute(globals, false),
+            Self::App(app) => app.execute(globals),
+            Self::Stream(stream) => stream.execute(globals),
+            Self::Tap(tap) => tap.execute(globals),
+            Self::Stop(named) => app::stop(&named, globals),
+            Self::Graph(graph) => graph.execute(globals),
+            Self::Dht(dht) => dht.execute(globals),
+            Self::Version => Ok(output::results(concat!(
+                "synergy ",
+                env!("CARGO_PKG_VERSION"),
+                "\n"
+            ))),
             Self::Completion { shell } => {
                 let mut script = Vec::new();
                 clap_complete::generate(shell, &mut Cli::command(), "synergy", &mut script);
-                output::results(&String::from_utf8_lossy(&script))
+                Ok(output::results(&String::from_utf8_lossy(&script)))
             }
         }
     }
 }
 
-impl Run {
-    fn into_options(self) -> run::Options {
-        run::Options {
-            file: self.file,
-            duration: self.for_,
-            limit: self.limit.map(NonZeroU64::get),
-            memory_bytes: self.memory,
-            workers: self.workers.map_or_else(|| cores().get(), usize::from),
-            policy: match self.policy {
-                Policy::Deadline => scheduler::Policy::Deadline,
-                Policy::Fifo => scheduler::Policy::Fifo,
-            },
-        }
-    }
+/// Says why a command failed.
+fn failed(failure: &Failure) -> Status {
+    // What a node says may come from anybody: a terminal must obey none of it.
+    let lines: Vec<String> = failure.message.lines().map(printable).collect();
+    output::note(&format!("synergy: {}", lines.join("\n")));
+    failure.kind.into()
 }
-
-/// In which order operators run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
-enum Policy {
-    /// The most urgent first.
-    #[default]
-    Deadline,
-    /// The longest waiting first.
-    Fifo,
-}
-
-/// Says why a command failed. An invalid file has a status of its own.
-fn failed(error: &RunError) -> Status {
-    match error {
-        RunError::Invalid(problems) => {
-            output::note(&problems.to_string());
-            Status::Invalid
-        }
-        RunError::Sink { .. } | RunError::System(_) | RunError::Failed { .. } => {
-            output::note(&format!("synergy: {error}"));
-            Status::Failed
-        }
-    }
-}
-
-/// Ends the run in order at the first signal to stop, and the process at the second.
-fn stop_at_signals(stopper: Stopper) -> Result<(), std::io::Error> {
-    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP])?;
-    std::thread::Builder::new()
-        .name("signals".to_owned())
-        .spawn(move || {
-            for (seen, _) in signals.forever().enumerate() {
-                if seen > 0 || !stopper.stop() {
-                    // As a shell reports a process that a signal ended.
-                    std::process::exit(130);
-                }
-            }
-        })?;
-    Ok(())
-}
-
-/// The most worker threads that a run may be given. Source: guess; far above any host's cores.
-const WORKERS_MAX: i64 = 1024;
 
 /// How many cores this process may use; one where the system does not say.
 pub fn cores() -> NonZeroUsize {

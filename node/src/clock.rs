@@ -38,15 +38,53 @@ impl MachineClock {
     }
 }
 
+/// The processor time that this process takes, sampled.
+#[derive(Debug)]
+pub struct ProcessCpu {
+    sampled: Instant,
+    used: Duration,
+}
+
+impl ProcessCpu {
+    /// Starts counting.
+    pub fn start(now: Instant) -> Self {
+        Self {
+            sampled: now,
+            used: process_cpu(),
+        }
+    }
+
+    /// How many cores this process has kept busy since the last sample.
+    pub fn sample(&mut self, now: Instant) -> f64 {
+        let used = process_cpu();
+        let elapsed = now.since(self.sampled).as_secs_f64();
+        let busy = used.saturating_sub(self.used).as_secs_f64();
+        *self = Self { sampled: now, used };
+        if elapsed > 0.0 { busy / elapsed } else { 0.0 }
+    }
+}
+
+/// The processor time that this process has taken since its start.
+pub fn process_cpu() -> Duration {
+    duration(rustix::time::clock_gettime(
+        rustix::time::ClockId::ProcessCPUTime,
+    ))
+}
+
+fn duration(time: rustix::time::Timespec) -> Duration {
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    let nanos = u32::try_from(time.tv_nsec).unwrap_or(0);
+    Duration::new(seconds, nanos)
+}
+
 impl Clock for MachineClock {
     fn now(&self) -> Instant {
         Instant::from_nanos(convert::nanos(self.start.elapsed()))
     }
 
     fn thread_cpu(&self) -> Duration {
-        let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-        let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
-        let nanos = u32::try_from(time.tv_nsec).unwrap_or(0);
-        Duration::new(seconds, nanos)
+        duration(rustix::time::clock_gettime(
+            rustix::time::ClockId::ThreadCPUTime,
+        ))
     }
 }

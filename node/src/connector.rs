@@ -32,12 +32,10 @@ pub(crate) use host::EVERY_DEFAULT as HOST_EVERY;
 pub const SOURCES: &[&SourceKind] = &[&file::KIND, &stdin::KIND, &host::KIND];
 
 /// All kinds of sink.
-pub const SINKS: &[&SinkKind] = &[
-    &sinks::REQUESTER,
-    &sinks::STDOUT,
-    &sinks::FILE,
-    &sinks::DISCARD,
-];
+pub const SINKS: &[&SinkKind] = &[&sinks::REQUESTER, &sinks::STDOUT, &sinks::FILE, &DISCARD];
+
+pub use render::Text;
+pub use sinks::DISCARD;
 
 /// A connector that was opened, or all that is wrong with what was given.
 pub type Opened<T> = Result<Box<T>, Vec<ArgumentError>>;

@@ -325,6 +325,11 @@ impl Node {
         }
     }
 
+    /// Whether another host is known: whether this node has joined anybody.
+    pub fn knows_hosts(&self) -> bool {
+        !self.view.hosts.hosts.is_empty()
+    }
+
     /// When [`Input::Timeout`] is wanted.
     pub fn poll_timeout(&self) -> Option<Instant> {
         if !self.is_listed {

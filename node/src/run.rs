@@ -17,12 +17,18 @@ use model::{Clock, NodeId};
 use crate::application::{self, Host, Kinds, Problems};
 use crate::clock::MachineClock;
 use crate::connector::Context;
+use crate::node::Failure;
 
 mod launch;
+pub mod network;
 mod sink;
 mod source;
 mod status;
 
+pub(crate) use launch::{idle_after, spawn};
+pub use sink::Limit;
+pub(crate) use sink::Thread as SinkThread;
+pub(crate) use source::{Place as SourcePlace, Thread as SourceThread};
 pub use status::Status;
 
 /// What a run is told on the command line.
@@ -59,6 +65,15 @@ pub enum RunError {
     /// The system gave no thread or no signal handler; nothing was started.
     #[error("the system refused what a run needs: {0}")]
     System(#[from] std::io::Error),
+    /// The engine did not take the application; nothing was started.
+    #[error("the application cannot be run here: {0}")]
+    Deploy(#[from] engine::DeployError),
+    /// A node of the run could not be started; nothing runs.
+    #[error("{0}")]
+    Node(String),
+    /// The overlay of the run did not compose the application; nothing runs.
+    #[error("{}", .0.message)]
+    Refused(Box<Failure>),
     /// A component failed while the application ran. What had left before stands.
     #[error("{component} failed: {reason}")]
     Failed {
@@ -71,16 +86,21 @@ pub enum RunError {
 
 /// What the thread that waits is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum News {
+pub enum News {
     /// A source cannot be read on; what is under way still leaves.
-    Degraded { component: String, reason: String },
+    Degraded {
+        /// Which one.
+        component: String,
+        /// Why.
+        reason: String,
+    },
     /// The run ends.
     End(End),
 }
 
 /// What ends a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum End {
+pub enum End {
     /// All sources have ended and all results have left.
     Finished,
     /// As many rows have left as were asked for.
@@ -92,19 +112,26 @@ pub(crate) enum End {
     /// A person or the system asked for it.
     Signal,
     /// Something cannot go on.
-    Failed { component: String, reason: String },
+    Failed {
+        /// Which component.
+        component: String,
+        /// Why.
+        reason: String,
+    },
 }
 
-impl From<Event> for News {
-    fn from(event: Event) -> Self {
-        match event {
-            Event::Finished { .. } => Self::End(End::Finished),
+impl News {
+    /// What a run hears of what happened in an engine.
+    pub(crate) fn of(event: &Event) -> Option<Self> {
+        match event.clone() {
+            Event::Finished { .. } => Some(Self::End(End::Finished)),
             Event::Degraded {
                 component, reason, ..
-            } => Self::Degraded { component, reason },
+            } => Some(Self::Degraded { component, reason }),
             Event::Failed {
                 component, reason, ..
-            } => Self::End(End::Failed { component, reason }),
+            } => Some(Self::End(End::Failed { component, reason })),
+            Event::Gone { .. } | Event::Retired { .. } => None,
         }
     }
 }
@@ -169,6 +196,7 @@ pub fn run(options: &Options, ends: Ends, status: &mut dyn Status) -> Result<Rep
     let host = Host {
         owner: nobody,
         node: nobody,
+        streams: None,
         clock: clock.clone(),
         epoch,
     };
@@ -195,7 +223,10 @@ pub fn run(options: &Options, ends: Ends, status: &mut dyn Status) -> Result<Rep
     let end = wait(options.duration, &receiver, clock.as_ref(), status);
     running.runtime.handle().stop();
     running.let_sinks_finish();
-    let report = running.runtime.report(running.application);
+    let report = running
+        .runtime
+        .report(running.application)
+        .expect("nobody retires an application that runs in this process alone");
     status.ended(&name, &end, &report);
     match end {
         End::Failed { component, reason } => Err(RunError::Failed { component, reason }),

@@ -7,9 +7,20 @@
 //!
 //! It imports [`model`] and none of its siblings, and carries bytes: it knows no protocol of theirs.
 
+mod coordinate;
+mod directory;
+pub mod distance;
+mod holder;
 pub mod identity;
 mod machine;
+mod members;
+pub mod memory;
+pub mod message;
 pub mod net;
+mod sample;
+mod store;
+pub mod suite;
 
 pub use identity::Identity;
-pub use machine::{Config, Effect, Input, Message, Overlay, Peer, QueryId, Stats, WalkId};
+pub use machine::{Config, Effect, Input, Overlay, Peer, QueryId, Stats, WalkId};
+pub use message::Message;

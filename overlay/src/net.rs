@@ -6,11 +6,31 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Clock, HostSummary, NodeId, Outcome, Query, Rng};
-use tokio::sync::mpsc;
+use model::{Clock, HostSummary, NodeId, Outcome, Query, QueryError, Rng};
+use tokio::sync::{mpsc, oneshot};
 
+use self::shared::{Command, Shared};
 use crate::identity::Identity;
 use crate::machine::Stats;
+use crate::message::Message;
+
+mod address;
+mod behavior;
+mod book;
+mod control;
+mod driver;
+mod frames;
+mod gauge;
+mod identity;
+mod join;
+mod opening;
+mod shared;
+mod starting;
+mod substreams;
+mod transport;
+
+pub use frames::{FRAME_BYTES_MAX, FrameReceiver, FrameSender, Frames, Next};
+pub use opening::Incoming;
 
 /// What a node's network is told at its start.
 #[derive(Clone)]
@@ -67,76 +87,18 @@ pub enum Event {
     Incoming(Incoming),
 }
 
-/// A data stream that a peer wants to open: accepted or refused by whoever gets it.
-#[derive(Debug)]
-pub struct Incoming {
-    /// Who opens it.
-    pub from: NodeId,
-    /// What for, at most 64 KiB.
-    pub hello: Vec<u8>,
-}
-
-impl Incoming {
-    /// Takes the stream: the peer hears that it is open.
-    ///
-    /// # Errors
-    /// When the peer is gone.
-    pub async fn accept(self) -> Result<(FrameSender, FrameReceiver), std::io::Error> {
-        Err(std::io::ErrorKind::Unsupported.into())
-    }
-
-    /// Refuses the stream with a reason of at most 1 KiB.
-    pub async fn refuse(self, reason: &str) {
-        let _ = reason;
-    }
-}
-
-/// The sending half of a data stream. Frames are coalesced: nothing is sure to leave before a flush.
-#[derive(Debug)]
-pub struct FrameSender {}
-
-impl FrameSender {
-    /// Puts a frame behind the others, and writes them out where there are 64 KiB of them.
-    ///
-    /// # Errors
-    /// When the stream is closed or the frame is larger than [`FRAME_BYTES_MAX`].
-    pub async fn send(&mut self, frame: &[u8]) -> Result<(), std::io::Error> {
-        let _ = frame;
-        Ok(())
-    }
-
-    /// Writes out all frames.
-    ///
-    /// # Errors
-    /// When the stream is closed.
-    pub async fn flush(&mut self) -> Result<(), std::io::Error> {
-        Ok(())
-    }
-}
-
-/// The receiving half of a data stream.
-#[derive(Debug)]
-pub struct FrameReceiver {}
-
-impl FrameReceiver {
-    /// The next frame; nothing where the peer has closed the stream in order.
-    ///
-    /// # Errors
-    /// When the stream broke, or the peer sent a frame larger than [`FRAME_BYTES_MAX`].
-    pub async fn receive(&mut self) -> Result<Option<&[u8]>, std::io::Error> {
-        Ok(None)
-    }
-}
-
-/// The largest frame of a data stream. Unit: bytes. Source: guess; a batch of 65,536 rows of 256 bytes.
-pub const FRAME_BYTES_MAX: usize = 16 << 20;
-
 /// The largest control message. Unit: bytes; that of `model::wire`.
 pub const MESSAGE_BYTES_MAX: usize = model::wire::MESSAGE_BYTES_MAX;
 
 /// The network of this node. Cheap to clone.
+///
+/// When the last clone is dropped, everything ends without a word: see [`Network::leave`] for better manners.
 #[derive(Debug, Clone)]
-pub struct Network {}
+pub struct Network {
+    /// The driver ends when the last of these is dropped: it has none itself.
+    commands: mpsc::Sender<Command>,
+    shared: Arc<Shared>,
+}
 
 /// Why a network was not started.
 #[derive(Debug, thiserror::Error)]
@@ -147,6 +109,11 @@ pub enum StartError {
     /// Nobody can listen there.
     #[error("cannot listen at {0}: {1}")]
     Listen(String, String),
+    /// A network's name is part of protocols' names.
+    #[error(
+        "{0:?} is no name of a network: 1 to 64 letters, digits, hyphens, underscores and dots"
+    )]
+    Network(String),
 }
 
 /// Why no data stream was opened.
@@ -173,6 +140,22 @@ pub struct NetworkStats {
     pub refused: std::collections::BTreeMap<&'static str, u64>,
 }
 
+/// How long a query may take before it counts as unanswered. Above what the overlay takes by itself.
+///
+/// Unit: time. Source: guess.
+const QUERY_TIME: Duration = Duration::from_secs(10);
+
+/// How long opening a data stream may take: a connection, a substream, and the peer's answer.
+///
+/// Unit: time. Source: guess.
+const OPEN_TIME: Duration = Duration::from_secs(5);
+
+/// How long a driver may take to leave. Unit: time. Source: what it bounds itself to, twice.
+const LEAVE_TIME: Duration = Duration::from_secs(2);
+
+/// How many events lie ready for whoever takes them. Unit: events. Source: guess; others wait at the driver.
+const EVENTS_READY: usize = 64;
+
 /// Starts a node of the network. It listens when this returns, and joins in the background.
 ///
 /// # Errors
@@ -182,30 +165,42 @@ pub async fn start(
     clock: Arc<dyn Clock>,
     rng: Rng,
 ) -> Result<(Network, mpsc::Receiver<Event>), StartError> {
-    let _ = (config, clock, rng);
-    Err(StartError::Listen(String::new(), String::new()))
+    starting::start(config, clock, rng).await
 }
 
 impl Network {
     /// Who this is.
     pub fn node(&self) -> NodeId {
-        NodeId([0; 32])
+        self.shared.node
     }
 
     /// Where it listens, as multiaddresses that end in its peer id.
     pub fn addresses(&self) -> Vec<String> {
-        Vec::new()
+        self.shared.addresses()
     }
 
     /// Asks the overlay. Always answers, in bounded time.
     pub async fn query(&self, query: Query) -> Outcome {
-        let _ = query;
-        Outcome::Done
+        let answer = self.ask(QUERY_TIME, |reply| Command::Query { query, reply });
+        let answer = answer.await;
+        answer.unwrap_or(Outcome::Failed(QueryError::Timeout))
     }
 
     /// Sends a control message. Where it surely was lost, [`Event::Unreachable`] says so.
     pub fn send(&self, to: NodeId, bytes: Vec<u8>) {
-        let _ = (to, bytes);
+        self.shared.send(&self.commands, to, bytes);
+    }
+
+    /// Says what this node's own overlay never would: for tests of what others make of it.
+    pub fn say(&self, to: NodeId, message: Message) {
+        let message = Box::new(message);
+        if self
+            .commands
+            .try_send(Command::Say { to, message })
+            .is_err()
+        {
+            self.shared.refused.count("own message beyond the queue");
+        }
     }
 
     /// Opens a data stream. `hello`, at most 64 KiB, tells the peer what for.
@@ -217,21 +212,53 @@ impl Network {
         to: NodeId,
         hello: Vec<u8>,
     ) -> Result<(FrameSender, FrameReceiver), OpenError> {
-        let _ = hello;
-        Err(OpenError::Unreachable(to))
+        if hello.len() > opening::HELLO_BYTES_MAX {
+            return Err(OpenError::Refused("a hello of more than 64 KiB".to_owned()));
+        }
+        let opened = async {
+            let stream = self.ask(OPEN_TIME, |reply| Command::Open { to, reply });
+            let (stream, held) = stream.await.ok_or(OpenError::Unreachable(to))?;
+            opening::ask(to, stream, held, &hello).await
+        };
+        let opened = tokio::time::timeout(OPEN_TIME, opened).await;
+        opened.unwrap_or(Err(OpenError::Unreachable(to)))
     }
 
     /// What this node says of itself from now on.
     pub fn describe(&self, host: HostSummary) {
-        let _ = host;
+        let command = Command::Describe(Box::new(host));
+        if self.commands.try_send(command).is_err() {
+            self.shared
+                .refused
+                .count("own description beyond the queue");
+        }
     }
 
     /// What was counted.
     pub async fn stats(&self) -> NetworkStats {
-        NetworkStats::default()
+        let stats = self.ask(QUERY_TIME, Command::Stats).await;
+        stats.unwrap_or_default()
     }
 
     /// Leaves in order: withdraws what is registered, hands over what is held, closes connections. Bounded in
     /// time.
-    pub async fn leave(&self) {}
+    pub async fn leave(&self) {
+        // One that has left already does not answer.
+        let _: Option<()> = self.ask(LEAVE_TIME, Command::Leave).await;
+    }
+
+    /// Asks the driver; nothing where it is gone or does not answer in time.
+    async fn ask<T>(
+        &self,
+        time: Duration,
+        command: impl FnOnce(oneshot::Sender<T>) -> Command,
+    ) -> Option<T> {
+        let (reply, answer) = oneshot::channel();
+        let command = command(reply);
+        let asked = async {
+            self.commands.send(command).await.ok()?;
+            answer.await.ok()
+        };
+        tokio::time::timeout(time, asked).await.ok().flatten()
+    }
 }

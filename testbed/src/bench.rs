@@ -7,6 +7,7 @@
 
 pub mod child;
 pub mod engine;
+pub mod idle;
 pub mod input;
 pub mod machine;
 pub mod plain;

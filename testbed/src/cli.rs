@@ -1,5 +1,7 @@
 //! The command line: `synergy-testbed`. Figures go to standard output, everything else to standard error.
 
+mod local;
+
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
@@ -11,9 +13,10 @@ use engine::scheduler;
 use node::cli::{cores, memory};
 
 use crate::bench::report::Report;
-use crate::bench::{child, engine as engine_bench, stalled_sink};
+use crate::bench::{child, engine as engine_bench, idle as idle_bench, stalled_sink};
+use crate::local::fault::Fault;
 
-/// Benchmarks of Synergy.
+/// Testbeds and benchmarks of Synergy.
 #[derive(Debug, Parser)]
 #[command(name = "synergy-testbed", version, max_term_width = 100)]
 struct Cli {
@@ -23,6 +26,20 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Start nodes on this machine and wait until they know one another.
+    Up(local::Up),
+    /// Show the nodes of a testbed.
+    Status(local::Status),
+    /// Kill nodes: they end at once and say goodbye to nobody.
+    Kill(local::Nodes),
+    /// Stop nodes where they stand, until they are resumed.
+    Pause(local::Nodes),
+    /// Let nodes go on that were paused.
+    Resume(local::Nodes),
+    /// Start a node again that was killed, with the identity that it had.
+    Start(local::Start),
+    /// End all nodes of a testbed and remove what it made.
+    Down(local::Down),
     /// Measure something, and check that what was measured is right.
     Bench(Bench),
     /// What a benchmark runs in a process of its own.
@@ -45,6 +62,8 @@ enum Name {
     Engine(Engine),
     /// Memory while nobody reads the results, and all rows afterwards.
     StalledSink(StalledSink),
+    /// What nodes occupy and use that have joined and have nothing to do.
+    Idle(local::Idle),
 }
 
 #[derive(Debug, Args)]
@@ -158,13 +177,21 @@ impl Command {
     /// Gives whether all that was claimed holds.
     fn execute(self) -> anyhow::Result<bool> {
         match self {
+            Self::Up(up) => up.execute()?,
+            Self::Status(status) => status.execute()?,
+            Self::Kill(nodes) => nodes.execute(Fault::Kill)?,
+            Self::Pause(nodes) => nodes.execute(Fault::Pause)?,
+            Self::Resume(nodes) => nodes.execute(Fault::Resume)?,
+            Self::Start(start) => start.execute()?,
+            Self::Down(down) => down.execute()?,
             Self::Bench(Bench { output, name }) => {
                 let report = name.measure()?;
-                print(&report, output)?;
-                Ok(report.holds())
+                print(|| report.table(), || report.json().to_string(), output)?;
+                return Ok(report.holds());
             }
-            Self::Child(child) => child.execute().map(|()| true),
+            Self::Child(child) => child.execute()?,
         }
+        Ok(true)
     }
 }
 
@@ -181,6 +208,7 @@ impl Name {
                 stall: std::time::Duration::from_secs(stalled.seconds.get()),
                 run: stalled.run.into_options(),
             }),
+            Self::Idle(idle) => idle_bench::measure(&idle.into_options()?),
         }
     }
 }
@@ -214,15 +242,20 @@ impl Run {
     }
 }
 
-fn print(report: &Report, output: Option<Output>) -> anyhow::Result<()> {
+/// Prints results, in one of two forms.
+fn print(
+    table: impl FnOnce() -> String,
+    json: impl FnOnce() -> String,
+    output: Option<Output>,
+) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout().lock();
     let is_table = match output {
         None => stdout.is_terminal(),
         Some(output) => output == Output::Table,
     };
     let text = match is_table {
-        true => report.table(),
-        false => format!("{}\n", report.json()),
+        true => table(),
+        false => format!("{}\n", json()),
     };
     match stdout
         .write_all(text.as_bytes())

@@ -8,8 +8,9 @@ use composition::{
 };
 use model::plan::{Builder, Stream};
 use model::{
-    ApplicationId, Arguments, CompositionId, Coordinate, DataType, Demand, Field, HostSummary,
-    Instant, LoadInterval, NodeId, NodeView, Origin, Qos, Resources, Rng, Schema, SourceName, wire,
+    ApplicationId, Arguments, ComponentGraph, CompositionId, Coordinate, DataType, Demand, Field,
+    HostSummary, Instant, LoadInterval, NodeId, NodeView, Origin, Qos, Resources, Rng, Schema,
+    SourceName, wire,
 };
 
 /// A host, with what it did as it was told.
@@ -17,7 +18,7 @@ pub(crate) struct Member {
     pub(crate) composer: Composer,
     pub(crate) view: NodeView,
     pub(crate) is_alive: bool,
-    pub(crate) deployed: BTreeSet<CompositionId>,
+    pub(crate) deployed: BTreeMap<CompositionId, ComponentGraph>,
     pub(crate) started: BTreeSet<CompositionId>,
 }
 
@@ -44,6 +45,9 @@ pub(crate) struct Network {
     pub(crate) events: Vec<(NodeId, Event)>,
     /// How many happenings there were.
     pub(crate) steps: u64,
+    /// Whether what is said is kept, and what was.
+    pub(crate) records: bool,
+    pub(crate) recorded: Vec<Vec<u8>>,
     rng: Rng,
     queue: BTreeMap<(Instant, u64), (NodeId, Happening)>,
     count: u64,
@@ -94,7 +98,7 @@ impl Network {
                 composer: Composer::new(Config::default(), rng.keyed(&host.name)),
                 view,
                 is_alive: true,
-                deployed: BTreeSet::new(),
+                deployed: BTreeMap::new(),
                 started: BTreeSet::new(),
             };
             (host.node, member)
@@ -109,6 +113,8 @@ impl Network {
             broken: BTreeSet::new(),
             events: Vec::new(),
             steps: 0,
+            records: false,
+            recorded: Vec::new(),
             rng,
             queue: BTreeMap::new(),
             count: 0,
@@ -145,16 +151,19 @@ impl Network {
             }
             Effect::Deploy { id, graph, .. } => {
                 assert!(graph.hosts().contains(&at));
-                assert!(member.deployed.insert(id), "{id:?} is deployed once");
                 if self.broken.contains(&at) {
-                    member.deployed.remove(&id);
                     self.push(soon, at, Happening::DeployFailed(id));
                 } else {
+                    let before = member.deployed.insert(id, graph);
+                    assert_eq!(before, None, "{id:?} is deployed once");
                     self.push(soon, at, Happening::Deployed(id));
                 }
             }
             Effect::Start { id } => {
-                assert!(member.deployed.contains(&id), "only what is there starts");
+                assert!(
+                    member.deployed.contains_key(&id),
+                    "only what is there starts"
+                );
                 member.started.insert(id);
             }
             Effect::Undeploy { id } => {
@@ -166,10 +175,13 @@ impl Network {
     }
 
     fn send(&mut self, from: NodeId, to: NodeId, bytes: Vec<u8>) {
-        let delay = self.members[&from]
-            .view
-            .delay(from, to)
-            .expect("all know all");
+        let Some(delay) = self.members[&from].view.delay(from, to) else {
+            // A damaged message named somebody who is nobody.
+            return;
+        };
+        if self.records {
+            self.recorded.push(bytes.clone());
+        }
         let copies = if self.rng.fraction() < self.repetition {
             2
         } else {
@@ -252,22 +264,35 @@ impl Network {
         }
     }
 
-    /// Asserts that on hosts that live nothing is held but what `applications` have, and that those are whole or nowhere.
+    /// Asserts that on hosts that live nothing is held but what `applications` have, and that nothing is under way.
     pub(crate) fn assert_nothing_is_left(&self, applications: &[CompositionId]) {
         for (node, member) in self.members.iter().filter(|(_, it)| it.is_alive) {
-            let reserved = member.composer.reserved();
-            assert_eq!(reserved, Resources::default(), "{node} has reserved");
-            let others: Vec<_> = member
-                .deployed
-                .iter()
-                .filter(|id| !applications.contains(id))
-                .collect();
-            assert!(others.is_empty(), "{node} runs {others:?}");
+            let composer = &member.composer;
+            let nothing = Resources::default();
+            assert_eq!(composer.reserved(), nothing, "{node} has reserved");
+            let mut others = member.deployed.keys();
+            let other = others.find(|id| !applications.contains(id));
+            assert_eq!(other, None, "{node} runs it");
             if member.deployed.is_empty() {
-                let allocated = member.composer.allocated();
-                assert_eq!(allocated, Resources::default(), "{node} has allocated");
+                assert_eq!(composer.allocated(), nothing, "{node} has allocated");
             }
-            assert_eq!(member.composer.composing_count(), 0, "{node} composes");
+            assert_eq!(composer.composing_count(), 0, "{node} composes");
+            assert_eq!(composer.poll_timeout(), None, "{node} waits for something");
+        }
+    }
+
+    /// Asserts that a composition is on all of the living hosts of one graph, and started there, or on none.
+    pub(crate) fn assert_whole_or_nowhere(&self, id: CompositionId) {
+        let living = || self.members.iter().filter(|(_, it)| it.is_alive);
+        let Some(graph) = living().find_map(|(_, it)| it.deployed.get(&id)) else {
+            return;
+        };
+        for (node, member) in living() {
+            let has = member.deployed.get(&id);
+            let expected = graph.hosts().contains(node).then_some(graph);
+            assert_eq!(has, expected, "{node}");
+            let is_sink = graph.sinks().iter().any(|sink| sink.host == *node);
+            assert_eq!(member.started.contains(&id), is_sink, "{node}");
         }
     }
 
@@ -298,9 +323,9 @@ pub(crate) fn order(
         latency: Duration::from_millis(target_ms),
         ..Qos::default()
     };
-    let schema = Schema::new(vec![Field::new("value", DataType::Int64)]).unwrap();
+    let schema = Schema::new(vec![Field::new("value", DataType::Int64)]).expect("one column");
     let ports = || vec![("out".to_owned(), schema.clone())];
-    let mut plan = Builder::new(name, qos).unwrap();
+    let mut plan = Builder::new(name, qos).expect("a name");
     let reads = operators.iter().copied().flatten().chain(sinks);
     let last = reads.filter_map(|it| it.strip_prefix('s')?.parse::<usize>().ok());
     let source_count = last.max().unwrap_or(0) + 1;
@@ -310,10 +335,10 @@ pub(crate) fn order(
             name: format!("lab/{index}"),
         };
         plan.source(&format!("source{index}"), source, ports())
-            .unwrap();
+            .expect("a new name");
     }
     let stream = |word: &str| {
-        let index = word[1..].parse().unwrap();
+        let index = word[1..].parse().expect("a number");
         if word.starts_with('s') {
             Stream::Source(index, 0)
         } else {
@@ -324,10 +349,11 @@ pub(crate) fn order(
         let inputs: Vec<Stream> = inputs.iter().map(|it| stream(it)).collect();
         let called = format!("o{}", index + 1);
         plan.operator(&called, "filter", Arguments::new(), &inputs, ports())
-            .unwrap();
+            .expect("a new name");
     }
     for (index, input) in sinks.iter().enumerate() {
-        plan.sink(&format!("sink{index}"), stream(input)).unwrap();
+        plan.sink(&format!("sink{index}"), stream(input))
+            .expect("a new name");
     }
     let demand = Demand {
         rows_per_second: 100.0,
@@ -340,7 +366,7 @@ pub(crate) fn order(
             owner: node(1),
             name: name.to_owned(),
         },
-        plan: plan.build().unwrap(),
+        plan: plan.build().expect("everything is read"),
         origins: (0..source_count).map(|_| Origin(7)).collect(),
         sources: vec![node(source_host); source_count],
         source_demands: vec![

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::position::Judgement;
-use model::{EventTime, Interval, Origin, Positions, Slack};
+use model::{EventTime, Origin, Positions, Slack};
 
 use super::{From, Pull};
 use crate::batch::{Batch, Note};
@@ -17,10 +17,27 @@ pub struct Consumer {
     origins: BTreeMap<Origin, Standing>,
     credit: u64,
     budget: Option<Slack>,
+    /// Where it begins in origins that it has seen nothing of.
+    beginning: Beginning,
+    /// It asks for nothing again.
+    is_tap: bool,
     /// The next pull says where to send from.
     wants_rewind: bool,
     duplicates: u64,
     gaps: u64,
+}
+
+/// The most origins that an edge may have.
+///
+/// Unit: count. Range: from what plans may have, [`model::plan::WAYS_MAX`]. Source: the same.
+pub const ORIGINS_MAX: usize = model::plan::WAYS_MAX;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Beginning {
+    /// At their first row.
+    First,
+    /// Where the producer says that the latest was.
+    Latest,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -70,17 +87,103 @@ impl Consumer {
             origins: BTreeMap::new(),
             credit,
             budget: None,
+            beginning: Beginning::First,
+            is_tap: false,
             wants_rewind: true,
             duplicates: 0,
             gaps: 0,
         }
     }
 
+    /// A consumer that has nothing and starts where the stream stands when it is opened; what comes later
+    /// of origins that are new then, from their beginning.
+    pub fn latest(credit: u64) -> Self {
+        Self {
+            beginning: Beginning::Latest,
+            ..Self::new(credit)
+        }
+    }
+
+    /// A consumer that has everything up to these positions, and starts at the beginning of other origins.
+    pub fn at(positions: &Positions, credit: u64) -> Self {
+        let standing = |(origin, index)| {
+            let standing = Standing {
+                received: index,
+                taken: index,
+                kept: index,
+                ..Standing::default()
+            };
+            (origin, standing)
+        };
+        Self {
+            origins: positions.iter().map(standing).collect(),
+            ..Self::new(credit)
+        }
+    }
+
+    /// One that looks on from the latest: it keeps nothing, and loses what it does not take in time.
+    pub fn tap(credit: u64) -> Self {
+        Self {
+            is_tap: true,
+            ..Self::latest(credit)
+        }
+    }
+
+    /// Whether a batch of this origin can be taken: of one more there may be too many.
+    pub fn accepts(&self, origin: Origin) -> bool {
+        self.origins.len() < ORIGINS_MAX || self.origins.contains_key(&origin)
+    }
+
+    /// How many origins have been seen.
+    pub fn len(&self) -> usize {
+        self.origins.len()
+    }
+
+    /// Whether nothing has been seen.
+    pub fn is_empty(&self) -> bool {
+        self.origins.is_empty()
+    }
+
     /// Takes what arrived.
     pub fn handle_batch(&mut self, batch: Arc<Batch>) -> Arrival {
-        let standing = self.origins.entry(batch.header.origin).or_default();
         let interval = batch.header.interval;
+        let begins = self.beginning == Beginning::Latest
+            && batch.header.note == Some(Note::Gap)
+            && interval.is_empty()
+            && !self.origins.contains_key(&batch.header.origin);
+        if begins {
+            // Nothing before it was asked for: this is where the latest was.
+            let standing = Standing {
+                received: interval.through(),
+                progress: batch.header.progress,
+                taken: interval.through(),
+                kept: interval.through(),
+                has_moved: true,
+                awaits_rewind: false,
+            };
+            self.origins.insert(batch.header.origin, standing);
+            return Arrival::Next(batch);
+        }
+        if self.beginning == Beginning::Latest
+            && interval.after() > 0
+            && !self.origins.contains_key(&batch.header.origin)
+        {
+            // It has not been said where this origin begins.
+            self.gaps += u64::from(!self.wants_rewind);
+            self.wants_rewind = true;
+            return Arrival::Gap;
+        }
+        let standing = self.origins.entry(batch.header.origin).or_default();
         let next = match interval.judge(standing.received) {
+            // Where it begins was told before.
+            Judgement::Next
+                if batch.header.note == Some(Note::Gap)
+                    && interval.is_empty()
+                    && batch.header.progress <= standing.progress =>
+            {
+                self.duplicates += 1;
+                return Arrival::Duplicate;
+            }
             Judgement::Next => batch,
             Judgement::Cut(through) => Arc::new(batch.cut(through)),
             // All its indices are here, and it says how far the origin has come since.
@@ -93,14 +196,6 @@ impl Consumer {
             Judgement::Duplicate => {
                 self.duplicates += 1;
                 return Arrival::Duplicate;
-            }
-            Judgement::Gap if batch.header.note == Some(Note::Gap) => {
-                // What lies between is not to be had: that is said, not skipped.
-                let lost = interval.after() - standing.received;
-                let mut told = Batch::clone(&batch);
-                told.header.interval = Interval::new(standing.received, interval.through());
-                told.header.missing = u32::try_from(lost).unwrap_or(u32::MAX);
-                Arc::new(told)
             }
             Judgement::Gap => {
                 if !standing.awaits_rewind {
@@ -120,6 +215,10 @@ impl Consumer {
     /// Everything of `origin` up to `taken` was worked off, and what lies up to `kept` will not be asked
     /// for again. Says whether either has moved.
     pub fn take(&mut self, origin: Origin, taken: u64, kept: u64) -> bool {
+        if taken == 0 {
+            // Of an origin that nothing was seen of, nobody knows yet where it begins.
+            return false;
+        }
         let standing = self.origins.entry(origin).or_default();
         let has_moved = taken > standing.taken || kept > standing.kept;
         standing.taken = standing.taken.max(taken);
@@ -149,7 +248,7 @@ impl Consumer {
         Pull {
             from,
             taken,
-            keep: Some(keep),
+            keep: (!self.is_tap).then_some(keep),
             credit: self.credit,
             budget: self.budget,
         }
@@ -164,6 +263,19 @@ impl Consumer {
         }
         self.wants_rewind = true;
         self.pull()
+    }
+
+    /// The pull that says of all origins where the consumer stands, without asking for anything again.
+    pub fn pull_all(&mut self) -> Pull {
+        for standing in self.origins.values_mut() {
+            standing.has_moved = true;
+        }
+        self.pull()
+    }
+
+    /// Whether something was asked for that has not arrived.
+    pub fn awaits_rewind(&self) -> bool {
+        self.wants_rewind || self.origins.values().any(|standing| standing.awaits_rewind)
     }
 
     /// Whether the next pull says something that cannot wait: that something is missing.
@@ -184,6 +296,9 @@ impl Consumer {
     }
 
     fn from(&self) -> From {
+        if self.beginning == Beginning::Latest && self.origins.is_empty() {
+            return From::Latest;
+        }
         From::Positions(
             self.origins
                 .iter()

@@ -1,12 +1,14 @@
 //! The producing end of edges: what is retained of a stream, and who pulls it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use model::{EdgeId, EventTime, Instant, Interval, Origin, Positions, Slack, convert};
+use model::{EdgeId, Instant, Origin, Slack};
 
-use super::{From, LAPSE, Pull};
-use crate::batch::{Batch, Header, Note, Rows};
+use super::log::Log;
+use super::reader::Reader;
+use super::{LAPSE, Opening, Pull};
+use crate::batch::Batch;
 
 /// Retains a stream and sends it to those who pull it.
 ///
@@ -16,58 +18,17 @@ use crate::batch::{Batch, Header, Note, Rows};
 pub struct Producer {
     retention: Retention,
     logs: BTreeMap<Origin, Log>,
-    edges: BTreeMap<EdgeId, Edge>,
+    readers: BTreeMap<EdgeId, Reader>,
     retained_bytes: u64,
 }
 
-/// How much a producer may retain and whether its consumers can lapse.
+/// How much a producer may retain, and whether it goes on when nobody reads it.
 #[derive(Debug, Clone, Copy)]
 pub struct Retention {
     /// From how many bytes on the producer takes nothing more, until something was released.
     pub bytes_max: u64,
-    /// Whether consumers that are not heard lapse: they do across hosts, and not inside one process.
-    pub lapses: bool,
-}
-
-/// The retained batches of one origin, and how far it is.
-#[derive(Debug, Default)]
-struct Log {
-    entries: VecDeque<Entry>,
-    /// The number of the first entry; entries are numbered as they are appended.
-    first: u64,
-    /// The last index that was released.
-    released: u64,
-    /// The bytes of all entries that were ever appended.
-    bytes: u64,
-}
-
-#[derive(Debug)]
-struct Entry {
-    batch: Arc<Batch>,
-    /// The bytes of all entries before this one.
-    before: u64,
-}
-
-/// One consumer, as its pulls describe it.
-#[derive(Debug)]
-struct Edge {
-    application: u64,
-    heard: Instant,
-    has_lapsed: bool,
-    credit: u64,
-    budget: Option<Slack>,
-    keep: Option<Positions>,
-    cursors: BTreeMap<Origin, Cursor>,
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-struct Cursor {
-    /// The entry to be sent next.
-    next: u64,
-    /// The first entry that the consumer has not wholly taken.
-    taken: u64,
-    /// The consumer asked for what was released, and has not been told.
-    is_behind: bool,
+    /// Whether rows flow also where all who read are silent, as those of a published source do.
+    pub flows_unread: bool,
 }
 
 impl Producer {
@@ -76,7 +37,7 @@ impl Producer {
         Self {
             retention,
             logs: BTreeMap::new(),
-            edges: BTreeMap::new(),
+            readers: BTreeMap::new(),
             retained_bytes: 0,
         }
     }
@@ -86,49 +47,46 @@ impl Producer {
         self.retention.bytes_max = bytes_max;
     }
 
-    /// Opens an edge for an application. Nothing is sent on it before its first pull.
-    pub fn open(&mut self, now: Instant, edge: EdgeId, application: u64) {
-        let state = Edge {
-            application,
-            heard: now,
-            has_lapsed: false,
-            credit: 0,
-            budget: None,
-            keep: Some(Positions::new()),
-            cursors: BTreeMap::new(),
-        };
-        self.edges.insert(edge, state);
+    /// Opens an edge. Nothing is sent on it before its first pull.
+    pub fn open(&mut self, now: Instant, edge: EdgeId, opening: Opening) {
+        let reader = Reader::new(now, opening, &self.logs);
+        self.readers.insert(edge, reader);
     }
 
-    /// Ends an edge: what only it kept is released.
-    pub fn close(&mut self, edge: EdgeId) {
-        self.edges.remove(&edge);
+    /// Ends an edge: what only it kept is released. Says how many rows it did not get.
+    pub fn close(&mut self, edge: EdgeId) -> u64 {
+        let closed = self.readers.remove(&edge);
         self.release();
+        closed.map_or(0, |reader| reader.drops)
     }
 
     /// Takes the next batch of the stream and sends it to those who may have it.
     ///
+    /// Where so much is retained that others would have to wait for who is behind, the oldest goes first that
+    /// only those keep; they are told of the gap.
+    ///
     /// # Panics
     /// When the batch does not join what came before of its origin: who numbers rows leaves nothing out.
     pub fn append(&mut self, batch: Batch, out: &mut Vec<(EdgeId, Arc<Batch>)>) {
+        if self.retained_bytes >= self.retention.bytes_max {
+            self.make_room();
+        }
         let origin = batch.header.origin;
-        let log = self.logs.entry(origin).or_default();
+        let log = self.logs.entry(origin).or_insert_with(|| Log::of(&batch));
         let end = log.end();
-        let is_sent = self.edges.values().all(|edge| {
-            edge.cursors
-                .get(&origin)
-                .is_some_and(|cursor| cursor.next >= end)
-        });
+        let is_sent = self
+            .readers
+            .values()
+            .all(|reader| reader.has_all(origin, Some(log)));
         self.retained_bytes += log.append(batch, is_sent);
-        for (id, edge) in &mut self.edges {
+        for (id, reader) in &mut self.readers {
             if log.end() == end {
                 // The last entry has grown: those who have it are sent it again, and cut off what they have.
-                edge.step_back(origin, end - 1);
+                reader.step_back(origin, end - 1);
             }
-            edge.send(*id, origin, log, out);
+            reader.send(*id, origin, log, out);
         }
-        let kept = self.kept_by_all(origin);
-        let log = self.logs.get_mut(&origin).expect("just appended to");
+        let kept = kept_by_all(&self.readers, origin, log);
         self.retained_bytes -= log.release(kept);
     }
 
@@ -142,88 +100,80 @@ impl Producer {
         pull: &Pull,
         out: &mut Vec<(EdgeId, Arc<Batch>)>,
     ) {
-        let Some(edge) = self.edges.get_mut(&id) else {
+        let Some(reader) = self.readers.get_mut(&id) else {
             return;
         };
-        edge.heard = now;
-        edge.has_lapsed = false;
-        edge.credit = pull.credit;
-        edge.budget = pull.budget;
-        if let Some(from) = &pull.from {
-            edge.rewind(from, &self.logs);
-        }
-        for (origin, index) in pull.taken.iter() {
-            if let Some(log) = self.logs.get(&origin) {
-                let cursor = edge.cursors.entry(origin).or_default();
-                cursor.taken = cursor.taken.max(log.entry_after(index)).min(cursor.next);
-            }
-        }
-        match (&mut edge.keep, &pull.keep) {
-            (Some(keep), Some(moved)) => {
-                for (origin, index) in moved.iter() {
-                    keep.advance(origin, index);
-                }
-            }
-            (keep, None) => *keep = None,
-            (keep @ None, Some(moved)) => *keep = Some(moved.clone()),
-        }
+        reader.hear(now, pull, &self.logs);
         for (origin, log) in &self.logs {
-            edge.send(id, *origin, log, out);
+            reader.send(id, *origin, log, out);
         }
         self.release();
     }
 
-    /// When [`Producer::handle_timeout`] wants to be called: when the next consumer lapses.
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        if !self.retention.lapses {
-            return None;
-        }
-        let live = self.edges.values().filter(|edge| !edge.has_lapsed);
-        live.map(|edge| edge.heard + LAPSE).min()
-    }
-
-    /// Lets consumers lapse that were not heard.
-    pub fn handle_timeout(&mut self, now: Instant) {
-        if self.retention.lapses {
-            for edge in self.edges.values_mut() {
-                edge.has_lapsed |= now.since(edge.heard) >= LAPSE;
+    /// Lets consumers lapse that were not heard. Says whether one did.
+    pub fn handle_timeout(&mut self, now: Instant) -> bool {
+        let mut has_lapsed = false;
+        for reader in self.readers.values_mut() {
+            if reader.opening.lapses && !reader.has_lapsed && now.since(reader.heard) >= LAPSE {
+                reader.has_lapsed = true;
+                has_lapsed = true;
             }
         }
+        has_lapsed
+    }
+
+    /// Whether somebody reads who is no tap.
+    pub fn has_consumers(&self) -> bool {
+        self.readers.values().any(|reader| !reader.is_tap())
+    }
+
+    /// Whether somebody reads who cannot lapse, and is no tap.
+    pub fn has_own_consumers(&self) -> bool {
+        let mut readers = self.readers.values();
+        readers.any(|reader| !reader.is_tap() && !reader.opening.lapses)
+    }
+
+    /// When the last of the consumers was heard that can lapse, where there is one.
+    pub fn last_heard(&self) -> Option<Instant> {
+        let consumers = self
+            .readers
+            .values()
+            .filter(|reader| !reader.is_tap() && reader.opening.lapses);
+        consumers.map(|reader| reader.heard).max()
     }
 
     /// Whether more of `origin` may be appended.
     ///
     /// An application goes at the speed of the slowest of its own edges, the stream at that of its fastest
-    /// application; nobody goes on beyond what may be retained.
+    /// application; nobody goes on beyond what may be retained for those who are not behind.
     pub fn has_room(&self, origin: Origin) -> bool {
-        if self.edges.is_empty() {
-            return true;
+        let log = self.logs.get(&origin);
+        let pacing = || self.readers.values().filter(|reader| reader.sets_pace());
+        if pacing().next().is_none() {
+            // Taps wait for nothing. Who has lapsed holds nobody back, but finds what it keeps.
+            let is_free = self.retention.flows_unread || !self.has_consumers();
+            return is_free || self.retained_bytes < self.retention.bytes_max;
         }
-        if self.retained_bytes >= self.retention.bytes_max {
-            return false;
-        }
-        let Some(log) = self.logs.get(&origin) else {
-            return true;
-        };
-        let live = || self.edges.values().filter(|edge| !edge.has_lapsed);
-        let has_all = |edge: &Edge| {
-            let cursor = edge.cursors.get(&origin);
-            cursor.is_some_and(|cursor| cursor.next >= log.end())
-        };
         let all_have = |application: u64| {
-            live()
-                .filter(|edge| edge.application == application)
-                .all(has_all)
+            pacing()
+                .filter(|reader| reader.opening.application == application)
+                .all(|reader| reader.has_all(origin, log))
         };
-        live().next().is_none() || live().any(|edge| has_all(edge) && all_have(edge.application))
+        let somebody_leads = pacing()
+            .any(|reader| reader.has_all(origin, log) && all_have(reader.opening.application));
+        somebody_leads && (self.retained_bytes < self.retention.bytes_max || self.could_have_room())
     }
 
     /// The last index of `origin` that no consumer will ask for again; nothing without consumers.
     pub fn released(&self, origin: Origin) -> Option<u64> {
-        if self.edges.is_empty() {
+        if self.readers.is_empty() {
             return None;
         }
-        Some(self.kept_by_all(origin))
+        let Some(log) = self.logs.get(&origin) else {
+            // Whoever reads has seen nothing of it; who only looks on does not matter.
+            return Some(if self.has_consumers() { 0 } else { u64::MAX });
+        };
+        Some(kept_by_all(&self.readers, origin, log).max(log.released()))
     }
 
     /// How many bytes are retained.
@@ -231,207 +181,104 @@ impl Producer {
         self.retained_bytes
     }
 
-    /// The strictest budget of those who pull and have not lapsed.
-    pub fn budget(&self) -> Option<Slack> {
-        let live = self.edges.values().filter(|edge| !edge.has_lapsed);
-        live.filter_map(|edge| edge.budget).min()
+    /// Whether all who are heard were sent all there is, and have worked it off.
+    pub fn is_settled(&self) -> bool {
+        let mut pacing = self.readers.values().filter(|reader| reader.sets_pace());
+        pacing.all(|reader| {
+            self.logs.iter().all(|(origin, log)| {
+                reader.has_all(*origin, Some(log)) && reader.has_settled(*origin)
+            })
+        })
     }
 
-    fn kept_by_all(&self, origin: Origin) -> u64 {
-        let keeps = self.edges.values().filter_map(|edge| edge.keep.as_ref());
-        keeps
-            .map(|keep| keep.through(origin).unwrap_or(0))
-            .min()
-            .unwrap_or(u64::MAX)
+    /// The strictest budget of those who pull and have not lapsed.
+    pub fn budget(&self) -> Option<Slack> {
+        let live = self.readers.values().filter(|reader| !reader.has_lapsed);
+        live.filter_map(|reader| reader.budget).min()
+    }
+
+    /// How many rows were dropped before they could be sent, over all who read now.
+    pub fn drops(&self) -> u64 {
+        self.readers.values().map(|reader| reader.drops).sum()
+    }
+
+    /// The applications all of whose consumers were sent all there is of an origin.
+    fn leading(&self, origin: Origin) -> BTreeSet<u64> {
+        let log = self.logs.get(&origin);
+        let pacing = || self.readers.values().filter(|reader| reader.sets_pace());
+        let mut leading: BTreeSet<u64> =
+            pacing().map(|reader| reader.opening.application).collect();
+        for reader in pacing() {
+            if !reader.has_all(origin, log) {
+                leading.remove(&reader.opening.application);
+            }
+        }
+        leading
+    }
+
+    /// Up to where an origin is kept only by who is behind; nothing where all are.
+    fn kept_by_laggards(&self, origin: Origin, log: &Log) -> Option<u64> {
+        let leading = self.leading(origin);
+        if leading.is_empty() {
+            let is_unread = !self.readers.values().any(Reader::sets_pace);
+            return (is_unread && self.retention.flows_unread).then_some(u64::MAX);
+        }
+        let leaders = self
+            .readers
+            .values()
+            .filter(|reader| reader.sets_pace() && leading.contains(&reader.opening.application));
+        leaders.filter_map(|reader| reader.kept(origin, log)).min()
+    }
+
+    /// Whether there would be room without what only those keep who are behind.
+    fn could_have_room(&self) -> bool {
+        let bytes = |(origin, log): (&Origin, &Log)| {
+            let through = self.kept_by_laggards(*origin, log)?;
+            Some(log.bytes_through(through))
+        };
+        let bytes: u64 = self.logs.iter().filter_map(bytes).sum();
+        self.retained_bytes - bytes < self.retention.bytes_max
+    }
+
+    /// Releases the oldest of what only those keep who are behind, until there is room.
+    fn make_room(&mut self) {
+        let kept: BTreeMap<Origin, u64> = self
+            .logs
+            .iter()
+            .filter_map(|(origin, log)| Some((*origin, self.kept_by_laggards(*origin, log)?)))
+            .collect();
+        while self.retained_bytes >= self.retention.bytes_max {
+            let oldest = kept
+                .iter()
+                .filter(|(origin, kept)| {
+                    let log = self.logs.get(origin);
+                    log.is_some_and(|log| log.releasable(**kept).is_some())
+                })
+                .min_by_key(|(origin, _)| self.logs.get(origin).and_then(Log::oldest))
+                .map(|(origin, _)| *origin);
+            let Some(origin) = oldest else { return };
+            let Some(log) = self.logs.get_mut(&origin) else {
+                return;
+            };
+            for reader in self.readers.values_mut() {
+                reader.lose_first(origin, log);
+            }
+            self.retained_bytes -= log.release_first();
+        }
     }
 
     fn release(&mut self) {
-        let kept: Vec<u64> = self
-            .logs
-            .keys()
-            .map(|origin| self.kept_by_all(*origin))
-            .collect();
-        for (log, kept) in self.logs.values_mut().zip(kept) {
+        for (origin, log) in &mut self.logs {
+            let kept = kept_by_all(&self.readers, *origin, log);
             self.retained_bytes -= log.release(kept);
         }
     }
 }
 
-impl Log {
-    /// The number that the next entry will have.
-    fn end(&self) -> u64 {
-        self.first + convert::size(self.entries.len())
-    }
-
-    fn through(&self) -> u64 {
-        self.entries
-            .back()
-            .map_or(self.released, |entry| entry.batch.header.interval.through())
-    }
-
-    /// Appends a batch and says how many bytes more are retained.
-    ///
-    /// A rowless batch grows a rowless last entry, so that a stream without rows piles nothing up. Where
-    /// everybody was sent that entry, what is new is as old as the batch; else as what still waits in it.
-    fn append(&mut self, batch: Batch, is_sent: bool) -> u64 {
-        let is_first = self.entries.is_empty() && self.end() == 0;
-        if is_first {
-            // An origin that is taken up in its middle: what lies before is not to be had here.
-            self.released = batch.header.interval.after();
-        }
-        assert!(
-            is_first || self.through() == batch.header.interval.after(),
-            "origin {:?} leaves out indices between {} and {}",
-            batch.header.origin,
-            self.through(),
-            batch.header.interval.after(),
-        );
-        let bytes = if batch.rows.is_empty() {
-            0
-        } else {
-            convert::size(batch.rows.bytes())
-        };
-        if bytes == 0
-            && let Some(tail) = self.entries.back_mut()
-            && tail.batch.rows.is_empty()
-            && tail.batch.is_joined_by(&batch)
-        {
-            let arrival = batch.header.arrival;
-            let pair = [Arc::clone(&tail.batch), Arc::new(batch)];
-            let mut joined =
-                Batch::join(&pair).expect("rowless batches have no columns to differ in");
-            if is_sent {
-                joined.header.arrival = arrival;
-            }
-            tail.batch = Arc::new(joined);
-            return 0;
-        }
-        self.entries.push_back(Entry {
-            batch: Arc::new(batch),
-            before: self.bytes,
-        });
-        self.bytes += bytes;
-        bytes
-    }
-
-    /// The number of the first entry that is not wholly at or before `index`.
-    fn entry_after(&self, index: u64) -> u64 {
-        let is_before = |entry: &Entry| {
-            let interval = entry.batch.header.interval;
-            interval.through() <= index && interval.after() < index
-        };
-        self.first + convert::size(self.entries.partition_point(is_before))
-    }
-
-    fn entry(&self, number: u64) -> Option<&Entry> {
-        self.entries
-            .get(convert::index(number.checked_sub(self.first)?))
-    }
-
-    /// The bytes of all entries before the one with this number.
-    fn bytes_before(&self, number: u64) -> u64 {
-        if number < self.first {
-            return self
-                .entries
-                .front()
-                .map_or(self.bytes, |entry| entry.before);
-        }
-        self.entry(number).map_or(self.bytes, |entry| entry.before)
-    }
-
-    /// Releases what lies at or before `kept`; says how many bytes that were.
-    ///
-    /// A last entry without rows stays: it tells whoever opens an edge later how far the origin is.
-    fn release(&mut self, kept: u64) -> u64 {
-        let before = self.bytes_before(self.first);
-        while let Some(entry) = self.entries.front()
-            && entry.batch.header.interval.through() <= kept
-            && (self.entries.len() > 1 || !entry.batch.rows.is_empty())
-        {
-            self.released = entry.batch.header.interval.through();
-            self.entries.pop_front();
-            self.first += 1;
-        }
-        self.bytes_before(self.first) - before
-    }
-
-    /// What tells a consumer that it cannot have anything up to `released`; nothing where all is here.
-    fn gap(&self, origin: Origin) -> Option<Batch> {
-        let like = self.entries.front()?;
-        let header = Header {
-            origin,
-            interval: Interval::empty(self.released),
-            arrival: like.batch.header.arrival,
-            progress: EventTime::MIN,
-            missing: 0,
-            note: Some(Note::Gap),
-        };
-        Some(Batch {
-            header,
-            rows: Rows::empty(like.batch.rows.columns().schema()),
-        })
-    }
-}
-
-impl Edge {
-    /// Sends from where a pull says. What the consumer has not worked off goes on counting against its
-    /// credit: it waits there, whether or not it is sent again.
-    fn rewind(&mut self, from: &From, logs: &BTreeMap<Origin, Log>) {
-        let before = std::mem::take(&mut self.cursors);
-        for (origin, log) in logs {
-            let index = match from {
-                From::Latest => log.through(),
-                // From its beginning, also where that is no longer to be had.
-                From::Positions(positions) => positions.through(*origin).unwrap_or(0),
-            };
-            let next = match from {
-                From::Latest => log.end(),
-                From::Positions(_) => log.entry_after(index),
-            };
-            let taken = before
-                .get(origin)
-                .map_or(next, |cursor| cursor.taken.min(next));
-            let is_behind = index < log.released;
-            self.cursors.insert(
-                *origin,
-                Cursor {
-                    next,
-                    taken,
-                    is_behind,
-                },
-            );
-        }
-    }
-
-    /// Sends an entry again to a consumer that has it.
-    fn step_back(&mut self, origin: Origin, number: u64) {
-        if let Some(cursor) = self.cursors.get_mut(&origin) {
-            cursor.next = cursor.next.min(number);
-            cursor.taken = cursor.taken.min(number);
-        }
-    }
-
-    /// Sends what the credit allows. A consumer that asks for what was released is told of the gap first.
-    fn send(&mut self, id: EdgeId, origin: Origin, log: &Log, out: &mut Vec<(EdgeId, Arc<Batch>)>) {
-        if self.has_lapsed || self.credit == 0 {
-            return;
-        }
-        let cursor = self.cursors.entry(origin).or_default();
-        if cursor.is_behind || cursor.next < log.first {
-            let Some(gap) = log.gap(origin) else { return };
-            out.push((id, Arc::new(gap)));
-            cursor.next = cursor.next.max(log.first);
-            cursor.is_behind = false;
-        }
-        cursor.taken = cursor.taken.max(log.first);
-        while let Some(entry) = log.entry(cursor.next) {
-            let under_way = log.bytes_before(cursor.next) - log.bytes_before(cursor.taken);
-            let after = log.bytes_before(cursor.next + 1) - log.bytes_before(cursor.taken);
-            if under_way > 0 && after > self.credit && !entry.batch.rows.is_empty() {
-                return;
-            }
-            out.push((id, Arc::clone(&entry.batch)));
-            cursor.next += 1;
-        }
-    }
+/// The last index of an origin that nobody will ask for again.
+fn kept_by_all(readers: &BTreeMap<EdgeId, Reader>, origin: Origin, log: &Log) -> u64 {
+    let keeps = readers
+        .values()
+        .filter_map(|reader| reader.kept(origin, log));
+    keeps.min().unwrap_or(u64::MAX)
 }

@@ -12,8 +12,16 @@ use crate::columns;
 const EDGE: EdgeId = EdgeId(1);
 const IN_PROCESS: Retention = Retention {
     bytes_max: 1 << 30,
-    lapses: false,
+    flows_unread: false,
 };
+
+fn held(application: u64) -> Opening {
+    Opening {
+        application,
+        lapses: false,
+        begin: Begin::Held,
+    }
+}
 
 /// Rows whose value is their own index, `after + 1 ..= through`.
 fn batch(origin: u128, after: u64, through: u64) -> Batch {
@@ -50,7 +58,7 @@ fn values(batch: &Batch) -> Vec<i64> {
 fn opened(credit: u64) -> (Producer, Consumer) {
     let mut producer = Producer::new(IN_PROCESS);
     let mut consumer = Consumer::new(credit);
-    producer.open(Instant::ZERO, EDGE, 0);
+    producer.open(Instant::ZERO, EDGE, held(0));
     producer.handle_pull(Instant::ZERO, EDGE, &consumer.pull(), &mut Vec::new());
     (producer, consumer)
 }
@@ -108,7 +116,7 @@ fn an_idle_stream_piles_nothing_up_and_tells_late_comers_how_far_it_is() {
     assert_eq!(producer.retained_bytes(), 0);
     out.clear();
     let other = EdgeId(2);
-    producer.open(Instant::ZERO, other, 0);
+    producer.open(Instant::ZERO, other, held(0));
     producer.handle_pull(Instant::ZERO, other, &Consumer::new(1000).pull(), &mut out);
     let told: Vec<_> = out
         .iter()
@@ -124,24 +132,25 @@ fn an_idle_stream_piles_nothing_up_and_tells_late_comers_how_far_it_is() {
 
 #[test]
 fn who_lapses_holds_back_nobody_and_finds_what_it_keeps() {
-    let mut producer = Producer::new(Retention {
-        lapses: true,
-        ..IN_PROCESS
-    });
+    let mut producer = Producer::new(IN_PROCESS);
     let mut consumer = Consumer::new(1);
     let mut out = Vec::new();
-    producer.open(Instant::ZERO, EDGE, 0);
+    let opening = Opening {
+        lapses: true,
+        ..held(0)
+    };
+    producer.open(Instant::ZERO, EDGE, opening);
     producer.handle_pull(Instant::ZERO, EDGE, &consumer.pull(), &mut out);
     producer.append(batch(1, 0, 10), &mut out);
     producer.append(batch(1, 10, 20), &mut out);
     assert!(!producer.has_room(Origin(1)));
-    let lapse = producer.poll_timeout().expect("a consumer can lapse");
-    producer.handle_timeout(lapse);
+    let lapse = Instant::ZERO + LAPSE;
+    assert!(producer.handle_timeout(lapse), "a consumer can lapse");
     assert!(
         producer.has_room(Origin(1)),
         "one that lapsed holds back no pace"
     );
-    assert_eq!(producer.poll_timeout(), None);
+    assert!(!producer.handle_timeout(lapse), "it lapses once");
     producer.append(batch(1, 20, 30), &mut out);
     assert_eq!(out.len(), 1, "one that lapsed gets nothing");
     consumer = Consumer::new(1 << 20);
@@ -162,7 +171,7 @@ fn the_slowest_edge_of_an_application_holds_it_back_and_no_other_application() {
     let mut producer = Producer::new(IN_PROCESS);
     let mut out = Vec::new();
     for (edge, application, credit) in [(1, 7, 1 << 20), (2, 7, 1), (3, 8, 1 << 20)] {
-        producer.open(Instant::ZERO, EdgeId(edge), application);
+        producer.open(Instant::ZERO, EdgeId(edge), held(application));
         producer.handle_pull(
             Instant::ZERO,
             EdgeId(edge),
@@ -190,7 +199,7 @@ fn what_nobody_keeps_is_told_as_a_gap_and_counted_as_missing() {
     producer.handle_pull(Instant::ZERO, EDGE, &consumer.pull(), &mut out);
     out.clear();
     let mut late = Consumer::new(1 << 20);
-    producer.open(Instant::ZERO, EdgeId(2), 1);
+    producer.open(Instant::ZERO, EdgeId(2), held(1));
     producer.handle_pull(Instant::ZERO, EdgeId(2), &late.pull(), &mut out);
     let arrivals: Vec<Arrival> = out
         .drain(..)
@@ -225,7 +234,7 @@ fn who_names_a_position_that_was_released_is_told_once() {
             Arrival::Next(_)
         ));
     }
-    producer.open(Instant::ZERO, EdgeId(2), 1);
+    producer.open(Instant::ZERO, EdgeId(2), held(1));
     producer.handle_pull(Instant::ZERO, EdgeId(2), &late.pull_again(), &mut out);
     let mut lost = Vec::new();
     for (_, batch) in out.drain(..) {
@@ -283,7 +292,7 @@ fn progress_is_as_old_as_what_brings_it_or_what_waits_with_it() {
     );
 
     let mut producer = Producer::new(IN_PROCESS);
-    producer.open(Instant::ZERO, EDGE, 0);
+    producer.open(Instant::ZERO, EDGE, held(0));
     out.clear();
     for arrival in [3, 4] {
         let mut waiting = batch(1, 0, 0);
@@ -341,7 +350,7 @@ fn batches_without_rows_pile_up_nowhere() {
         }
     }
     assert_eq!(last, 499, "who reads along has every index");
-    producer.open(Instant::ZERO, EdgeId(2), 0);
+    producer.open(Instant::ZERO, EdgeId(2), held(0));
     producer.handle_pull(
         Instant::ZERO,
         EdgeId(2),
@@ -359,11 +368,11 @@ fn batches_without_rows_pile_up_nowhere() {
 fn whoever_asks_for_the_latest_gets_nothing_older() {
     let mut producer = Producer::new(IN_PROCESS);
     let mut out = Vec::new();
-    producer.open(Instant::ZERO, EdgeId(2), 0);
+    producer.open(Instant::ZERO, EdgeId(2), held(0));
     producer.handle_pull(Instant::ZERO, EdgeId(2), &Consumer::new(1).pull(), &mut out);
     producer.append(batch(1, 0, 10), &mut out);
     out.clear();
-    producer.open(Instant::ZERO, EDGE, 1);
+    producer.open(Instant::ZERO, EDGE, held(1));
     let latest = Pull {
         from: Some(From::Latest),
         taken: Positions::new(),

@@ -8,7 +8,7 @@ use model::{ComponentId, EventTime, Instant, Origin, Slack, convert};
 
 use crate::batch::Batch;
 use crate::cost::Cost;
-use crate::edge::{Consumer, Producer};
+use crate::edge::Producer;
 use crate::mailbox::{Channel, Mailbox};
 use crate::operator::Numbering;
 use crate::step::{Outcome, Ports, Step};
@@ -41,6 +41,12 @@ pub(crate) struct Component {
     pub(crate) budget: Slack,
     pub(crate) counters: Counters,
     pub(crate) failure: Option<String>,
+    /// Somebody behind it has begun to pull, and so does it.
+    pub(crate) is_awake: bool,
+    /// What lets it stay.
+    pub(crate) stay: Stay,
+    /// What is left of the budget when batches start, smoothed; in nanoseconds.
+    pub(crate) slack_nanos: Option<i64>,
 }
 
 /// What a component is there for.
@@ -52,6 +58,15 @@ pub(crate) enum Role {
     Operator,
     /// Results leave.
     Sink(Box<Results>),
+}
+
+/// What lets a component stay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stay {
+    /// It stays until its application is retired: a sink, or a source that runs for nobody in particular.
+    Forever,
+    /// It stays while somebody reads it.
+    WhileRead,
 }
 
 /// What is known of a source.
@@ -88,26 +103,30 @@ pub(crate) struct Output {
     pub(crate) producer: Producer,
     /// The edges of those who read it.
     pub(crate) readers: Vec<model::EdgeId>,
+    pub(crate) schema: arrow_schema::SchemaRef,
 }
 
-/// One consumer pulling one stream.
-#[derive(Debug)]
-pub(crate) struct Edge {
-    pub(crate) producer: ComponentId,
-    pub(crate) output: u16,
-    pub(crate) consumer: ComponentId,
-    pub(crate) input: u16,
-    pub(crate) state: Consumer,
-    pub(crate) credit: u64,
-    /// Bytes worked off since the last pull.
-    pub(crate) unpulled_bytes: u64,
+impl Entry {
+    pub(crate) const fn new(origin: Origin, group: usize) -> Self {
+        Self {
+            origin,
+            progress: EventTime::MIN,
+            group,
+            broken: None,
+        }
+    }
 }
 
 /// An application.
 #[derive(Debug)]
 pub(crate) struct Application {
     pub(crate) name: String,
-    pub(crate) has_ended: bool,
+    /// Its components that are here, in the order of their ids.
+    pub(crate) members: Vec<ComponentId>,
+    /// It cannot go on.
+    pub(crate) has_failed: bool,
+    /// All its results have left that leave here.
+    pub(crate) has_finished: bool,
     /// Whether one of its sources cannot be read on.
     pub(crate) is_broken: bool,
 }
@@ -123,9 +142,49 @@ pub(crate) struct Counters {
     pub(crate) bad_reason: Option<String>,
     pub(crate) missing: u64,
     pub(crate) busy: Duration,
+    pub(crate) rate: Rate,
+    /// Rows that readers did not get who do not read any more.
+    pub(crate) drops: u64,
+}
+
+/// Over how long rates and slack are smoothed.
+///
+/// Unit: time. Source: design; guess.
+const SMOOTHING: Duration = Duration::from_secs(10);
+
+/// The slack of a batch counts for so much in that of all.
+///
+/// Unit: divisor. Source: guess.
+const SLACK_WEIGHT: i64 = 16;
+
+/// How many rows come in a second, smoothed.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Rate {
+    per_second: f64,
+    since: Instant,
+}
+
+impl Rate {
+    fn add(&mut self, now: Instant, rows: u64) {
+        let rows = convert::count_to_f64(rows) / SMOOTHING.as_secs_f64();
+        self.per_second = self.per_second(now) + rows;
+        self.since = now;
+    }
+
+    /// Rows in the last moments, older ones counting less and less.
+    pub(crate) fn per_second(&self, now: Instant) -> f64 {
+        let passed = now.since(self.since).as_secs_f64() / SMOOTHING.as_secs_f64();
+        self.per_second * (-passed).exp()
+    }
 }
 
 impl Counters {
+    /// So many rows have come in.
+    pub(crate) fn take(&mut self, now: Instant, rows: u64) {
+        self.rows_in += rows;
+        self.rate.add(now, rows);
+    }
+
     pub(crate) fn add(&mut self, busy: Duration, outcome: &Outcome) {
         self.batches += 1;
         self.busy += busy;
@@ -170,6 +229,9 @@ impl Component {
             budget: Slack::MAX,
             counters: Counters::default(),
             failure: None,
+            is_awake: false,
+            stay: Stay::Forever,
+            slack_nanos: None,
         }
     }
 
@@ -260,16 +322,37 @@ impl Component {
         }
     }
 
+    /// Notes what is left of the budget when a batch starts here that arrived at its source at `arrival`.
+    pub(crate) fn note_start(&mut self, now: Instant, arrival: Instant) {
+        if self.budget == Slack::MAX {
+            return;
+        }
+        let age = now.since(arrival);
+        let left = self.budget.less(age).as_nanos();
+        // So many batches in the end make up for the first.
+        self.slack_nanos = Some(match self.slack_nanos {
+            None => left,
+            Some(smoothed) => smoothed + (left.saturating_sub(smoothed)) / SLACK_WEIGHT,
+        });
+    }
+
+    /// What is left of the budget when batches start, smoothed.
+    pub(crate) fn slack(&self) -> Option<Slack> {
+        self.slack_nanos.map(Slack::from_nanos)
+    }
+
+    /// Rows that those who read it did not get.
+    pub(crate) fn drops(&self) -> u64 {
+        let outputs = self.outputs.iter();
+        let now: u64 = outputs.map(|output| output.producer.drops()).sum();
+        self.counters.drops + now
+    }
+
     /// Retires the component for a reason.
     pub(crate) fn fail(&mut self, reason: &str) {
         self.failure.get_or_insert_with(|| reason.to_owned());
         self.mailbox.clear();
         self.step = None;
-        for output in &mut self.outputs {
-            for reader in output.readers.drain(..) {
-                output.producer.close(reader);
-            }
-        }
     }
 
     /// Whether it was retired.

@@ -1,43 +1,59 @@
-//! How an application becomes components: one for each source, operator and sink of its plan.
+//! How an application becomes components: one for each source, operator and sink of its plan that runs here.
+//!
+//! Origins, depths and groups follow from the plan, for parts that run here and for parts that do not; an
+//! edge whose other end is on another host is made with this end alone.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
-use model::plan::Stream;
-use model::{ComponentId, EdgeId, EventTime, Instant, Origin, QueryPlan, Schema, convert};
+use model::plan::{Reader, Stream};
+use model::{ComponentId, EdgeId, EventTime, Instant, Origin, QueryPlan, Schema};
 
-use super::component::{Entry, Output, Results};
-use super::{Application, Component, Edge, Engine, Role};
+use super::component::{Entry, Output, Results, Stay};
+use super::edges::{Consuming, Edge, Inbound, Producing, Upstream};
+use super::remote::TAPS_MAX;
+use super::shape::{self, Shape};
+use super::{Application, Component, Engine, Role};
+use crate::columns;
 use crate::cost::Cost;
-use crate::edge::{Consumer, Producer, Retention};
-use crate::mailbox::Channel;
+use crate::edge::{Begin, Consumer, Opening, Producer, Retention};
 use crate::operator::{Compiled, DefaultCost, Numbering};
-use crate::step::{self, Step};
+use crate::step::Step;
 
 /// The most credit that an edge gives for one origin.
 ///
 /// Unit: bytes. Source: guess; some ten full batches of usual rows.
 const CREDIT_MAX: u64 = 1 << 20;
 
-/// What a plan needs to run on this host: what its parts are made of.
+/// The most edges that a host has.
+///
+/// Unit: count. Source: guess; some hundreds of the largest plans.
+pub const EDGES_MAX: usize = 1 << 16;
+
+/// What a plan needs to run on this host, in whole or in part: what its parts are made of.
 #[derive(Debug)]
 pub struct Deployment {
     /// What was asked for.
     pub plan: QueryPlan,
+    /// Who numbers the records of each source, in the plan's order.
+    pub origins: Vec<Origin>,
     /// Its sources, in the plan's order.
-    pub sources: Vec<SourceDeployment>,
-    /// Its operators, in the plan's order.
-    pub operators: Vec<OperatorDeployment>,
-    /// Its sinks, in the plan's order.
-    pub sinks: Vec<SinkDeployment>,
+    pub sources: Vec<SourcePart>,
+    /// Its operators, in the plan's order; none where one runs elsewhere.
+    pub operators: Vec<Option<OperatorDeployment>>,
+    /// Its sinks, in the plan's order; none where one is elsewhere.
+    pub sinks: Vec<Option<SinkDeployment>>,
 }
 
-/// A source to be run.
-#[derive(Debug, Clone, Copy)]
-pub struct SourceDeployment {
-    /// Who numbers its records.
-    pub origin: Origin,
+/// Where a source is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SourcePart {
+    /// On another host.
+    Elsewhere,
+    /// Here, for this application alone.
+    Here,
+    /// Here, by a published source that runs already: it is read from the latest.
+    Running(ComponentId),
 }
 
 /// An operator to be run.
@@ -63,186 +79,403 @@ pub struct SinkDeployment {
 pub struct Deployed {
     /// The application's number on this host.
     pub application: u64,
-    /// Where rows are offered.
-    pub sources: Vec<ComponentId>,
-    /// What computes.
-    pub operators: Vec<ComponentId>,
-    /// Where results are received.
-    pub sinks: Vec<ComponentId>,
+    /// Where rows are offered; none for a source that is read elsewhere.
+    pub sources: Vec<Option<ComponentId>>,
+    /// What computes; none for an operator that runs elsewhere.
+    pub operators: Vec<Option<ComponentId>>,
+    /// Where results are received; none for a sink that is elsewhere.
+    pub sinks: Vec<Option<ComponentId>>,
+    /// The edges whose consumers are here and whose producers are not.
+    pub upstream: Vec<RemoteEdge>,
+    /// The edges whose producers are here and whose consumers are not.
+    pub downstream: Vec<RemoteEdge>,
+}
+
+/// An edge between hosts, as its end on this host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RemoteEdge {
+    /// Its number on this host.
+    pub edge: EdgeId,
+    /// What is pulled.
+    pub stream: Stream,
+    /// Who pulls it.
+    pub reader: Reader,
+}
+
+/// Why nothing was deployed or opened. Nothing has changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DeployError {
+    /// There must be one entry for each part of the plan.
+    #[error("{given} entries for {parts} {what}")]
+    Count {
+        /// Which parts.
+        what: &'static str,
+        /// How many the plan has.
+        parts: usize,
+        /// How many entries there are.
+        given: usize,
+    },
+    /// An operator that runs elsewhere is of a kind that this host does not know, so that nobody can tell how
+    /// its rows are numbered.
+    #[error("no operator is called {0:?} here")]
+    UnknownKind(String),
+    /// A part has other output ports here than in the plan.
+    #[error("{0:?} has other output ports here than in the plan")]
+    Ports(String),
+    /// The component is not here, or has no such output port.
+    #[error("component {0} does not run here, or yields no such stream")]
+    UnknownComponent(ComponentId),
+    /// The published source numbers its rows as another origin than the plan's parts were told.
+    #[error("source {0:?} has begun anew since the application was composed")]
+    OtherOrigin(String),
+    /// No part of the plan runs here.
+    #[error("no part of the plan is to run here")]
+    Nothing,
+    /// The application is not here, or has ended.
+    #[error("application {0} is not here")]
+    UnknownApplication(u64),
+    /// The host has as many edges as it may have.
+    #[error("the host has {EDGES_MAX} edges, and may have no more")]
+    TooManyEdges,
+    /// The host serves as many taps as it may.
+    #[error("{TAPS_MAX} taps look on here, and no more may")]
+    TooManyTaps,
 }
 
 impl Engine {
-    /// Makes the components of an application and the edges between them. They run at once.
+    /// Makes the components of an application that run here, and their ends of its edges. They lie dormant
+    /// until [`Engine::start`], or until somebody on another host pulls what depends on them.
     ///
-    /// # Panics
-    /// When the parts are not those of the plan.
-    pub fn deploy(&mut self, now: Instant, deployment: Deployment) -> Deployed {
+    /// # Errors
+    /// When the parts are not those of the plan, or this host cannot take them; nothing has changed then.
+    pub fn deploy(
+        &mut self,
+        now: Instant,
+        deployment: Deployment,
+    ) -> Result<Deployed, DeployError> {
+        let shape = self.check(&deployment)?;
         let Deployment {
             plan,
+            origins,
             sources,
             operators,
             sinks,
         } = deployment;
-        assert_eq!(
-            plan.sources().len(),
-            sources.len(),
-            "one deployment for each source"
-        );
-        assert_eq!(
-            plan.operators().len(),
-            operators.len(),
-            "one deployment for each operator"
-        );
-        assert_eq!(
-            plan.sinks().len(),
-            sinks.len(),
-            "one deployment for each sink"
-        );
-        let application = convert::size(self.applications.len());
-        let name = plan.application().to_owned();
-        self.applications.push(Application {
-            name,
-            has_ended: false,
-            is_broken: false,
-        });
+        let application = self.add_application(plan.application());
         let mut deployed = Deployed {
             application,
             sources: Vec::new(),
             operators: Vec::new(),
             sinks: Vec::new(),
+            upstream: Vec::new(),
+            downstream: Vec::new(),
         };
-        let groups = groups(&plan, &operators);
-        let parts = plan.sources().iter().zip(sources).enumerate();
-        for (index, (source, SourceDeployment { origin })) in parts {
-            let role = Role::Source(Entry {
-                origin,
-                progress: EventTime::MIN,
-                group: groups[index],
-                broken: None,
-            });
-            let component =
-                Component::new(&source.name, application, role, origin, Cost::new(FREE));
-            let ports = ports(&source.outputs);
-            deployed.sources.push(self.add(component, ports));
-        }
-        for (index, (operator, part)) in plan.operators().iter().zip(operators).enumerate() {
-            let inputs: Vec<_> = operator
-                .inputs
-                .iter()
-                .map(|input| deployed.find(*input))
-                .collect();
-            let channels = self.channels(&inputs);
-            let origin = Origin::of_component(plan.stream_name(Stream::Operator(index, 0)));
-            let cost = Cost::new(part.declared.unwrap_or(part.compiled.cost));
-            let ports = ports(&part.compiled.outputs);
-            let step = Step::new(part.compiled, part.numbering, origin, channels.clone());
-            let depths = inputs
-                .iter()
-                .map(|(producer, _)| self.component(*producer).depth + 1);
-            let component = Component {
-                numbering: part.numbering,
-                depth: depths.max().unwrap_or(0),
-                channels,
-                step: Some(Box::new(step)),
-                ..Component::new(&operator.name, application, Role::Operator, origin, cost)
+        for (index, part) in sources.iter().enumerate() {
+            let source = &plan.sources()[index];
+            let id = match part {
+                SourcePart::Elsewhere => None,
+                SourcePart::Running(id) => Some(*id),
+                SourcePart::Here => {
+                    let entry = Entry::new(origins[index], shape.groups[index]);
+                    let origin = origins[index];
+                    let role = Role::Source(entry);
+                    let component = Component {
+                        stay: Stay::WhileRead,
+                        ..Component::new(&source.name, application, role, origin, Cost::new(FREE))
+                    };
+                    Some(self.add(component, &source.outputs, false))
+                }
             };
-            let id = self.add(component, ports);
-            self.connect(now, id, &inputs);
+            deployed.sources.push(id);
+        }
+        for (index, part) in operators.into_iter().enumerate() {
+            let id = part.map(|part| {
+                let component = operator(&plan, index, part, application, &shape);
+                self.add(component, &plan.operators()[index].outputs, false)
+            });
             deployed.operators.push(id);
         }
-        for (sink, SinkDeployment { target }) in plan.sinks().iter().zip(sinks) {
-            let input = deployed.find(sink.input);
-            let channels = self.channels(&[input]);
-            let progress: BTreeMap<Channel, EventTime> = channels
-                .iter()
-                .map(|channel| (*channel, EventTime::MIN))
-                .collect();
-            let delays = Histogram::new_with_bounds(1, DELAY_MAX_MICROS, 3)
-                .expect("three significant digits are allowed");
-            let role = Role::Sink(Box::new(Results {
-                target,
-                progress,
-                delays,
-                misses: 0,
-                received: 0,
-                acknowledged: 0,
-            }));
-            let nobody = Origin(0);
-            let component = Component {
-                channels,
-                depth: self.component(input.0).depth + 1,
-                ..Component::new(&sink.name, application, role, nobody, Cost::new(FREE))
-            };
-            let id = self.add(component, (0, 0));
-            self.connect(now, id, &[input]);
+        for (index, part) in sinks.into_iter().enumerate() {
+            let id = part.map(|part| {
+                let component = sink(&plan, index, part, application, &shape);
+                self.add(component, &[], false)
+            });
             deployed.sinks.push(id);
         }
+        self.join(now, &plan, &mut deployed);
         self.share_retention();
         self.compute_budgets();
-        deployed
+        self.arm(now);
+        Ok(deployed)
     }
 
-    fn add(&mut self, mut component: Component, ports: (usize, u16)) -> ComponentId {
+    /// Runs a source for nobody in particular: its rows flow whether or not somebody reads them. It is an
+    /// application of its own, and stays until that is retired.
+    pub fn publish(
+        &mut self,
+        name: &str,
+        origin: Origin,
+        outputs: &[(String, Schema)],
+    ) -> (u64, ComponentId) {
+        let application = self.add_application(name);
+        let role = Role::Source(Entry::new(origin, 0));
+        let component = Component {
+            is_awake: true,
+            stay: Stay::Forever,
+            ..Component::new(name, application, role, origin, Cost::new(FREE))
+        };
+        let id = self.add(component, outputs, true);
+        self.compute_budgets();
+        (application, id)
+    }
+
+    /// Checks a deployment against its plan and this host.
+    fn check(&self, deployment: &Deployment) -> Result<Shape, DeployError> {
+        let plan = &deployment.plan;
+        let counts = [
+            ("origins", plan.sources().len(), deployment.origins.len()),
+            ("sources", plan.sources().len(), deployment.sources.len()),
+            (
+                "operators",
+                plan.operators().len(),
+                deployment.operators.len(),
+            ),
+            ("sinks", plan.sinks().len(), deployment.sinks.len()),
+        ];
+        for (what, parts, given) in counts {
+            if parts != given {
+                return Err(DeployError::Count { what, parts, given });
+            }
+        }
+        let parts = plan.operators().iter().zip(&deployment.operators);
+        for (operator, part) in parts {
+            if part
+                .as_ref()
+                .is_some_and(|part| part.compiled.outputs != operator.outputs)
+            {
+                return Err(DeployError::Ports(operator.name.clone()));
+            }
+        }
+        let parts = plan.sources().iter().zip(&deployment.sources);
+        for ((source, part), origin) in parts.zip(&deployment.origins) {
+            let SourcePart::Running(id) = part else {
+                continue;
+            };
+            let running = self.components.get(id);
+            let running = running.ok_or(DeployError::UnknownComponent(*id))?;
+            if running.outputs.len() < source.outputs.len() {
+                return Err(DeployError::Ports(source.name.clone()));
+            }
+            if running.origin != *origin {
+                return Err(DeployError::OtherOrigin(source.name.clone()));
+            }
+        }
+        let is_here = deployment
+            .sources
+            .iter()
+            .any(|part| *part != SourcePart::Elsewhere)
+            || deployment.operators.iter().any(Option::is_some)
+            || deployment.sinks.iter().any(Option::is_some);
+        if !is_here {
+            return Err(DeployError::Nothing);
+        }
+        // Each reader of a plan is one edge at most.
+        let inputs = plan.operators().iter().map(|part| part.inputs.len());
+        let edges = inputs.sum::<usize>() + plan.sinks().len();
+        if self.edges.len() + edges > EDGES_MAX {
+            return Err(DeployError::TooManyEdges);
+        }
+        shape::shape(deployment)
+    }
+
+    fn add_application(&mut self, name: &str) -> u64 {
+        let id = self.next_application;
+        self.next_application += 1;
+        let application = Application {
+            name: name.to_owned(),
+            members: Vec::new(),
+            has_failed: false,
+            has_finished: false,
+            is_broken: false,
+        };
+        self.applications.insert(id, application);
+        id
+    }
+
+    fn add(
+        &mut self,
+        mut component: Component,
+        outputs: &[(String, Schema)],
+        flows_unread: bool,
+    ) -> ComponentId {
         // Its share is set when all streams are there.
         let retention = Retention {
             bytes_max: 0,
-            lapses: false,
+            flows_unread,
         };
-        let output = || Output {
-            producer: Producer::new(retention),
-            readers: Vec::new(),
-        };
-        component.outputs = std::iter::repeat_with(output).take(ports.0).collect();
-        component.result_ports = ports.1;
-        self.components.push(component);
-        ComponentId(convert::size(self.components.len() - 1))
+        component.outputs = outputs
+            .iter()
+            .map(|(_, schema)| Output {
+                producer: Producer::new(retention),
+                readers: Vec::new(),
+                schema: columns::to_arrow(schema),
+            })
+            .collect();
+        component.result_ports = result_ports(outputs);
+        let id = ComponentId(self.next_component);
+        self.next_component += 1;
+        self.applications
+            .get_mut(&component.application)
+            .expect("a component is added to an application that was just made")
+            .members
+            .push(id);
+        self.components.insert(id, component);
+        id
     }
 
-    /// The ways into a component that reads these output ports.
-    fn channels(&self, inputs: &[(ComponentId, u16)]) -> Vec<Channel> {
-        let ports = (0..).zip(inputs).flat_map(|(port, (producer, output))| {
-            let component = self.component(*producer);
-            let origins = match &component.role {
-                Role::Source(entry) => vec![entry.origin],
-                Role::Operator | Role::Sink(_) => step::origins(
-                    component.numbering,
-                    component.origin,
-                    &component.channels,
-                    *output,
-                ),
-            };
-            origins
-                .into_iter()
-                .map(move |origin| Channel { port, origin })
+    /// Makes the edges of a plan that have an end here.
+    fn join(&mut self, now: Instant, plan: &QueryPlan, deployed: &mut Deployed) {
+        let operators = plan.operators().iter().enumerate();
+        let inputs = operators.flat_map(|(index, operator)| {
+            let inputs = operator.inputs.iter().enumerate();
+            inputs.map(move |(port, stream)| (*stream, Reader::Operator(index, port)))
         });
-        ports.collect()
+        let sinks = plan.sinks().iter().enumerate();
+        let all = inputs.chain(sinks.map(|(index, sink)| (sink.input, Reader::Sink(index))));
+        for (stream, reader) in all {
+            let consumer = match reader {
+                Reader::Operator(index, port) => deployed.operators[index].zip(Some(port)),
+                Reader::Sink(index) => deployed.sinks[index].zip(Some(0)),
+            };
+            let (producer, output) = match stream {
+                Stream::Source(index, port) => (deployed.sources[index], port),
+                Stream::Operator(index, port) => (deployed.operators[index], port),
+            };
+            if producer.is_none() && consumer.is_none() {
+                continue;
+            }
+            let consuming = match consumer {
+                Some((consumer, port)) => Consuming::Here(self.inbound(consumer, port)),
+                None => Consuming::Elsewhere(Box::default()),
+            };
+            let producing = match producer {
+                Some(producer) => Producing::Here(producer, output),
+                None => Producing::Elsewhere(Box::new(Upstream::new())),
+            };
+            // Whoever reads a stream of its own application is waited for; a stream that runs already is not
+            // held up before it is pulled.
+            let is_own = producer.is_none_or(|producer| {
+                self.component(producer).application == deployed.application
+            });
+            let opening = Opening {
+                application: deployed.application,
+                lapses: consumer.is_none(),
+                begin: if is_own { Begin::Held } else { Begin::Latest },
+            };
+            let edge = self.connect(now, opening, producing, consuming, Some((stream, reader)));
+            let remote = RemoteEdge {
+                edge,
+                stream,
+                reader,
+            };
+            match (producer, consumer) {
+                (Some(_), Some(_)) | (None, None) => {}
+                (None, Some(_)) => deployed.upstream.push(remote),
+                (Some(_), None) => deployed.downstream.push(remote),
+            }
+            if let Some((consumer, _)) = consumer {
+                self.component_mut(consumer).inputs.push(edge);
+            }
+        }
     }
 
-    fn connect(&mut self, now: Instant, consumer: ComponentId, inputs: &[(ComponentId, u16)]) {
-        let credit = (self.config.memory_bytes / 64).min(CREDIT_MAX);
-        for (input, (producer, output)) in (0..).zip(inputs) {
-            let id = EdgeId(convert::size(self.edges.len()));
-            self.edges.push(Edge {
-                producer: *producer,
-                output: *output,
-                consumer,
-                input,
-                state: Consumer::new(credit),
-                credit,
-                unpulled_bytes: 0,
-            });
-            self.component_mut(consumer).inputs.push(id);
-            self.open(now, id);
+    /// The credit of an edge for each origin.
+    pub(super) fn credit(&self) -> u64 {
+        (self.config.memory_bytes / 64).min(CREDIT_MAX)
+    }
+
+    fn inbound(&self, component: ComponentId, port: usize) -> Inbound {
+        let credit = self.credit();
+        Inbound {
+            component,
+            input: u16::try_from(port).expect("a plan has fewer inputs"),
+            state: Consumer::latest(credit),
+            credit,
+            unpulled_bytes: 0,
         }
+    }
+
+    /// Puts an edge in place. Nothing moves on it before its first pull.
+    pub(super) fn connect(
+        &mut self,
+        now: Instant,
+        opening: Opening,
+        producer: Producing,
+        consumer: Consuming,
+        plan: Option<(Stream, Reader)>,
+    ) -> EdgeId {
+        let id = EdgeId(self.next_edge);
+        self.next_edge += 1;
+        if let Producing::Here(component, output) = producer {
+            let output = &mut self.component_mut(component).outputs[usize::from(output)];
+            output.producer.open(now, id, opening);
+            output.readers.push(id);
+        }
+        let edge = Edge::new(opening.application, producer, consumer, plan);
+        self.edges.insert(id, edge);
+        id
     }
 }
 
-impl Deployed {
-    fn find(&self, stream: Stream) -> (ComponentId, u16) {
-        match stream {
-            Stream::Source(index, port) => (self.sources[index], port),
-            Stream::Operator(index, port) => (self.operators[index], port),
-        }
+fn operator(
+    plan: &QueryPlan,
+    index: usize,
+    part: OperatorDeployment,
+    application: u64,
+    shape: &Shape,
+) -> Component {
+    let origin = shape::origin_of(plan, index);
+    let cost = Cost::new(part.declared.unwrap_or(part.compiled.cost));
+    let channels = shape.channels[index].clone();
+    let step = Step::new(part.compiled, part.numbering, origin, channels.clone());
+    let name = &plan.operators()[index].name;
+    Component {
+        numbering: part.numbering,
+        depth: shape.depths[index],
+        channels,
+        step: Some(Box::new(step)),
+        stay: Stay::WhileRead,
+        ..Component::new(name, application, Role::Operator, origin, cost)
+    }
+}
+
+fn sink(
+    plan: &QueryPlan,
+    index: usize,
+    part: SinkDeployment,
+    application: u64,
+    shape: &Shape,
+) -> Component {
+    let sink = &plan.sinks()[index];
+    let channels = shape.channels_of(&[sink.input]);
+    let delays = Histogram::new_with_bounds(1, DELAY_MAX_MICROS, 3)
+        .expect("three significant digits are allowed");
+    let role = Role::Sink(Box::new(Results {
+        target: part.target,
+        progress: channels
+            .iter()
+            .map(|channel| (*channel, EventTime::MIN))
+            .collect(),
+        delays,
+        misses: 0,
+        received: 0,
+        acknowledged: 0,
+    }));
+    let nobody = Origin(0);
+    Component {
+        channels,
+        depth: shape.depth_behind(sink.input),
+        ..Component::new(&sink.name, application, role, nobody, Cost::new(FREE))
     }
 }
 
@@ -257,42 +490,10 @@ const FREE: DefaultCost = DefaultCost {
     row_seconds: 0.0,
 };
 
-/// How many output ports there are, and how many of them come before those for late and bad rows.
-fn ports(outputs: &[(String, Schema)]) -> (usize, u16) {
+/// How many output ports come before those for late and bad rows.
+fn result_ports(outputs: &[(String, Schema)]) -> u16 {
     let results = outputs
         .iter()
         .filter(|(port, _)| port != "late" && port != "bad");
-    (
-        outputs.len(),
-        u16::try_from(results.count()).unwrap_or(u16::MAX),
-    )
-}
-
-/// For each source the group of those that it meets at stateful operators: they wait for one another.
-fn groups(plan: &QueryPlan, operators: &[OperatorDeployment]) -> Vec<usize> {
-    let mut groups: Vec<usize> = (0..plan.sources().len()).collect();
-    // The sources that lie before each operator.
-    let mut before: Vec<BTreeSet<usize>> = Vec::new();
-    for (operator, part) in plan.operators().iter().zip(operators) {
-        let mut sources = BTreeSet::new();
-        for input in &operator.inputs {
-            match input {
-                Stream::Source(source, _) => {
-                    sources.insert(*source);
-                }
-                Stream::Operator(index, _) => sources.extend(before[*index].iter().copied()),
-            }
-        }
-        if part.numbering == Numbering::Own {
-            let met: BTreeSet<usize> = sources.iter().map(|source| groups[*source]).collect();
-            if let Some(first) = met.first() {
-                groups
-                    .iter_mut()
-                    .filter(|group| met.contains(group))
-                    .for_each(|group| *group = *first);
-            }
-        }
-        before.push(sources);
-    }
-    groups
+    u16::try_from(results.count()).unwrap_or(u16::MAX)
 }

@@ -1,13 +1,15 @@
 //! How applications end: finished, broken, or failed.
 
-use model::{ComponentId, EventTime, convert};
+use model::plan::{Reader, Stream};
+use model::{ComponentId, EventTime, Instant, convert};
 
-use super::{Engine, Role, Signals};
+use super::edges::Consuming;
+use super::{Application, Engine, Role, Signals};
 
-/// What happened to an application.
+/// What happened to an application on this host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// All its sources have ended and all results have left.
+    /// All its sources have ended and all results have left that leave here.
     Finished {
         /// Which application, by the number that deploying it gave.
         application: u64,
@@ -31,12 +33,41 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+    /// What one of its parts reads is no longer to be had: whoever gave it has gone.
+    Gone {
+        /// Which application.
+        application: u64,
+        /// What was read.
+        stream: Stream,
+        /// Who read it.
+        reader: Reader,
+    },
+    /// Nothing of it is here any more.
+    Retired {
+        /// Which application.
+        application: u64,
+    },
+}
+
+impl Event {
+    /// To which application it happened, by the number that deploying it gave.
+    pub const fn application(&self) -> u64 {
+        match self {
+            Self::Finished { application }
+            | Self::Degraded { application, .. }
+            | Self::Failed { application, .. }
+            | Self::Gone { application, .. }
+            | Self::Retired { application } => *application,
+        }
+    }
 }
 
 impl Engine {
     /// A source cannot be read on: what it has given still leaves, then the application fails.
-    pub fn break_source(&mut self, source: ComponentId, reason: &str) {
-        let component = self.component_mut(source);
+    pub fn break_source(&mut self, now: Instant, source: ComponentId, reason: &str) {
+        let Some(component) = self.components.get_mut(&source) else {
+            return;
+        };
         let (application, name) = (component.application, component.name.clone());
         if let Role::Source(entry) = &mut component.role {
             entry.broken = Some(reason.to_owned());
@@ -44,31 +75,39 @@ impl Engine {
         // Others may have waited for it.
         self.signals.sources = true;
         let reason = reason.to_owned();
-        self.applications[convert::index(application)].is_broken = true;
+        if let Some(application) = self.applications.get_mut(&application) {
+            application.is_broken = true;
+        }
         self.events.push(Event::Degraded {
             application,
             component: name,
             reason,
         });
-        self.check_broken(application);
+        self.check_still(now, source);
     }
 
-    /// Ends an application that cannot go on because of one of its components.
-    pub fn fail(&mut self, id: ComponentId, reason: &str) {
-        let application = self.component(id).application;
-        if self.applications[convert::index(application)].has_ended {
+    /// Ends an application that cannot go on because of one of its components. Its parts stay for those who
+    /// ask what happened, until it is retired; hosts up- and downstream hear that it has ended.
+    pub fn fail(&mut self, now: Instant, id: ComponentId, reason: &str) {
+        let Some(component) = self.components.get(&id) else {
+            return;
+        };
+        let (application, component) = (component.application, component.name.clone());
+        if self.has_ended(application) {
             return;
         }
-        self.applications[convert::index(application)].has_ended = true;
-        let component = self.component(id).name.clone();
+        if let Some(application) = self.applications.get_mut(&application) {
+            application.has_failed = true;
+        }
         self.events.push(Event::Failed {
             application,
             component,
             reason: reason.to_owned(),
         });
         let members: Vec<ComponentId> = self.members(application).collect();
-        for member in members {
+        for member in members.into_iter().rev() {
             self.component_mut(member).fail(reason);
+            self.release(now, member);
             self.scheduler.set(member, None);
             self.ledger.set_retained(member, 0);
             self.ledger.set_state(member, 0);
@@ -79,12 +118,31 @@ impl Engine {
         };
     }
 
-    /// Whether the application has finished or failed.
+    /// Whether nothing more comes of the application here: it has failed, or is not here any more, or has
+    /// finished and nobody on another host reads on.
     pub fn has_ended(&self, application: u64) -> bool {
-        self.applications[convert::index(application)].has_ended
+        let Some(Application {
+            has_failed,
+            has_finished,
+            members,
+            ..
+        }) = self.applications.get(&application)
+        else {
+            return true;
+        };
+        *has_failed || *has_finished && !members.iter().any(|id| self.is_read_elsewhere(*id))
     }
 
-    pub(super) fn check_state(&mut self) {
+    fn is_read_elsewhere(&self, id: ComponentId) -> bool {
+        let outputs = self.component(id).outputs.iter();
+        let mut edges = outputs.flat_map(|output| &output.readers);
+        edges.any(|edge| {
+            let edge = self.edges.get(edge);
+            edge.is_some_and(|edge| matches!(edge.consumer, Consuming::Elsewhere(_)))
+        })
+    }
+
+    pub(super) fn check_state(&mut self, now: Instant) {
         let Some((id, bytes)) = self.ledger.overdrawn() else {
             return;
         };
@@ -95,12 +153,18 @@ impl Engine {
             mib(bytes),
             mib(self.ledger.limit_bytes()),
         );
-        self.fail(id, &reason);
+        self.fail(now, id, &reason);
     }
 
-    /// Fails an application with a broken source once all that it was given has left.
-    pub(super) fn check_broken(&mut self, application: u64) {
-        if !self.applications[convert::index(application)].is_broken {
+    /// Fails the application of a component, where it has a broken source, once all that it was given has
+    /// left.
+    pub(super) fn check_still(&mut self, now: Instant, id: ComponentId) {
+        let Some(component) = self.components.get(&id) else {
+            return;
+        };
+        let application = component.application;
+        let is_broken = |application: &Application| application.is_broken;
+        if !self.applications.get(&application).is_some_and(is_broken) {
             return;
         }
         let broken = self
@@ -113,6 +177,10 @@ impl Engine {
         let is_still = |id: ComponentId| {
             let component = self.component(id);
             component.mailbox.is_empty()
+                && component
+                    .outputs
+                    .iter()
+                    .all(|output| output.producer.is_settled())
                 && match &component.role {
                     Role::Source(entry) => {
                         entry.broken.is_some() || entry.progress == EventTime::MAX
@@ -122,16 +190,22 @@ impl Engine {
                 }
         };
         if self.members(application).all(is_still) {
-            self.fail(id, &reason);
+            self.fail(now, id, &reason);
         }
     }
 
     pub(super) fn check_finished(&mut self, sink: ComponentId) {
         let application = self.component(sink).application;
-        let is_open = |id: ComponentId| !self.component(id).is_finished();
-        let ended = &self.applications[convert::index(application)].has_ended;
-        if !ended && !self.members(application).any(is_open) {
-            self.applications[convert::index(application)].has_ended = true;
+        if self
+            .members(application)
+            .any(|id| !self.component(id).is_finished())
+        {
+            return;
+        }
+        let Some(state) = self.applications.get_mut(&application) else {
+            return;
+        };
+        if !state.has_failed && !std::mem::replace(&mut state.has_finished, true) {
             self.events.push(Event::Finished { application });
             self.signals = Signals {
                 sinks: true,

@@ -1,9 +1,11 @@
-//! How data moves: batches downstream into mailboxes, pulls upstream into producers.
+//! How data moves: batches downstream into mailboxes, pulls upstream into producers, and both to other hosts
+//! by way of what waits at the ends of edges.
 
 use std::sync::Arc;
 
 use model::{ComponentId, EdgeId, Instant, convert};
 
+use super::edges::{Consuming, Producing};
 use super::{Engine, Role};
 use crate::batch::Batch;
 use crate::edge::Arrival;
@@ -31,45 +33,71 @@ impl Engine {
         self.deliver(now, sends);
     }
 
-    /// Puts batches into the mailboxes of those who read the edges.
-    fn deliver(&mut self, now: Instant, sends: Vec<(EdgeId, Arc<Batch>)>) {
+    /// Hands batches to those who read the edges: into mailboxes here, or to be taken to other hosts.
+    pub(super) fn deliver(&mut self, now: Instant, sends: Vec<(EdgeId, Arc<Batch>)>) {
         for (id, batch) in sends {
-            let edge = self.edge_mut(id);
-            let (consumer, port) = (edge.consumer, edge.input);
-            match edge.state.handle_batch(batch) {
-                Arrival::Next(batch) => {
-                    self.sequence += 1;
-                    let sequence = self.sequence;
-                    let component = self.component_mut(consumer);
-                    if component.has_failed() {
-                        continue;
-                    }
-                    let channel = Channel {
-                        port,
-                        origin: batch.header.origin,
-                    };
-                    component.mailbox.push(channel, batch, sequence);
-                    if matches!(component.role, Role::Sink(_)) {
-                        self.signals.sinks = true;
-                    } else {
-                        self.refresh(consumer);
+            let Some(edge) = self.edges.get_mut(&id) else {
+                continue;
+            };
+            match &mut edge.consumer {
+                Consuming::Here(_) => self.arrive(now, id, batch),
+                Consuming::Elsewhere(link) => {
+                    if link.push(batch) {
+                        self.ready.push(id);
                     }
                 }
-                Arrival::Duplicate => {}
-                Arrival::Gap => self.pull(now, id),
             }
         }
     }
 
-    /// Opens an edge: the first pull.
-    pub(super) fn open(&mut self, now: Instant, id: EdgeId) {
-        let edge = self.edge_mut(id);
-        let (producer, output) = (edge.producer, edge.output);
-        let application = self.component(producer).application;
-        let output = &mut self.component_mut(producer).outputs[usize::from(output)];
-        output.producer.open(now, id, application);
-        output.readers.push(id);
-        self.pull(now, id);
+    /// Judges a batch that has arrived on an edge whose consumer is here, and puts it into its mailbox.
+    pub(super) fn arrive(&mut self, now: Instant, id: EdgeId, batch: Arc<Batch>) {
+        let Some(inbound) = self.edges.get_mut(&id).and_then(|edge| edge.inbound_mut()) else {
+            return;
+        };
+        let (consumer, port) = (inbound.component, inbound.input);
+        match inbound.state.handle_batch(batch) {
+            Arrival::Next(batch) => {
+                self.sequence += 1;
+                let sequence = self.sequence;
+                let component = self.component_mut(consumer);
+                if component.has_failed() {
+                    return;
+                }
+                let channel = Channel {
+                    port,
+                    origin: batch.header.origin,
+                };
+                component.mailbox.push(channel, batch, sequence);
+                if matches!(component.role, Role::Sink(_)) {
+                    self.signals.sinks = true;
+                } else {
+                    self.refresh(consumer);
+                }
+            }
+            Arrival::Duplicate => {}
+            Arrival::Gap => self.pull(now, id),
+        }
+    }
+
+    /// Lets a component pull what it reads, and with it all that lies before it here.
+    pub(super) fn wake(&mut self, now: Instant, id: ComponentId) {
+        let component = self.component_mut(id);
+        if std::mem::replace(&mut component.is_awake, true) || component.has_failed() {
+            return;
+        }
+        let inputs = component.inputs.clone();
+        let is_source = matches!(component.role, Role::Source(_));
+        self.signals.sources |= is_source;
+        for edge in inputs {
+            self.pull(now, edge);
+            if let Some(Producing::Here(producer, _)) =
+                self.edges.get(&edge).map(|edge| &edge.producer)
+            {
+                let producer = *producer;
+                self.wake(now, producer);
+            }
+        }
     }
 
     /// A component has worked off a channel up to `through`, `bytes` of it: credit goes upstream.
@@ -84,45 +112,87 @@ impl Engine {
         let component = self.component(id);
         let kept = component.kept(channel, through);
         let has_drained = component.mailbox.is_drained(channel);
-        let edge_id = component.inputs[usize::from(channel.port)];
-        let edge = self.edge_mut(edge_id);
-        edge.state.take(channel.origin, through, kept);
-        edge.unpulled_bytes += bytes;
-        if has_drained
-            || edge.unpulled_bytes >= edge.credit / PULL_DIVISOR
-            || edge.state.must_pull()
-        {
+        let is_empty = component.mailbox.is_empty();
+        let Some(edge_id) = component.inputs.get(usize::from(channel.port)).copied() else {
+            // It has failed meanwhile.
+            return;
+        };
+        let Some(edge) = self.edges.get_mut(&edge_id) else {
+            return;
+        };
+        let is_remote = matches!(edge.producer, Producing::Elsewhere(_));
+        if let Producing::Elsewhere(link) = &mut edge.producer {
+            // What was joined need not weigh what its parts did: with nothing left the count is right again.
+            link.waiting_bytes = match is_empty {
+                true => 0,
+                false => link.waiting_bytes.saturating_sub(bytes),
+            };
+        }
+        let Some(inbound) = edge.inbound_mut() else {
+            return;
+        };
+        inbound.state.take(channel.origin, through, kept);
+        inbound.unpulled_bytes += bytes;
+        let is_due = has_drained
+            || inbound.unpulled_bytes >= inbound.credit / PULL_DIVISOR
+            || inbound.state.must_pull();
+        if is_remote {
+            self.count_received(id);
+        }
+        if is_due {
             self.pull(now, edge_id);
         }
     }
 
-    /// Says upstream where the consumer of an edge stands.
+    /// Says upstream where the consumer of an edge stands; to another host, as soon as the link takes it.
     ///
     /// What that releases at a stateless producer is released further up in turn: the way is as long as
     /// the plan is deep.
-    fn pull(&mut self, now: Instant, id: EdgeId) {
-        let edge = self.edge_mut(id);
-        let pull = edge.state.pull();
-        edge.unpulled_bytes = 0;
-        let (producer, output) = (edge.producer, edge.output);
-        let component = self.component_mut(producer);
+    pub(super) fn pull(&mut self, now: Instant, id: EdgeId) {
+        let Some(edge) = self.edges.get_mut(&id) else {
+            return;
+        };
+        let Consuming::Here(inbound) = &mut edge.consumer else {
+            return;
+        };
+        let (producer, output) = match &mut edge.producer {
+            Producing::Here(producer, output) => (*producer, *output),
+            Producing::Elsewhere(link) => {
+                inbound.unpulled_bytes = 0;
+                if !std::mem::replace(&mut link.is_due, true) {
+                    self.ready.push(id);
+                }
+                return;
+            }
+            Producing::Gone => return,
+        };
+        inbound.unpulled_bytes = 0;
+        let pull = inbound.state.pull();
         let mut sends = Vec::new();
+        let component = self.component_mut(producer);
         component.outputs[usize::from(output)]
             .producer
             .handle_pull(now, id, &pull, &mut sends);
+        self.pulled(now, producer);
+        self.deliver(now, sends);
+    }
+
+    /// A producer of a component has been pulled: what that released is released further up, and whoever
+    /// waited for credit may go on.
+    pub(super) fn pulled(&mut self, now: Instant, id: ComponentId) {
+        let component = self.component(id);
         let retained = component.retained_bytes();
         let is_source = matches!(component.role, Role::Source(_));
         let passes_on = component.numbering != Numbering::Own && !is_source;
-        self.ledger.set_retained(producer, retained);
+        self.ledger.set_retained(id, retained);
         if passes_on {
-            self.pass_on(now, producer);
+            self.pass_on(now, id);
         }
         if is_source {
             self.signals.sources = true;
         } else {
-            self.refresh(producer);
+            self.refresh(id);
         }
-        self.deliver(now, sends);
     }
 
     /// Keeps upstream of a stateless component what its consumers still keep of it, and no more.
@@ -130,13 +200,19 @@ impl Engine {
         for place in 0..self.component(id).channels.len() {
             let component = self.component(id);
             let channel = component.channels[place];
-            let edge_id = component.inputs[usize::from(channel.port)];
-            let taken = self.edges[convert::index(edge_id.0)]
-                .state
-                .taken(channel.origin);
+            let Some(edge_id) = component.inputs.get(usize::from(channel.port)).copied() else {
+                continue;
+            };
+            let Some(inbound) = self.edges.get(&edge_id).and_then(|edge| edge.inbound()) else {
+                continue;
+            };
+            let taken = inbound.state.taken(channel.origin);
             let kept = self.component(id).kept(channel, taken);
-            let edge = self.edge_mut(edge_id);
-            if edge.state.take(channel.origin, taken, kept) {
+            let inbound = self
+                .edges
+                .get_mut(&edge_id)
+                .and_then(|edge| edge.inbound_mut());
+            if inbound.is_some_and(|inbound| inbound.state.take(channel.origin, taken, kept)) {
                 self.pull(now, edge_id);
             }
         }

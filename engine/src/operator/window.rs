@@ -44,7 +44,7 @@ use model::{EventTime, Origin};
 
 use crate::aggregate::EncodedKeys;
 use crate::batch::{Batch, Rows};
-use crate::operator::{Closing, Emitter, ImportError, Operator, StateChunk, Tick};
+use crate::operator::{Closing, CompleteTick, Emitter, ImportError, Operator, StateChunk, Tick};
 
 mod layout;
 mod panes;
@@ -106,8 +106,13 @@ impl Operator for Window {
                 .panes
                 .close(window, self.selected.aggregates())
                 .expect("state merges with state of the same aggregates");
-            let columns = self.selected.results(groups, self.layout.bounds(window));
-            emit.tick(Tick(window), self.layout.time(window), columns);
+            let bounds = self.layout.bounds(window);
+            emit.tick(CompleteTick {
+                tick: Tick(window),
+                began: EventTime(bounds.0),
+                time: self.layout.time(window),
+                columns: self.selected.results(groups, bounds),
+            });
         }
         self.panes.open_from(through.saturating_add(1));
         emit.progress(self.layout.time_of_next(self.panes.open()));

@@ -4,7 +4,7 @@ use arrow_array::{ArrayRef, Int64Array};
 use model::{Arguments, DataType, Field, Instant, Schema};
 
 use super::*;
-use crate::operator::{DefaultCost, bad_schema};
+use crate::operator::{CompleteTick, DefaultCost, bad_schema};
 
 fn schema() -> Schema {
     Schema::new(vec![Field::new("x", DataType::Int64)]).unwrap()
@@ -42,7 +42,12 @@ impl Operator for Counter {
 
     fn on_progress(&mut self, progress: EventTime, emit: &mut Emitter) -> Closing {
         let values: Vec<i64> = (0..progress.0).collect();
-        emit.tick(Tick(progress.0), progress.minus(1), rows_of(&values));
+        emit.tick(CompleteTick {
+            tick: Tick(progress.0),
+            began: progress.minus(1),
+            time: progress.minus(1),
+            columns: rows_of(&values),
+        });
         emit.progress(progress);
         Closing::Done
     }
@@ -207,4 +212,25 @@ fn ticks_before_the_epoch_have_indices_too() {
     assert!(index(Tick(-5), 65_535) < index(Tick(-4), 0));
     assert!(index(Tick(-1), 0) < index(Tick(0), 0));
     assert!(index(Tick(1 - TICK_MAX), 0) > 0);
+}
+
+#[test]
+fn ticks_that_began_before_a_way_in_was_joined_are_not_given() {
+    let (mut step, mut wanted) = step(Numbering::Own, &[LEFT]);
+    wanted = {
+        let mut only = Ports::default();
+        only.insert(0);
+        assert!(wanted.contains(0));
+        only
+    };
+    let mut joined = batch(1, 40, &[], 5);
+    joined.header.note = Some(Note::Gap);
+    let told = step.run(LEFT, &joined, wanted);
+    assert!(
+        told.outputs.iter().all(|(_, batch)| batch.rows.is_empty()),
+        "the tick that the progress completes began before"
+    );
+    let next = step.run(LEFT, &batch(1, 40, &[], 6), wanted);
+    let rows: usize = next.outputs.iter().map(|(_, batch)| batch.rows.len()).sum();
+    assert_eq!(rows, 6, "the first that was seen from its start");
 }

@@ -10,7 +10,7 @@ use engine::runtime::Runtime;
 use engine::{Batch, Config, Engine, Event, columns};
 use model::{Arguments, EventTime, Instant};
 
-use crate::support::{Flow, Ticking, origin, reading, schema};
+use crate::support::{Flow, Started, Ticking, origin, reading, schema, started};
 
 #[test]
 fn a_source_that_breaks_fails_its_application_when_all_it_gave_has_left() {
@@ -21,7 +21,7 @@ fn a_source_that_breaks_fails_its_application_when_all_it_gave_has_left() {
     flow.sink(passed);
     flow.sink(windows);
     let mut engine = Engine::new(Config::default());
-    let deployed = engine.deploy(Instant::ZERO, flow.deployment());
+    let deployed = started(&mut engine, flow.deployment());
     let mut intake = Intake::new(origin(0), 0);
     let records = [Some((1, 10, 500)), Some((1, 11, 1500))];
     engine.offer(
@@ -29,7 +29,7 @@ fn a_source_that_breaks_fails_its_application_when_all_it_gave_has_left() {
         deployed.sources[0],
         intake.take(Instant::ZERO, reading(&records)),
     );
-    engine.break_source(deployed.sources[0], "half of it");
+    engine.break_source(Instant::ZERO, deployed.sources[0], "half of it");
     let mut rows = 0;
     let mut events = engine.take_events();
     loop {
@@ -39,7 +39,7 @@ fn a_source_that_breaks_fails_its_application_when_all_it_gave_has_left() {
         let ready = deployed
             .sinks
             .iter()
-            .find_map(|sink| Some((*sink, engine.receive(*sink)?)));
+            .find_map(|sink| Some((*sink, engine.receive(Instant::ZERO, *sink)?)));
         let Some((sink, (channel, batch))) = ready else {
             break;
         };
@@ -100,9 +100,14 @@ fn an_operator_that_panics_ends_its_application_and_nothing_else() {
         flow.deployment()
     };
     let runtime = Runtime::start(Config::default(), 2, Arc::new(Ticking::default())).unwrap();
-    let (first, second) = (runtime.deploy(fragile()), runtime.deploy(fragile()));
     let handle = runtime.handle();
-    let feed = |deployed: &engine::Deployed, times: [i64; 2]| {
+    let start = || {
+        let deployed = handle.deploy(fragile()).unwrap();
+        handle.start(deployed.application);
+        Started::from(deployed)
+    };
+    let (first, second) = (start(), start());
+    let feed = |deployed: &Started, times: [i64; 2]| {
         let mut intake = Intake::new(origin(0), 0);
         let records = times.map(|time| Some((1, 1, time)));
         handle.offer(
@@ -116,7 +121,7 @@ fn an_operator_that_panics_ends_its_application_and_nothing_else() {
         );
     };
     feed(&first, [12, 13]);
-    let events = handle.wait_for_events();
+    let events = handle.wait_for_events(first.application);
     let [
         Event::Failed {
             application,

@@ -7,7 +7,12 @@
 )]
 
 mod failures;
+mod hostile;
+mod hosts;
 mod interleaving;
+mod links;
 mod memory;
+mod sharing;
+mod spread;
 mod support;
 mod threads;

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use engine::intake::Intake;
-use engine::{Config, Deployed, Engine, Event, MEMORY_MIN, columns};
+use engine::{Config, Engine, Event, MEMORY_MIN, columns};
 use model::{EventTime, Instant};
 
-use crate::support::{Flow, Left, Record, collect, origin, reading, schema};
+use crate::support::{Flow, Left, Record, Started, collect, origin, reading, schema, started};
 
 fn batch_of(first: i64) -> Vec<Record> {
     (first..first + 1000).map(|n| Some((n, n, n))).collect()
@@ -29,7 +29,7 @@ fn a_sink_that_stops_reading_stops_the_source_and_loses_nothing() {
         memory_bytes: MEMORY_MIN,
         ..Config::default()
     });
-    let deployed = engine.deploy(Instant::ZERO, flow.deployment());
+    let deployed = started(&mut engine, flow.deployment());
     let (source, sink) = (deployed.sources[0], deployed.sinks[0]);
     let mut intake = Intake::new(origin(0), 0);
     let mut fed = 0;
@@ -52,7 +52,7 @@ fn a_sink_that_stops_reading_stops_the_source_and_loses_nothing() {
 
     let mut left = Left::new();
     for more in [true, false] {
-        while let Some((channel, batch)) = engine.receive(sink) {
+        while let Some((channel, batch)) = engine.receive(Instant::ZERO, sink) {
             collect(&mut left, &batch);
             engine.acknowledge(Instant::ZERO, sink, channel, &batch);
             settle(&mut engine, Instant::ZERO);
@@ -95,7 +95,7 @@ fn more_state_than_memory_fails_with_the_reason_and_frees_it() {
         memory_bytes: MEMORY_MIN,
         ..Config::default()
     });
-    let deployed = engine.deploy(Instant::ZERO, flow.deployment());
+    let deployed = started(&mut engine, flow.deployment());
     let mut intake = Intake::new(origin(0), 0);
     for first in 0..10_000 {
         if engine.has_ended(deployed.application) {
@@ -125,7 +125,7 @@ fn more_state_than_memory_fails_with_the_reason_and_frees_it() {
 
 /// Two sources that meet at a window: the second says nothing, so that no window closes, and the first is fed
 /// until the state that it leaves behind stops it.
-fn ahead_of_another() -> (Engine, Deployed) {
+fn ahead_of_another() -> (Engine, Started) {
     let mut flow = Flow::new();
     let sources = [flow.source(), flow.source()];
     let both = flow.operator("union", [], &sources);
@@ -135,7 +135,7 @@ fn ahead_of_another() -> (Engine, Deployed) {
         memory_bytes: MEMORY_MIN,
         ..Config::default()
     });
-    let deployed = engine.deploy(Instant::ZERO, flow.deployment());
+    let deployed = started(&mut engine, flow.deployment());
     let mut intake = Intake::new(origin(0), 0);
     let mut fed = 0;
     while engine.has_room(deployed.sources[0]) {
@@ -167,7 +167,7 @@ fn the_source_that_others_wait_for_goes_on_when_memory_is_short() {
     let taken = intake.advance(Instant::ZERO, EventTime::MAX, &schema);
     engine.offer(Instant::ZERO, deployed.sources[1], taken);
     settle(&mut engine, Instant::ZERO);
-    while let Some((channel, batch)) = engine.receive(deployed.sinks[0]) {
+    while let Some((channel, batch)) = engine.receive(Instant::ZERO, deployed.sinks[0]) {
         engine.acknowledge(Instant::ZERO, deployed.sinks[0], channel, &batch);
         settle(&mut engine, Instant::ZERO);
     }
@@ -188,7 +188,7 @@ fn thousands_of_windows_close_a_part_at_a_time() {
         memory_bytes,
         ..Config::default()
     });
-    let deployed = engine.deploy(Instant::ZERO, flow.deployment());
+    let deployed = started(&mut engine, flow.deployment());
     // Rows that come an hour late at most: none of their windows closes before the end.
     let mut intake = Intake::new(origin(0), 3_600_000_000);
     for first in 0..40 {
@@ -211,7 +211,7 @@ fn thousands_of_windows_close_a_part_at_a_time() {
         "what has no room waits"
     );
     let mut left = Left::new();
-    while let Some((channel, batch)) = engine.receive(deployed.sinks[0]) {
+    while let Some((channel, batch)) = engine.receive(Instant::ZERO, deployed.sinks[0]) {
         collect(&mut left, &batch);
         engine.acknowledge(Instant::ZERO, deployed.sinks[0], channel, &batch);
         settle(&mut engine, Instant::ZERO);
@@ -241,7 +241,7 @@ fn sources_that_meet_nowhere_do_not_wait_for_one_another() {
         memory_bytes: MEMORY_MIN,
         ..Config::default()
     });
-    let deployed = engine.deploy(Instant::ZERO, flow.deployment());
+    let deployed = started(&mut engine, flow.deployment());
     let mut intake = Intake::new(origin(1), 0);
     let mut fed = 0;
     while !engine.has_ended(deployed.application) {
@@ -260,7 +260,7 @@ fn sources_that_meet_nowhere_do_not_wait_for_one_another() {
 fn who_waits_for_a_source_that_breaks_is_told() {
     let (mut engine, deployed) = ahead_of_another();
     engine.take_signals();
-    engine.break_source(deployed.sources[1], "gone");
+    engine.break_source(Instant::ZERO, deployed.sources[1], "gone");
     assert!(engine.has_room(deployed.sources[0]));
     assert!(
         engine.take_signals().sources,

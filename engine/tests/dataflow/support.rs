@@ -8,12 +8,13 @@ use std::time::Duration;
 use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch};
 use engine::intake::{BadRecord, Intake, Records, Taken};
 use engine::{
-    Batch, Completed, Config, Deployment, Dispatch, Engine, Event, OperatorDeployment,
-    SinkDeployment, SourceDeployment, columns, operator,
+    Batch, Completed, Config, Deployed, Deployment, Dispatch, Engine, Event, OperatorDeployment,
+    SinkDeployment, SourcePart, columns, operator,
 };
 use model::plan::{Accepted, Builder, Stream};
 use model::{
-    Clock, DataType, EventTime, Field, Instant, NodeId, Origin, Qos, Rng, Schema, SourceName, Value,
+    Clock, ComponentId, DataType, EventTime, Field, Instant, NodeId, Origin, Qos, Rng, Schema,
+    SourceName, Value,
 };
 
 /// Two columns: a key and a value.
@@ -180,15 +181,37 @@ impl Flow {
         let target = Duration::from_secs(1);
         Deployment {
             plan: self.plan.build().unwrap(),
-            sources: (0..self.sources)
-                .map(|source| SourceDeployment {
-                    origin: origin(source),
-                })
-                .collect(),
-            operators: self.operators,
-            sinks: vec![SinkDeployment { target }; self.sinks],
+            origins: (0..self.sources).map(origin).collect(),
+            sources: vec![SourcePart::Here; self.sources],
+            operators: self.operators.into_iter().map(Some).collect(),
+            sinks: vec![Some(SinkDeployment { target }); self.sinks],
         }
     }
+}
+
+/// The components of an application all of which is here.
+#[derive(Debug)]
+pub(crate) struct Started {
+    pub(crate) application: u64,
+    pub(crate) sources: Vec<ComponentId>,
+    pub(crate) sinks: Vec<ComponentId>,
+}
+
+impl From<Deployed> for Started {
+    fn from(deployed: Deployed) -> Self {
+        Self {
+            application: deployed.application,
+            sources: deployed.sources.into_iter().flatten().collect(),
+            sinks: deployed.sinks.into_iter().flatten().collect(),
+        }
+    }
+}
+
+/// Deploys and starts an application all of which is here.
+pub(crate) fn started(engine: &mut Engine, deployment: Deployment) -> Started {
+    let deployed = engine.deploy(Instant::ZERO, deployment).unwrap();
+    engine.start(Instant::ZERO, deployed.application);
+    deployed.into()
 }
 
 /// Who numbers the records of a source.
@@ -234,7 +257,7 @@ pub(crate) fn run(
     rng: &mut Rng,
 ) -> (Left, Engine) {
     let mut engine = Engine::new(config);
-    let deployed = engine.deploy(Instant::ZERO, flow.deployment());
+    let deployed = started(&mut engine, flow.deployment());
     let mut intakes: Vec<Intake> = (0..feeds.len())
         .map(|source| Intake::new(origin(source), 0))
         .collect();
@@ -270,7 +293,7 @@ pub(crate) fn run(
             }
             _ => {
                 let sink = usize::try_from(rng.below(deployed.sinks.len() as u64)).unwrap();
-                if let Some((channel, batch)) = engine.receive(deployed.sinks[sink]) {
+                if let Some((channel, batch)) = engine.receive(now, deployed.sinks[sink]) {
                     collect(&mut left, &batch);
                     engine.acknowledge(now, deployed.sinks[sink], channel, &batch);
                 }

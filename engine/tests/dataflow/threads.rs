@@ -8,7 +8,9 @@ use engine::scheduler::Policy;
 use engine::{Config, Event, columns};
 use model::{EventTime, Instant, Rng};
 
-use crate::support::{Flow, Left, Record, Ticking, collect, origin, reading, records, schema};
+use crate::support::{
+    Flow, Left, Record, Started, Ticking, collect, origin, reading, records, schema,
+};
 
 fn flow() -> Flow {
     let mut flow = Flow::new();
@@ -26,8 +28,9 @@ fn run(feeds: &[Vec<Record>; 2], worker_count: usize, policy: Policy) -> Left {
         ..Config::default()
     };
     let runtime = Runtime::start(config, worker_count, Arc::new(Ticking::default())).unwrap();
-    let deployed = runtime.deploy(flow().deployment());
+    let deployed = Started::from(runtime.deploy(flow().deployment()).unwrap());
     let application = deployed.application;
+    runtime.handle().start(application);
     std::thread::scope(|scope| {
         for (number, feed) in feeds.iter().enumerate() {
             let (handle, id) = (runtime.handle(), deployed.sources[number]);
@@ -49,7 +52,7 @@ fn run(feeds: &[Vec<Record>; 2], worker_count: usize, policy: Policy) -> Left {
                 .acknowledge(deployed.sinks[0], channel, &batch);
         }
         assert_eq!(
-            runtime.handle().wait_for_events(),
+            runtime.handle().wait_for_events(application),
             [Event::Finished { application }]
         );
         left

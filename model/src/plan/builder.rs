@@ -7,8 +7,8 @@ use crate::qos::Qos;
 use crate::schema::Schema;
 
 use super::{
-    Arguments, INPUTS_MAX, Names, OPERATORS_MAX, Operator, PlanError, QueryPlan, Sink, Source,
-    Stream, WAYS_MAX,
+    ARGUMENTS_MAX, Arguments, INPUTS_MAX, Names, OPERATORS_MAX, Operator, PlanError, QueryPlan,
+    Sink, Source, Stream, WAYS_MAX,
 };
 
 /// Builds a [`QueryPlan`], part by part, from the sources to the sinks.
@@ -16,7 +16,6 @@ use super::{
 pub struct Builder {
     plan: QueryPlan,
     names: BTreeSet<String>,
-    stream_names: Names,
     /// How many ways lead from sources to each operator; a commutative one tells its ways apart.
     ways: Vec<usize>,
 }
@@ -54,11 +53,11 @@ impl Builder {
             sources: Vec::new(),
             operators: Vec::new(),
             sinks: Vec::new(),
+            names: Names::default(),
         };
         Ok(Self {
             plan,
             names: BTreeSet::new(),
-            stream_names: Names::default(),
             ways: Vec::new(),
         })
     }
@@ -66,7 +65,7 @@ impl Builder {
     /// Adds a source.
     ///
     /// # Errors
-    /// When the name is none or taken, there are too many sources or ports, or there is no port.
+    /// When a name is none or taken, there are too many sources or ports, or there is no port.
     pub fn source(
         &mut self,
         name: &str,
@@ -77,7 +76,10 @@ impl Builder {
         if outputs.is_empty() {
             return Err(PlanError::NoOutput(name.to_owned()));
         }
-        check_ports(outputs.len())?;
+        if !source.is_valid() {
+            return Err(PlanError::SourceName(name.to_owned()));
+        }
+        check_ports(&outputs)?;
         let accepted = Accepted {
             first: Stream::Source(self.plan.sources.len(), 0),
             ports: outputs.len(),
@@ -88,7 +90,7 @@ impl Builder {
             outputs,
         };
         self.names.insert(name.to_owned());
-        self.stream_names.push_source(&source);
+        self.plan.names.push_source(&source);
         self.plan.sources.push(source);
         Ok(accepted)
     }
@@ -96,7 +98,7 @@ impl Builder {
     /// Adds an operator whose inputs are ordered.
     ///
     /// # Errors
-    /// When the name is none or taken, there are too many operators, inputs or ports, or an input is not of
+    /// When a name is none or taken, there are too many operators, parameters, inputs or ports, or an input is not of
     /// this plan.
     pub fn operator(
         &mut self,
@@ -137,13 +139,21 @@ impl Builder {
         if inputs.is_empty() {
             return Err(PlanError::NoInput(name.to_owned()));
         }
-        check_ports(inputs.len().max(outputs.len()))?;
-        if !inputs.iter().all(|input| self.is_known(*input)) {
+        if inputs.len() > INPUTS_MAX {
+            return Err(PlanError::TooMany {
+                what: "inputs",
+                limit: INPUTS_MAX,
+            });
+        }
+        check_name(kind)?;
+        check_ports(&outputs)?;
+        check_parameters(&parameters)?;
+        if !inputs.iter().all(|input| self.plan.has(*input)) {
             return Err(PlanError::UnknownStream(name.to_owned()));
         }
         if commutative {
             // Port numbers rename origins, so that the order must be one that every host finds by itself.
-            inputs.sort_by_key(|input| self.stream_names.of(*input));
+            inputs.sort_by_key(|input| self.plan.names.of(*input));
         }
         let ways = inputs.iter().map(|input| match input {
             Stream::Source(..) => 1,
@@ -173,7 +183,7 @@ impl Builder {
             outputs,
         };
         self.names.insert(name.to_owned());
-        self.stream_names.push_operator(&operator);
+        self.plan.names.push_operator(&operator);
         self.plan.operators.push(operator);
         self.ways.push(ways);
         Ok(accepted)
@@ -185,7 +195,7 @@ impl Builder {
     /// When the name is none or taken, there are too many sinks, or the input is not of this plan.
     pub fn sink(&mut self, name: &str, input: Stream) -> Result<(), PlanError> {
         self.check_new(name, "sinks", self.plan.sinks.len())?;
-        if !self.is_known(input) {
+        if !self.plan.has(input) {
             return Err(PlanError::UnknownStream(name.to_owned()));
         }
         self.names.insert(name.to_owned());
@@ -249,28 +259,39 @@ impl Builder {
         }
         Ok(())
     }
-
-    fn is_known(&self, stream: Stream) -> bool {
-        let (ports, port) = match stream {
-            Stream::Source(index, port) => {
-                (self.plan.sources.get(index).map(|it| &it.outputs), port)
-            }
-            Stream::Operator(index, port) => {
-                (self.plan.operators.get(index).map(|it| &it.outputs), port)
-            }
-        };
-        ports.is_some_and(|ports| usize::from(port) < ports.len())
-    }
 }
 
-fn check_ports(count: usize) -> Result<(), PlanError> {
-    if count > INPUTS_MAX {
+/// Whether output ports have names, each its own.
+fn check_ports(outputs: &[(String, Schema)]) -> Result<(), PlanError> {
+    if outputs.len() > INPUTS_MAX {
         return Err(PlanError::TooMany {
-            what: "inputs or ports",
+            what: "ports",
             limit: INPUTS_MAX,
         });
     }
+    let mut names = BTreeSet::new();
+    for (port, _) in outputs {
+        check_name(port)?;
+        if !names.insert(port) {
+            return Err(PlanError::Repeated(port.clone()));
+        }
+    }
     Ok(())
+}
+
+/// Whether parameters are few, each with its own name.
+fn check_parameters(parameters: &Arguments) -> Result<(), PlanError> {
+    if parameters.len() > ARGUMENTS_MAX {
+        return Err(PlanError::TooMany {
+            what: "parameters",
+            limit: ARGUMENTS_MAX,
+        });
+    }
+    let mut names = BTreeSet::new();
+    match parameters.iter().find(|(name, _)| !names.insert(*name)) {
+        Some((name, _)) => Err(PlanError::Repeated(name.to_owned())),
+        None => Ok(()),
+    }
 }
 
 fn check_name(name: &str) -> Result<(), PlanError> {

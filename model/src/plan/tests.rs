@@ -3,6 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::id::NodeId;
 use crate::schema::{DataType, Field};
+use crate::wire;
 
 fn columns() -> Schema {
     Schema::new(vec![Field::new("x", DataType::Int64)]).expect("one column")
@@ -172,6 +173,110 @@ proptest! {
                 prop_assert_eq!(name == other_name, sub_plan == other, "{:?} and {:?}", sub_plan, other);
             }
         }
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_plan_comes_as_it_was(
+        steps in prop::collection::vec((any::<bool>(), 0i64..2, prop::collection::vec(0usize..8, 1..3)), 0..6),
+    ) {
+        let plan = build(&steps);
+        let decoded: QueryPlan = wire::decode(&wire::encode(&plan)).expect("our own bytes");
+        for sink in decoded.sinks() {
+            prop_assert_eq!(decoded.stream_name(sink.input), plan.stream_name(sink.input));
+        }
+        prop_assert_eq!(decoded, plan);
+    }
+
+    /// A plan in which bytes were changed is refused, or a plan that can be asked for everything of it.
+    #[test]
+    fn a_damaged_plan_is_refused_or_another_plan(
+        steps in prop::collection::vec((any::<bool>(), 0i64..2, prop::collection::vec(0usize..8, 1..3)), 0..4),
+        changes in prop::collection::vec(any::<(prop::sample::Index, u8)>(), 1..4),
+    ) {
+        let mut bytes = wire::encode(&build(&steps));
+        for (place, value) in changes {
+            let place = place.index(bytes.len());
+            bytes[place] = value;
+        }
+        if let Ok(plan) = wire::decode::<QueryPlan>(&bytes) {
+            let inputs = plan.operators().iter().flat_map(|operator| operator.inputs.clone());
+            for stream in inputs.chain(plan.sinks().iter().map(|sink| sink.input)) {
+                plan.schema(stream);
+                plan.stream_name(stream);
+                prop_assert!(plan.readers(stream).next().is_some());
+            }
+            prop_assert_eq!(wire::decode::<QueryPlan>(&wire::encode(&plan)).expect("a plan"), plan);
+        }
+    }
+}
+
+/// What somebody could put on the wire in place of a plan: the parts, unchecked.
+fn forged(change: impl FnOnce(&mut Forged)) -> Result<QueryPlan, wire::DecodeError> {
+    let source = Source {
+        name: "s".into(),
+        source: published("s"),
+        outputs: one_port(),
+    };
+    let operator = Operator {
+        name: "o".into(),
+        kind: "filter".into(),
+        parameters: Arguments::new(),
+        inputs: vec![Stream::Source(0, 0)],
+        commutative: false,
+        outputs: one_port(),
+    };
+    let sink = Sink {
+        name: "k".into(),
+        input: Stream::Operator(0, 0),
+    };
+    let qos = Qos::default();
+    let mut parts = (
+        "a".to_owned(),
+        qos,
+        vec![source],
+        vec![operator],
+        vec![sink],
+    );
+    change(&mut parts);
+    wire::decode(&wire::encode(&parts))
+}
+
+type Forged = (String, Qos, Vec<Source>, Vec<Operator>, Vec<Sink>);
+
+#[test]
+fn what_is_no_plan_is_not_decoded() {
+    forged(|_| {}).expect("nothing was changed");
+    let many = |count: usize| (0..count).map(|n| (format!("p{n}"), columns())).collect();
+    let changes: [&dyn Fn(&mut Forged); 19] = [
+        &|it| it.0 = "x".repeat(65),
+        &|it| it.1.latency = std::time::Duration::MAX,
+        &|it| it.1.quantile = f64::NAN,
+        &|it| it.2[0].source = published("a/../b"),
+        &|it| it.2[0].source = published(&"x".repeat(1000)),
+        &|it| it.2[0].outputs = Vec::new(),
+        &|it| it.2[0].outputs = vec![(String::new(), columns())],
+        &|it| it.2[0].outputs = many(INPUTS_MAX + 1),
+        &|it| it.3[0].outputs = [one_port(), one_port()].concat(),
+        &|it| it.3[0].kind = "rm -rf".into(),
+        &|it| it.3[0].name = "s".into(),
+        &|it| it.3[0].inputs = vec![Stream::Source(usize::MAX, 9)],
+        &|it| it.3[0].inputs = vec![Stream::Source(0, 1)],
+        &|it| it.3[0].inputs = vec![Stream::Operator(0, 0)],
+        &|it| it.3[0].inputs = vec![Stream::Source(0, 0); INPUTS_MAX + 1],
+        &|it| {
+            it.3[0].parameters = [("p", 1), ("p", 2)]
+                .map(|(name, n)| (name, Value::Scalar(Scalar::Integer(n))))
+                .into_iter()
+                .collect();
+        },
+        &|it| it.4[0].input = Stream::Operator(1, 0),
+        &|it| it.4[0].input = Stream::Source(0, u16::MAX),
+        &|it| it.4 = Vec::new(),
+    ];
+    for (number, change) in changes.iter().enumerate() {
+        assert!(forged(change).is_err(), "change {number}");
     }
 }
 

@@ -12,7 +12,7 @@ use model::{Scalar, Schema, SourceName, Value};
 use super::outline::Outline;
 use super::report::{Report, quoted};
 use super::section::{Input, Role, Section};
-use super::{Application, Host, Operator, Sink, Source, nearest, order};
+use super::{Application, Host, OpenSource, Operator, Place, Sink, Source, keys, nearest, order};
 use crate::connector::{Context, SinkKind, SourceKind};
 
 /// The application that an outline describes, if nothing is wrong with it.
@@ -23,10 +23,7 @@ pub(super) fn assemble(
     context: &Context<'_>,
     report: &mut Report,
 ) -> Option<Application> {
-    let name = match outline.name.as_str() {
-        "" => "nameless",
-        name => name,
-    };
+    let name = application_name(outline);
     // What is wrong with the name or the requirement is in the report; the rest is checked all the same.
     let builder = Builder::new(name, outline.qos.clone())
         .or_else(|_| Builder::new(name, model::Qos::default()))
@@ -48,7 +45,7 @@ pub(super) fn assemble(
             .into_iter()
             .collect(),
     };
-    if outline.qos.replicas > 0 {
+    if outline.qos.replicas > 0 && host.streams.is_none() {
         let remark = "\"replicas\" counts in an overlay; in one process there are none";
         assembly.remarks.push(format!("qos: {remark}"));
     }
@@ -93,7 +90,8 @@ impl<'a> Assembly<'a> {
             Role::Source(Some(kind)) => self.add_source(section, kind),
             Role::Operator(Some(kind)) => self.add_operator(section, kind),
             Role::Sink(Some(kind)) => self.add_sink(section, kind),
-            Role::Source(None) | Role::Operator(None) | Role::Sink(None) => {}
+            Role::Source(None) => self.add_published(section),
+            Role::Operator(None) | Role::Sink(None) => {}
         }
     }
 
@@ -104,11 +102,13 @@ impl<'a> Assembly<'a> {
         };
         let name = SourceName::Inline {
             owner: self.host.owner,
-            application: self.outline.name.clone(),
+            application: application_name(self.outline).to_owned(),
             source: section.name.to_owned(),
             host: self.host.node,
         };
-        if kind.name == STDIN && self.sources.iter().any(|other| other.kind.name == STDIN) {
+        let reads_stdin =
+            |other: &Source| matches!(other, Source::Inline(other) if other.kind.name == STDIN);
+        if kind.name == STDIN && self.sources.iter().any(reads_stdin) {
             let message = "standard input is read by another source";
             let expected = "one source that reads it; several operators may read that";
             self.report
@@ -127,10 +127,44 @@ impl<'a> Assembly<'a> {
         let remarks = source.remarks().iter();
         let remarks = remarks.map(|remark| format!("{}: {remark}", section.name));
         self.remarks.extend(remarks);
-        self.sources.push(Source {
+        self.sources.push(Source::Inline(OpenSource {
             kind,
             arguments: section.arguments.clone(),
             source,
+            rate_hz: section.number("rate"),
+        }));
+    }
+
+    /// A source that somebody publishes: bound now, and never later.
+    fn add_published(&mut self, section: &'a Section<'a>) {
+        let Some(Value::Scalar(Scalar::Text(name))) = section.common.find(keys::STREAM.name) else {
+            return;
+        };
+        let span = section.span_of(keys::STREAM.name);
+        let Some(streams) = &self.host.streams else {
+            let message = "published streams need an overlay; this command runs one process";
+            let expected = "a connector that reads the rows here, such as connector = \"file\"";
+            self.report.add(span, message, Some(expected.to_owned()));
+            return;
+        };
+        let Some(publication) = streams.get(name) else {
+            let message = format!("nobody publishes a stream called {}", quoted(name));
+            let expected = "a stream of `synergy stream ls`, or one to be published first";
+            self.report.add(span, message, Some(expected.to_owned()));
+            return;
+        };
+        let source = SourceName::Published {
+            publisher: publication.publisher,
+            name: publication.name.clone(),
+        };
+        let outputs = publication.outputs.clone();
+        let ports = outputs.iter().map(|(port, _)| port.clone()).collect();
+        match self.builder.source(section.name, source, outputs) {
+            Ok(accepted) => self.made.insert(section.name, Made { accepted, ports }),
+            Err(error) => return self.is_refused(section, &error),
+        };
+        self.sources.push(Source::Published {
+            publication: publication.clone(),
             rate_hz: section.number("rate"),
         });
     }
@@ -169,7 +203,7 @@ impl<'a> Assembly<'a> {
             Ok(accepted) => self.made.insert(section.name, Made { accepted, ports }),
             Err(error) => return self.is_refused(section, &error),
         };
-        if section.common.find("place").is_some() {
+        if section.common.find("place").is_some() && self.host.streams.is_none() {
             let remark = "\"place\" counts in an overlay; in one process there is one place";
             self.remarks.push(format!("{}: {remark}", section.name));
         }
@@ -179,6 +213,7 @@ impl<'a> Assembly<'a> {
             cost: section.nanos("cost"),
             selectivity: section.number("selectivity"),
             rate_hz: section.number("rate"),
+            place: place(section),
         });
     }
 
@@ -204,7 +239,7 @@ impl<'a> Assembly<'a> {
             return self.is_refused(section, &error);
         }
         if section.common.find("publish").is_some() {
-            let remark = "\"publish\" counts in an overlay; in one process nobody else can read";
+            let remark = "\"publish\" is not carried out yet: tap APP/OPERATOR instead";
             self.remarks.push(format!("{}: {remark}", section.name));
         }
         self.sinks.push(Sink {
@@ -313,4 +348,32 @@ impl<'a> Assembly<'a> {
             }
         }
     }
+}
+
+/// Where a section wants to run.
+/// The application's name, or what stands for one that is missing or none, so that the rest can be checked.
+fn application_name<'o>(outline: &'o Outline<'_>) -> &'o str {
+    match outline.name.as_str() {
+        "" => "nameless",
+        name => name,
+    }
+}
+
+fn place(section: &Section<'_>) -> Place {
+    let Some(Value::Table(entries)) = section.common.find("place") else {
+        return Place::Anywhere;
+    };
+    let text = |value: &Scalar| match value {
+        Scalar::Text(text) => Some(text.clone()),
+        Scalar::Boolean(_) | Scalar::Integer(_) | Scalar::Micros(_) => None,
+    };
+    let node = entries.iter().find(|(key, _)| key == "node");
+    if let Some(node) = node.and_then(|(_, value)| text(value)) {
+        return Place::Node(node);
+    }
+    let labels = entries.iter().filter_map(|(key, value)| {
+        let label = key.strip_prefix("label.")?;
+        Some((label.to_owned(), text(value)?))
+    });
+    Place::Labels(labels.collect())
 }

@@ -11,7 +11,7 @@ use model::{DataType, Demand, Scalar, Schema, Value};
 
 use crate::connector;
 
-use super::{Application, Operator, Source};
+use super::{Application, OpenSource, Operator, Source};
 
 /// The rate of a source that declares none. Unit: rows a second. Source: guess; a sensor gateway, a log.
 const RATE_HZ: f64 = 1_000.0;
@@ -208,19 +208,28 @@ fn number(value: f64) -> String {
 
 impl From<&Source> for SourceFigures {
     fn from(source: &Source) -> Self {
-        // A connector that reads every so often says by that how many rows there are.
-        let every = match source.arguments.find("every") {
-            Some(Value::Scalar(Scalar::Micros(micros))) if *micros > 0 => {
-                Some(Duration::from_micros(micros.unsigned_abs()))
-            }
-            _ => (source.kind.name == "host").then_some(connector::HOST_EVERY),
-        };
-        let of_every = every.map(|every| 1.0 / every.as_secs_f64());
-        Self {
-            rate_hz: source.rate_hz.or(of_every),
-            row_bytes: None,
+        match source {
+            Source::Inline(open) => Self {
+                rate_hz: open.rate_hz.or_else(|| of_every(open)),
+                row_bytes: None,
+            },
+            Source::Published { publication, .. } => Self {
+                rate_hz: source.rate_hz(),
+                row_bytes: publication.row_bytes,
+            },
         }
     }
+}
+
+/// A connector that reads every so often says by that how many rows there are.
+fn of_every(source: &OpenSource) -> Option<f64> {
+    let every = match source.arguments.find("every") {
+        Some(Value::Scalar(Scalar::Micros(micros))) if *micros > 0 => {
+            Some(Duration::from_micros(micros.unsigned_abs()))
+        }
+        _ => (source.kind.name == "host").then_some(connector::HOST_EVERY),
+    };
+    every.map(|every| 1.0 / every.as_secs_f64())
 }
 
 impl From<&Operator> for OperatorFigures {

@@ -7,7 +7,7 @@ const WORD_CHARS_MAX: usize = model::name::NAME_BYTES_MAX;
 const LISTED_MAX: usize = 24;
 
 /// What was expected instead of `word`: the known words, and the nearest of them.
-pub(super) fn one_of(word: &str, known: &[&str]) -> Option<String> {
+pub(crate) fn one_of(word: &str, known: &[&str]) -> Option<String> {
     let hint = nearest(word, known).map(|near| format!("did you mean \"{near}\"?"));
     let listed = match known {
         [] => return None,
@@ -22,7 +22,7 @@ pub(super) fn one_of(word: &str, known: &[&str]) -> Option<String> {
 }
 
 /// The known word that takes the fewest edits to reach from `word`, if few enough of its letters change.
-pub(super) fn nearest<'w>(word: &str, known: &[&'w str]) -> Option<&'w str> {
+pub(crate) fn nearest<'w>(word: &str, known: &[&'w str]) -> Option<&'w str> {
     if word.is_empty() || word.chars().count() > WORD_CHARS_MAX {
         return None;
     }

@@ -73,6 +73,41 @@ pub(super) fn read<'t>(
     }
 }
 
+/// Reads a file that is one source: its top table is what stands in a table `[source.NAME]` elsewhere.
+pub(super) fn read_source<'t>(
+    root: &'t DeTable<'t>,
+    span: Range<usize>,
+    damage: &Damage,
+    kinds: &Kinds,
+    folder: &Path,
+    report: &mut Report,
+) -> Section<'t> {
+    let mut reader = Reader {
+        damage,
+        kinds,
+        folder,
+        report,
+        starts: Vec::new(),
+        meant: Vec::new(),
+        lost: Vec::new(),
+        sections: Vec::new(),
+    };
+    let found_before = reader.report.count();
+    let mut section = Section {
+        name: "source",
+        header: span,
+        table: root,
+        role: Role::Source(None),
+        common: Arguments::new(),
+        arguments: Arguments::new(),
+        inputs: None,
+        is_broken: false,
+    };
+    reader.fill(&mut section);
+    section.is_broken = reader.report.count() > found_before;
+    section
+}
+
 #[derive(Debug)]
 struct Reader<'r, 't> {
     damage: &'r Damage,
@@ -257,10 +292,6 @@ impl<'t> Reader<'_, 't> {
 
     fn published_source(&mut self, section: &mut Section<'t>) {
         self.walk(section, keys::PUBLISHED_SOURCE, Some(&[]), false);
-        let span = section.span_of(keys::STREAM.name);
-        let message = "published streams need an overlay; this command runs one process";
-        let expected = "a connector that reads the rows here, such as connector = \"file\"";
-        self.report.add(span, message, Some(expected.to_owned()));
     }
 
     /// The word by which a section names its kind, if it is one of those known.

@@ -106,7 +106,7 @@ impl fmt::Display for Problem {
 }
 
 /// The text with everything escaped that a terminal would obey or not show.
-pub(super) fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
         push_printable(&mut shown, c);
@@ -115,7 +115,7 @@ pub(super) fn printable(text: &str) -> String {
 }
 
 /// Puts a character behind the others: a tab as spaces, what cannot be seen escaped.
-pub(super) fn push_printable(shown: &mut String, c: char) {
+pub(crate) fn push_printable(shown: &mut String, c: char) {
     match c {
         '\t' => shown.push_str("    "),
         '"' | '\'' | '\\' => shown.push(c),

@@ -13,7 +13,7 @@ pub const PROBLEMS_MAX: usize = 200;
 
 /// What was found so far.
 #[derive(Debug, Default)]
-pub(super) struct Report {
+pub(crate) struct Report {
     found: Vec<Found>,
     /// Where nothing further is reported: what stands there was not understood.
     muted: Vec<Range<usize>>,
@@ -30,12 +30,12 @@ struct Found {
 
 impl Report {
     /// From now on nothing is reported that begins within these bytes, which must ascend.
-    pub(super) fn mute(&mut self, spans: Vec<Range<usize>>) {
+    pub(crate) fn mute(&mut self, spans: Vec<Range<usize>>) {
         self.muted = spans;
     }
 
     /// Something is wrong at `span`.
-    pub(super) fn add(
+    pub(crate) fn add(
         &mut self,
         span: Range<usize>,
         message: impl Into<String>,
@@ -57,7 +57,7 @@ impl Report {
     }
 
     /// Something is wrong with the file as a whole.
-    pub(super) fn add_whole(&mut self, message: impl Into<String>, expected: &str) {
+    pub(crate) fn add_whole(&mut self, message: impl Into<String>, expected: &str) {
         self.push(Found {
             span: None,
             message: message.into(),
@@ -68,7 +68,7 @@ impl Report {
     /// `word` at `span` is none of the known ones. Returns the one that may be meant.
     ///
     /// Looking for it takes some time, so that nothing is looked for that will not be shown.
-    pub(super) fn add_unknown<'k>(
+    pub(crate) fn add_unknown<'k>(
         &mut self,
         span: Range<usize>,
         what: &str,
@@ -90,12 +90,12 @@ impl Report {
     }
 
     /// How many problems there are. Who sees it grow knows that something was wrong.
-    pub(super) const fn count(&self) -> usize {
+    pub(crate) const fn count(&self) -> usize {
         self.found.len() + self.more
     }
 
     /// All that was found, in the order of the file, with what stands there.
-    pub(super) fn into_problems(mut self, text: &Text) -> Problems {
+    pub(crate) fn into_problems(mut self, text: &Text) -> Problems {
         self.found
             .sort_by_key(|found| found.span.as_ref().map(|span| (span.start, span.end)));
         let show = |found: Found| Problem {
@@ -120,7 +120,7 @@ impl Report {
 }
 
 /// A word of the user's in quotes, cut where it is long.
-pub(super) fn quoted(word: &str) -> String {
+pub(crate) fn quoted(word: &str) -> String {
     let mut chars = word.chars();
     let mut shown: String = chars.by_ref().take(64).collect();
     if !chars.as_str().is_empty() {

@@ -11,7 +11,7 @@ use super::text::Text;
 
 /// Where a file's syntax is broken. What stands there is not looked at further.
 #[derive(Debug, Default)]
-pub(super) struct Damage {
+pub(crate) struct Damage {
     /// The lines that hold a mistake, and those under a heading with one, as bytes, in order.
     lines: Vec<Range<usize>>,
     /// What may have been the name of a section that a mistake swallowed.
@@ -20,17 +20,17 @@ pub(super) struct Damage {
 
 impl Damage {
     /// Whether there is none.
-    pub(super) const fn is_none(&self) -> bool {
+    pub(crate) const fn is_none(&self) -> bool {
         self.lines.is_empty()
     }
 
     /// Whether a section of this name may have been there.
-    pub(super) fn may_hide(&self, name: &str) -> bool {
+    pub(crate) fn may_hide(&self, name: &str) -> bool {
         self.names.contains(name)
     }
 
     /// Whether a mistake lies within these bytes.
-    pub(super) fn touches(&self, span: &Range<usize>) -> bool {
+    pub(crate) fn touches(&self, span: &Range<usize>) -> bool {
         let first = self.lines.partition_point(|line| line.end <= span.start);
         self.lines
             .get(first)
@@ -39,7 +39,7 @@ impl Damage {
 }
 
 /// The tables of a text. Mistakes go into the report, the first of each line.
-pub(super) fn parse<'t>(text: &'t Text, report: &mut Report) -> (Spanned<DeTable<'t>>, Damage) {
+pub(crate) fn parse<'t>(text: &'t Text, report: &mut Report) -> (Spanned<DeTable<'t>>, Damage) {
     let (root, errors) = DeTable::parse_recoverable(&text.text);
     let mut first_by_line = BTreeMap::new();
     for error in &errors {

@@ -22,18 +22,18 @@ const PLACE_CHARS_MAX: usize = 60;
 
 /// A file's text.
 #[derive(Debug)]
-pub(super) struct Text {
+pub(crate) struct Text {
     /// What the file is called to people.
-    pub(super) file: String,
+    pub(crate) file: String,
     /// The text, without a byte order mark.
-    pub(super) text: String,
+    pub(crate) text: String,
     /// Where each line begins, in bytes.
     line_starts: Vec<usize>,
 }
 
 impl Text {
     /// Reads a file.
-    pub(super) fn read(path: &Path) -> Result<Self, Problems> {
+    pub(crate) fn read(path: &Path) -> Result<Self, Problems> {
         let file = path.display().to_string();
         let unread = |error| Problem::of_file(&file, reason(&error), expected_of(&error));
         let bytes = read_bytes(path).map_err(unread)?;
@@ -51,7 +51,7 @@ impl Text {
     }
 
     /// The text of something called `file`.
-    pub(super) fn new(file: String, text: &str) -> Self {
+    pub(crate) fn new(file: String, text: &str) -> Self {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text).to_owned();
         let ends = text.match_indices('\n').map(|(end, _)| end + 1);
         let line_starts = std::iter::once(0).chain(ends).collect();
@@ -63,29 +63,29 @@ impl Text {
     }
 
     /// The line that a byte stands in, from 0.
-    pub(super) fn line(&self, byte: usize) -> usize {
+    pub(crate) fn line(&self, byte: usize) -> usize {
         self.line_starts.partition_point(|start| *start <= byte) - 1
     }
 
     /// How many lines there are.
-    pub(super) const fn line_count(&self) -> usize {
+    pub(crate) const fn line_count(&self) -> usize {
         self.line_starts.len()
     }
 
     /// What stands at a span of bytes, of which half a character is left out.
-    pub(super) fn slice(&self, span: &Range<usize>) -> &str {
+    pub(crate) fn slice(&self, span: &Range<usize>) -> &str {
         let start = self.boundary(span.start);
         &self.text[start..self.boundary(span.end).max(start)]
     }
 
     /// The bytes of a line, with its end.
-    pub(super) fn line_span(&self, line: usize) -> Range<usize> {
+    pub(crate) fn line_span(&self, line: usize) -> Range<usize> {
         let next = self.line_starts.get(line + 1).copied();
         self.line_starts[line]..next.unwrap_or(self.text.len() + 1)
     }
 
     /// A line's text, without its end.
-    pub(super) fn line_text(&self, line: usize) -> &str {
+    pub(crate) fn line_text(&self, line: usize) -> &str {
         let Range { start, end } = self.line_span(line);
         let text = &self.text[start..end.min(self.text.len())];
         let text = text.strip_suffix('\n').unwrap_or(text);
@@ -93,7 +93,7 @@ impl Text {
     }
 
     /// What stands at a span of bytes. Of a span over several lines, the first counts.
-    pub(super) fn place(&self, span: &Range<usize>) -> Place {
+    pub(crate) fn place(&self, span: &Range<usize>) -> Place {
         let start = self.boundary(span.start);
         let end = self.boundary(span.end);
         let line = self.line(start);

@@ -9,6 +9,9 @@ pub const DURATION_FORM: &str =
 /// What a size looks like.
 pub const SIZE_FORM: &str = "a number and a unit, such as \"64MiB\"; units are B, k, M, G (or kB, MB, GB) and KiB, MiB, GiB";
 
+/// What a rate of a network looks like.
+pub const RATE_FORM: &str = "a number and a unit, such as \"10Mbit/s\"; units are bit/s, kbit/s, Mbit/s, Gbit/s, B/s, kB/s, MB/s, GB/s";
+
 /// Why a text is no number with a unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum UnitError {
@@ -56,6 +59,18 @@ const SIZE_UNITS: &[(&str, u64)] = &[
     ("GiB", 1 << 30),
 ];
 
+/// Bits a second by unit.
+const RATE_UNITS: &[(&str, u64)] = &[
+    ("bit/s", 1),
+    ("kbit/s", 1_000),
+    ("Mbit/s", 1_000_000),
+    ("Gbit/s", 1_000_000_000),
+    ("B/s", 8),
+    ("kB/s", 8_000),
+    ("MB/s", 8_000_000),
+    ("GB/s", 8_000_000_000),
+];
+
 /// The time span that `text` says, exactly: `250ms`, `1.5h`.
 ///
 /// # Errors
@@ -70,6 +85,17 @@ pub fn duration(text: &str) -> Result<Duration, UnitError> {
 /// When it is none, has no unit, or is no whole number of bytes below 2^64.
 pub fn size(text: &str) -> Result<u64, UnitError> {
     parse(text, SIZE_UNITS)
+}
+
+/// The rate of a network that `text` says, in bytes a second: `10Mbit/s`, `1.25MB/s`.
+///
+/// # Errors
+/// When it is none, has no unit, is nothing, or is no whole number of bits a second below 2^64.
+pub fn rate(text: &str) -> Result<f64, UnitError> {
+    match parse(text, RATE_UNITS)? {
+        0 => Err(UnitError::Number),
+        bits => Ok(model::convert::count_to_f64(bits) / 8.0),
+    }
 }
 
 /// A decimal number times its unit.
@@ -156,6 +182,20 @@ mod tests {
             ("99999999999GiB", Err(UnitError::TooLarge)),
         ] {
             assert_eq!(size(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn rates_are_in_bits_or_bytes() {
+        for (text, expected) in [
+            ("10Mbit/s", Ok(1_250_000.0)),
+            ("1.5MB/s", Ok(1_500_000.0)),
+            ("1bit/s", Ok(0.125)),
+            ("0Mbit/s", Err(UnitError::Number)),
+            ("10Mbps", Err(UnitError::Unknown)),
+            ("10", Err(UnitError::Missing)),
+        ] {
+            assert_eq!(rate(text), expected, "{text}");
         }
     }
 

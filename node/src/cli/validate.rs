@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum, ValueHint};
-use model::plan::Stream;
-use model::{NodeId, QueryPlan, Schema};
+use model::{NodeId, Schema};
 use serde_json::{Map, Value, json};
 
 use super::{Status, output};
 use crate::application::{self, Application, Host, Kinds, Problem, Problems};
 use crate::clock::MachineClock;
+use crate::node::stream_name;
 
 #[derive(Debug, Args)]
 pub(super) struct Validate {
@@ -47,6 +47,7 @@ impl Validate {
         let host = Host {
             owner: nobody,
             node: nobody,
+            streams: None,
             epoch: clock.epoch(),
             clock: Arc::new(clock),
         };
@@ -147,7 +148,10 @@ fn parts(application: &Application) -> Vec<Part<'_>> {
     let sources = sources.map(|(planned, source)| Part {
         role: "source",
         name: &planned.name,
-        kind: source.kind.name,
+        kind: match source {
+            application::Source::Inline(source) => source.kind.name,
+            application::Source::Published { .. } => "published",
+        },
         from: Vec::new(),
         outputs: &planned.outputs,
     });
@@ -159,7 +163,7 @@ fn parts(application: &Application) -> Vec<Part<'_>> {
         from: planned
             .inputs
             .iter()
-            .map(|input| shown(plan, *input))
+            .map(|input| stream_name(plan, *input))
             .collect(),
         outputs: &planned.outputs,
     });
@@ -168,26 +172,8 @@ fn parts(application: &Application) -> Vec<Part<'_>> {
         role: "sink",
         name: &planned.name,
         kind: sink.kind.name,
-        from: vec![shown(plan, planned.input)],
+        from: vec![stream_name(plan, planned.input)],
         outputs: &[],
     });
     sources.chain(operators).chain(sinks).collect()
-}
-
-/// A stream as files name it.
-fn shown(plan: &QueryPlan, stream: Stream) -> String {
-    let (name, outputs, port) = match stream {
-        Stream::Source(index, port) => {
-            let source = &plan.sources()[index];
-            (&source.name, &source.outputs, port)
-        }
-        Stream::Operator(index, port) => {
-            let operator = &plan.operators()[index];
-            (&operator.name, &operator.outputs, port)
-        }
-    };
-    match port {
-        0 => name.clone(),
-        port => format!("{name}.{}", outputs[usize::from(port)].0),
-    }
 }

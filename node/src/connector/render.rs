@@ -9,7 +9,7 @@ use arrow_schema::{ArrowError, DataType, Field, Schema, TimeUnit};
 
 /// How rows are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Text {
+pub enum Text {
     /// An object in each line, with all its columns.
     Jsonl,
     /// Comma-separated values, the first line of the first rows naming the columns.
@@ -24,7 +24,7 @@ impl Text {
     ///
     /// # Errors
     /// When a value cannot be written, such as a date beyond all calendars.
-    pub(super) fn write(
+    pub fn write(
         self,
         rows: &RecordBatch,
         with_header: bool,

@@ -58,7 +58,7 @@ pub(super) const FILE: SinkKind = SinkKind {
 };
 
 /// To nowhere.
-pub(super) const DISCARD: SinkKind = SinkKind {
+pub const DISCARD: SinkKind = SinkKind {
     name: "discard",
     doc: "To nowhere: results are counted, and that is all.",
     parameters: &[],

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use composition::Order;
-use model::{NodeId, Origin, Schema, StreamName};
+use model::plan::Stream;
+use model::{NodeId, Origin, QueryPlan, Schema, StreamName};
 use serde::{Deserialize, Serialize};
 
 /// A command; its answer repeats it.
@@ -81,6 +82,17 @@ pub struct Failure {
     /// The refused composition, where that is what failed.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub refusal: Option<Box<Composition>>,
+}
+
+impl Failure {
+    /// A failure of this kind, told in these sentences.
+    pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+            refusal: None,
+        }
+    }
 }
 
 /// Kinds of failure.
@@ -162,6 +174,9 @@ pub struct Composition {
     pub target_delay_ms: f64,
     /// Where the parts are.
     pub operators: Vec<Placed>,
+    /// Who reads what, as [`edges_of`] the plan: a stream and the part that reads it.
+    #[serde(default)]
+    pub edges: Vec<(String, String)>,
     /// How many operators were shared with what ran already.
     pub shared: u64,
     /// What that saved, in cores.
@@ -182,6 +197,36 @@ pub struct Composition {
     pub feasible_target_ms: Option<f64>,
     /// What people should know of how the file was understood, and which figures are declared or default.
     pub remarks: Vec<String>,
+}
+
+/// The edges of a plan as files name them: `("flows", "syn")`, `("alerts.late", "out")`; operators first, in the
+/// plan's order.
+pub fn edges_of(plan: &QueryPlan) -> Vec<(String, String)> {
+    let operators = plan.operators().iter().flat_map(|operator| {
+        let inputs = operator.inputs.iter();
+        inputs.map(|input| (stream_name(plan, *input), operator.name.clone()))
+    });
+    let sinks = plan.sinks().iter();
+    let sinks = sinks.map(|sink| (stream_name(plan, sink.input), sink.name.clone()));
+    operators.chain(sinks).collect()
+}
+
+/// A stream of a plan as files name it: the part that gives it, and the port where that is not the first.
+pub fn stream_name(plan: &QueryPlan, stream: Stream) -> String {
+    let (name, outputs, port) = match stream {
+        Stream::Source(index, port) => {
+            let source = &plan.sources()[index];
+            (&source.name, &source.outputs, port)
+        }
+        Stream::Operator(index, port) => {
+            let operator = &plan.operators()[index];
+            (&operator.name, &operator.outputs, port)
+        }
+    };
+    match port {
+        0 => name.clone(),
+        port => format!("{name}.{}", outputs[usize::from(port)].0),
+    }
 }
 
 /// Where a part runs.

@@ -3,6 +3,7 @@
 use composition::{Check, Composed, Constraint, Order, Reason, Refusal};
 use model::{ComponentGraph, QueryPlan};
 
+use super::command::edges_of;
 use super::status::{milliseconds, parts};
 use super::view::{View, hex};
 use super::{Binding, Composition, Failure, FailureKind, Placed, RunnerUp};
@@ -68,6 +69,7 @@ fn of_plan(plan: &QueryPlan, status: &str) -> Composition {
         predicted_delay_ms: None,
         target_delay_ms: milliseconds(plan.qos().latency),
         operators: Vec::new(),
+        edges: edges_of(plan),
         shared: 0,
         saved_cores: 0.0,
         runner_up: None,

@@ -55,17 +55,6 @@ pub(super) enum Phase {
     LookingUp(LookingUp),
 }
 
-impl Failure {
-    /// A failure that is no refusal.
-    pub(super) const fn new(kind: FailureKind, message: String) -> Self {
-        Self {
-            kind,
-            message,
-            refusal: None,
-        }
-    }
-}
-
 /// What the overlay's silence means for people.
 pub(super) fn overlay_failure(what: &str, error: Option<&QueryError>) -> Failure {
     let reason = error.map_or_else(

@@ -9,7 +9,7 @@ use std::time::Duration;
 use engine::operator::DefaultCost;
 use engine::report::Report;
 use engine::runtime::{Handle, Runtime, panic_message};
-use engine::{Config, Deployment, OperatorDeployment, SinkDeployment, SourceDeployment};
+use engine::{Config, Deployment, OperatorDeployment, SinkDeployment, SourcePart};
 use model::{Clock, ComponentId, Origin, Qos, QueryPlan, Slack, StreamName};
 
 use super::sink::{self, Limit};
@@ -66,22 +66,23 @@ pub(super) fn launch(
         policy: options.policy,
     };
     let runtime = Runtime::start(config, options.workers, Arc::clone(clock))?;
-    let deployed = runtime.deploy(deployment);
-    let report = runtime.report(deployed.application);
-    status.running(&report, predicted(&report, &qos), &qos);
+    let deployed = runtime.deploy(deployment)?;
+    if let Some(report) = runtime.report(deployed.application) {
+        status.running(&report, predicted(&report, &qos), &qos);
+    }
 
     // Sinks first: the first result finds somebody who writes it.
     let any_shown = sinks.iter().any(|sink| sink.kind.is_shown);
     let limit = options.limit.map(|rows| Arc::new(Limit::new(rows)));
     let (until_finished, finished) = mpsc::sync_channel(0);
-    for ((id, part), sink) in deployed.sinks.iter().zip(&sinks).zip(open_sinks) {
+    for ((id, part), sink) in deployed.sinks.iter().flatten().zip(&sinks).zip(open_sinks) {
         let thread = sink::Thread {
             handle: runtime.handle(),
             application: deployed.application,
             id: *id,
             sink,
             limit: limit.clone().filter(|_| part.kind.is_shown || !any_shown),
-            ends: ends.clone(),
+            ends: Some(ends.clone()),
         };
         let until_finished = until_finished.clone();
         spawn(runtime.handle(), "sink", *id, move || {
@@ -89,7 +90,7 @@ pub(super) fn launch(
             drop(until_finished);
         })?;
     }
-    for (id, entry) in deployed.sources.iter().zip(entries) {
+    for (id, entry) in deployed.sources.iter().flatten().zip(entries) {
         let place = source::Place {
             handle: runtime.handle(),
             application: deployed.application,
@@ -100,9 +101,11 @@ pub(super) fn launch(
         spawn(runtime.handle(), "source", *id, move || thread.run())?;
     }
     let (handle, ends) = (runtime.handle(), ends.clone());
+    let application = deployed.application;
     thread::Builder::new()
         .name("events".to_owned())
-        .spawn(move || pass_on(&handle, &ends))?;
+        .spawn(move || pass_on(&handle, application, &ends))?;
+    runtime.handle().start(deployed.application);
     Ok(Running {
         runtime,
         application: deployed.application,
@@ -118,6 +121,9 @@ struct Entry {
 
 impl Entry {
     fn new((part, source): (&model::plan::Source, application::Source)) -> Self {
+        let application::Source::Inline(source) = source else {
+            unreachable!("without an overlay no published source is accepted")
+        };
         let origin = Origin::of_source(StreamName::of_source(&part.source), 0);
         Self {
             source: source.source,
@@ -159,24 +165,20 @@ fn deployment(
     };
     let target = plan.qos().latency;
     Deployment {
-        sources: entries
-            .iter()
-            .map(|entry| SourceDeployment {
-                origin: entry.origin,
-            })
-            .collect(),
-        operators: operators.into_iter().map(operator).collect(),
+        sources: vec![SourcePart::Here; entries.len()],
+        origins: entries.iter().map(|entry| entry.origin).collect(),
+        operators: operators.into_iter().map(operator).map(Some).collect(),
         sinks: plan
             .sinks()
             .iter()
-            .map(|_| SinkDeployment { target })
+            .map(|_| Some(SinkDeployment { target }))
             .collect(),
         plan,
     }
 }
 
 /// Starts a thread; a panic in it fails its component instead of leaving everybody to wait.
-fn spawn(
+pub(crate) fn spawn(
     handle: Handle,
     what: &str,
     id: ComponentId,
@@ -193,22 +195,24 @@ fn spawn(
 }
 
 /// Tells whoever waits for the run what happens to the application.
-fn pass_on(handle: &Handle, ends: &SyncSender<News>) {
+fn pass_on(handle: &Handle, application: u64, ends: &SyncSender<News>) {
     loop {
-        let happened = handle.wait_for_events();
+        let happened = handle.wait_for_events(application);
         if happened.is_empty() {
             return;
         }
         for event in happened {
             // Nobody hears it only where the run has ended.
-            drop(ends.send(News::from(event)));
+            if let Some(news) = News::of(&event) {
+                drop(ends.send(news));
+            }
         }
     }
 }
 
 /// How long a source may give nothing before its progress grows by itself: a quarter of the target, so
 /// that a window that waits for it still closes in time.
-fn idle_after(qos: &Qos) -> Duration {
+pub(crate) fn idle_after(qos: &Qos) -> Duration {
     (qos.latency / 4).clamp(Duration::from_millis(10), Duration::from_secs(1))
 }
 

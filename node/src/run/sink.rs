@@ -14,12 +14,13 @@ use crate::connector::Sink;
 
 /// How many rows may still leave, over all sinks.
 #[derive(Debug)]
-pub(super) struct Limit {
+pub struct Limit {
     left: AtomicU64,
 }
 
 impl Limit {
-    pub(super) const fn new(rows: u64) -> Self {
+    /// So many.
+    pub const fn new(rows: u64) -> Self {
         Self {
             left: AtomicU64::new(rows),
         }
@@ -39,18 +40,19 @@ impl Limit {
 
 /// What the thread of a sink works with.
 #[derive(Debug)]
-pub(super) struct Thread {
-    pub(super) handle: Handle,
-    pub(super) application: u64,
-    pub(super) id: ComponentId,
-    pub(super) sink: Box<dyn Sink>,
+pub(crate) struct Thread {
+    pub(crate) handle: Handle,
+    pub(crate) application: u64,
+    pub(crate) id: ComponentId,
+    pub(crate) sink: Box<dyn Sink>,
     /// How many rows may still leave, where this sink counts.
-    pub(super) limit: Option<Arc<Limit>>,
-    pub(super) ends: SyncSender<News>,
+    pub(crate) limit: Option<Arc<Limit>>,
+    /// Who hears that as many rows have left as were asked for, or that nobody reads them.
+    pub(crate) ends: Option<SyncSender<News>>,
 }
 
 impl Thread {
-    pub(super) fn run(mut self) {
+    pub(crate) fn run(mut self) {
         while let Ok((channel, mut batch)) = self.handle.receive(self.application, self.id) {
             let mut end = None;
             if !batch.rows.is_empty() {
@@ -81,8 +83,10 @@ impl Thread {
                 self.handle.acknowledge(self.id, channel, &batch);
             }
             if let Some(end) = end {
-                // Nobody hears it only where the run has ended.
-                drop(self.ends.send(News::End(end)));
+                if let Some(ends) = &self.ends {
+                    // Nobody hears it only where the run has ended.
+                    drop(ends.send(News::End(end)));
+                }
                 return;
             }
         }

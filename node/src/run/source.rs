@@ -27,17 +27,17 @@ const ROOM_INTERVAL: Duration = Duration::from_millis(5);
 
 /// Where a source hands in what it reads, and how long it may give nothing.
 #[derive(Debug)]
-pub(super) struct Place {
-    pub(super) handle: Handle,
-    pub(super) application: u64,
-    pub(super) id: ComponentId,
+pub(crate) struct Place {
+    pub(crate) handle: Handle,
+    pub(crate) application: u64,
+    pub(crate) id: ComponentId,
     /// After so long without a record, progress grows by itself where time says how.
-    pub(super) idle_after: Duration,
+    pub(crate) idle_after: Duration,
 }
 
 /// What the thread of a source works with.
 #[derive(Debug)]
-pub(super) struct Thread {
+pub(crate) struct Thread {
     place: Place,
     source: Box<dyn Source>,
     pace: Pace,
@@ -80,7 +80,7 @@ impl From<SourceError> for Stop {
 }
 
 impl Thread {
-    pub(super) fn new(
+    pub(crate) fn new(
         place: Place,
         source: Box<dyn Source>,
         origin: Origin,
@@ -100,7 +100,7 @@ impl Thread {
     }
 
     /// Reads until the source or the application ends.
-    pub(super) fn run(mut self) {
+    pub(crate) fn run(mut self) {
         let stopped = match self.pace.overflow {
             Overflow::Block => self.read_with_room(),
             Overflow::DropOldest => self.read_always(),

@@ -48,15 +48,7 @@ impl dyn Status + '_ {
     }
 
     pub(super) fn ended(&mut self, application: &str, end: &End, report: &Report) {
-        let verdict = match end {
-            End::Finished => "finished".to_owned(),
-            End::Limit => "stopped (as many rows as asked for)".to_owned(),
-            End::NobodyReads => "stopped (nobody reads the results any more)".to_owned(),
-            End::Time => "stopped (the time is over)".to_owned(),
-            End::Signal => "stopped (by a signal)".to_owned(),
-            End::Failed { component, reason } => format!("failed: {component}: {reason}"),
-        };
-        self.say(&format!("{application} {verdict}"));
+        self.say(&format!("{application} {}", verdict(end)));
         self.say(&table(report));
         for component in &report.components {
             if component.bad > 0 && component.bad == component.rows_in {
@@ -73,6 +65,18 @@ impl dyn Status + '_ {
                 ));
             }
         }
+    }
+}
+
+/// How a run ended, in words that follow the application's name.
+pub(super) fn verdict(end: &End) -> String {
+    match end {
+        End::Finished => "finished".to_owned(),
+        End::Limit => "stopped (as many rows as asked for)".to_owned(),
+        End::NobodyReads => "stopped (nobody reads the results any more)".to_owned(),
+        End::Time => "stopped (the time is over)".to_owned(),
+        End::Signal => "stopped (by a signal)".to_owned(),
+        End::Failed { component, reason } => format!("failed: {component}: {reason}"),
     }
 }
 

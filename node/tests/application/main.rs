@@ -3,13 +3,18 @@
 mod kinds;
 mod mistakes;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use model::plan::Stream;
-use model::{Clock, EventTime, Instant, NodeId, OnInfeasible, Scalar, Value};
-use node::application::{self, Application, Host, Problems};
+use model::{
+    Clock, DataType, EventTime, Field, Instant, NodeId, OnInfeasible, Origin, Scalar, Schema,
+    SourceName, StreamName, Value,
+};
+use node::application::{self, Application, Host, Problems, Source};
+use node::node::Publication;
 use proptest::prelude::*;
 
 use kinds::KINDS;
@@ -27,14 +32,25 @@ impl Clock for Stopped {
     }
 }
 
-fn load_path(path: &Path) -> Result<Application, Problems> {
-    let host = Host {
+fn host(streams: Option<BTreeMap<String, Publication>>) -> Host {
+    Host {
         owner: NodeId([1; 32]),
         node: NodeId([2; 32]),
+        streams,
         clock: Arc::new(Stopped),
         epoch: EventTime(0),
-    };
-    application::load(path, &KINDS, &host)
+    }
+}
+
+fn load_path(path: &Path) -> Result<Application, Problems> {
+    application::load(path, &KINDS, &host(None))
+}
+
+fn load_with(
+    text: &str,
+    streams: Option<BTreeMap<String, Publication>>,
+) -> Result<Application, Problems> {
+    application::load_text(text, Path::new("app.toml"), &KINDS, &host(streams))
 }
 
 fn load(bytes: impl AsRef<[u8]>) -> Result<Application, Problems> {
@@ -99,6 +115,53 @@ from = "flows.bad"
 connector = "void"
 "#;
 
+const PUBLISHED: &str = r#"
+name = "reader"
+[source.flows]
+stream = "lab/flows"
+[sink.out]
+from = "flows"
+connector = "void"
+"#;
+
+#[test]
+fn a_published_stream_is_bound_to_who_publishes_it_or_refused() {
+    assert_eq!(
+        application::published_names(PUBLISHED),
+        ["lab/flows".to_owned()]
+    );
+    assert!(application::published_names("source = 3 = [").is_empty());
+    let refused = load(PUBLISHED).expect_err("there is no overlay");
+    assert!(refused.to_string().contains("need an overlay"), "{refused}");
+
+    let schema = Schema::new(vec![Field::new("src", DataType::Utf8)]).expect("one column");
+    let publisher = NodeId([7; 32]);
+    let publication = Publication {
+        name: "lab/flows".to_owned(),
+        stream: StreamName::of_source(&SourceName::Published {
+            publisher,
+            name: "lab/flows".to_owned(),
+        }),
+        origin: Origin(5),
+        outputs: vec![("out".to_owned(), schema.clone())],
+        publisher,
+        rate_hz: Some(20.0),
+        row_bytes: None,
+    };
+    let streams = BTreeMap::from([("lab/flows".to_owned(), publication.clone())]);
+    let loaded =
+        load_with(PUBLISHED, Some(streams)).unwrap_or_else(|problems| panic!("{problems}"));
+    let stream = Stream::Source(0, 0);
+    assert_eq!(loaded.plan.stream_name(stream), publication.stream);
+    assert_eq!(loaded.plan.schema(stream), &schema);
+    assert_eq!(loaded.sources[0].rate_hz(), Some(20.0));
+    let unknown = load_with(PUBLISHED, Some(BTreeMap::new())).expect_err("nobody publishes it");
+    assert!(
+        unknown.to_string().contains("nobody publishes"),
+        "{unknown}"
+    );
+}
+
 #[test]
 fn a_good_file_is_a_plan_with_all_that_belongs_to_it() {
     let application = load(GOOD).unwrap_or_else(|problems| panic!("{problems}"));
@@ -109,7 +172,9 @@ fn a_good_file_is_a_plan_with_all_that_belongs_to_it() {
     assert_eq!(plan.qos().replicas, 1);
     assert_eq!(plan.qos().on_infeasible, OnInfeasible::Wait);
 
-    let source = &application.sources[0];
+    let Source::Inline(source) = &application.sources[0] else {
+        panic!("the source has a connector");
+    };
     let text = |text: &str| Some(Value::from(text));
     assert_eq!(source.arguments.find("path").cloned(), text("a-s3cret"));
     assert_eq!(source.arguments.find("speed").cloned(), text("2"));

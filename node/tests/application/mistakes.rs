@@ -64,7 +64,7 @@ app.toml:5:11: "latency" cannot be the number 250
         "latency = \"250ms\"",
         "latency = \"0s\"",
         r#"
-app.toml:5:11: the latency target must be above zero
+app.toml:5:11: the latency target must be above zero and at most an hour
   5 | latency = "0s"
     |           ^^^^
 "#,
@@ -152,10 +152,6 @@ app.toml:10:9: the key "connector" is missing
         "connector = \"rows\"",
         "stream = \"lab/flows\"",
         r#"
-app.toml:11:10: published streams need an overlay; this command runs one process
-  11 | stream = "lab/flows"
-     |          ^^^^^^^^^^^
-  expected a connector that reads the rows here, such as connector = "file"
 app.toml:12:1: unknown key "path"
   12 | path = "a-${file:key}"
      | ^^^^

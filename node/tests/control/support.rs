@@ -21,28 +21,28 @@ pub(crate) const SEED: u64 = 7;
 
 /// A host of the network.
 pub(crate) struct Host {
-    pub(crate) node: Node,
-    pub(crate) is_up: bool,
-    pub(crate) recorder: Recorder<Vec<u8>>,
-    pub(crate) digest: EffectsDigest,
+    pub node: Node,
+    pub is_up: bool,
+    pub recorder: Recorder<Vec<u8>>,
+    pub digest: EffectsDigest,
 }
 
 /// The network.
 pub(crate) struct Net {
-    pub(crate) now: Instant,
-    pub(crate) hosts: BTreeMap<NodeId, Host>,
-    pub(crate) ids: Vec<NodeId>,
+    pub now: Instant,
+    pub hosts: BTreeMap<NodeId, Host>,
+    pub ids: Vec<NodeId>,
     /// Chances of loss and of repetition of each message.
-    pub(crate) loss: f64,
-    pub(crate) repetition: f64,
+    pub loss: f64,
+    pub repetition: f64,
     /// Whether a host that is down is noticed by who writes to it.
-    pub(crate) is_down_noticed: bool,
+    pub is_down_noticed: bool,
     /// Whether the overlay answers.
-    pub(crate) has_overlay: bool,
+    pub has_overlay: bool,
     /// What runs where, and whether it was started.
-    pub(crate) deployed: BTreeMap<(NodeId, CompositionId), (ComponentGraph, bool)>,
-    pub(crate) entries: BTreeMap<(Key, NodeId, u64), Entry>,
-    pub(crate) steps: u64,
+    pub deployed: BTreeMap<(NodeId, CompositionId), (ComponentGraph, bool)>,
+    pub entries: BTreeMap<(Key, NodeId, u64), Entry>,
+    pub steps: u64,
     answers: BTreeMap<CommandId, Answered>,
     asked: BTreeSet<CommandId>,
     queue: BTreeMap<(Instant, u64), (NodeId, Input)>,
@@ -87,7 +87,7 @@ const OVERLAY_DELAY: Duration = Duration::from_millis(5);
 
 impl Net {
     pub(crate) fn new(count: usize, seed: u64) -> Self {
-        let hosts: BTreeMap<NodeId, Host> = (0..count).map(|index| Self::host(index)).collect();
+        let hosts: BTreeMap<NodeId, Host> = (0..count).map(Self::host).collect();
         let mut net = Self {
             now: Instant::from_nanos(1),
             ids: (0..count).map(|index| identity(index).node()).collect(),

@@ -3,6 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
+use rustix::param::clock_ticks_per_second;
 use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 
@@ -91,6 +92,46 @@ impl Sample {
     }
 }
 
+/// What a process occupies, and has used so far, at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Footprint {
+    /// The memory that it occupies.
+    pub resident_bytes: u64,
+    /// Of that, what no file stands behind: its data.
+    pub anonymous_bytes: u64,
+    /// Of that, what is as well in a file: its program, which processes of one program share.
+    pub file_bytes: u64,
+    /// Its threads.
+    pub threads: u64,
+    /// The processor time that all its threads have used, those that have ended too; as the system counts it, in
+    /// steps of usually 10 ms.
+    pub cpu: Duration,
+}
+
+impl Footprint {
+    /// The process of this id, while it runs.
+    pub fn of(process: u32) -> Option<Self> {
+        let text = |name| std::fs::read_to_string(format!("/proc/{process}/{name}")).ok();
+        Self::parse(&text("status")?, &text("stat")?, clock_ticks_per_second())
+    }
+
+    fn parse(status: &str, stat: &str, ticks_per_second: u64) -> Option<Self> {
+        // Its name stands before, in parentheses, and may contain whatever it likes. What follows is counted from
+        // its third field, the state.
+        let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(14 - 3);
+        let user: u64 = fields.next()?.parse().ok()?;
+        let system: u64 = fields.next()?.parse().ok()?;
+        let nanos = user.checked_add(system)?.checked_mul(1_000_000_000)?;
+        Some(Self {
+            resident_bytes: bytes(status, "VmRSS")?,
+            anonymous_bytes: bytes(status, "RssAnon")?,
+            file_bytes: bytes(status, "RssFile")?,
+            threads: value(status, "Threads")?.trim().parse().ok()?,
+            cpu: Duration::from_nanos(nanos.checked_div(ticks_per_second)?),
+        })
+    }
+}
+
 /// The processor time that this process has used, over all its threads.
 pub fn cpu() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
@@ -125,6 +166,20 @@ mod tests {
         assert_eq!(sample.resident_peak_bytes, 2 << 20);
         assert_eq!(sample.read_bytes, 77);
         assert_eq!(Sample::parse("Name:\tgone\n", "rchar: 77\n"), None);
+    }
+
+    #[test]
+    fn what_a_process_occupies_and_uses_is_read_from_what_the_system_writes() {
+        let status = "Threads:\t3\nVmRSS:\t 12 kB\nRssAnon:\t 8 kB\nRssFile:\t 4 kB\n";
+        let stat = "7 (a) b) S 1 7 7 0 -1 4 5 6 7 8 150 50 11 12 20 0 3 0";
+        let footprint = Footprint::parse(status, stat, 100).unwrap();
+        assert_eq!(footprint.resident_bytes, 12 << 10);
+        assert_eq!(footprint.anonymous_bytes, 8 << 10);
+        assert_eq!(footprint.file_bytes, 4 << 10);
+        assert_eq!(footprint.threads, 3);
+        assert_eq!(footprint.cpu, Duration::from_secs(2));
+        assert_eq!(Footprint::parse("Name:\tgone\n", stat, 100), None);
+        assert!(Footprint::of(std::process::id()).is_some_and(|it| it.threads > 0));
     }
 
     #[test]

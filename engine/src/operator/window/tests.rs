@@ -9,7 +9,7 @@ use model::{
 use super::*;
 use crate::batch::Header;
 use crate::columns;
-use crate::operator::{ArgumentError, Compiled};
+use crate::operator::{ArgumentError, Compiled, CompleteTick};
 
 mod parameters;
 mod reference;
@@ -162,7 +162,13 @@ impl Run {
 
     fn take(&mut self, emit: Emitter) {
         let mut last: Option<EventTime> = None;
-        for (tick, time, columns) in emit.ticks {
+        for done in emit.ticks {
+            let CompleteTick {
+                tick,
+                time,
+                columns,
+                ..
+            } = done;
             assert!(
                 self.progress.is_none_or(|progress| time >= progress),
                 "progress was kept to"

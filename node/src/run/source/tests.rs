@@ -3,8 +3,8 @@ use std::sync::mpsc;
 use arrow_array::{ArrayRef, Int64Array, RecordBatch};
 use engine::runtime::Runtime;
 use engine::{
-    Batch, Config, Deployed, Deployment, OperatorDeployment, SinkDeployment, SourceDeployment,
-    columns, operator,
+    Batch, Config, Deployed, Deployment, OperatorDeployment, SinkDeployment, SourcePart, columns,
+    operator,
 };
 use model::plan::Builder;
 use model::{DataType, Field, NodeId, Qos, Scalar, Schema, SourceName, Value};
@@ -84,21 +84,25 @@ fn deploy(runtime: &Runtime, window_millis: Option<i64>) -> Deployed {
             .operator("w", "window", parameters, &[stream], outputs)
             .unwrap();
         stream = accepted.port(0).unwrap();
-        operators.push(OperatorDeployment {
+        operators.push(Some(OperatorDeployment {
             compiled,
             numbering: kind.numbering,
             declared: None,
-        });
+        }));
     }
     plan.sink("k", stream).unwrap();
-    runtime.deploy(Deployment {
+    let deployed = runtime.deploy(Deployment {
         plan: plan.build().unwrap(),
-        sources: vec![SourceDeployment { origin: ORIGIN }],
+        origins: vec![ORIGIN],
+        sources: vec![SourcePart::Here],
         operators,
-        sinks: vec![SinkDeployment {
+        sinks: vec![Some(SinkDeployment {
             target: Duration::from_secs(1),
-        }],
-    })
+        })],
+    });
+    let deployed = deployed.unwrap();
+    runtime.handle().start(deployed.application);
+    deployed
 }
 
 /// Runs a scripted source until its script ends and hands every batch with rows to `each`, which may go on
@@ -121,7 +125,7 @@ fn run(
     let place = Place {
         handle: runtime.handle(),
         application: deployed.application,
-        id: deployed.sources[0],
+        id: deployed.sources[0].unwrap(),
         idle_after: Duration::from_millis(5),
     };
     let thread = Thread::new(place, source, ORIGIN, clock);
@@ -130,14 +134,14 @@ fn run(
         scope.spawn(move || thread.run());
         while let Ok((channel, batch)) = runtime
             .handle()
-            .receive(deployed.application, deployed.sinks[0])
+            .receive(deployed.application, deployed.sinks[0].unwrap())
         {
             if !batch.rows.is_empty() {
                 each(&batch, &mut script);
             }
             runtime
                 .handle()
-                .acknowledge(deployed.sinks[0], channel, &batch);
+                .acknowledge(deployed.sinks[0].unwrap(), channel, &batch);
         }
     });
 }

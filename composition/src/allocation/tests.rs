@@ -1,0 +1,295 @@
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use model::plan::{Builder, Stream};
+use model::{
+    ApplicationId, Arguments, Binding, Coordinate, DataType, Field, HostSummary, LoadInterval,
+    Origin, Qos, Resources, Rng, Schema, SourceName,
+};
+
+use super::*;
+use crate::composer::Input;
+use crate::config::Config;
+use crate::message::Message;
+
+const COMPOSING: NodeId = NodeId([1; 32]);
+const HERE: NodeId = NodeId([2; 32]);
+const THIRD: NodeId = NodeId([3; 32]);
+const ID: CompositionId = CompositionId {
+    node: COMPOSING,
+    number: 1,
+};
+
+/// A host, its composer, and the time.
+struct Host {
+    composer: Composer,
+    view: NodeView,
+    now: Instant,
+}
+
+impl Host {
+    fn new() -> Self {
+        let view = NodeView::alone(HostSummary {
+            node: HERE,
+            name: "h2".to_owned(),
+            addresses: Vec::new(),
+            coordinate: Coordinate::default(),
+            load: LoadInterval::default(),
+            capacity: Resources {
+                cpu_cores: 1.0,
+                memory_bytes: 1 << 30,
+                uplink_bytes_per_second: 1e6,
+            },
+            labels: BTreeMap::new(),
+            operators: None,
+            version: 1,
+        });
+        Self {
+            composer: Composer::new(Config::default(), Rng::from_seed(1)),
+            view,
+            now: Instant::ZERO,
+        }
+    }
+
+    fn input(&mut self, input: Input) -> Vec<Effect> {
+        let mut out = Vec::new();
+        self.composer
+            .handle_input(self.now, &self.view, input, &mut out);
+        out
+    }
+
+    fn hear(&mut self, from: NodeId, body: Body) -> Vec<Effect> {
+        let message = Message(body);
+        self.input(Input::Message { from, message })
+    }
+
+    fn count(&self, reason: Ignored) -> u64 {
+        let counts = self.composer.counts();
+        counts.ignored.get(&reason).copied().unwrap_or(0)
+    }
+}
+
+fn application() -> ApplicationId {
+    ApplicationId {
+        owner: COMPOSING,
+        name: "test".to_owned(),
+    }
+}
+
+/// A filter here, its source at the composing node, its sink here and another one at a third host.
+fn graph() -> ComponentGraph {
+    let schema = Schema::new(vec![Field::new("value", DataType::Int64)]).unwrap();
+    let ports = || vec![("out".to_owned(), schema.clone())];
+    let mut plan = Builder::new("test", Qos::default()).unwrap();
+    let name = SourceName::Published {
+        publisher: COMPOSING,
+        name: "lab/flows".to_owned(),
+    };
+    plan.source("source", name, ports()).unwrap();
+    let rows = [Stream::Source(0, 0)];
+    plan.operator("o1", "filter", Arguments::new(), &rows, ports())
+        .unwrap();
+    plan.sink("here", Stream::Operator(0, 0)).unwrap();
+    plan.sink("there", Stream::Operator(0, 0)).unwrap();
+    ComponentGraph::new(
+        plan.build().unwrap(),
+        vec![Origin(1)],
+        vec![Binding::new(COMPOSING)],
+        vec![Binding::new(HERE)],
+        vec![Binding::new(HERE), Binding::new(THIRD)],
+    )
+    .unwrap()
+}
+
+fn confirm(attempt: u8, cpu_cores: f64) -> Body {
+    Body::Confirm(Box::new(Confirm {
+        id: ID,
+        attempt,
+        application: application(),
+        graph: graph(),
+        takes: Resources {
+            cpu_cores,
+            ..Resources::default()
+        },
+    }))
+}
+
+fn deploy() -> Effect {
+    Effect::Deploy {
+        id: ID,
+        application: application(),
+        graph: graph(),
+    }
+}
+
+fn send(to: NodeId, body: Body) -> Effect {
+    let message = Message(body);
+    Effect::Send { to, message }
+}
+
+fn confirmed(attempt: u8) -> Effect {
+    send(COMPOSING, Body::Confirmed { id: ID, attempt })
+}
+
+fn declined(to: NodeId, attempt: u8, why: Decline) -> Effect {
+    send(
+        to,
+        Body::Declined {
+            id: ID,
+            attempt,
+            why,
+        },
+    )
+}
+
+fn start(attempt: u8) -> Body {
+    Body::Start { id: ID, attempt }
+}
+
+fn release(attempt: u8) -> Body {
+    Body::Release { id: ID, attempt }
+}
+
+#[test]
+fn a_confirmation_is_answered_when_it_is_deployed_however_often_it_comes() {
+    let mut host = Host::new();
+    assert_eq!(host.hear(COMPOSING, confirm(1, 0.5)), [deploy()]);
+    assert_eq!(host.hear(COMPOSING, confirm(1, 0.5)), []);
+    assert_eq!(host.hear(COMPOSING, start(1)), [], "not before it is there");
+    assert_eq!(host.input(Input::Deployed(ID)), [confirmed(1)]);
+    assert_eq!(host.hear(COMPOSING, confirm(1, 0.5)), [confirmed(1)]);
+    assert!((host.composer.allocated().cpu_cores - 0.5).abs() < 1e-9);
+    assert_eq!(host.count(Ignored::Repeated), 2);
+    assert_eq!(host.count(Ignored::Unfit), 1);
+}
+
+#[test]
+fn a_start_is_passed_on_to_the_others_and_answered_however_often_it_comes() {
+    let mut host = Host::new();
+    host.hear(COMPOSING, confirm(1, 0.5));
+    host.input(Input::Deployed(ID));
+    let started = |to| send(to, Body::Started { id: ID, attempt: 1 });
+    let effects = host.hear(COMPOSING, start(1));
+    let expected = [
+        Effect::Start { id: ID },
+        send(THIRD, start(1)),
+        started(COMPOSING),
+    ];
+    assert_eq!(effects, expected);
+    assert_eq!(host.hear(THIRD, start(1)), [started(THIRD)]);
+    assert_eq!(host.hear(NodeId([9; 32]), start(1)), [], "who is that?");
+    assert_eq!(host.count(Ignored::Foreign), 1);
+    // Said again until it is answered, three times in all.
+    let mut sent = 0;
+    while let Some(at) = host.composer.poll_timeout() {
+        host.now = at;
+        let effects = host.input(Input::Timeout);
+        sent += effects.len();
+        assert!(effects.iter().all(|it| *it == send(THIRD, start(1))));
+    }
+    assert_eq!(sent, 2);
+    // It does not lapse.
+    host.now = host.now + Duration::from_secs(3600);
+    assert_eq!(host.input(Input::Timeout), []);
+    assert!((host.composer.taken().cpu_cores - 0.5).abs() < 1e-9);
+}
+
+#[test]
+fn what_is_never_started_lapses_and_everybody_who_asks_is_told() {
+    let mut host = Host::new();
+    host.hear(COMPOSING, confirm(1, 0.5));
+    host.input(Input::Deployed(ID));
+    host.now = host.composer.poll_timeout().expect("it lapses");
+    assert_eq!(host.input(Input::Timeout), [Effect::Undeploy { id: ID }]);
+    assert_eq!(host.composer.taken(), Resources::default());
+    let gone = [declined(COMPOSING, 1, Decline::Gone)];
+    assert_eq!(host.hear(COMPOSING, start(1)), gone);
+    assert_eq!(host.hear(COMPOSING, confirm(1, 0.5)), gone);
+    assert_eq!(host.composer.counts().lapsed, 1);
+}
+
+#[test]
+fn a_later_attempt_takes_the_place_of_the_one_before_and_of_its_answers() {
+    let mut host = Host::new();
+    host.hear(COMPOSING, confirm(1, 0.5));
+    let replaced = [Effect::Undeploy { id: ID }, deploy()];
+    assert_eq!(host.hear(COMPOSING, confirm(2, 0.9)), replaced);
+    assert_eq!(host.input(Input::Deployed(ID)), [], "that was the first");
+    assert_eq!(host.input(Input::Deployed(ID)), [confirmed(2)]);
+    // What is late of the first does no harm.
+    assert_eq!(host.hear(COMPOSING, confirm(1, 0.5)), []);
+    assert_eq!(host.hear(COMPOSING, start(1)), []);
+    let released = send(COMPOSING, Body::Released { id: ID, attempt: 1 });
+    assert_eq!(host.hear(COMPOSING, release(1)), [released]);
+    assert!((host.composer.taken().cpu_cores - 0.9).abs() < 1e-9);
+    assert_eq!(host.count(Ignored::Late), 3);
+}
+
+#[test]
+fn a_release_undoes_what_was_confirmed_and_what_comes_after_it_is_late() {
+    let mut host = Host::new();
+    host.hear(COMPOSING, confirm(2, 0.5));
+    assert_eq!(host.hear(THIRD, release(2)), [], "it is not of the third");
+    let released = send(COMPOSING, Body::Released { id: ID, attempt: 2 });
+    let effects = [Effect::Undeploy { id: ID }, released.clone()];
+    assert_eq!(host.hear(COMPOSING, release(2)), effects);
+    assert_eq!(host.hear(COMPOSING, release(2)), [released]);
+    assert_eq!(host.composer.taken(), Resources::default());
+    assert_eq!(host.input(Input::Deployed(ID)), [], "that is gone");
+    let late = [declined(COMPOSING, 2, Decline::Gone)];
+    assert_eq!(host.hear(COMPOSING, confirm(2, 0.5)), late);
+    assert_eq!(host.hear(COMPOSING, confirm(3, 0.5)), [deploy()]);
+    assert_eq!(host.input(Input::Deployed(ID)), [confirmed(3)]);
+}
+
+#[test]
+fn what_there_is_no_room_for_and_what_cannot_be_deployed_is_declined() {
+    let mut host = Host::new();
+    let effects = host.hear(COMPOSING, confirm(1, 1.5));
+    assert!(
+        matches!(&effects[..], [Effect::Send { message, .. }]
+            if matches!(message.0, Body::Declined { why: Decline::Lacks(_), .. })),
+        "{effects:?}"
+    );
+    assert_eq!(host.hear(COMPOSING, confirm(2, 0.5)), [deploy()]);
+    let reason = "a very long reason".repeat(100);
+    let effects = host.input(Input::DeployFailed { id: ID, reason });
+    let expected = "a very long reason".repeat(100)[..256].to_owned();
+    assert_eq!(effects, [declined(COMPOSING, 2, Decline::Failed(expected))]);
+    assert_eq!(host.composer.taken(), Resources::default());
+}
+
+#[test]
+fn messages_come_back_as_they_were_sent() {
+    let lack = crate::measure::Lack {
+        check: crate::effect::Check::Cpu,
+        needed: 2.0,
+        had: 1.0,
+    };
+    for body in [
+        confirm(1, 0.5),
+        start(1),
+        release(2),
+        Body::Declined {
+            id: ID,
+            attempt: 1,
+            why: Decline::Lacks(lack),
+        },
+        Body::Declined {
+            id: ID,
+            attempt: 1,
+            why: Decline::Failed("no".to_owned()),
+        },
+        Body::Declined {
+            id: ID,
+            attempt: 1,
+            why: Decline::Gone,
+        },
+    ] {
+        let message = Message(body);
+        let bytes = model::wire::encode(&message);
+        assert_eq!(model::wire::decode::<Message>(&bytes).unwrap(), message);
+    }
+    let bytes = model::wire::encode(&Message(confirm(1, f64::NAN)));
+    assert!(model::wire::decode::<Message>(&bytes).is_err());
+}

@@ -1,0 +1,234 @@
+//! What a producer retains of one origin.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use model::{EventTime, Instant, convert};
+
+use crate::batch::{Batch, Header, Note};
+
+/// A place in an origin: an index, and the progress of the rows up to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Mark {
+    pub(super) index: u64,
+    pub(super) progress: EventTime,
+}
+
+impl Mark {
+    /// Where an origin begins.
+    pub(super) const BEGINNING: Self = Self {
+        index: 0,
+        progress: EventTime::MIN,
+    };
+}
+
+/// The retained batches of one origin, and how far it is.
+#[derive(Debug)]
+pub(super) struct Log {
+    entries: VecDeque<Entry>,
+    /// The number of the first entry; entries are numbered as they are appended.
+    first: u64,
+    /// The last index that was released.
+    released: u64,
+    /// The bytes of all entries that were ever appended.
+    bytes: u64,
+    /// The rows of all entries that were ever appended.
+    rows: u64,
+    /// Where the origin was taken up.
+    begin: Mark,
+    /// How far it is.
+    progress: EventTime,
+}
+
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) batch: Arc<Batch>,
+    /// The bytes of all entries before this one.
+    before: u64,
+    pub(super) bytes: u64,
+    /// The rows of all entries before this one.
+    rows_before: u64,
+}
+
+impl Log {
+    /// The log of an origin that begins with this batch: what lies before is not to be had here.
+    ///
+    /// Where that says itself where the latest was, the progress is known too.
+    pub(super) fn of(first: &Batch) -> Self {
+        let Header {
+            note,
+            interval,
+            progress,
+            ..
+        } = first.header;
+        let progress = match note {
+            Some(Note::Gap) if interval.is_empty() => progress,
+            _ => EventTime::MIN,
+        };
+        Self {
+            entries: VecDeque::new(),
+            first: 0,
+            released: first.header.interval.after(),
+            bytes: 0,
+            rows: 0,
+            begin: Mark {
+                index: interval.after(),
+                progress,
+            },
+            progress: EventTime::MIN,
+        }
+    }
+
+    /// Where the origin was taken up.
+    pub(super) const fn begin(&self) -> Mark {
+        self.begin
+    }
+
+    /// Where it is.
+    pub(super) fn mark(&self) -> Mark {
+        Mark {
+            index: self.through(),
+            progress: self.progress,
+        }
+    }
+
+    /// The last index that was released.
+    pub(super) const fn released(&self) -> u64 {
+        self.released
+    }
+
+    /// The number of the first entry.
+    pub(super) const fn first(&self) -> u64 {
+        self.first
+    }
+
+    /// The number that the next entry will have.
+    pub(super) fn end(&self) -> u64 {
+        self.first + convert::size(self.entries.len())
+    }
+
+    fn through(&self) -> u64 {
+        self.entries
+            .back()
+            .map_or(self.released, |entry| entry.batch.header.interval.through())
+    }
+
+    /// Appends a batch and says how many bytes more are retained.
+    ///
+    /// A rowless batch grows a rowless last entry, so that a stream without rows piles nothing up. Where
+    /// everybody was sent that entry, what is new is as old as the batch; else as what still waits in it.
+    ///
+    /// # Panics
+    /// When the batch does not join what came before.
+    pub(super) fn append(&mut self, batch: Batch, is_sent: bool) -> u64 {
+        assert!(
+            self.through() == batch.header.interval.after(),
+            "origin {:?} leaves out indices between {} and {}",
+            batch.header.origin,
+            self.through(),
+            batch.header.interval.after(),
+        );
+        self.progress = self.progress.max(batch.header.progress);
+        let bytes = if batch.rows.is_empty() {
+            0
+        } else {
+            convert::size(batch.rows.bytes())
+        };
+        if bytes == 0
+            && let Some(tail) = self.entries.back_mut()
+            && tail.batch.rows.is_empty()
+            && tail.batch.is_joined_by(&batch)
+        {
+            let arrival = batch.header.arrival;
+            let pair = [Arc::clone(&tail.batch), Arc::new(batch)];
+            let mut joined =
+                Batch::join(&pair).expect("rowless batches have no columns to differ in");
+            if is_sent {
+                joined.header.arrival = arrival;
+            }
+            tail.batch = Arc::new(joined);
+            return 0;
+        }
+        let rows = convert::size(batch.rows.len());
+        self.entries.push_back(Entry {
+            batch: Arc::new(batch),
+            before: self.bytes,
+            bytes,
+            rows_before: self.rows,
+        });
+        self.bytes += bytes;
+        self.rows += rows;
+        bytes
+    }
+
+    /// The number of the first entry that is not wholly at or before `index`.
+    pub(super) fn entry_after(&self, index: u64) -> u64 {
+        let is_before = |entry: &Entry| {
+            let interval = entry.batch.header.interval;
+            interval.through() <= index && interval.after() < index
+        };
+        self.first + convert::size(self.entries.partition_point(is_before))
+    }
+
+    /// The entry with this number, unless it was released or is still to come.
+    pub(super) fn entry(&self, number: u64) -> Option<&Entry> {
+        self.entries
+            .get(convert::index(number.checked_sub(self.first)?))
+    }
+
+    /// The rows of all entries before the one with this number, or before the first where that was released.
+    pub(super) fn rows_before(&self, number: u64) -> u64 {
+        let entry = self.entry(number.max(self.first));
+        entry.map_or(self.rows, |entry| entry.rows_before)
+    }
+
+    /// The bytes of all entries before the one with this number.
+    fn bytes_before(&self, number: u64) -> u64 {
+        if number < self.first {
+            return self
+                .entries
+                .front()
+                .map_or(self.bytes, |entry| entry.before);
+        }
+        self.entry(number).map_or(self.bytes, |entry| entry.before)
+    }
+
+    /// How many bytes would be released by releasing up to `kept`.
+    pub(super) fn bytes_through(&self, kept: u64) -> u64 {
+        self.bytes_before(self.entry_after(kept)) - self.bytes_before(self.first)
+    }
+
+    /// The first entry, where it may be released once nobody keeps anything up to `kept`.
+    ///
+    /// A last entry without rows may not: it tells whoever opens an edge later how far the origin is.
+    pub(super) fn releasable(&self, kept: u64) -> Option<&Entry> {
+        let entry = self.entries.front()?;
+        let may_go = entry.batch.header.interval.through() <= kept
+            && (self.entries.len() > 1 || !entry.batch.rows.is_empty());
+        may_go.then_some(entry)
+    }
+
+    /// When the first entry arrived at its source.
+    pub(super) fn oldest(&self) -> Option<Instant> {
+        Some(self.entries.front()?.batch.header.arrival)
+    }
+
+    /// Releases the first entry; says how many bytes that were.
+    pub(super) fn release_first(&mut self) -> u64 {
+        let Some(entry) = self.entries.pop_front() else {
+            return 0;
+        };
+        self.released = entry.batch.header.interval.through();
+        self.first += 1;
+        entry.bytes
+    }
+
+    /// Releases what lies at or before `kept`; says how many bytes that were.
+    pub(super) fn release(&mut self, kept: u64) -> u64 {
+        let mut bytes = 0;
+        while self.releasable(kept).is_some() {
+            bytes += self.release_first();
+        }
+        bytes
+    }
+}

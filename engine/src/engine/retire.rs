@@ -1,0 +1,204 @@
+//! How components, edges and applications go: by command, and by themselves when nobody reads them any more.
+
+use arrow_schema::SchemaRef;
+use model::{ComponentId, EdgeId, EventTime, Instant, Interval, Origin};
+
+use super::component::Stay;
+use super::edges::{Consuming, Producing};
+use super::{Engine, Event, Signals};
+use crate::batch::{Batch, Header, Note, Rows};
+
+impl Engine {
+    /// Lets the sinks of an application pull, and with them all that lies before them here.
+    ///
+    /// Starting it again, or one that is not here, does nothing.
+    pub fn start(&mut self, now: Instant, application: u64) {
+        let sinks: Vec<ComponentId> = self
+            .members(application)
+            .filter(|id| self.component(*id).target().is_some())
+            .collect();
+        for sink in sinks {
+            self.wake(now, sink);
+        }
+    }
+
+    /// Ends an application on this host: upstream hosts hear goodbye, those downstream that the streams are
+    /// gone. It is no longer here when this returns, but for what the links still have to say.
+    pub fn retire(&mut self, now: Instant, application: u64) {
+        // From the sinks on, so that whoever reads goes before what is read.
+        let members: Vec<ComponentId> = self.members(application).collect();
+        for member in members.into_iter().rev() {
+            self.remove(now, member);
+        }
+        self.forget(application);
+        self.share_retention();
+        self.signals = Signals {
+            sinks: true,
+            sources: true,
+        };
+    }
+
+    /// Takes away a component and its edges.
+    pub(super) fn remove(&mut self, now: Instant, id: ComponentId) {
+        self.release(now, id);
+        let Some(component) = self.components.remove(&id) else {
+            return;
+        };
+        self.scheduler.set(id, None);
+        self.ledger.remove(id);
+        let application = component.application;
+        if let Some(application) = self.applications.get_mut(&application) {
+            application.members.retain(|member| *member != id);
+        }
+        self.signals.sources = true;
+        self.signals.sinks = true;
+    }
+
+    /// Ends the edges of a component: those it reads by, and those that read it.
+    pub(super) fn release(&mut self, now: Instant, id: ComponentId) {
+        let Some(component) = self.components.get_mut(&id) else {
+            return;
+        };
+        let inputs = std::mem::take(&mut component.inputs);
+        let origin = component.origin;
+        let outputs: Vec<(Vec<EdgeId>, SchemaRef)> = component
+            .outputs
+            .iter_mut()
+            .map(|output| {
+                (
+                    std::mem::take(&mut output.readers),
+                    SchemaRef::clone(&output.schema),
+                )
+            })
+            .collect();
+        for (readers, schema) in outputs {
+            for reader in readers {
+                self.part_from(now, reader, origin, &schema);
+            }
+        }
+        for edge in inputs {
+            self.say_goodbye(now, edge);
+        }
+    }
+
+    /// Ends an edge whose consumer goes.
+    fn say_goodbye(&mut self, now: Instant, id: EdgeId) {
+        let Some(edge) = self.edges.get_mut(&id) else {
+            return;
+        };
+        match edge.producer {
+            Producing::Here(..) => self.end_reader(now, id),
+            Producing::Elsewhere(_) => {
+                // The link takes the goodbye and with it the edge.
+                edge.closing = Some(now);
+                self.ready.push(id);
+                self.arm(now);
+            }
+            Producing::Gone => {
+                self.edges.remove(&id);
+                self.ready.push(id);
+            }
+        }
+    }
+
+    /// Ends an edge whose producer goes: who reads it hears that.
+    fn part_from(&mut self, now: Instant, id: EdgeId, origin: Origin, schema: &SchemaRef) {
+        let Some(edge) = self.edges.get_mut(&id) else {
+            return;
+        };
+        edge.producer = Producing::Gone;
+        let application = edge.application;
+        match &mut edge.consumer {
+            Consuming::Elsewhere(link) => {
+                link.part(farewell(now, origin, schema));
+                edge.closing = Some(now);
+                self.ready.push(id);
+                self.arm(now);
+            }
+            Consuming::Here(_) => {
+                if let Some((stream, reader)) = edge.plan
+                    && self.is_served(application)
+                {
+                    self.events.push(Event::Gone {
+                        application,
+                        stream,
+                        reader,
+                    });
+                }
+            }
+        }
+    }
+
+    /// Ends an edge whose producer is here and stays, unless nobody reads it any more.
+    pub(super) fn end_reader(&mut self, now: Instant, id: EdgeId) {
+        let Some(edge) = self.edges.remove(&id) else {
+            return;
+        };
+        self.ready.push(id);
+        let Producing::Here(producer, output) = edge.producer else {
+            return;
+        };
+        let Some(component) = self.components.get_mut(&producer) else {
+            return;
+        };
+        let output = &mut component.outputs[usize::from(output)];
+        output.readers.retain(|reader| *reader != id);
+        component.counters.drops += output.producer.close(id);
+        self.pulled(now, producer);
+        self.retire_unread(now, producer);
+    }
+
+    /// Retires a component that nobody reads any more; and so what lies before it, and at last all.
+    pub(super) fn retire_unread(&mut self, now: Instant, id: ComponentId) {
+        let Some(component) = self.components.get(&id) else {
+            return;
+        };
+        let is_read = component
+            .outputs
+            .iter()
+            .any(|output| output.producer.has_consumers());
+        let application = component.application;
+        // What has failed stays for those who ask what happened.
+        if is_read || component.stay == Stay::Forever || !self.is_served(application) {
+            return;
+        }
+        self.remove(now, id);
+        self.check_gone(application);
+    }
+
+    /// Says that an application is no longer here, where nothing of it is.
+    pub(super) fn check_gone(&mut self, application: u64) {
+        if self.members(application).next().is_none() {
+            self.forget(application);
+            self.share_retention();
+        }
+    }
+
+    fn forget(&mut self, application: u64) {
+        if self.applications.remove(&application).is_some() {
+            self.events.push(Event::Retired { application });
+        }
+    }
+
+    /// Whether an application is here and goes on.
+    fn is_served(&self, application: u64) -> bool {
+        self.applications
+            .get(&application)
+            .is_some_and(|application| !application.has_failed)
+    }
+}
+
+/// What a consumer on another host hears last.
+fn farewell(now: Instant, origin: Origin, schema: &SchemaRef) -> Batch {
+    Batch {
+        header: Header {
+            origin,
+            interval: Interval::empty(0),
+            arrival: now,
+            progress: EventTime::MIN,
+            missing: 0,
+            note: Some(Note::Gone),
+        },
+        rows: Rows::empty(SchemaRef::clone(schema)),
+    }
+}

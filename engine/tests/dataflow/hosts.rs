@@ -1,0 +1,363 @@
+//! Several engines joined by links that lose, repeat and reorder frames, in virtual time.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::edge::Pull;
+use engine::intake::Intake;
+use engine::{Batch, Config, Deployed, Deployment, Dispatch, Engine, Event, SourcePart, columns};
+use model::plan::{Reader, Stream};
+use model::{ComponentId, EdgeId, EventTime, Instant, Rng};
+
+use crate::support::{Flow, Left, Record, collect, origin, reading, schema};
+
+/// On which host each part of a plan runs.
+#[derive(Debug, Clone)]
+pub(crate) struct Places {
+    pub(crate) sources: Vec<usize>,
+    pub(crate) operators: Vec<usize>,
+    pub(crate) sinks: Vec<usize>,
+}
+
+/// What of a dataflow runs on one host.
+pub(crate) fn part(flow: Flow, places: &Places, host: usize) -> Deployment {
+    let mut deployment = flow.deployment();
+    for (part, place) in deployment.sources.iter_mut().zip(&places.sources) {
+        if *place != host {
+            *part = SourcePart::Elsewhere;
+        }
+    }
+    for (part, place) in deployment.operators.iter_mut().zip(&places.operators) {
+        if *place != host {
+            *part = None;
+        }
+    }
+    for (part, place) in deployment.sinks.iter_mut().zip(&places.sinks) {
+        if *place != host {
+            *part = None;
+        }
+    }
+    deployment
+}
+
+/// One edge between two hosts, and the frames that are under way on it.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) from: (usize, EdgeId),
+    pub(crate) to: (usize, EdgeId),
+    batches: VecDeque<Arc<Batch>>,
+    pulls: VecDeque<Pull>,
+    /// Nothing moves on it.
+    pub(crate) is_down: bool,
+    has_ended: bool,
+}
+
+/// What may happen to frames.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Faults {
+    /// Of so many frames, one is lost, one repeated, and one overtakes others; none where zero.
+    pub(crate) one_in: u64,
+}
+
+/// Hosts and what joins them.
+#[derive(Debug)]
+pub(crate) struct Hosts {
+    pub(crate) engines: Vec<Engine>,
+    pub(crate) links: Vec<Link>,
+    pub(crate) now: Instant,
+    pub(crate) events: Vec<Vec<Event>>,
+    dispatches: Vec<Vec<Dispatch>>,
+    rng: Rng,
+    faults: Faults,
+}
+
+impl Hosts {
+    pub(crate) fn new(count: usize, config: Config, faults: Faults, rng: Rng) -> Self {
+        Self {
+            engines: (0..count).map(|_| Engine::new(config)).collect(),
+            links: Vec::new(),
+            now: Instant::ZERO,
+            events: vec![Vec::new(); count],
+            dispatches: (0..count).map(|_| Vec::new()).collect(),
+            rng,
+            faults,
+        }
+    }
+
+    /// Deploys a dataflow over the hosts and joins its edges; nothing is started.
+    pub(crate) fn deploy(
+        &mut self,
+        flow: impl Fn() -> Flow,
+        places: &Places,
+    ) -> Vec<Option<Deployed>> {
+        let deployed: Vec<Option<Deployed>> = (0..self.engines.len())
+            .map(|host| {
+                let part = part(flow(), places, host);
+                self.engines[host].deploy(self.now, part).ok()
+            })
+            .collect();
+        self.join(&deployed);
+        deployed
+    }
+
+    /// Joins the ends of edges that are of one stream and one reader.
+    pub(crate) fn join(&mut self, deployed: &[Option<Deployed>]) {
+        let find = |wanted: (Stream, Reader)| {
+            deployed.iter().enumerate().find_map(|(host, deployed)| {
+                let ends = deployed.as_ref()?.downstream.iter();
+                let mut ends = ends.filter(|end| (end.stream, end.reader) == wanted);
+                Some((host, ends.next()?.edge))
+            })
+        };
+        for (host, deployed) in deployed.iter().enumerate() {
+            for end in deployed.iter().flat_map(|deployed| &deployed.upstream) {
+                let from = find((end.stream, end.reader)).expect("each edge has two ends");
+                self.link(from, (host, end.edge));
+            }
+        }
+    }
+
+    pub(crate) fn link(&mut self, from: (usize, EdgeId), to: (usize, EdgeId)) {
+        self.links.push(Link {
+            from,
+            to,
+            batches: VecDeque::new(),
+            pulls: VecDeque::new(),
+            is_down: false,
+            has_ended: false,
+        });
+    }
+
+    pub(crate) fn start(&mut self, deployed: &[Option<Deployed>]) {
+        for (engine, deployed) in self.engines.iter_mut().zip(deployed) {
+            if let Some(deployed) = deployed {
+                engine.start(self.now, deployed.application);
+            }
+        }
+    }
+
+    /// Lets a moment pass in which something happens that the seed draws.
+    pub(crate) fn step(&mut self) {
+        self.now = self.now + Duration::from_millis(1);
+        let host = self.below(self.engines.len());
+        match self.below(8) {
+            0..=2 => self.dispatches[host].extend(self.engines[host].next(self.now)),
+            3 | 4 if !self.dispatches[host].is_empty() => {
+                let which = self.below(self.dispatches[host].len());
+                let completed = self.dispatches[host].swap_remove(which).run();
+                self.engines[host].complete(self.now, completed, Duration::from_micros(1));
+            }
+            _ if !self.links.is_empty() => {
+                let link = self.below(self.links.len());
+                self.carry(link);
+            }
+            _ => {}
+        }
+        self.tick();
+    }
+
+    fn below(&mut self, limit: usize) -> usize {
+        usize::try_from(self.rng.below(limit as u64)).unwrap()
+    }
+
+    /// Lets time pass on all hosts.
+    pub(crate) fn tick(&mut self) {
+        for (engine, events) in self.engines.iter_mut().zip(&mut self.events) {
+            if engine.poll_timeout().is_some_and(|due| due <= self.now) {
+                engine.handle_timeout(self.now);
+            }
+            events.extend(engine.take_events());
+            engine.take_ready();
+        }
+    }
+
+    /// Moves frames on a link: takes what waits at its ends, or delivers what is under way.
+    fn carry(&mut self, which: usize) {
+        let link = &mut self.links[which];
+        if link.is_down || link.has_ended {
+            return;
+        }
+        let (from, to) = (link.from, link.to);
+        match self.rng.below(4) {
+            0 => {
+                let mut taken = Vec::new();
+                self.engines[from.0].take_batches(from.1, 4096, &mut taken);
+                for batch in taken {
+                    send(&mut link.batches, batch, self.faults, &mut self.rng);
+                }
+            }
+            1 => {
+                if let Some(pull) = self.engines[to.0].take_pull(self.now, to.1) {
+                    if pull.is_goodbye() {
+                        // Whoever ends an edge tells it in order, and not at random.
+                        self.engines[from.0].handle_pull(self.now, from.1, &pull);
+                        link.has_ended = true;
+                        return;
+                    }
+                    send(&mut link.pulls, pull, self.faults, &mut self.rng);
+                }
+            }
+            2 => {
+                if let Some(batch) = link.batches.pop_front() {
+                    self.engines[to.0].handle_batch(self.now, to.1, Batch::clone(&batch));
+                }
+            }
+            _ => {
+                if let Some(pull) = link.pulls.pop_front() {
+                    self.engines[from.0].handle_pull(self.now, from.1, &pull);
+                }
+            }
+        }
+    }
+
+    /// A link breaks and is made anew: what was under way is lost.
+    pub(crate) fn reconnect(&mut self) {
+        if self.links.is_empty() {
+            return;
+        }
+        let which = self.below(self.links.len());
+        let link = &mut self.links[which];
+        link.batches.clear();
+        link.pulls.clear();
+        self.engines[link.to.0].reconnected(link.to.1);
+        self.engines[link.from.0].reconnected(link.from.1);
+    }
+
+    /// Lets so much time pass, with whatever happens in it.
+    pub(crate) fn pass(&mut self, duration: Duration) {
+        let until = self.now + duration;
+        while self.now < until {
+            self.step();
+        }
+    }
+}
+
+fn send<T: Clone>(frames: &mut VecDeque<T>, frame: T, faults: Faults, rng: &mut Rng) {
+    let what = match faults.one_in {
+        0 => 3,
+        one_in => rng.below(one_in),
+    };
+    match what {
+        0 => {}
+        1 => frames.extend([frame.clone(), frame]),
+        2 => frames.push_front(frame),
+        _ => frames.push_back(frame),
+    }
+}
+
+/// A source that is fed from records, wherever it is.
+#[derive(Debug)]
+pub(crate) struct Feed {
+    pub(crate) host: usize,
+    pub(crate) id: ComponentId,
+    intake: Intake,
+    rest: VecDeque<Record>,
+    has_ended: bool,
+}
+
+impl Feed {
+    pub(crate) fn new(host: usize, id: ComponentId, source: usize, records: &[Record]) -> Self {
+        Self {
+            host,
+            id,
+            intake: Intake::new(origin(source), 0),
+            rest: records.iter().copied().collect(),
+            has_ended: false,
+        }
+    }
+
+    /// Offers some of what is left, or that it is all, where there is room.
+    pub(crate) fn offer(&mut self, hosts: &mut Hosts, rows_max: u64) -> bool {
+        if self.has_ended || !hosts.engines[self.host].has_room(self.id) {
+            return false;
+        }
+        let count = 1 + hosts.below(usize::try_from(rows_max).unwrap());
+        let records: Vec<Record> = self.rest.drain(..count.min(self.rest.len())).collect();
+        let taken = if records.is_empty() {
+            self.has_ended = true;
+            let schema = columns::to_arrow(&schema());
+            self.intake.advance(hosts.now, EventTime::MAX, &schema)
+        } else {
+            self.intake.take(hosts.now, reading(&records))
+        };
+        hosts.engines[self.host].offer(hosts.now, self.id, taken);
+        true
+    }
+
+    /// Has more records, and does not end after them.
+    pub(crate) fn extend(&mut self, records: impl IntoIterator<Item = Record>) {
+        self.rest.extend(records);
+    }
+
+    pub(crate) fn left(&self) -> usize {
+        self.rest.len()
+    }
+}
+
+/// Takes what waits at a sink.
+pub(crate) fn drain(hosts: &mut Hosts, host: usize, sink: ComponentId, left: &mut Left) -> u64 {
+    let mut missing = 0;
+    while let Some((channel, batch)) = hosts.engines[host].receive(hosts.now, sink) {
+        collect(left, &batch);
+        missing += u64::from(batch.header.missing);
+        hosts.engines[host].acknowledge(hosts.now, sink, channel, &batch);
+    }
+    missing
+}
+
+/// Runs a dataflow spread over hosts to its end, breaking links now and then. Gives what left, and the hosts.
+pub(crate) fn run_spread(
+    flow: impl Fn() -> Flow,
+    places: &Places,
+    feeds: &[Vec<Record>],
+    faults: Faults,
+    rng: &Rng,
+) -> (Left, Hosts, Vec<Option<Deployed>>) {
+    let count = 1 + places
+        .sources
+        .iter()
+        .chain(&places.operators)
+        .chain(&places.sinks)
+        .max()
+        .unwrap();
+    let mut hosts = Hosts::new(count, Config::default(), faults, rng.keyed("hosts"));
+    let deployed = hosts.deploy(flow, places);
+    let part = |host: usize| deployed[host].as_ref().unwrap();
+    let mut sources: Vec<Feed> = feeds
+        .iter()
+        .enumerate()
+        .map(|(source, records)| {
+            let host = places.sources[source];
+            Feed::new(host, part(host).sources[source].unwrap(), source, records)
+        })
+        .collect();
+    hosts.start(&deployed);
+    let mut left = Left::new();
+    let mut draws = rng.keyed("draws");
+    for step in 0.. {
+        assert!(step < 2_000_000, "the dataflow does not come to its end");
+        hosts.step();
+        if draws.below(4) == 0 {
+            let source = usize::try_from(draws.below(sources.len() as u64)).unwrap();
+            sources[source].offer(&mut hosts, 40);
+        }
+        if faults.one_in > 0 && draws.below(3000) == 0 {
+            hosts.reconnect();
+        }
+        for (sink, host) in places.sinks.iter().enumerate() {
+            if draws.below(4) == 0 {
+                let id = part(*host).sinks[sink].unwrap();
+                drain(&mut hosts, *host, id, &mut left);
+            }
+        }
+        let finished = places.sinks.iter().all(|host| {
+            let application = part(*host).application;
+            hosts.events[*host].contains(&Event::Finished { application })
+        });
+        if finished {
+            break;
+        }
+    }
+    (left, hosts, deployed)
+}

@@ -1,0 +1,308 @@
+//! Metrics for Prometheus, in the OpenMetrics text format.
+//!
+//! Nothing is kept between scrapes: what is told is what the node counted when it was asked.
+
+use std::fmt::Error;
+
+use overlay::net::NetworkStats;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, text};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::{Registry, Unit};
+
+use super::gate::Measured;
+use super::stats::NetworkRow;
+use crate::node::{ComponentRow, NodeInfo, PartReport};
+
+/// What the text is, for whoever scrapes it.
+pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// How many components are told one by one; the rest are counted in `synergy_components_untold`.
+///
+/// Unit: count. Source: guess; at nine figures each, a scrape stays below 4 MB.
+pub(super) const COMPONENTS_MAX: usize = 2_000;
+
+/// All that was measured, as text.
+pub(super) fn text(measured: &Measured) -> String {
+    let mut registry = Registry::with_prefix("synergy");
+    registry.register_collector(Box::new(Snapshot(measured.clone())));
+    let mut text = String::new();
+    text::encode(&mut text, &registry).expect("writing into a string does not fail");
+    text
+}
+
+/// A figure of a thing: its name, what it is, and where it stands.
+type Figure<T, V> = (&'static str, &'static str, fn(&T) -> V);
+
+#[derive(Debug)]
+struct Snapshot(Measured);
+
+impl Collector for Snapshot {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
+        let Measured {
+            info,
+            network,
+            applications,
+            resident_bytes,
+            cpu_seconds,
+        } = &self.0;
+        let mut out = Out { encoder };
+        out.node(info)?;
+        out.network(network)?;
+        if let Some(bytes) = resident_bytes {
+            let help = "Resident memory of the process";
+            out.gauge("process_resident_bytes", help, *bytes)?;
+        }
+        let help = "Processor time that the process took, in seconds";
+        out.counter("process_cpu_seconds", help, *cpu_seconds)?;
+
+        let sinks: Vec<&(String, PartReport)> = applications
+            .iter()
+            .filter(|(_, part)| part.results > 0 || part.delay_ms.is_some())
+            .collect();
+        let figures: [Figure<PartReport, u64>; 3] = [
+            ("results", "Rows that left sinks here", |it| it.results),
+            ("results_misses", "Of these, after the target", |it| {
+                it.misses
+            }),
+            ("results_missing", "Rows that results lack", |it| it.missing),
+        ];
+        for (name, help, figure) in figures {
+            let rows = sinks.iter();
+            let rows = rows.map(|sink| ([("application", sink.0.as_str())], figure(&sink.1)));
+            out.counters(name, help, rows)?;
+        }
+        let delays = applications.iter().filter_map(|(name, part)| {
+            let delay = part.delay_ms?;
+            let quantiles = [("0.5", delay.p50), ("0.95", delay.p95), ("0.99", delay.p99)];
+            Some(quantiles.map(|(quantile, delay)| {
+                (
+                    [("application", name.as_str()), ("quantile", quantile)],
+                    delay,
+                )
+            }))
+        });
+        let help = "Delays of results at sinks here, in milliseconds";
+        out.gauges("delay_ms", help, delays.flatten())?;
+
+        let components: Vec<(&str, &ComponentRow)> = applications
+            .iter()
+            .flat_map(|(name, part)| part.components.iter().map(|row| (name.as_str(), row)))
+            .collect();
+        let told = &components[..components.len().min(COMPONENTS_MAX)];
+        let untold = model::convert::size(components.len() - told.len());
+        out.gauge(
+            "components_untold",
+            "Components that are not told here",
+            untold,
+        )?;
+        out.components(told)
+    }
+}
+
+struct Out<'e> {
+    encoder: DescriptorEncoder<'e>,
+}
+
+impl Out<'_> {
+    fn node(&mut self, info: &NodeInfo) -> Result<(), Error> {
+        let labels = [
+            ("name", info.name.as_str()),
+            ("node", &info.node),
+            ("version", &info.version),
+            ("network", &info.network),
+        ];
+        let one = std::iter::once((labels, 1_u64));
+        self.gauges("node", "This node", one)?;
+        for (name, help, value) in [
+            ("uptime_seconds", "How long the node runs", info.uptime_s),
+            ("cores", "Cores that the node offers", info.cores),
+            (
+                "cores_taken",
+                "Of these, reserved or allocated",
+                info.cores_taken,
+            ),
+        ] {
+            self.gauge(name, help, value)?;
+        }
+        for (name, help, value) in [
+            ("hosts_known", "Hosts that the node knows", info.hosts_known),
+            ("components", "Components that run here", info.components),
+            (
+                "applications",
+                "Applications with parts here",
+                info.applications,
+            ),
+            (
+                "memory_bytes",
+                "Memory that the node offers",
+                info.memory_bytes,
+            ),
+            (
+                "memory_taken_bytes",
+                "Of that, reserved or allocated",
+                info.memory_taken_bytes,
+            ),
+        ] {
+            self.gauge(name, help, value)?;
+        }
+        let counts = info.counts.iter();
+        let counts = counts.map(|(reason, count)| ([("reason", reason.as_str())], *count));
+        let help = "What the node refused or dropped, by reason";
+        self.counters("node_refusals", help, counts)
+    }
+
+    fn network(&mut self, stats: &NetworkStats) -> Result<(), Error> {
+        let row = NetworkRow::from(stats);
+        for (name, help, value) in [
+            (
+                "connections",
+                "Peers with an open connection",
+                row.connections,
+            ),
+            (
+                "routing_peers",
+                "Peers in the routing table",
+                row.routing_peers,
+            ),
+            (
+                "entries_held",
+                "Entries held for the overlay",
+                row.entries_held,
+            ),
+            (
+                "entries_registered",
+                "Entries of this node",
+                row.entries_registered,
+            ),
+        ] {
+            self.gauge(name, help, value)?;
+        }
+        let queries = [
+            ([("answered", "local")], row.queries_local),
+            ([("answered", "remote")], row.queries_remote),
+        ];
+        self.counters("queries", "Look-ups, by who answered", queries.into_iter())?;
+        self.counter("walks", "Walks to the closest peers of a key", row.walks)?;
+        let refused = row.refused.iter();
+        let refused = refused.map(|(reason, count)| ([("reason", reason.as_str())], *count));
+        let help = "What peers sent and was refused, by reason";
+        self.counters("peer_refusals", help, refused)
+    }
+
+    fn components(&mut self, components: &[(&str, &ComponentRow)]) -> Result<(), Error> {
+        let figures: [Figure<ComponentRow, u64>; 5] = [
+            ("component_rows_in", "Rows that came in", |it| it.rows_in),
+            ("component_rows_out", "Rows that left", |it| it.rows_out),
+            ("component_late", "Rows that were late", |it| it.late),
+            ("component_bad", "Rows that were bad", |it| it.bad),
+            (
+                "component_drops",
+                "Rows that readers did not take in time",
+                |it| it.drops,
+            ),
+        ];
+        for (name, help, figure) in figures {
+            let rows = components.iter();
+            let rows = rows.map(|(application, row)| (labels(application, row), figure(row)));
+            self.counters(name, help, rows)?;
+        }
+        let figures: [Figure<ComponentRow, Option<f64>>; 2] = [
+            (
+                "component_slack_ms",
+                "Budget less the age of batches, in milliseconds",
+                |it| it.slack_ms,
+            ),
+            (
+                "component_cost_us_per_row",
+                "Processor time for a row, in microseconds",
+                |it| Some(it.cost_us_per_row),
+            ),
+        ];
+        for (name, help, figure) in figures {
+            let rows = components.iter();
+            let rows = rows
+                .filter_map(|(application, row)| Some((labels(application, row), figure(row)?)));
+            self.gauges(name, help, rows)?;
+        }
+        let state = components.iter();
+        let state = state.map(|(application, row)| (labels(application, row), row.state_bytes));
+        self.gauges("component_state_bytes", "The memory of its state", state)
+    }
+
+    fn gauge<V>(&mut self, name: &str, help: &str, value: V) -> Result<(), Error>
+    where
+        ConstGauge<V>: EncodeMetric,
+    {
+        let metric = ConstGauge::new(value);
+        let kind = metric.metric_type();
+        metric.encode(self.describe(name, help, kind)?)
+    }
+
+    fn counter<V>(&mut self, name: &str, help: &str, value: V) -> Result<(), Error>
+    where
+        ConstCounter<V>: EncodeMetric,
+    {
+        let metric = ConstCounter::new(value);
+        let kind = metric.metric_type();
+        metric.encode(self.describe(name, help, kind)?)
+    }
+
+    fn gauges<'l, V, const N: usize>(
+        &mut self,
+        name: &str,
+        help: &str,
+        rows: impl Iterator<Item = ([(&'l str, &'l str); N], V)>,
+    ) -> Result<(), Error>
+    where
+        ConstGauge<V>: EncodeMetric,
+    {
+        let metrics = rows.map(|(labels, value)| (labels, ConstGauge::new(value)));
+        self.family(name, help, metrics)
+    }
+
+    fn counters<'l, const N: usize>(
+        &mut self,
+        name: &str,
+        help: &str,
+        rows: impl Iterator<Item = ([(&'l str, &'l str); N], u64)>,
+    ) -> Result<(), Error> {
+        let metrics = rows.map(|(labels, value)| (labels, ConstCounter::new(value)));
+        self.family(name, help, metrics)
+    }
+
+    /// A figure of several things; nothing is written where there are none.
+    fn family<'l, M: EncodeMetric, const N: usize>(
+        &mut self,
+        name: &str,
+        help: &str,
+        metrics: impl Iterator<Item = ([(&'l str, &'l str); N], M)>,
+    ) -> Result<(), Error> {
+        let mut metrics = metrics.peekable();
+        let Some((_, first)) = metrics.peek() else {
+            return Ok(());
+        };
+        let kind = first.metric_type();
+        let mut encoder = self.describe(name, help, kind)?;
+        for (labels, metric) in metrics {
+            metric.encode(encoder.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+
+    fn describe<'s>(
+        &'s mut self,
+        name: &'s str,
+        help: &str,
+        kind: MetricType,
+    ) -> Result<MetricEncoder<'s>, Error> {
+        let unit: Option<&Unit> = None;
+        self.encoder.encode_descriptor(name, help, unit, kind)
+    }
+}
+
+fn labels<'l>(application: &'l str, row: &'l ComponentRow) -> [(&'l str, &'l str); 2] {
+    [("application", application), ("component", &row.name)]
+}

@@ -1,0 +1,239 @@
+//! `synergy app`: applications.
+
+use std::fmt::Write;
+
+use clap::{Args, Subcommand};
+
+use super::output::{Output, Progress, Table, bytes, milliseconds, short};
+use super::{Globals, Status, composition};
+use crate::application::problem::printable;
+use crate::client::encoded;
+use crate::node::{ApplicationRow, ApplicationStatus, ComponentRow, Failure, Stopped, Why};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum App {
+    /// List all applications of the network.
+    Ls {
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Show an application as its hosts describe it now.
+    Show(Named),
+    /// Say why the parts of an application are where they are.
+    Why(Named),
+    /// Stop an application, whichever node accepted it.
+    Stop(Named),
+}
+
+/// An application.
+#[derive(Debug, Args)]
+pub(super) struct Named {
+    /// The application: its name or a beginning of it, as OWNER:NAME where several have the same.
+    pub(super) name: String,
+    #[command(flatten)]
+    pub(super) output: Output,
+}
+
+impl App {
+    pub(super) fn execute(self, globals: &Globals) -> Result<Status, Failure> {
+        match self {
+            Self::Ls { output } => {
+                let answer = globals.client()?.get("/v1/apps")?;
+                output.print(
+                    answer,
+                    |rows: &Vec<ApplicationRow>| list(rows),
+                    |rows| rows.iter().map(|row| row.name.clone()).collect(),
+                )
+            }
+            Self::Show(named) => {
+                let path = format!("/v1/apps/{}", encoded(&named.name));
+                let answer = globals.client()?.get(&path)?;
+                named
+                    .output
+                    .print(answer, show, |status| vec![status.name.clone()])
+            }
+            Self::Why(named) => {
+                let path = format!("/v1/apps/{}/why", encoded(&named.name));
+                let answer = globals.client()?.get(&path)?;
+                named
+                    .output
+                    .print(answer, why, |why| vec![why.composition.application.clone()])
+            }
+            Self::Stop(named) => stop(&named, globals),
+        }
+    }
+}
+
+/// Stops an application.
+pub(super) fn stop(named: &Named, globals: &Globals) -> Result<Status, Failure> {
+    let client = globals.client()?;
+    let progress = Progress::start(&globals.verbosity, format!("stopping {}", named.name));
+    let answer = client.delete(&format!("/v1/apps/{}", encoded(&named.name)));
+    drop(progress);
+    named
+        .output
+        .print(answer?, stopped, |stopped| vec![stopped.name.clone()])
+}
+
+fn list(rows: &[ApplicationRow]) -> String {
+    let mut table = Table::new(&["NAME", "OWNER", "STATUS", "TARGET", "OPERATORS", "HOSTS"]);
+    for row in rows {
+        let owner = match row.owner_name.as_str() {
+            "" => short(&row.owner),
+            name => name,
+        };
+        let target = milliseconds(row.target_delay_ms);
+        let (operators, hosts) = (row.operators.to_string(), row.hosts.to_string());
+        table.row(&[&row.name, owner, &row.status, &target, &operators, &hosts]);
+    }
+    table.to_string()
+}
+
+fn show(status: &ApplicationStatus) -> String {
+    let mut text = format!(
+        "{} is {}",
+        printable(&status.name),
+        printable(&status.status)
+    );
+    // Writing into a string does not fail.
+    let _ = match &status.reason {
+        Some(reason) => writeln!(text, ": {}", printable(reason)),
+        None => writeln!(text),
+    };
+    let delays = match &status.delay_ms {
+        Some(delay) => format!(
+            "delay p50 {}, p95 {}, p99 {}",
+            milliseconds(delay.p50),
+            milliseconds(delay.p95),
+            milliseconds(delay.p99)
+        ),
+        None => "no result yet".to_owned(),
+    };
+    let _ = writeln!(
+        text,
+        "{delays}; predicted {}, target {}",
+        milliseconds(status.predicted_delay_ms),
+        milliseconds(status.target_delay_ms)
+    );
+    let _ = writeln!(
+        text,
+        "results {}, after the target {}, missing {}, late {}, bad {}, dropped {}",
+        status.results, status.misses, status.missing, status.late, status.bad, status.drops
+    );
+    text.push_str(&components(&status.components));
+    text
+}
+
+fn components(rows: &[ComponentRow]) -> String {
+    let mut table = Table::new(&[
+        "NAME", "KIND", "HOST", "STATUS", "ROWS/S", "IN", "OUT", "COST/ROW", "SLACK", "LATE",
+        "BAD", "DROPS", "WAITING", "STATE",
+    ]);
+    for row in rows {
+        table.row(&[
+            &row.name,
+            &row.kind,
+            &row.host,
+            &row.status,
+            &format!("{:.0}", row.rows_per_second),
+            &row.rows_in.to_string(),
+            &row.rows_out.to_string(),
+            &format!("{:.2} us", row.cost_us_per_row),
+            &row.slack_ms.map_or_else(|| "-".to_owned(), milliseconds),
+            &row.late.to_string(),
+            &row.bad.to_string(),
+            &row.drops.to_string(),
+            &row.waiting.to_string(),
+            &bytes(row.state_bytes),
+        ]);
+    }
+    table.to_string()
+}
+
+fn why(why: &Why) -> String {
+    let mut text = composition::table(&why.composition);
+    for (operator, reason) in &why.reasons {
+        let _ = writeln!(text, "why {}: {}", printable(operator), printable(reason));
+    }
+    text.push_str(&components(&why.components));
+    text
+}
+
+fn stopped(stopped: &Stopped) -> String {
+    let name = printable(&stopped.name);
+    let confirmed = match stopped.confirmed.as_slice() {
+        [] => "no host has confirmed yet".to_owned(),
+        hosts => format!("confirmed by {}", printable(&hosts.join(", "))),
+    };
+    match stopped.unconfirmed.as_slice() {
+        [] => format!("{name} is stopped: {confirmed}\n"),
+        hosts => format!(
+            "{name} is stopped: {confirmed}; not by {}, told again until they do\n",
+            printable(&hosts.join(", "))
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stop_says_who_has_not_heard_it_yet() {
+        let mut it = Stopped {
+            name: "intrusion".to_owned(),
+            confirmed: vec!["n1".to_owned(), "n2".to_owned()],
+            unconfirmed: Vec::new(),
+        };
+        assert_eq!(stopped(&it), "intrusion is stopped: confirmed by n1, n2\n");
+        it.unconfirmed = vec!["n3".to_owned()];
+        assert_eq!(
+            stopped(&it),
+            "intrusion is stopped: confirmed by n1, n2; not by n3, told again until they do\n"
+        );
+    }
+
+    #[test]
+    fn a_degraded_application_says_why_first() {
+        let status = ApplicationStatus {
+            name: "intrusion".to_owned(),
+            owner: "aa".repeat(32),
+            status: "degraded".to_owned(),
+            reason: Some("host n3 is unreachable: it runs syn".to_owned()),
+            target_delay_ms: 250.0,
+            predicted_delay_ms: 40.0,
+            delay_ms: None,
+            results: 7,
+            misses: 1,
+            missing: 2,
+            late: 3,
+            bad: 4,
+            drops: 5,
+            components: vec![ComponentRow {
+                name: "syn".to_owned(),
+                kind: "filter".to_owned(),
+                host: "n3".to_owned(),
+                node: "bb".repeat(32),
+                status: "unreachable".to_owned(),
+                rows_in: 10,
+                rows_out: 5,
+                rows_per_second: 2.0,
+                cost_us_per_row: 0.5,
+                slack_ms: None,
+                late: 0,
+                bad: 0,
+                drops: 0,
+                waiting: 0,
+                state_bytes: 0,
+            }],
+        };
+        let expected = "\
+intrusion is degraded: host n3 is unreachable: it runs syn
+no result yet; predicted 40.0 ms, target 250 ms
+results 7, after the target 1, missing 2, late 3, bad 4, dropped 5
+NAME  KIND    HOST  STATUS       ROWS/S  IN  OUT  COST/ROW  SLACK  LATE  BAD  DROPS  WAITING  STATE
+syn   filter  n3    unreachable  2       10  5    0.50 us   -      0     0    0      0        0 KiB
+";
+        assert_eq!(show(&status), expected);
+    }
+}

@@ -1,0 +1,177 @@
+//! The driver: what joins a node's control plane, its engine, its network and its HTTP interface.
+//!
+//! One task owns [`crate::node::Node`] and carries out its effects (`control`). Applications become threads and
+//! edges here (`deploy`, `parts`); an edge to another host is a task on a data stream (`link`, [`edge`]); a tap
+//! is one as well (`tap`). Nothing here decides anything: that is done by machines.
+
+mod control;
+pub mod daemon;
+mod deploy;
+pub mod edge;
+mod effects;
+mod hello;
+mod link;
+mod load;
+mod parts;
+mod publish;
+mod report;
+mod request;
+mod tap;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+
+use engine::runtime::Runtime;
+use engine::scheduler::Policy;
+use model::{Clock, HostSummary, LoadInterval, NodeId, Resources, Rng};
+use overlay::Identity;
+use overlay::net::{self, Network};
+use tokio::task::JoinHandle;
+
+use crate::api::Gate;
+use crate::clock::MachineClock;
+use crate::node::{self, Node};
+use crate::run::{Limit, News};
+
+/// What a node is told at its start.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Who it is.
+    pub identity: Identity,
+    /// What people call it.
+    pub name: String,
+    /// The network that it belongs to.
+    pub network: String,
+    /// Where it listens: multiaddresses.
+    pub listen: Vec<String>,
+    /// Whom it joins: multiaddresses.
+    pub join: Vec<String>,
+    /// What people say of where it is and what it is for.
+    pub labels: BTreeMap<String, String>,
+    /// Which kinds of operators it runs for others; absent, all.
+    pub operators: Option<Vec<String>>,
+    /// What it offers.
+    pub capacity: Resources,
+    /// The memory for data. Unit: bytes. Range: from [`engine::MEMORY_MIN`].
+    pub memory_bytes: u64,
+    /// How many worker threads there are. Range: from 1.
+    pub workers: usize,
+    /// How components are ordered.
+    pub policy: Policy,
+    /// What becomes of results that are meant for whoever asked.
+    pub results: Results,
+}
+
+/// What becomes of results that are meant for whoever asked: of sinks that write to standard output.
+#[derive(Debug, Clone)]
+pub enum Results {
+    /// They are counted; people see them by a tap.
+    Tapped,
+    /// They are written to this process's standard output.
+    Shown {
+        /// How many rows may leave, where that is limited.
+        limit: Option<Arc<Limit>>,
+        /// Who hears how it goes.
+        news: SyncSender<News>,
+    },
+}
+
+/// Why a node was not started. Nothing of it runs.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The network was not started.
+    #[error(transparent)]
+    Network(#[from] net::StartError),
+    /// The system gave no thread.
+    #[error("the system refused what a node needs: {0}")]
+    System(#[from] std::io::Error),
+}
+
+/// A node that runs.
+#[derive(Debug)]
+pub struct Running {
+    /// Who it is.
+    pub node: NodeId,
+    /// The way to it.
+    pub gate: Gate,
+    /// Its network.
+    pub network: Network,
+    task: JoinHandle<()>,
+}
+
+impl Running {
+    /// Waits until the node has gone down.
+    pub async fn ended(self) {
+        // A panic has said what it was.
+        drop(self.task.await);
+    }
+}
+
+/// Starts a node: it listens when this returns, and joins in the background.
+///
+/// # Errors
+/// When it cannot listen, or the system gives no thread.
+pub async fn start(
+    config: Config,
+    clock: Arc<MachineClock>,
+    rng: Rng,
+) -> Result<Running, StartError> {
+    let id = config.identity.node();
+    // Larger than any number that was used before, also before a restart: microseconds since 1970.
+    let first_number = clock.epoch().plus(model::convert::micros(
+        clock.now().since(model::Instant::ZERO),
+    ));
+    let first_number = first_number.0.unsigned_abs();
+    let host = HostSummary {
+        node: id,
+        name: config.name.clone(),
+        addresses: Vec::new(),
+        coordinate: model::Coordinate::default(),
+        load: LoadInterval::default(),
+        capacity: config.capacity,
+        labels: config.labels.clone(),
+        operators: config.operators.clone(),
+        version: first_number,
+    };
+    let network = net::Config {
+        identity: config.identity.clone(),
+        network: config.network.clone(),
+        listen: config.listen.clone(),
+        join: config.join.clone(),
+        host: host.clone(),
+        first_version: first_number,
+        delay: None,
+    };
+    let shared: Arc<dyn Clock> = clock.clone();
+    let (network, events) = net::start(network, shared.clone(), rng.keyed("network")).await?;
+    let runtime = Runtime::start(
+        engine::Config {
+            memory_bytes: config.memory_bytes,
+            policy: config.policy,
+        },
+        config.workers,
+        shared,
+    )?;
+    let node = Node::new(
+        node::Config {
+            identity: config.identity.clone(),
+            host: HostSummary {
+                addresses: network.addresses(),
+                ..host
+            },
+            network: config.network.clone(),
+            first_number,
+        },
+        rng.keyed("node"),
+    );
+    let (gate, requests) = Gate::new();
+    let control = control::Control::new(node, config, clock, network.clone(), runtime);
+    let task = tokio::spawn(control.run(events, requests));
+    Ok(Running {
+        node: id,
+        gate,
+        network,
+        task,
+    })
+}

@@ -1,0 +1,327 @@
+//! The task that owns a node's control plane: everything that happens comes in here, one thing after the other.
+
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::Event;
+use engine::runtime::Runtime;
+use model::{ApplicationId, Clock, ComponentGraph, CompositionId, Instant};
+use overlay::net::{self, Network};
+use tokio::sync::{mpsc, oneshot};
+
+use super::deploy::{Local, Prepared};
+use super::parts::{Means, Part, RoundTrips};
+use super::publish::Published;
+use super::{Config, effects};
+use crate::api::{Request, Tapped};
+use crate::clock::{MachineClock, ProcessCpu};
+use crate::node::{
+    Answered, Command, CommandId, Effect, Failure, Input, Node, PartEvent, TapTarget,
+};
+use crate::run::News;
+
+/// How many things may wait to be taken in, beside requests and what the network brings.
+///
+/// Unit: count. Source: guess; each is made by a task that waits when they are too many.
+const INBOX_MAX: usize = 1024;
+
+/// How often the load of this process is sampled. Unit: time. Source: design, monitoring once a second.
+const LOAD_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What tasks of this node tell its control plane.
+#[derive(Debug)]
+pub(super) enum Inbound {
+    /// Something for the machine.
+    Input(Input),
+    /// A command of a task.
+    Command {
+        command: Command,
+        answer: oneshot::Sender<Answered>,
+    },
+    /// An application file was loaded: what it keeps on this host, until it is gone.
+    Loaded {
+        application: ApplicationId,
+        local: Local,
+        /// Told when it is kept.
+        kept: oneshot::Sender<()>,
+    },
+    /// A deployment can be made, or cannot.
+    Prepared {
+        id: CompositionId,
+        application: ApplicationId,
+        graph: Box<ComponentGraph>,
+        prepared: Box<Result<Prepared, String>>,
+    },
+    /// A source was opened to be published.
+    Opened {
+        opened: Box<super::publish::Opened>,
+        answer: oneshot::Sender<Answered>,
+    },
+    /// The publication of a stream was refused.
+    Unpublished(String),
+    /// A stream was found that somebody wants to tap.
+    Tap {
+        target: TapTarget,
+        answer: oneshot::Sender<Result<mpsc::Receiver<Tapped>, Failure>>,
+    },
+}
+
+/// A node's control plane and what it drives.
+#[derive(Debug)]
+pub(super) struct Control {
+    pub(super) machine: Node,
+    pub(super) config: Config,
+    pub(super) clock: Arc<MachineClock>,
+    pub(super) network: Network,
+    pub(super) runtime: Runtime,
+    pub(super) means: Means,
+    pub(super) inbox: mpsc::Receiver<Inbound>,
+    /// Who waits for the answers to commands.
+    pub(super) answers: BTreeMap<CommandId, oneshot::Sender<Answered>>,
+    next_command: u64,
+    /// What runs here, by composition.
+    pub(super) parts: BTreeMap<CompositionId, Part>,
+    /// Compositions that were dropped while their parts were being prepared.
+    pub(super) preparing: BTreeMap<CompositionId, bool>,
+    /// What files that were loaded here keep here.
+    pub(super) local: BTreeMap<ApplicationId, Local>,
+    /// The streams that this host publishes, by name.
+    pub(super) published: BTreeMap<String, Published>,
+    pub(super) is_leaving: Option<oneshot::Sender<()>>,
+    cpu: ProcessCpu,
+}
+
+impl Control {
+    pub(super) fn new(
+        machine: Node,
+        config: Config,
+        clock: Arc<MachineClock>,
+        network: Network,
+        runtime: Runtime,
+    ) -> Self {
+        let (sender, inbox) = mpsc::channel(INBOX_MAX);
+        let means = Means {
+            engine: runtime.handle(),
+            network: network.clone(),
+            clock: Arc::clone(&clock),
+            inbox: sender,
+            results: config.results.clone(),
+            round_trips: RoundTrips::default(),
+        };
+        Self {
+            machine,
+            config,
+            cpu: ProcessCpu::start(clock.now()),
+            clock,
+            network,
+            runtime,
+            means,
+            inbox,
+            answers: BTreeMap::new(),
+            next_command: 0,
+            parts: BTreeMap::new(),
+            preparing: BTreeMap::new(),
+            local: BTreeMap::new(),
+            published: BTreeMap::new(),
+            is_leaving: None,
+        }
+    }
+
+    /// Drives the node until it is told to leave.
+    pub(super) async fn run(
+        mut self,
+        mut events: mpsc::Receiver<net::Event>,
+        mut requests: mpsc::Receiver<Request>,
+    ) {
+        let mut load = tokio::time::interval(LOAD_INTERVAL);
+        load.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        let engine = self.means.engine.clone();
+        while self.is_leaving.is_none() {
+            let timeout = self.machine.poll_timeout();
+            tokio::select! {
+                Some(event) = events.recv() => self.on_network(event),
+                Some(request) = requests.recv() => self.on_request(request),
+                Some(inbound) = self.inbox.recv() => self.on_inbound(inbound),
+                happened = poll_fn(|cx| engine.poll_events(cx)) => self.on_engine(happened),
+                () = until(self.clock.as_ref(), timeout) => self.handle(Input::Timeout),
+                _ = load.tick() => {
+                    let busy_cores = self.cpu.sample(self.clock.now());
+                    self.handle(Input::Load { busy_cores });
+                }
+            }
+        }
+        self.leave().await;
+    }
+
+    /// Hands an input to the machine and carries out what it wants.
+    pub(super) fn handle(&mut self, input: Input) {
+        let mut out: Vec<Effect> = Vec::new();
+        self.machine.handle_input(self.clock.now(), input, &mut out);
+        effects::carry_out(self, out);
+    }
+
+    /// Hands a command to the machine; its answer goes where `answer` says.
+    pub(super) fn command(&mut self, command: Command, answer: oneshot::Sender<Answered>) {
+        let id = CommandId(self.next_command);
+        self.next_command += 1;
+        self.answers.insert(id, answer);
+        self.handle(Input::Command { id, command });
+    }
+
+    fn on_network(&mut self, event: net::Event) {
+        match event {
+            net::Event::Message { from, bytes } => self.handle(Input::Message { from, bytes }),
+            net::Event::Unreachable(node) => self.handle(Input::Unreachable(node)),
+            net::Event::Seen {
+                summary,
+                round_trip,
+            } => {
+                if let (Some(round_trip), Ok(mut known)) =
+                    (round_trip, self.means.round_trips.lock())
+                {
+                    known.insert(summary.node, round_trip);
+                }
+                self.handle(Input::Seen {
+                    summary,
+                    round_trip,
+                });
+            }
+            net::Event::Lost(node) => {
+                if let Ok(mut known) = self.means.round_trips.lock() {
+                    known.remove(&node);
+                }
+                self.handle(Input::Lost(node));
+            }
+            net::Event::Incoming(incoming) => self.on_incoming(incoming),
+        }
+    }
+
+    fn on_inbound(&mut self, inbound: Inbound) {
+        match inbound {
+            Inbound::Input(input) => self.handle(input),
+            Inbound::Command { command, answer } => self.command(command, answer),
+            Inbound::Loaded {
+                application,
+                local,
+                kept,
+            } => {
+                // An application that runs keeps what it was made of: a second file of its name changes nothing.
+                let is_running = self
+                    .parts
+                    .values()
+                    .any(|part| part.application == application);
+                if !is_running {
+                    self.local.insert(application, local);
+                }
+                // Who loaded it may have gone.
+                let _ = kept.send(());
+            }
+            Inbound::Prepared {
+                id,
+                application,
+                graph,
+                prepared,
+            } => self.on_prepared(id, application, graph, *prepared),
+            Inbound::Opened { opened, answer } => self.publish(*opened, answer),
+            Inbound::Unpublished(name) => self.end_publication(&name),
+            Inbound::Tap { target, answer } => self.open_tap(target, answer),
+        }
+    }
+
+    fn on_prepared(
+        &mut self,
+        id: CompositionId,
+        application: ApplicationId,
+        graph: Box<ComponentGraph>,
+        prepared: Result<Prepared, String>,
+    ) {
+        let was_dropped = self.preparing.remove(&id).unwrap_or(true);
+        if was_dropped {
+            return;
+        }
+        let deployed = prepared.and_then(|prepared| {
+            Part::deploy(&self.means, &self.runtime, id, application, graph, prepared)
+        });
+        match deployed {
+            Ok(part) => {
+                self.parts.insert(id, part);
+                self.handle(Input::Deployed(id));
+            }
+            Err(reason) => self.handle(Input::DeployFailed { id, reason }),
+        }
+    }
+
+    fn on_engine(&mut self, happened: Vec<Event>) {
+        for event in happened {
+            let number = event.application();
+            let found = self.parts.iter().find(|(_, part)| part.number == number);
+            let Some((id, _)) = found else {
+                self.on_published(&event);
+                continue;
+            };
+            let id = *id;
+            if let super::Results::Shown { news, .. } = &self.config.results
+                && let Some(told) = News::of(&event)
+            {
+                // Nobody hears it only where the run has ended.
+                drop(news.try_send(told));
+            }
+            let event = match event {
+                Event::Finished { .. } => PartEvent::Finished,
+                Event::Degraded {
+                    component, reason, ..
+                } => PartEvent::Degraded { component, reason },
+                Event::Failed {
+                    component, reason, ..
+                } => PartEvent::Failed { component, reason },
+                Event::Retired { .. } => PartEvent::Retired,
+                Event::Gone { .. } => continue,
+            };
+            if event == PartEvent::Retired
+                && let Some(part) = self.parts.remove(&id)
+            {
+                part.retire(&self.means.engine);
+            }
+            self.handle(Input::Happened { id, event });
+        }
+    }
+
+    /// Leaves in order: what others hold of this node is withdrawn, then everything ends.
+    async fn leave(mut self) {
+        for (_, part) in std::mem::take(&mut self.parts) {
+            part.retire(&self.means.engine);
+        }
+        self.network.leave().await;
+        self.means.engine.stop();
+        if let Some(told) = self.is_leaving.take() {
+            // Who asked may be gone.
+            let _ = told.send(());
+        }
+    }
+
+    /// Something happened to a source that this host publishes.
+    fn on_published(&mut self, event: &Event) {
+        let number = event.application();
+        let found = self.published.values();
+        let Some(published) = found.into_iter().find(|stream| stream.number == number) else {
+            return;
+        };
+        let name = published.publication.name.clone();
+        match event {
+            Event::Degraded { reason, .. } | Event::Failed { reason, .. } => {
+                tracing::warn!("the source of {name} cannot be read on: {reason}");
+            }
+            Event::Finished { .. } | Event::Retired { .. } | Event::Gone { .. } => {}
+        }
+    }
+}
+
+/// Waits until an instant has come; for ever where there is none.
+async fn until(clock: &MachineClock, instant: Option<Instant>) {
+    match instant {
+        Some(instant) => tokio::time::sleep(instant.since(clock.now())).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,120 @@
+//! The daemon of a host: a node with its data folder and its HTTP interface, until it is told to stop.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use engine::scheduler::Policy;
+use model::{Resources, Rng};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+
+use super::{Config, Results, StartError};
+use crate::api::{self, Access, Gate, Request};
+use crate::clock::MachineClock;
+use crate::data_dir::{self, DataDir, DataDirError};
+use crate::settings::Settings;
+
+/// Why a daemon did not start, or did not come to a good end.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// Its data folder cannot be used; nothing was started.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// The node was not started.
+    #[error(transparent)]
+    Node(#[from] StartError),
+    /// Nobody can listen where its HTTP interface is to be; nothing was started.
+    #[error("cannot listen at {0} for the HTTP interface: {1}; name another place with --api")]
+    Api(SocketAddr, std::io::Error),
+    /// The system refused something else that a daemon needs.
+    #[error("the system refused what a node needs: {0}")]
+    System(#[from] std::io::Error),
+}
+
+/// Runs a node until a signal or a person ends it. `told` hears when it listens, for people.
+///
+/// # Errors
+/// See [`DaemonError`].
+pub fn run(
+    settings: &Settings,
+    workers: usize,
+    told: impl FnOnce(&str),
+) -> Result<(), DaemonError> {
+    let folder = DataDir::open(&settings.data_dir)?;
+    let identity = folder.identity()?;
+    let token = folder.token()?;
+    let clock = Arc::new(MachineClock::start());
+    let io = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(IO_THREADS)
+        .thread_name("io")
+        .enable_all()
+        .build()?;
+    io.block_on(async {
+        let listener = TcpListener::bind(settings.api.listen);
+        let listener = listener
+            .await
+            .map_err(|error| DaemonError::Api(settings.api.listen, error))?;
+        let address = listener.local_addr()?;
+        let config = Config {
+            identity,
+            name: settings.name.clone(),
+            network: settings.network.id.clone(),
+            listen: settings.network.listen.clone(),
+            join: settings.network.join.clone(),
+            labels: settings.offer.labels.clone(),
+            operators: settings.offer.operators.clone(),
+            capacity: Resources {
+                cpu_cores: settings.offer.cpu_cores,
+                memory_bytes: settings.offer.memory_bytes,
+                uplink_bytes_per_second: settings.offer.uplink_bytes_per_second,
+            },
+            memory_bytes: settings.memory_bytes,
+            workers,
+            policy: Policy::Deadline,
+            results: Results::Tapped,
+        };
+        let rng = Rng::from_secret(data_dir::entropy()?);
+        let node = super::start(config, clock, rng).await?;
+        let addresses = node.network.addresses();
+        folder.announce(address, &addresses)?;
+        told(&format!(
+            "node {} ({}) listens at {} and answers at http://{address}",
+            settings.name,
+            node.node,
+            addresses.join(", "),
+        ));
+        stop_at_signals(node.gate.clone())?;
+        let (ended, has_ended) = oneshot::channel::<()>();
+        let access = Access::new(&token, address);
+        let server = tokio::spawn(api::serve(listener, node.gate.clone(), access, async {
+            // Also where the node went down without a word.
+            drop(has_ended.await);
+        }));
+        node.ended().await;
+        drop(ended);
+        // The last answers leave, within the server's bounds.
+        drop(server.await);
+        Ok(())
+    })
+}
+
+/// How many threads carry input and output. Unit: threads. Source: guess; encryption of one link fills one.
+const IO_THREADS: usize = 2;
+
+/// Leaves in order at the first signal to stop; ends the process at the second.
+fn stop_at_signals(gate: Gate) -> Result<(), std::io::Error> {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+    std::thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(move || {
+            for (seen, _) in signals.forever().enumerate() {
+                let (answer, _) = oneshot::channel();
+                if seen > 0 || !gate.put(Request::Stop { answer }) {
+                    // As a shell reports a process that a signal ended.
+                    std::process::exit(130);
+                }
+            }
+        })?;
+    Ok(())
+}

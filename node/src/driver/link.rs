@@ -1,0 +1,119 @@
+//! The consuming end of an edge to another host: it is opened when there is something to pull, and opened again
+//! when it broke.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::runtime::Handle;
+use model::{CompositionId, EdgeId, NodeId, wire};
+use overlay::net::{Network, OpenError};
+use tokio::sync::mpsc;
+
+use super::control::Inbound;
+use super::edge::{self, EdgeEnd};
+use super::hello::Hello;
+use super::parts::RoundTrips;
+use crate::clock::MachineClock;
+use crate::node::{Input, PartEvent};
+
+/// How long to wait before a broken edge is opened again: doubled each time, from the first to the second.
+///
+/// Unit: time. Source: guess; a component is there some milliseconds after its reader, a host comes back in seconds.
+const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(2));
+
+/// What an edge to another host needs.
+#[derive(Debug, Clone)]
+pub(super) struct Upstream {
+    pub(super) engine: Handle,
+    pub(super) network: Network,
+    pub(super) clock: Arc<MachineClock>,
+    pub(super) inbox: mpsc::Sender<Inbound>,
+    /// Of which composition.
+    pub(super) composition: CompositionId,
+    /// Which edge of the engine.
+    pub(super) edge: EdgeId,
+    /// Who has the stream.
+    pub(super) host: NodeId,
+    /// What is pulled by whom.
+    pub(super) hello: Hello,
+    pub(super) round_trips: RoundTrips,
+    /// The columns of the stream.
+    pub(super) schema: arrow_schema::SchemaRef,
+}
+
+impl Upstream {
+    /// Pulls until the edge is closed.
+    pub(super) async fn run(self) {
+        // Nothing is opened before somebody wants rows: that is how applications start, from their sinks.
+        let wanted = poll_fn(|cx| self.engine.poll_pull(self.edge, cx)).await;
+        if wanted.is_err() {
+            return;
+        }
+        let mut wait = RETRY.0;
+        let mut is_connected = true;
+        loop {
+            match self
+                .network
+                .open(self.host, wire::encode(&self.hello))
+                .await
+            {
+                Ok((sender, receiver)) => {
+                    if !is_connected {
+                        self.tell(PartEvent::Reconnected { host: self.host }).await;
+                        is_connected = true;
+                    }
+                    // What it then says holds all that a new stream must know.
+                    self.engine.reconnected(self.edge);
+                    let end = edge::receive_batches(
+                        self.engine.clone(),
+                        self.edge,
+                        Arc::clone(&self.schema),
+                        sender,
+                        receiver,
+                        self.clock.clone(),
+                        || self.half_round_trip(),
+                    )
+                    .await;
+                    match end {
+                        EdgeEnd::Ended => return,
+                        EdgeEnd::Closed | EdgeEnd::Broken(_) => wait = RETRY.0,
+                        EdgeEnd::Garbled(_) | EdgeEnd::Unsendable(_) => {
+                            tracing::warn!(host = %self.host, "an edge broke: {end}");
+                            wait = RETRY.1;
+                        }
+                    }
+                }
+                Err(OpenError::Refused(reason)) => {
+                    tracing::debug!(host = %self.host, reason, "an edge was refused");
+                }
+                Err(OpenError::Unreachable(_)) => wait = (wait * 2).min(RETRY.1),
+            }
+            if is_connected && wait > RETRY.0 {
+                self.tell(PartEvent::Disconnected { host: self.host }).await;
+                is_connected = false;
+            }
+            // Whoever comes up again cannot say so to those that it does not know.
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(RETRY.1);
+        }
+    }
+
+    /// Half of the round trip to the host, as far as it is known.
+    fn half_round_trip(&self) -> Duration {
+        let known = self
+            .round_trips
+            .lock()
+            .map(|known| known.get(&self.host).copied());
+        known.ok().flatten().unwrap_or_default() / 2
+    }
+
+    async fn tell(&self, event: PartEvent) {
+        let input = Input::Happened {
+            id: self.composition,
+            event,
+        };
+        // Nobody hears it only where the node goes down.
+        drop(self.inbox.send(Inbound::Input(input)).await);
+    }
+}

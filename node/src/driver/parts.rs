@@ -1,0 +1,240 @@
+//! What runs here of an application: threads for its sources and sinks, tasks for its edges to other hosts.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use engine::Deployed;
+use engine::columns;
+use engine::runtime::{Handle, Runtime};
+use model::plan::{Reader, Stream};
+use model::{
+    ApplicationId, Clock, ComponentGraph, ComponentId, CompositionId, EdgeId, Instant, NodeId,
+    StreamName,
+};
+use overlay::net::Network;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::Results;
+use super::control::Inbound;
+use super::deploy::{OpenSink, Prepared};
+use super::hello::Hello;
+use super::link::Upstream;
+use crate::clock::MachineClock;
+use crate::run::{self, SinkThread, SourcePlace, SourceThread};
+
+/// How long edges upstream may take to say goodbye. Unit: time. Source: guess; a round trip and some.
+const GOODBYE_MAX: Duration = Duration::from_secs(1);
+
+/// What parts need of the driver.
+#[derive(Debug, Clone)]
+pub(super) struct Means {
+    pub(super) engine: Handle,
+    pub(super) network: Network,
+    pub(super) clock: Arc<MachineClock>,
+    pub(super) inbox: mpsc::Sender<Inbound>,
+    pub(super) results: Results,
+    /// The round trips that were measured to other hosts.
+    pub(super) round_trips: RoundTrips,
+}
+
+/// Round trips by host, as they are known when an edge is opened.
+pub(super) type RoundTrips = Arc<Mutex<BTreeMap<NodeId, Duration>>>;
+
+/// What runs here of a composition.
+#[derive(Debug)]
+pub(super) struct Part {
+    pub(super) application: ApplicationId,
+    /// The engine's number for it.
+    pub(super) number: u64,
+    pub(super) graph: Box<ComponentGraph>,
+    pub(super) since: Instant,
+    deployed: Deployed,
+    upstream: Vec<JoinHandle<()>>,
+    downstream: BTreeMap<(Stream, Reader), Downstream>,
+}
+
+/// An edge that another host pulls.
+#[derive(Debug)]
+struct Downstream {
+    edge: EdgeId,
+    task: Option<JoinHandle<()>>,
+}
+
+impl Part {
+    /// Deploys what was prepared, and starts its threads and edges. Nothing runs before it is started or pulled.
+    ///
+    /// # Errors
+    /// Why that cannot be, for people; nothing of it is left.
+    pub(super) fn deploy(
+        means: &Means,
+        runtime: &Runtime,
+        id: CompositionId,
+        application: ApplicationId,
+        graph: Box<ComponentGraph>,
+        prepared: Prepared,
+    ) -> Result<Self, String> {
+        let deployed = runtime
+            .deploy(prepared.deployment)
+            .map_err(|error| error.to_string())?;
+        let number = deployed.application;
+        let mut part = Self {
+            application,
+            number,
+            since: means.clock.now(),
+            downstream: deployed
+                .downstream
+                .iter()
+                .map(|remote| {
+                    let edge = Downstream {
+                        edge: remote.edge,
+                        task: None,
+                    };
+                    ((remote.stream, remote.reader), edge)
+                })
+                .collect(),
+            deployed,
+            graph,
+            upstream: Vec::new(),
+        };
+        part.upstream = part.pull(means, id);
+        if let Err(error) = part.spawn_threads(means, prepared.sources, prepared.sinks) {
+            part.retire(&means.engine);
+            return Err(format!("the system gives no thread: {error}"));
+        }
+        Ok(part)
+    }
+
+    fn pull(&self, means: &Means, id: CompositionId) -> Vec<JoinHandle<()>> {
+        let pull = |remote: &engine::RemoteEdge| {
+            let upstream = Upstream {
+                engine: means.engine.clone(),
+                network: means.network.clone(),
+                clock: Arc::clone(&means.clock),
+                inbox: means.inbox.clone(),
+                composition: id,
+                edge: remote.edge,
+                host: self.graph.producer(remote.stream).host,
+                hello: Hello::Edge {
+                    composition: id,
+                    stream: remote.stream,
+                    reader: remote.reader,
+                },
+                round_trips: Arc::clone(&means.round_trips),
+                schema: columns::to_arrow(self.graph.plan().schema(remote.stream)),
+            };
+            tokio::spawn(upstream.run())
+        };
+        self.deployed.upstream.iter().map(pull).collect()
+    }
+
+    fn spawn_threads(
+        &self,
+        means: &Means,
+        sources: Vec<Option<Box<dyn crate::connector::Source>>>,
+        sinks: Vec<Option<OpenSink>>,
+    ) -> Result<(), std::io::Error> {
+        // Sinks first: the first result finds somebody who writes it.
+        let any_shown = sinks.iter().flatten().any(|(_, is_shown)| *is_shown);
+        for (component, sink) in self.deployed.sinks.iter().zip(sinks) {
+            let (Some(component), Some((sink, is_shown))) = (component, sink) else {
+                continue;
+            };
+            let (limit, news) = match &means.results {
+                Results::Tapped => (None, None),
+                Results::Shown { limit, news } => {
+                    let counts = is_shown || !any_shown;
+                    (limit.clone().filter(|_| counts), Some(news.clone()))
+                }
+            };
+            let thread = SinkThread {
+                handle: means.engine.clone(),
+                application: self.number,
+                id: *component,
+                sink,
+                limit,
+                ends: news,
+            };
+            run::spawn(means.engine.clone(), "sink", *component, move || {
+                thread.run();
+            })?;
+        }
+        for ((index, component), source) in self.deployed.sources.iter().enumerate().zip(sources) {
+            let (Some(component), Some(source)) = (component, source) else {
+                continue;
+            };
+            let place = SourcePlace {
+                handle: means.engine.clone(),
+                application: self.number,
+                id: *component,
+                idle_after: run::idle_after(self.graph.plan().qos()),
+            };
+            let origin = self.graph.origins()[index];
+            let clock: Arc<dyn Clock> = means.clock.clone();
+            let thread = SourceThread::new(place, source, origin, clock);
+            run::spawn(means.engine.clone(), "source", *component, move || {
+                thread.run();
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The edge by which a reader on another host pulls a stream, if `peer` is the host where it runs.
+    pub(super) fn downstream(
+        &mut self,
+        stream: Stream,
+        reader: Reader,
+        peer: NodeId,
+    ) -> Option<(EdgeId, &mut Option<JoinHandle<()>>)> {
+        let edge = self.downstream.get_mut(&(stream, reader))?;
+        // The edge is there, so the reader is one of the plan.
+        (self.graph.reader(reader).host == peer).then_some((edge.edge, &mut edge.task))
+    }
+
+    /// The component and port that yield a stream here.
+    pub(super) fn find(&self, name: StreamName) -> Option<(ComponentId, u16)> {
+        let plan = self.graph.plan();
+        let sources =
+            plan.sources().iter().enumerate().flat_map(|(index, part)| {
+                (0..part.outputs.len()).map(move |port| (true, index, port))
+            });
+        let operators = plan
+            .operators()
+            .iter()
+            .enumerate()
+            .flat_map(|(index, part)| {
+                (0..part.outputs.len()).map(move |port| (false, index, port))
+            });
+        for (is_source, index, port) in sources.chain(operators) {
+            let port = u16::try_from(port).ok()?;
+            let (stream, component) = if is_source {
+                (Stream::Source(index, port), self.deployed.sources[index])
+            } else {
+                (
+                    Stream::Operator(index, port),
+                    self.deployed.operators[index],
+                )
+            };
+            if let Some(component) = component
+                && plan.stream_name(stream) == name
+            {
+                return Some((component, port));
+            }
+        }
+        None
+    }
+
+    /// Drops all that runs here. Edges upstream say goodbye, within bounds.
+    pub(super) fn retire(self, engine: &Handle) {
+        engine.retire(self.number);
+        for mut task in self.upstream {
+            tokio::spawn(async move {
+                if tokio::time::timeout(GOODBYE_MAX, &mut task).await.is_err() {
+                    task.abort();
+                }
+            });
+        }
+        // Those downstream end by themselves: the engine tells them that the stream is gone.
+    }
+}

@@ -1,0 +1,133 @@
+//! The way to a peer: TCP, noise, yamux, and in between the point where bytes are counted and held back.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use libp2p::core::UpgradeInfo;
+use libp2p::core::muxing::StreamMuxerBox;
+use libp2p::core::transport::{Boxed, Transport};
+use libp2p::core::upgrade::{InboundConnectionUpgrade, OutboundConnectionUpgrade, Version};
+use libp2p::identity::Keypair;
+use libp2p::{PeerId, dns, noise, tcp, yamux};
+use model::NodeId;
+
+use super::identity::node_id;
+use crate::net::transport::held::Held;
+
+mod held;
+
+pub(super) use held::Life;
+
+/// How long it may take to make a connection, handshakes included; whoever says nothing is dropped after it.
+///
+/// Unit: time. Source: guess; three round trips to the other side of the world are below 1 s.
+const HANDSHAKE_TIME: Duration = Duration::from_secs(3);
+
+/// Substreams of a connection. Source: the bound on data streams, twice, and those of the routing library.
+const SUBSTREAMS_MAX: usize = 4_096;
+
+/// How long what arrives from a peer is held back.
+pub(super) type Delay = Arc<dyn Fn(NodeId) -> Duration + Send + Sync>;
+
+/// The signs of life of all peers with a connection. One of them is shared by all connections of a peer.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Lives(Arc<Mutex<BTreeMap<PeerId, Weak<Life>>>>);
+
+impl Lives {
+    /// That of a peer; a new one where it has none.
+    pub(super) fn of(&self, peer: PeerId) -> Arc<Life> {
+        let mut lives = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(life) = lives.get(&peer).and_then(Weak::upgrade) {
+            return life;
+        }
+        // What remains of connections that are gone; there are never more than connections.
+        lives.retain(|_, life| life.strong_count() > 0);
+        let life = Arc::new(Life::default());
+        lives.insert(peer, Arc::downgrade(&life));
+        life
+    }
+
+    /// Breaks all connections of a peer: its next one has a new life.
+    pub(super) fn cut(&self, peer: PeerId) {
+        let mut lives = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(life) = lives.remove(&peer).and_then(|life| life.upgrade()) {
+            life.cut();
+        }
+    }
+}
+
+/// The transport of a node. Handshakes of other networks fail.
+pub(super) fn build(
+    keypair: &Keypair,
+    network: &str,
+    lives: Lives,
+    delay: Option<Delay>,
+) -> io::Result<Boxed<(PeerId, StreamMuxerBox)>> {
+    let noise = noise::Config::new(keypair)
+        .map_err(io::Error::other)?
+        .with_prologue(format!("/synergy/{network}").into_bytes());
+    let mut muxing = yamux::Config::default();
+    muxing.set_max_num_streams(SUBSTREAMS_MAX);
+    let tcp = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true));
+    let transport = dns::tokio::Transport::system(tcp)?
+        .upgrade(Version::V1Lazy)
+        .authenticate(noise)
+        .multiplex_ext(move |peer, _| Muxing {
+            inner: muxing.clone(),
+            life: lives.of(*peer),
+            delay: delay
+                .as_ref()
+                .and_then(|delay| node_id(peer).map(|node| delay(node)))
+                .filter(|by| !by.is_zero()),
+        })
+        .timeout(HANDSHAKE_TIME)
+        .boxed();
+    Ok(transport)
+}
+
+/// Puts [`Held`] below the multiplexer of one connection.
+#[derive(Debug, Clone)]
+struct Muxing {
+    inner: yamux::Config,
+    life: Arc<Life>,
+    delay: Option<Duration>,
+}
+
+impl UpgradeInfo for Muxing {
+    type Info = <yamux::Config as UpgradeInfo>::Info;
+    type InfoIter = <yamux::Config as UpgradeInfo>::InfoIter;
+
+    fn protocol_info(&self) -> Self::InfoIter {
+        self.inner.protocol_info()
+    }
+}
+
+impl<S> InboundConnectionUpgrade<S> for Muxing
+where
+    S: futures::AsyncRead + futures::AsyncWrite + Send + Unpin + 'static,
+{
+    type Output = yamux::Muxer<Held<S>>;
+    type Error = io::Error;
+    type Future = <yamux::Config as InboundConnectionUpgrade<Held<S>>>::Future;
+
+    fn upgrade_inbound(self, socket: S, info: Self::Info) -> Self::Future {
+        let held = Held::new(socket, self.life, self.delay);
+        self.inner.upgrade_inbound(held, info)
+    }
+}
+
+impl<S> OutboundConnectionUpgrade<S> for Muxing
+where
+    S: futures::AsyncRead + futures::AsyncWrite + Send + Unpin + 'static,
+{
+    type Output = yamux::Muxer<Held<S>>;
+    type Error = io::Error;
+    type Future = <yamux::Config as OutboundConnectionUpgrade<Held<S>>>::Future;
+
+    fn upgrade_outbound(self, socket: S, info: Self::Info) -> Self::Future {
+        let held = Held::new(socket, self.life, self.delay);
+        self.inner.upgrade_outbound(held, info)
+    }
+}

@@ -1,0 +1,130 @@
+//! What decodes bytes of others, as functions that any bytes may be given to: each panics only where a decoder
+//! breaks its promise.
+//!
+//! `tests/fuzz.rs` gives them random and damaged bytes, `fuzz/` lets cargo-fuzz find worse:
+//!
+//! ```text
+//! cargo +nightly fuzz run --fuzz-dir testbed/fuzz frame_batch
+//! ```
+
+use std::time::Duration;
+
+use engine::frame;
+use model::{
+    ComponentGraph, DataType, Entry, Field, HostSummary, Instant, Outcome, Query, QueryPlan,
+    Schema, wire,
+};
+
+/// A decoder under test: what it is called, and what any bytes may be given to.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All of them.
+pub const TARGETS: &[Target] = &[
+    ("frame_batch", frame_batch),
+    ("frame_pull", frame_pull),
+    ("model", model),
+    ("overlay_message", overlay_message),
+    ("composition_message", composition_message),
+];
+
+/// When frames are received: long after the start, so that ages are not cut off.
+const NOW: Instant = Instant::from_nanos(1 << 62);
+
+/// One column of each type.
+pub fn schema() -> Schema {
+    let fields = DataType::ALL.map(|(data_type, name)| Field::new(name, data_type));
+    Schema::new(fields.to_vec()).expect("types have distinct names")
+}
+
+/// Batches from other hosts.
+///
+/// # Panics
+/// When what is accepted cannot be sent on as it came, or takes more memory than its bytes allow.
+pub fn frame_batch(bytes: &[u8]) {
+    let schema = engine::columns::to_arrow(&schema());
+    let Ok(received) = frame::decode_batch(bytes, &schema, NOW) else {
+        return;
+    };
+    let rows = &received.batch.rows;
+    assert!(
+        rows.bytes() <= 2 * bytes.len() + 8 * schema.fields().len(),
+        "{} bytes became {}",
+        bytes.len(),
+        rows.bytes()
+    );
+    let batch = received.after(Duration::ZERO);
+    let (first, last) = (batch.indices().next(), batch.indices().last());
+    let interval = batch.header.interval;
+    assert!(first.is_none_or(|first| first > interval.after()));
+    assert!(last.is_none_or(|last| last <= interval.through()));
+    let mut again = Vec::new();
+    frame::encode_batch(NOW, NOW, &batch, &mut again).expect("what fitted a frame fits one");
+    let twice = frame::decode_batch(&again, &schema, NOW).expect("our own bytes");
+    assert_eq!(twice.batch.rows, batch.rows);
+}
+
+/// Pulls from other hosts.
+///
+/// # Panics
+/// When what is accepted cannot be sent on as it came.
+pub fn frame_pull(bytes: &[u8]) {
+    if let Ok(pull) = frame::decode_pull(bytes) {
+        let mut again = Vec::new();
+        frame::encode_pull(&pull, &mut again).expect("no more origins than came");
+        assert_eq!(again, bytes, "there is one way to write a pull");
+    }
+}
+
+/// The vocabulary that messages of all kinds are made of. Bytes that are a plan are asked for everything of it.
+///
+/// # Panics
+/// When what is accepted cannot be sent on as it came.
+pub fn model(bytes: &[u8]) {
+    if let Ok(plan) = wire::decode::<QueryPlan>(bytes) {
+        let inputs = plan.operators().iter().flat_map(|it| it.inputs.iter());
+        for stream in inputs.chain(plan.sinks().iter().map(|sink| &sink.input)) {
+            plan.schema(*stream);
+            plan.stream_name(*stream);
+        }
+    }
+    if let Ok(graph) = wire::decode::<ComponentGraph>(bytes) {
+        for sink in graph.plan().sinks() {
+            graph.producer(sink.input);
+        }
+        graph.hosts();
+    }
+    round_trip::<QueryPlan>(bytes);
+    round_trip::<ComponentGraph>(bytes);
+    round_trip::<Schema>(bytes);
+    round_trip::<Entry>(bytes);
+    round_trip::<HostSummary>(bytes);
+    round_trip::<Query>(bytes);
+    round_trip::<Outcome>(bytes);
+}
+
+/// What overlays say to each other.
+///
+/// # Panics
+/// When what is accepted cannot be sent on as it came.
+pub fn overlay_message(bytes: &[u8]) {
+    round_trip::<overlay::Message>(bytes);
+}
+
+/// What composers say to each other.
+///
+/// # Panics
+/// When what is accepted cannot be sent on as it came.
+pub fn composition_message(bytes: &[u8]) {
+    round_trip::<composition::Message>(bytes);
+}
+
+/// Whether what is decoded comes back from its own bytes. Compared as bytes, for not-a-number equals nothing.
+fn round_trip<T: bincode::Encode + bincode::Decode<()>>(bytes: &[u8]) {
+    if let Ok(message) = wire::decode::<T>(bytes) {
+        let again = wire::encode(&message);
+        let Ok(decoded) = wire::decode::<T>(&again) else {
+            panic!("what was accepted is refused when it is sent on");
+        };
+        assert_eq!(wire::encode(&decoded), again);
+    }
+}

@@ -1,0 +1,189 @@
+//! Every decoder of what others send, with random bytes and with damaged ones that were good.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow_array::{
+    ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray,
+    TimestampMicrosecondArray, UInt64Array,
+};
+use engine::edge::{From, Pull};
+use engine::{Batch, Header, Note, Rows, frame};
+use model::plan::Builder;
+use model::{
+    Arguments, Binding, ComponentGraph, Coordinate, Entry, EventTime, HostSummary, Instant,
+    Interval, Key, LoadInterval, NodeId, Origin, Positions, Qos, QueryPlan, Resources, Slack,
+    SourceName, Value, wire,
+};
+use proptest::prelude::*;
+use proptest::sample::Index;
+use testbed::fuzz::{self, TARGETS};
+
+/// A batch of two rows with a value and a null of every type, one row of them due later and not next to the other.
+fn batch() -> Vec<u8> {
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(BooleanArray::from(vec![Some(true), None])),
+        Arc::new(Int64Array::from(vec![None, Some(-1)])),
+        Arc::new(UInt64Array::from(vec![Some(1), Some(2)])),
+        Arc::new(Float64Array::from(vec![Some(0.5), None])),
+        Arc::new(StringArray::from(vec![Some("né"), Some("")])),
+        Arc::new(TimestampMicrosecondArray::from(vec![Some(7), None])),
+    ];
+    let columns = RecordBatch::try_new(engine::columns::to_arrow(&fuzz::schema()), columns)
+        .expect("columns of the schema");
+    let header = Header {
+        origin: Origin(1),
+        interval: Interval::new(3, 9),
+        arrival: Instant::ZERO,
+        progress: EventTime(5),
+        missing: 1,
+        note: Some(Note::Moved(NodeId([7; 32]))),
+    };
+    let rows = Rows::sparse(columns, vec![1, 2], Some(vec![1, 3]), vec![4, 0]);
+    let mut bytes = Vec::new();
+    frame::encode_batch(
+        Instant::ZERO,
+        Instant::ZERO,
+        &Batch { header, rows },
+        &mut bytes,
+    )
+    .expect("a small batch");
+    bytes
+}
+
+fn pull() -> Vec<u8> {
+    let at = |origin, index| Positions::from_iter([(Origin(origin), index), (Origin(9), 9)]);
+    let pull = Pull {
+        from: Some(From::Positions(at(1, 2))),
+        taken: at(3, 4),
+        keep: Some(at(5, 6)),
+        credit: 1 << 20,
+        budget: Some(Slack::from_nanos(-6)),
+    };
+    let mut bytes = Vec::new();
+    frame::encode_pull(&pull, &mut bytes).expect("few origins");
+    bytes
+}
+
+fn plan() -> QueryPlan {
+    let outputs = || vec![("out".to_owned(), fuzz::schema())];
+    let published = SourceName::Published {
+        publisher: NodeId([7; 32]),
+        name: "lab/flows".into(),
+    };
+    let mut plan = Builder::new("intrusion", Qos::default()).expect("a name");
+    let flows = plan
+        .source("flows", published, outputs())
+        .expect("a source");
+    let flows = flows.port(0).expect("one port");
+    let arguments = Arguments::from_iter([("where", Value::from("int64 > 1"))]);
+    let syn = plan.operator("syn", "filter", arguments, &[flows], outputs());
+    let syn = syn.expect("an operator").port(0).expect("one port");
+    let all = plan.commutative_operator("all", "union", Arguments::new(), &[syn, flows], outputs());
+    let all = all.expect("an operator").port(0).expect("one port");
+    plan.sink("out", all).expect("a sink");
+    plan.build().expect("a whole plan")
+}
+
+fn graph() -> ComponentGraph {
+    let at = |host| Binding::new(NodeId([host; 32]));
+    ComponentGraph::new(
+        plan(),
+        vec![Origin(1)],
+        vec![at(1)],
+        vec![at(2), at(3)],
+        vec![at(1)],
+    )
+    .expect("one binding for each part")
+}
+
+fn entry() -> Entry {
+    Entry {
+        owner: NodeId([1; 32]),
+        key: Key::published("lab/flows"),
+        slot: 3,
+        version: 4,
+        ttl: Duration::from_secs(180),
+        addresses: vec!["/ip4/127.0.0.1/tcp/4170".into()],
+        load: LoadInterval(2),
+        coordinate: Coordinate::default(),
+        payload: Some(vec![7; 10]),
+        signature: [9; 64],
+    }
+}
+
+fn host() -> HostSummary {
+    HostSummary {
+        node: NodeId([1; 32]),
+        name: "gw1".into(),
+        addresses: vec!["/ip4/127.0.0.1/tcp/4170".into()],
+        coordinate: Coordinate::default(),
+        load: LoadInterval(1),
+        capacity: Resources::default(),
+        labels: [("site".to_owned(), "a".to_owned())].into(),
+        operators: Some(vec!["filter".into()]),
+        version: 3,
+    }
+}
+
+/// Bytes that one of the decoders accepts.
+fn good() -> Vec<Vec<u8>> {
+    let message = overlay::Message::keep(7, entry());
+    vec![
+        batch(),
+        pull(),
+        wire::encode(&plan()),
+        wire::encode(&graph()),
+        wire::encode(&entry()),
+        wire::encode(&host()),
+        wire::encode(&message),
+    ]
+}
+
+/// Whether some decoder accepts each of the good ones is the least that the rest of this file rests on.
+#[test]
+fn what_is_damaged_here_was_good() {
+    let arrow = engine::columns::to_arrow(&fuzz::schema());
+    frame::decode_batch(&batch(), &arrow, Instant::ZERO).expect("a batch");
+    frame::decode_pull(&pull()).expect("a pull");
+    let bytes = good();
+    wire::decode::<QueryPlan>(&bytes[2]).expect("a plan");
+    wire::decode::<ComponentGraph>(&bytes[3]).expect("a graph");
+    wire::decode::<Entry>(&bytes[4]).expect("an entry");
+    wire::decode::<HostSummary>(&bytes[5]).expect("a summary");
+    wire::decode::<overlay::Message>(&bytes[6]).expect("a message");
+}
+
+proptest! {
+    #[test]
+    fn random_bytes_break_no_decoder(kind in prop_oneof![Just(wire::VERSION), Just(0x11), Just(0x12), any::<u8>()],
+        bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        let bytes = [&[kind], bytes.as_slice()].concat();
+        for (_, target) in TARGETS {
+            target(&bytes);
+        }
+    }
+
+    #[test]
+    fn damaged_bytes_break_no_decoder(
+        pick in any::<Index>(),
+        changes in prop::collection::vec((any::<Index>(), prop_oneof![Just(0), Just(0xff), any::<u8>()]), 0..6),
+        cut in prop::option::of(any::<(Index, Index)>()),
+        tail in prop::collection::vec(any::<u8>(), 0..3),
+    ) {
+        let good = good();
+        let mut bytes = pick.get(&good).clone();
+        for (place, value) in changes {
+            let place = place.index(bytes.len());
+            bytes[place] = value;
+        }
+        if let Some((a, b)) = cut {
+            let (a, b) = (a.index(bytes.len()), b.index(bytes.len()));
+            bytes.drain(a.min(b)..a.max(b));
+        }
+        bytes.extend(tail);
+        for (_, target) in TARGETS {
+            target(&bytes);
+        }
+    }
+}

@@ -1,0 +1,329 @@
+//! Real nodes: whoever is asked, the network answers; and what it says when a node is killed.
+
+use std::collections::BTreeSet;
+use std::net::TcpStream;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use model::{Clock, Instant};
+use node::clock::MachineClock;
+use serde_json::Value;
+
+use crate::support::{Bed, json, run, text};
+
+/// How many nodes a test has: one more than operators and the two that publish and accept would need.
+const NODES: u32 = 5;
+
+/// How long what is told to one node takes until all know it. Unit: time. Source: guess; a busy machine.
+const SPREAD_WAIT: Duration = Duration::from_secs(20);
+
+/// How long after a host was killed each other one says so. Unit: time. Source: what is promised.
+const KILLED_WAIT: Duration = Duration::from_secs(2);
+
+/// A reading of this machine every fifth of a second, without end.
+const SOURCE: &str = "connector = \"host\"\nevery = \"200ms\"\n";
+
+/// Three operators over what is published, for a target.
+fn application(name: &str, latency: &str) -> String {
+    format!(
+        r#"
+name = "{name}"
+[qos]
+latency = "{latency}"
+[source.load]
+stream = "lab/load"
+[operator.readings]
+use = "filter"
+from = "load"
+where = "cpu >= 0.0"
+[operator.doubled]
+use = "map"
+from = "readings"
+[operator.doubled.select]
+host = "host"
+doubled = "cpu * 2.0"
+[operator.kept]
+use = "filter"
+from = "doubled"
+where = "doubled >= 0.0"
+[sink.out]
+from = "kept"
+connector = "requester"
+"#
+    )
+}
+
+/// Tests with real nodes take turns: each has as many as this machine should carry.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// Nodes that know one another.
+struct Network {
+    bed: Bed,
+    /// The ids of the nodes, in order of their numbers.
+    ids: Vec<String>,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Network {
+    fn up() -> Self {
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let bed = Bed::new();
+        let up = json(&mut bed.testbed(&["up", "-n", &NODES.to_string(), "--memory", "64MiB"]));
+        let nodes = up["nodes"].as_array().expect("nodes").iter();
+        let ids = nodes.map(|node| node["node"].as_str().expect("an id").to_owned());
+        let ids: Vec<String> = ids.collect();
+        assert_eq!(ids.len(), NODES as usize);
+        Self {
+            bed,
+            ids,
+            _turn: turn,
+        }
+    }
+
+    /// What a node answers to a command, which has to succeed.
+    fn ask(&self, node: u32, arguments: &[&str]) -> Value {
+        let node = node.to_string();
+        let arguments = [&["--node", &node], arguments, &["-o", "json"]].concat();
+        json(&mut self.bed.synergy(&arguments))
+    }
+
+    /// Publishes readings at a node and waits until another finds them.
+    fn publish(&self, at: u32, other: u32) {
+        let source = self.bed.file("source.toml", SOURCE);
+        self.ask(at, &["stream", "publish", "lab/load", &source]);
+        self.bed.until("the stream is found", SPREAD_WAIT, || {
+            let streams = self.ask(other, &["stream", "ls"]);
+            names(&streams).contains("lab/load").then_some(())
+        });
+    }
+
+    /// Applies an application at a node, no two operators on one host.
+    fn apply(&self, at: u32, name: &str) -> Value {
+        let file = self.bed.file("app.toml", &application(name, "2s"));
+        let composed = self.ask(at, &["apply", "--spread", &file]);
+        assert_eq!(composed["status"], "running", "{composed}");
+        let hosts: BTreeSet<&str> = operators(&composed).collect();
+        assert_eq!(hosts.len(), 3, "{composed}");
+        composed
+    }
+
+    fn kill(&self, node: u32) {
+        let output = run(&mut self.bed.testbed(&["kill", &node.to_string()]));
+        assert!(output.status.success(), "{output:?}");
+    }
+
+    /// Waits until a node says of an application what is expected; gives how long that took, and what it says.
+    fn until_shown(
+        &self,
+        node: u32,
+        name: &str,
+        most: Duration,
+        is_expected: impl Fn(&Value) -> bool,
+    ) -> (Duration, Value) {
+        let clock = MachineClock::start();
+        loop {
+            let begin = clock.now();
+            let shown = self.ask(node, &["app", "show", name]);
+            if is_expected(&shown) {
+                return (begin.since(Instant::ZERO), shown);
+            }
+            assert!(
+                clock.now().since(Instant::ZERO) < most,
+                "node {node}: {shown}"
+            );
+        }
+    }
+
+    /// Each of these nodes says that an application is degraded, and by which host, in time.
+    fn assert_all_say_degraded(&self, name: &str, killed: u32) {
+        let name_of_host = format!("n{killed}");
+        let id = &self.ids[killed as usize - 1][..8];
+        let is_degraded = |shown: &Value| {
+            // A host that is no longer known may have no name left, but its id.
+            let reason = shown["reason"].as_str().unwrap_or_default();
+            shown["status"] == "degraded" && (reason.contains(&name_of_host) || reason.contains(id))
+        };
+        // At the same time, as if people looked at each of them.
+        let waits: Vec<(u32, Duration)> = thread::scope(|scope| {
+            let others = (1..=NODES).filter(|node| *node != killed);
+            let threads: Vec<_> = others
+                .map(|node| {
+                    let is_degraded = &is_degraded;
+                    scope.spawn(move || {
+                        let (wait, _) = self.until_shown(node, name, SPREAD_WAIT, is_degraded);
+                        (node, wait)
+                    })
+                })
+                .collect();
+            threads
+                .into_iter()
+                .map(|thread| thread.join().expect("each node says it"))
+                .collect()
+        });
+        println!("{name}: n{killed} was killed; how long it took at each node: {waits:?}");
+        assert!(
+            waits.iter().all(|(_, wait)| *wait <= KILLED_WAIT),
+            "how long it took at each node: {waits:?}"
+        );
+    }
+
+    /// Stops an application at a node; then no other says that it runs.
+    fn stop(&self, at: u32, name: &str, others: &[u32]) {
+        self.ask(at, &["stop", name]);
+        for other in others {
+            self.bed.until("it is stopped everywhere", SPREAD_WAIT, || {
+                let listed = self.ask(*other, &["app", "ls"]);
+                let rows = listed.as_array().cloned().unwrap_or_default();
+                let runs = |row: &Value| row["name"] == name && row["status"] == "running";
+                (!rows.iter().any(runs)).then_some(())
+            });
+        }
+    }
+
+    /// Rows of a stream, tapped at a node.
+    fn tap(&self, node: u32, name: &str, limit: usize) -> Vec<Value> {
+        let (node, rows) = (node.to_string(), limit.to_string());
+        let arguments = [
+            "--node", &node, "tap", name, "--limit", &rows, "--for", "30s",
+        ];
+        let output = run(&mut self.bed.synergy(&arguments));
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let rows = text(&output.stdout);
+        let rows = rows
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("a row"));
+        rows.collect()
+    }
+
+    /// Takes the nodes down; nothing of them is left.
+    fn down(&self) {
+        let status = json(&mut self.bed.testbed(&["status", "-o", "json"]));
+        let output = run(&mut self.bed.testbed(&["down"]));
+        assert!(output.status.success(), "{output:?}");
+        let said = text(&output.stderr);
+        assert!(!said.contains("were killed"), "{said}");
+        self.bed.assert_nothing_is_left();
+        for row in status.as_array().expect("nodes") {
+            if let Some(api) = row["api"].as_str() {
+                TcpStream::connect(api).expect_err("nobody listens any more");
+            }
+        }
+    }
+}
+
+/// Where the operators of a composition are.
+fn operators(composed: &Value) -> impl Iterator<Item = &str> {
+    let placed = composed["operators"].as_array().expect("operators");
+    let placed = placed
+        .iter()
+        .filter(|it| it["kind"] != "source" && it["kind"] != "sink");
+    placed.map(|it| it["host"].as_str().expect("a host"))
+}
+
+fn names(rows: &Value) -> BTreeSet<&str> {
+    let rows = rows.as_array().expect("a list");
+    rows.iter().filter_map(|row| row["name"].as_str()).collect()
+}
+
+#[test]
+fn any_node_publishes_applies_taps_and_stops() {
+    let network = Network::up();
+    network.publish(1, 2);
+    network.apply(2, "busy");
+    for node in 1..=NODES {
+        let running = |shown: &Value| shown["status"] == "running";
+        network.until_shown(node, "busy", SPREAD_WAIT, running);
+    }
+    let rows = network.tap(3, "busy/kept", 20);
+    assert_eq!(rows.len(), 20);
+    assert!(
+        rows.iter().all(|row| row["doubled"].is_number()),
+        "{rows:?}"
+    );
+    assert_eq!(network.tap(5, "lab/load", 5).len(), 5);
+    let listed = network.ask(4, &["app", "ls"]);
+    assert!(names(&listed).contains("busy"), "{listed}");
+    network.stop(4, "busy", &[1, 2, 3, 5]);
+    network.down();
+}
+
+#[test]
+fn an_impossible_target_is_refused_and_the_one_that_is_named_is_met() {
+    let network = Network::up();
+    network.publish(1, 4);
+    let file = network.bed.file("app.toml", &application("hasty", "1us"));
+    let arguments = ["--node", "4", "apply", "--spread", &file, "-o", "json"];
+    let output = run(&mut network.bed.synergy(&arguments));
+    assert_eq!(output.status.code(), Some(3), "{}", text(&output.stderr));
+    let refused: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(refused["status"], "refused", "{refused}");
+    assert!(refused["binding"]["check"].is_string(), "{refused}");
+    let feasible = refused["feasible_target_ms"].as_f64();
+    let feasible = feasible.unwrap_or_else(|| panic!("a target is named: {refused}"));
+    let latency = format!("{}us", (feasible * 1e3).ceil());
+    let file = network
+        .bed
+        .file("app.toml", &application("hasty", &latency));
+    let composed = network.ask(4, &["apply", "--spread", &file]);
+    assert_eq!(composed["status"], "running", "{composed}");
+    network.stop(2, "hasty", &[1, 3]);
+    network.down();
+}
+
+#[test]
+fn a_killed_host_is_told_by_all_others_and_stopping_still_works() {
+    let network = Network::up();
+    network.publish(1, 2);
+    let composed = network.apply(2, "busy");
+    for node in 1..=NODES {
+        let running = |shown: &Value| shown["status"] == "running";
+        network.until_shown(node, "busy", SPREAD_WAIT, running);
+    }
+    // Three operators on three hosts: one of them neither publishes nor accepted.
+    let number = |host: &str| host.trim_start_matches('n').parse::<u32>().expect("nK");
+    let mut hosts = operators(&composed).map(number);
+    let killed = hosts.find(|host| *host > 2).expect("there are three");
+    network.kill(killed);
+    network.assert_all_say_degraded("busy", killed);
+    let others: Vec<u32> = (1..=NODES).filter(|node| *node != killed).collect();
+    network.stop(others[3], "busy", &others);
+    network.down();
+}
+
+#[test]
+fn the_host_that_accepted_may_be_the_one_that_is_killed() {
+    let network = Network::up();
+    network.publish(1, 3);
+    network.apply(3, "busy");
+    for node in 1..=NODES {
+        let running = |shown: &Value| shown["status"] == "running";
+        network.until_shown(node, "busy", SPREAD_WAIT, running);
+    }
+    network.kill(3);
+    network.assert_all_say_degraded("busy", 3);
+    network.stop(4, "busy", &[1, 2, 5]);
+    let back = json(&mut network.bed.testbed(&["start", "3", "-o", "json"]));
+    assert_eq!(back["name"], "n3");
+    network.down();
+}
+
+#[test]
+fn idle_nodes_are_measured_and_gone_afterwards() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let bed = Bed::new();
+    let arguments = "bench -o json idle -n 3 --settle 1s --for 1s";
+    let arguments: Vec<&str> = arguments.split(' ').collect();
+    let output = run(&mut bed.testbed(&arguments));
+    // Whether goals are met says nothing here, of a program that is not optimized.
+    let report: Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}", text(&output.stderr)));
+    let figures = &report["figures"];
+    assert_eq!(figures["nodes"], 3);
+    for figure in ["resident_bytes", "ready_ms", "threads"] {
+        let low = figures[figure]["low"].as_f64();
+        assert!(low.is_some_and(|low| low > 0.0), "{figure}: {figures}");
+    }
+    assert!(figures["cpu_fraction"]["high"].is_number(), "{figures}");
+    bed.assert_nothing_is_left();
+}
