@@ -110,7 +110,7 @@ fn an_impossible_target_is_refused_with_what_would_do() {
     let mut net = Net::new(4, 4);
     let mut wanted = order(0, "intrusion", "5");
     let owner = net.ids[0];
-    wanted.plan = crate::support::plan(owner, "intrusion", "5", Duration::from_micros(100));
+    wanted.plan = crate::support::plan(owner, "intrusion", "5", Duration::from_micros(1));
     let failure = failure(&mut net, 0, Command::Apply(Box::new(wanted.clone())));
     assert_eq!(failure.kind, FailureKind::Refused);
     let refusal = failure.refusal.expect("the refused composition");
