@@ -123,8 +123,6 @@ pub fn application(file: &Path, account: &Path, options: &Options) -> anyhow::Re
         memory_bytes: options.memory_bytes,
         workers: options.workers.get(),
         policy: options.policy,
-        nodes: None,
-        spread: false,
     };
     let report = run::run(&options, Ends::default(), &mut Silence)?;
     let sources = report.components.iter();
