@@ -1,6 +1,7 @@
 //! The command line: `synergy-testbed`. Figures go to standard output, everything else to standard error.
 
 mod local;
+mod pipe;
 
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
@@ -13,7 +14,9 @@ use engine::scheduler;
 use node::cli::{cores, memory};
 
 use crate::bench::report::Report;
-use crate::bench::{child, engine as engine_bench, idle as idle_bench, stalled_sink};
+use crate::bench::{
+    child, engine as engine_bench, idle as idle_bench, pipe as pipe_bench, stalled_sink,
+};
 use crate::local::fault::Fault;
 
 /// Testbeds and benchmarks of Synergy.
@@ -64,6 +67,8 @@ enum Name {
     StalledSink(StalledSink),
     /// What nodes occupy and use that have joined and have nothing to do.
     Idle(local::Idle),
+    /// Rows from one process to another over an encrypted stream, beside plain TCP.
+    Pipe(pipe::Pipe),
 }
 
 #[derive(Debug, Args)]
@@ -129,6 +134,10 @@ enum Child {
         #[arg(long)]
         account: PathBuf,
     },
+    /// The producing end of a pipe.
+    PipeSource(pipe::End),
+    /// The counting end of a pipe.
+    PipeSink(pipe::Sink),
 }
 
 /// How figures are printed.
@@ -209,6 +218,7 @@ impl Name {
                 run: stalled.run.into_options(),
             }),
             Self::Idle(idle) => idle_bench::measure(&idle.into_options()?),
+            Self::Pipe(pipe) => pipe_bench::measure(&pipe.into_options()),
         }
     }
 }
@@ -224,6 +234,8 @@ impl Child {
                 output,
                 account,
             } => child::plain(&input, &output, &account),
+            Self::PipeSource(end) => end.execute(pipe_bench::Role::Source),
+            Self::PipeSink(sink) => sink.execute(),
         }
     }
 }

@@ -7,12 +7,17 @@
 //! cargo +nightly fuzz run --fuzz-dir testbed/fuzz frame_batch
 //! ```
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use arrow_array::{ArrayRef, BooleanArray, RecordBatch};
+use engine::edge::{Arrival, Begin, Consumer, Opening, Producer, Retention};
 use engine::frame;
+use engine::mailbox::{Channel, Mailbox};
+use engine::{Batch, Header, Rows};
 use model::{
-    ComponentGraph, DataType, Entry, Field, HostSummary, Instant, Outcome, Query, QueryPlan,
-    Schema, wire,
+    ComponentGraph, DataType, EdgeId, Entry, EventTime, Field, HostSummary, Instant, Interval,
+    Origin, Outcome, Query, QueryPlan, Schema, wire,
 };
 
 /// A decoder under test: what it is called, and what any bytes may be given to.
@@ -22,6 +27,7 @@ pub type Target = (&'static str, fn(&[u8]));
 pub const TARGETS: &[Target] = &[
     ("frame_batch", frame_batch),
     ("frame_pull", frame_pull),
+    ("edge", edge),
     ("model", model),
     ("overlay_message", overlay_message),
     ("composition_message", composition_message),
@@ -73,6 +79,77 @@ pub fn frame_pull(bytes: &[u8]) {
         frame::encode_pull(&pull, &mut again).expect("no more origins than came");
         assert_eq!(again, bytes, "there is one way to write a pull");
     }
+}
+
+/// Frames one behind the other, each behind its length in two bytes, as both ends of an edge get them: batches
+/// are judged, wait, and are joined; pulls are answered.
+///
+/// # Panics
+/// When frames that were accepted break what they are for.
+pub fn edge(bytes: &[u8]) {
+    let schema = engine::columns::to_arrow(&schema());
+    let (mut consumer, mut mailbox) = (Consumer::new(1 << 20), Mailbox::default());
+    let mut producer = producer();
+    let (mut rest, mut sends, mut sequence) = (bytes, Vec::new(), 0);
+    while let Some((length, behind)) = rest.split_first_chunk() {
+        let length = usize::from(u16::from_le_bytes(*length)).min(behind.len());
+        let (frame, behind) = behind.split_at(length);
+        rest = behind;
+        if let Ok(pull) = frame::decode_pull(frame) {
+            producer.handle_pull(NOW, EDGE, &pull, &mut sends);
+        }
+        let Ok(received) = frame::decode_batch(frame, &schema, NOW) else {
+            continue;
+        };
+        let batch = received.after(Duration::ZERO);
+        if let Arrival::Next(batch) = consumer.handle_batch(Arc::new(batch)) {
+            let origin = batch.header.origin;
+            sequence += 1;
+            mailbox.push(Channel { port: 0, origin }, batch, sequence);
+        }
+    }
+    while let Some(channel) = mailbox.first(|_, sequence| sequence, |_| true) {
+        let taken = mailbox.take(channel);
+        let joined = Batch::join(&taken).expect("one schema");
+        consumer.take(channel.origin, joined.header.interval.through(), 0);
+    }
+    let mut pull = Vec::new();
+    frame::encode_pull(&consumer.pull_again(), &mut pull).expect("as many origins as there may be");
+}
+
+/// The edge that is pulled.
+const EDGE: EdgeId = EdgeId(1);
+
+/// A producer that has retained some batches of one origin.
+fn producer() -> Producer {
+    let mut producer = Producer::new(Retention {
+        bytes_max: 1 << 20,
+        flows_unread: true,
+    });
+    let opening = Opening {
+        application: 1,
+        lapses: true,
+        begin: Begin::Held,
+    };
+    producer.open(NOW, EDGE, opening);
+    let column: ArrayRef = Arc::new(BooleanArray::from(vec![true]));
+    let columns = RecordBatch::try_from_iter([("a", column)]).expect("one column");
+    for after in 0..4 {
+        let header = Header {
+            origin: Origin(1),
+            interval: Interval::new(after, after + 1),
+            arrival: NOW,
+            progress: EventTime::MIN,
+            missing: 0,
+            note: None,
+        };
+        let rows = match after {
+            2 => Rows::empty(columns.schema()),
+            _ => Rows::dense(columns.clone(), vec![0], None),
+        };
+        producer.append(Batch { header, rows }, &mut Vec::new());
+    }
+    producer
 }
 
 /// The vocabulary that messages of all kinds are made of. Bytes that are a plan are asked for everything of it.

@@ -137,7 +137,53 @@ fn good() -> Vec<Vec<u8>> {
         wire::encode(&entry()),
         wire::encode(&host()),
         wire::encode(&message),
+        edge(),
     ]
+}
+
+/// Frames of an edge one behind the other: batches that join, and pulls.
+fn edge() -> Vec<u8> {
+    let frames = [
+        batch(),
+        batch_behind(9),
+        pull(),
+        batch_behind(20),
+        batch_behind(10),
+    ];
+    let framed = |frame: &Vec<u8>| {
+        let length = u16::try_from(frame.len()).expect("short");
+        [&length.to_le_bytes(), frame.as_slice()].concat()
+    };
+    frames.iter().flat_map(framed).collect()
+}
+
+/// A batch of one dense row behind an index.
+fn batch_behind(after: u64) -> Vec<u8> {
+    let schema = engine::columns::to_arrow(&fuzz::schema());
+    let nulls = RecordBatch::new_empty(schema.clone());
+    let nulls = nulls
+        .columns()
+        .iter()
+        .map(|column| arrow_array::new_null_array(column.data_type(), 1));
+    let header = Header {
+        origin: Origin(1),
+        interval: Interval::new(after, after + 1),
+        arrival: Instant::ZERO,
+        progress: EventTime(6),
+        missing: 0,
+        note: None,
+    };
+    let columns = RecordBatch::try_new(schema, nulls.collect()).expect("columns of the schema");
+    let rows = Rows::dense(columns, vec![5], None);
+    let mut bytes = Vec::new();
+    frame::encode_batch(
+        Instant::ZERO,
+        Instant::ZERO,
+        &Batch { header, rows },
+        &mut bytes,
+    )
+    .expect("a small batch");
+    bytes
 }
 
 /// Whether some decoder accepts each of the good ones is the least that the rest of this file rests on.

@@ -169,7 +169,7 @@ impl Idle {
 }
 
 /// A time that is not over at once.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let form = units::DURATION_FORM;
     let time = units::duration(text).map_err(|error| format!("{error}; expected {form}"))?;
     match time.is_zero() {
