@@ -164,7 +164,7 @@ pub enum PartEvent {
         /// Which host.
         host: NodeId,
     },
-    /// The components are gone: [`Effect::Retire`] wanted it, or nobody pulls from here any more.
+    /// Nobody pulls from here any more: the components are gone.
     Retired,
 }
 
@@ -208,7 +208,8 @@ pub enum Effect {
         bytes: Vec<u8>,
     },
     /// Make components of all parts that the graph binds to this node; open no edge upstream yet. Answered once by
-    /// [`Input::Deployed`] or [`Input::DeployFailed`], in the order of deployments of a composition.
+    /// [`Input::Deployed`] or [`Input::DeployFailed`], also where it was retired in the meantime: one composition may
+    /// be deployed, retired and deployed again, and answers are counted.
     Deploy {
         /// For which composition.
         id: CompositionId,
@@ -219,8 +220,8 @@ pub enum Effect {
     },
     /// The sinks that are here for a composition pull.
     Start(CompositionId),
-    /// Drop all components that are here for a composition; edges upstream say goodbye. Answered once by
-    /// [`PartEvent::Retired`], also where nothing was there.
+    /// Drop all components that are here for a composition, or are being made; edges upstream say goodbye. Nothing is
+    /// to be told of them after that, but the answer to [`Effect::Deploy`] where it has not been given.
     Retire(CompositionId),
     /// Say what was counted of a composition here.
     Report {
@@ -248,8 +249,8 @@ pub struct Node {
     records: Records,
     /// What runs here, by composition. Bounded by what the composer allocates.
     parts: BTreeMap<CompositionId, Part>,
-    /// What the driver has not answered yet, by composition.
-    due: BTreeMap<CompositionId, part::Due>,
+    /// How many deployments of a composition the driver has not answered yet.
+    deploys_due: BTreeMap<CompositionId, u32>,
     /// Records that somebody has not confirmed yet.
     spreads: BTreeMap<ApplicationId, Spread>,
     /// Streams that this node publishes, by name.
@@ -285,7 +286,7 @@ impl Node {
             view: View::new(config.host.clone()),
             records: Records::default(),
             parts: BTreeMap::new(),
-            due: BTreeMap::new(),
+            deploys_due: BTreeMap::new(),
             spreads: BTreeMap::new(),
             publications: BTreeMap::new(),
             tasks: BTreeMap::new(),

@@ -166,7 +166,7 @@ impl Node {
         out: &mut Vec<Effect>,
     ) {
         let runs = self.parts.get(&composition);
-        let runs = runs.is_some_and(|part| part.application == application && !part.is_retiring);
+        let runs = runs.is_some_and(|part| part.application == application);
         let waiting = ReportFor {
             asker,
             application,
@@ -209,9 +209,10 @@ impl Node {
             .map(|(ticket, _)| *ticket)
             .collect();
         for ticket in late {
-            let waiting = self.reports.remove(&ticket).expect("it was just found");
-            self.counts.add("reports_late");
-            self.tell(now, waiting, Some(PartReport::default()), out);
+            if let Some(waiting) = self.reports.remove(&ticket) {
+                self.counts.add("reports_late");
+                self.tell(now, waiting, Some(PartReport::default()), out);
+            }
         }
     }
 

@@ -20,8 +20,8 @@ impl Node {
         let here = self.id();
         let host = &self.view.hosts.host;
         let taken = self.composer.taken();
-        let running = || self.parts.values().filter(|part| !part.is_retiring);
-        let components = running().map(|part| part.component_count(here)).sum();
+        let parts = self.parts.values();
+        let components = parts.map(|part| part.component_count(here)).sum();
         let own = self.counts.iter();
         let mut counts: BTreeMap<String, u64> = own
             .map(|(reason, count)| (reason.to_owned(), count))
@@ -36,7 +36,7 @@ impl Node {
             uptime_s: now.since(Instant::ZERO).as_secs_f64(),
             hosts_known: convert::size(self.view.hosts.hosts.len()),
             components: convert::size(components),
-            applications: convert::size(running().count()),
+            applications: convert::size(self.parts.len()),
             cores: host.capacity.cpu_cores,
             cores_taken: taken.cpu_cores,
             memory_bytes: host.capacity.memory_bytes,

@@ -37,19 +37,9 @@ pub(super) struct Part {
     pub(super) disconnected: BTreeSet<NodeId>,
     /// Hosts all of whose sinks are finished, this one among them.
     pub(super) finished: BTreeSet<NodeId>,
-    /// Whether the components were told to go.
-    pub(super) is_retiring: bool,
     /// When it goes unless there is a record of it.
     record_deadline: Option<Instant>,
     present_next: Instant,
-}
-
-/// What the driver has not answered yet of a composition. One may be deployed, retired and deployed again before
-/// the first answer comes; only the last answer is about what is there now.
-#[derive(Debug, Default)]
-pub(super) struct Due {
-    deploys: u32,
-    retires: u32,
 }
 
 impl Part {
@@ -61,7 +51,6 @@ impl Part {
             failed: None,
             disconnected: BTreeSet::new(),
             finished: BTreeSet::new(),
-            is_retiring: false,
             record_deadline: Some(now + RECORD_WAIT),
             present_next: now + PRESENT_FIRST,
         }
@@ -109,7 +98,7 @@ impl Node {
     ) {
         let part = Part::new(now, application.clone(), graph.clone());
         self.parts.insert(id, part);
-        self.due.entry(id).or_default().deploys += 1;
+        *self.deploys_due.entry(id).or_default() += 1;
         out.push(Effect::Deploy {
             id,
             application,
@@ -135,54 +124,33 @@ impl Node {
         self.compose(now, composition::Input::Deployed(id), out);
     }
 
-    /// Notes an answer to a deployment, and says whether it is about what is there now.
+    /// Notes an answer to a deployment, and says whether it is about what is there now: a composition may be
+    /// deployed, undone and deployed again before the first answer comes.
     fn take_deploy_answer(&mut self, id: CompositionId) -> bool {
-        let Some(due) = self.due.get_mut(&id) else {
+        let Some(due) = self.deploys_due.get_mut(&id) else {
             return false;
         };
-        due.deploys = due.deploys.saturating_sub(1);
-        let is_last = due.deploys == 0;
-        self.forget_due(id);
-        is_last
-    }
-
-    fn forget_due(&mut self, id: CompositionId) {
-        let is_over = |due: &Due| due.deploys == 0 && due.retires == 0;
-        if self.due.get(&id).is_some_and(is_over) {
-            self.due.remove(&id);
+        *due = due.saturating_sub(1);
+        if *due > 0 {
+            return false;
         }
+        self.deploys_due.remove(&id);
+        true
     }
 
-    /// The components of a composition are gone: those that are there now, or those of an attempt before them.
-    fn on_retired(&mut self, now: Instant, id: CompositionId, out: &mut Vec<Effect>) {
-        let was_ordered = match self.due.get_mut(&id) {
-            Some(due) if due.retires > 0 => {
-                due.retires -= 1;
-                self.forget_due(id);
-                true
-            }
-            _ => false,
-        };
-        let is_retiring = self.parts.get(&id).map(|part| part.is_retiring);
-        if is_retiring.is_some_and(|is_retiring| is_retiring || !was_ordered) {
-            self.parts.remove(&id);
-            self.compose(now, composition::Input::Retired(id), out);
-        }
-    }
-
-    /// The composer undoes an attempt: what was made for it goes, and something else may come in its place.
+    /// The composer undoes an attempt, which it has forgotten: what was made for it goes, and something else may
+    /// come in its place.
     pub(super) fn on_undeploy(&mut self, id: CompositionId, out: &mut Vec<Effect>) {
-        self.retire(id, out);
+        if self.parts.remove(&id).is_some() {
+            out.push(Effect::Retire(id));
+        }
     }
 
-    /// Drops what runs here for a composition; it is gone when [`PartEvent::Retired`] says so.
-    pub(super) fn retire(&mut self, id: CompositionId, out: &mut Vec<Effect>) {
-        if let Some(part) = self.parts.get_mut(&id)
-            && !part.is_retiring
-        {
-            part.is_retiring = true;
-            self.due.entry(id).or_default().retires += 1;
+    /// Drops what runs here for a composition: what it took is free.
+    pub(super) fn retire(&mut self, now: Instant, id: CompositionId, out: &mut Vec<Effect>) {
+        if self.parts.remove(&id).is_some() {
             out.push(Effect::Retire(id));
+            self.compose(now, composition::Input::Retired(id), out);
         }
     }
 
@@ -193,10 +161,6 @@ impl Node {
         event: PartEvent,
         out: &mut Vec<Effect>,
     ) {
-        if event == PartEvent::Retired {
-            self.on_retired(now, id, out);
-            return;
-        }
         let here = self.id();
         let Some(part) = self.parts.get_mut(&id) else {
             self.counts.add("events_of_nothing");
@@ -219,7 +183,11 @@ impl Node {
             PartEvent::Reconnected { host } => {
                 part.disconnected.remove(&host);
             }
-            PartEvent::Retired => unreachable!("it was handled above"),
+            PartEvent::Retired => {
+                self.parts.remove(&id);
+                self.compose(now, composition::Input::Retired(id), out);
+                return;
+            }
         }
         self.conclude(now, id, out);
     }
@@ -328,11 +296,14 @@ impl Node {
             .map(|(id, _)| *id)
             .collect();
         for id in due {
-            let part = self.parts.get_mut(&id).expect("it was just found");
+            // The composer may have let go of it while one before it went.
+            let Some(part) = self.parts.get_mut(&id) else {
+                continue;
+            };
             if part.record_deadline.is_some_and(|at| at <= now) {
                 part.record_deadline = None;
                 self.counts.add("parts_without_record");
-                self.retire(id, out);
+                self.retire(now, id, out);
                 continue;
             }
             if part.present_next <= now {

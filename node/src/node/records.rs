@@ -279,7 +279,7 @@ impl Node {
             streams: Vec::new(),
         };
         self.records.held.insert(id.clone(), held);
-        self.end_parts_before(&listing, out);
+        self.end_parts_before(now, &listing, out);
         self.withdraw_streams(streams.unwrap_or_default(), &id, out);
         self.register(&id, out);
         self.on_spread_overtaken(&listing);
@@ -300,7 +300,7 @@ impl Node {
     }
 
     /// Retires what a record ends: its own composition where it is over, and earlier ones.
-    fn end_parts_before(&mut self, listing: &Listing, out: &mut Vec<Effect>) {
+    fn end_parts_before(&mut self, now: Instant, listing: &Listing, out: &mut Vec<Effect>) {
         let head = &listing.head;
         let is_over = |id: &CompositionId| {
             id.number < head.composition.number
@@ -313,7 +313,7 @@ impl Node {
             .map(|(id, _)| *id)
             .collect();
         for id in over {
-            self.retire(id, out);
+            self.retire(now, id, out);
         }
     }
 

@@ -191,8 +191,10 @@ impl Node {
             .map(|(ticket, _)| *ticket)
             .collect();
         for ticket in late {
-            let task = self.tasks.remove(&ticket).expect("it was just found");
-            self.end_late(now, ticket, task, out);
+            // One that ends may answer another.
+            if let Some(task) = self.tasks.remove(&ticket) {
+                self.end_late(now, ticket, task, out);
+            }
         }
         let tasks = &self.tasks;
         self.queries.retain(|_, ticket| tasks.contains_key(ticket));

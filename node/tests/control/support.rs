@@ -252,12 +252,6 @@ impl Net {
             Effect::Start(id) => self.deployed.get_mut(&(host, id)).expect("it is there").1 = true,
             Effect::Retire(id) => {
                 self.deployed.remove(&(host, id));
-                let event = PartEvent::Retired;
-                self.push(
-                    host,
-                    Duration::from_millis(1),
-                    Input::Happened { id, event },
-                );
             }
             Effect::Report { ticket, id } => {
                 let report = self.report(host, id);
