@@ -68,6 +68,42 @@ pub(super) enum Inbound {
     },
 }
 
+/// The deployments that are being prepared. A composition may be deployed, retired and deployed again before the
+/// first of them is ready.
+#[derive(Debug, Default)]
+pub(super) struct Preparing {
+    /// How many are under way, and how many of these, the oldest, were retired since.
+    under_way: BTreeMap<CompositionId, (u32, u32)>,
+}
+
+impl Preparing {
+    /// One more is under way.
+    pub(super) fn begin(&mut self, id: CompositionId) {
+        self.under_way.entry(id).or_default().0 += 1;
+    }
+
+    /// All that are under way are not wanted any more.
+    pub(super) fn drop_all(&mut self, id: CompositionId) {
+        if let Some((count, dropped)) = self.under_way.get_mut(&id) {
+            *dropped = *count;
+        }
+    }
+
+    /// One is ready; says whether it is not wanted any more.
+    fn answer(&mut self, id: CompositionId) -> bool {
+        let Some((count, dropped)) = self.under_way.get_mut(&id) else {
+            return true;
+        };
+        let is_dropped = *dropped > 0;
+        *count -= 1;
+        *dropped = dropped.saturating_sub(1);
+        if *count == 0 {
+            self.under_way.remove(&id);
+        }
+        is_dropped
+    }
+}
+
 /// A node's control plane and what it drives.
 #[derive(Debug)]
 pub(super) struct Control {
@@ -83,8 +119,8 @@ pub(super) struct Control {
     next_command: u64,
     /// What runs here, by composition.
     pub(super) parts: BTreeMap<CompositionId, Part>,
-    /// Compositions that were dropped while their parts were being prepared.
-    pub(super) preparing: BTreeMap<CompositionId, bool>,
+    /// What is being prepared.
+    pub(super) preparing: Preparing,
     /// What files that were loaded here keep here.
     pub(super) local: BTreeMap<ApplicationId, Local>,
     /// The streams that this host publishes, by name.
@@ -122,7 +158,7 @@ impl Control {
             answers: BTreeMap::new(),
             next_command: 0,
             parts: BTreeMap::new(),
-            preparing: BTreeMap::new(),
+            preparing: Preparing::default(),
             local: BTreeMap::new(),
             published: BTreeMap::new(),
             is_leaving: None,
@@ -237,13 +273,13 @@ impl Control {
         graph: Box<ComponentGraph>,
         prepared: Result<Prepared, String>,
     ) {
-        let was_dropped = self.preparing.remove(&id).unwrap_or(true);
-        if was_dropped {
-            return;
-        }
-        let deployed = prepared.and_then(|prepared| {
-            Part::deploy(&self.means, &self.runtime, id, application, graph, prepared)
-        });
+        let deployed = if self.preparing.answer(id) {
+            Err("it was dropped before it was there".to_owned())
+        } else {
+            prepared.and_then(|prepared| {
+                Part::deploy(&self.means, &self.runtime, id, application, graph, prepared)
+            })
+        };
         match deployed {
             Ok(part) => {
                 self.parts.insert(id, part);

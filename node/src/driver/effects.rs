@@ -67,7 +67,7 @@ fn deploy(
         control.clock.clone(),
         control.clock.epoch(),
     );
-    control.preparing.insert(id, false);
+    control.preparing.begin(id);
     let inbox = control.means.inbox.clone();
     tokio::spawn(async move {
         let prepared = tokio::task::spawn_blocking(move || preparation.prepare()).await;
@@ -83,9 +83,7 @@ fn deploy(
 }
 
 fn retire(control: &mut Control, id: CompositionId) {
-    if let Some(was_dropped) = control.preparing.get_mut(&id) {
-        *was_dropped = true;
-    }
+    control.preparing.drop_all(id);
     let Some(part) = control.parts.remove(&id) else {
         return;
     };

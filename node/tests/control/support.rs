@@ -269,7 +269,8 @@ impl Net {
         if !self.hosts[&from].is_up {
             return;
         }
-        if !self.hosts[&to].is_up {
+        // Who was made up is as good as down.
+        if !self.hosts.get(&to).is_some_and(|host| host.is_up) {
             if self.is_down_noticed {
                 self.push(from, Duration::from_millis(2), Input::Unreachable(to));
             }
