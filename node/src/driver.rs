@@ -19,8 +19,8 @@ mod request;
 mod tap;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Mutex};
 
 use engine::runtime::Runtime;
 use engine::scheduler::Policy;
@@ -31,7 +31,7 @@ use tokio::task::JoinHandle;
 
 use crate::api::Gate;
 use crate::clock::MachineClock;
-use crate::node::{self, Node};
+use crate::node::{self, Node, PartReport};
 use crate::run::{Limit, News};
 
 /// What a node is told at its start.
@@ -74,8 +74,13 @@ pub enum Results {
         limit: Option<Arc<Limit>>,
         /// Who hears how it goes.
         news: SyncSender<News>,
+        /// What was counted of parts that are gone, by host and component.
+        last: LastCounts,
     },
 }
+
+/// What was counted of parts that are gone: the name of the host and its report.
+pub type LastCounts = Arc<Mutex<Vec<(String, PartReport)>>>;
 
 /// Why a node was not started. Nothing of it runs.
 #[derive(Debug, thiserror::Error)]

@@ -315,6 +315,9 @@ impl Control {
                 Event::Retired { .. } => PartEvent::Retired,
                 Event::Gone { .. } => continue,
             };
+            if event == PartEvent::Retired {
+                effects::note_last(self, id);
+            }
             if event == PartEvent::Retired
                 && let Some(part) = self.parts.remove(&id)
             {

@@ -84,6 +84,7 @@ fn deploy(
 
 fn retire(control: &mut Control, id: CompositionId) {
     control.preparing.drop_all(id);
+    note_last(control, id);
     let Some(part) = control.parts.remove(&id) else {
         return;
     };
@@ -95,6 +96,18 @@ fn retire(control: &mut Control, id: CompositionId) {
         control.local.remove(&part.application);
     }
     part.retire(&control.means.engine);
+}
+
+/// Notes what was counted of parts that go, for a run that wants to show it.
+pub(super) fn note_last(control: &Control, id: CompositionId) {
+    let super::Results::Shown { last, .. } = &control.config.results else {
+        return;
+    };
+    if control.parts.contains_key(&id)
+        && let Ok(mut last) = last.lock()
+    {
+        last.push((control.config.name.clone(), measure(control, id)));
+    }
 }
 
 /// What was counted of a composition here; nothing where nothing of it is here.

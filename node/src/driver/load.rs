@@ -2,6 +2,7 @@
 //! demand is estimated.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use composition::{Order, Place};
@@ -53,7 +54,9 @@ pub(super) fn load(
         clock,
         epoch,
     };
-    let path = file.folder.join(&file.name);
+    // Where it lies: what people call it may start from somewhere else.
+    let name = Path::new(&file.name).file_name();
+    let path = file.folder.join(name.unwrap_or_default());
     let application = application::load_text(&file.text, &path, &Kinds::ALL, &host)
         .map_err(|problems| invalid(problems.to_string()))?;
     let estimate = demand::estimate(&application);

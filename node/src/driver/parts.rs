@@ -143,7 +143,7 @@ impl Part {
             };
             let (limit, news) = match &means.results {
                 Results::Tapped => (None, None),
-                Results::Shown { limit, news } => {
+                Results::Shown { limit, news, .. } => {
                     let counts = is_shown || !any_shown;
                     (limit.clone().filter(|_| counts), Some(news.clone()))
                 }

@@ -14,9 +14,9 @@ use super::sink::Limit;
 use super::{End, Ends, Options, RunError, Status, wait};
 use crate::api::{File, Gate, Request};
 use crate::clock::MachineClock;
-use crate::driver::{self, Config, Results, Running};
+use crate::driver::{self, Config, LastCounts, Results, Running};
 use crate::node::{
-    Answer, Answered, ApplicationStatus, Command, Composition, Failure, FailureKind,
+    Answer, Answered, ApplicationStatus, Command, Composition, Failure, FailureKind, PartReport,
 };
 
 /// How long nodes of one process may take to find each other.
@@ -60,9 +60,11 @@ pub fn run(
         .build()?;
     let clock = Arc::new(MachineClock::start());
     let limit = options.limit.map(|rows| Arc::new(Limit::new(rows)));
+    let last = LastCounts::default();
     let results = Results::Shown {
         limit,
         news: sender.clone(),
+        last: Arc::clone(&last),
     };
     let nodes = io.block_on(start(options, count, &clock, results))?;
     let gate = nodes[0].gate.clone();
@@ -70,9 +72,11 @@ pub fn run(
     let ended = match outcome {
         Ok(name) => {
             let end = wait(options.duration, &receiver, clock.as_ref(), status);
-            let last = io.block_on(ask(&gate, Command::Application(name.clone())));
-            if let Ok(Answer::Application(last)) = last {
-                status.network_ended(&end, &last);
+            let shown = io.block_on(ask(&gate, Command::Application(name.clone())));
+            status.say(&format!("{name} {}", super::status::verdict(&end)));
+            if let Ok(Answer::Application(shown)) = shown {
+                let gone = last.lock().map(|mut last| std::mem::take(&mut *last));
+                status.counted(&with_gone(*shown, gone.unwrap_or_default()));
             }
             Ok(end)
         }
@@ -195,6 +199,25 @@ async fn compose(
     Ok(composition.application)
 }
 
+/// A status with what was counted of parts that were gone before they could be asked.
+fn with_gone(mut status: ApplicationStatus, gone: Vec<(String, PartReport)>) -> ApplicationStatus {
+    for (host, report) in gone {
+        status.delay_ms = status.delay_ms.or(report.delay_ms);
+        status.results += report.results;
+        status.misses += report.misses;
+        status.missing += report.missing;
+        for counted in report.components {
+            let mut rows = status.components.iter_mut();
+            let row = rows.find(|row| row.name == counted.name && row.host == host);
+            if let Some(row) = row.filter(|row| row.rows_in == 0) {
+                (row.rows_in, row.rows_out) = (counted.rows_in, counted.rows_out);
+                (row.late, row.bad) = (counted.late, counted.bad);
+            }
+        }
+    }
+    status
+}
+
 async fn ask(gate: &Gate, command: Command) -> Answered {
     gate.ask(|answer| Request::Command { command, answer })
         .await?
@@ -234,16 +257,27 @@ impl dyn Status + '_ {
         ));
     }
 
-    fn network_ended(&mut self, end: &End, last: &ApplicationStatus) {
-        self.say(&format!("{} {}", last.name, super::status::verdict(end)));
+    fn counted(&mut self, last: &ApplicationStatus) {
         self.say(&format!(
             "  {:<24} {:<9} {:<8} {:>12} {:>12} {:>8} {:>8}",
             "component", "kind", "host", "rows in", "rows out", "late", "bad"
         ));
         for row in &last.components {
+            // Parts that went before anybody asked have taken their counts with them.
+            let is_known = row.status == "running" || row.rows_in > 0 || row.rows_out > 0;
+            let count = |count: u64| match is_known {
+                true => count.to_string(),
+                false => "-".to_owned(),
+            };
             self.say(&format!(
                 "  {:<24} {:<9} {:<8} {:>12} {:>12} {:>8} {:>8}",
-                row.name, row.kind, row.host, row.rows_in, row.rows_out, row.late, row.bad
+                row.name,
+                row.kind,
+                row.host,
+                count(row.rows_in),
+                count(row.rows_out),
+                count(row.late),
+                count(row.bad)
             ));
         }
         if let Some(delay) = last.delay_ms {
