@@ -226,7 +226,7 @@ pub fn child(
         (Role::Source, Series::Synergy) => tasks.block_on(source::synergy(size, workers)),
         (Role::Source, Series::Tcp) => tasks.block_on(source::tcp(size)),
         (Role::Sink { at, warm_up, time }, Series::Synergy) => {
-            tasks.block_on(sink::synergy(&at, size, workers, warm_up, time))
+            tasks.block_on(sink::synergy(&at, workers, warm_up, time))
         }
         (Role::Sink { at, warm_up, time }, Series::Tcp) => {
             tasks.block_on(sink::tcp(&at, size, warm_up, time))

@@ -13,7 +13,7 @@ use overlay::net::Event;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
-use super::echo::Line;
+use super::echo::{Line, RoundTrips};
 use super::flow::{self, Count, PATIENCE};
 use super::session::Said;
 use super::{network, plain};
@@ -26,12 +26,10 @@ const IDLE: Duration = Duration::from_secs(2);
 /// Counts what the engine at `at` produces.
 pub(super) async fn synergy(
     at: &str,
-    size: usize,
     workers: NonZeroUsize,
     warm_up: Duration,
     time: Duration,
 ) -> anyhow::Result<()> {
-    anyhow::ensure!(size > 0, "rows have a size");
     let clock: Arc<dyn Clock> = Arc::new(MachineClock::start());
     let (network, mut events) = network::start(2, vec![at.to_owned()], Arc::clone(&clock)).await?;
     let joined = async {
@@ -75,11 +73,10 @@ pub(super) async fn synergy(
         time,
     };
     window.measure(&mut line, idle, &counted).await?;
-    anyhow::ensure!(
-        !reading.is_finished(),
-        "the edge ended: {:?}",
-        reading.await?
-    );
+    if reading.is_finished() {
+        let end = reading.await?;
+        anyhow::bail!("the edge ended too early: {end}");
+    }
     handle.stop();
     network.leave().await;
     Ok(())
@@ -93,7 +90,7 @@ pub(super) async fn tcp(
     time: Duration,
 ) -> anyhow::Result<()> {
     let clock: Arc<dyn Clock> = Arc::new(MachineClock::start());
-    let connect = async |purpose| -> std::io::Result<TcpStream> {
+    let connect = async |purpose: u8| -> std::io::Result<TcpStream> {
         let mut stream = TcpStream::connect(at).await?;
         stream.set_nodelay(true)?;
         stream.write_u8(purpose).await?;
@@ -136,7 +133,7 @@ impl Window<'_> {
     async fn measure(
         &self,
         line: &mut Line,
-        idle: super::echo::RoundTrips,
+        idle: RoundTrips,
         counted: &Count,
     ) -> anyhow::Result<()> {
         let wait = async {
