@@ -284,15 +284,6 @@ impl Feed {
         hosts.engines[self.host].offer(hosts.now, self.id, taken);
         true
     }
-
-    /// Has more records, and does not end after them.
-    pub(crate) fn extend(&mut self, records: impl IntoIterator<Item = Record>) {
-        self.rest.extend(records);
-    }
-
-    pub(crate) fn left(&self) -> usize {
-        self.rest.len()
-    }
 }
 
 /// Takes what waits at a sink.

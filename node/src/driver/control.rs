@@ -27,6 +27,12 @@ use crate::run::News;
 /// Unit: count. Source: guess; each is made by a task that waits when they are too many.
 const INBOX_MAX: usize = 1024;
 
+/// How long what a loaded file keeps here outlives the loading without a part that uses it: longer than a
+/// composition and all its attempts take.
+///
+/// Unit: time. Range: above the minute after which a composition is given up.
+const LOCAL_LIFE: Duration = Duration::from_secs(120);
+
 /// How often the load of this process is sampled. Unit: time. Source: design, monitoring once a second.
 const LOAD_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -249,6 +255,7 @@ impl Control {
                     .values()
                     .any(|part| part.application == application);
                 if !is_running {
+                    self.drop_unused_locals();
                     self.local.insert(application, local);
                 }
                 // Who loaded it may have gone.
@@ -264,6 +271,16 @@ impl Control {
             Inbound::Unpublished(name) => self.end_publication(&name),
             Inbound::Tap { target, answer } => self.open_tap(target, answer),
         }
+    }
+
+    /// Forgets what files keep here of applications that do not run and are not being composed any more.
+    fn drop_unused_locals(&mut self) {
+        let now = self.clock.now();
+        let parts = &self.parts;
+        self.local.retain(|application, local| {
+            now.since(local.since) < LOCAL_LIFE
+                || parts.values().any(|part| part.application == *application)
+        });
     }
 
     fn on_prepared(

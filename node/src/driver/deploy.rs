@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use engine::operator::{ArgumentError, KINDS};
 use engine::{Deployment, OperatorDeployment, SinkDeployment, SourcePart};
-use model::{Arguments, Clock, ComponentGraph, ComponentId, EventTime, NodeId, Schema, SourceName};
+use model::{
+    Arguments, Clock, ComponentGraph, ComponentId, EventTime, Instant, NodeId, Schema, SourceName,
+};
 
 use super::Results;
 use crate::application::{self, Application};
@@ -17,6 +19,8 @@ use crate::connector::{self, Context, SinkKind, SourceKind};
 /// A composition may be tried on several graphs, so a source can be opened more than once.
 #[derive(Debug)]
 pub(super) struct Local {
+    /// When the file was loaded.
+    pub(super) since: Instant,
     folder: PathBuf,
     sources: Vec<Option<LocalSource>>,
     sinks: Vec<LocalSink>,
@@ -39,7 +43,7 @@ struct LocalSink {
 
 impl Local {
     /// What `application`, whose file lies in `folder`, keeps here.
-    pub(super) fn new(application: Application, folder: PathBuf) -> Self {
+    pub(super) fn new(now: Instant, application: Application, folder: PathBuf) -> Self {
         let source = |source: application::Source| match source {
             application::Source::Inline(source) => Some(LocalSource {
                 kind: source.kind,
@@ -54,6 +58,7 @@ impl Local {
             schema: sink.schema,
         };
         Self {
+            since: now,
             folder,
             sources: application.sources.into_iter().map(source).collect(),
             sinks: application.sinks.into_iter().map(sink).collect(),
@@ -70,6 +75,7 @@ impl Local {
             })
         };
         Self {
+            since: self.since,
             folder: self.folder.clone(),
             sources: self.sources.iter_mut().map(source).collect(),
             sinks: self.sinks.clone(),

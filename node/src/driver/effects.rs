@@ -85,17 +85,10 @@ fn deploy(
 fn retire(control: &mut Control, id: CompositionId) {
     control.preparing.drop_all(id);
     note_last(control, id);
-    let Some(part) = control.parts.remove(&id) else {
-        return;
-    };
-    let is_used = control
-        .parts
-        .values()
-        .any(|other| other.application == part.application);
-    if !is_used {
-        control.local.remove(&part.application);
+    // What its file keeps here stays: the next attempt may need it.
+    if let Some(part) = control.parts.remove(&id) {
+        part.retire(&control.means.engine);
     }
-    part.retire(&control.means.engine);
 }
 
 /// Notes what was counted of parts that go, for a run that wants to show it.

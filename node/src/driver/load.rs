@@ -47,6 +47,7 @@ pub(super) fn load(
         message,
         refusal: None,
     };
+    let now = clock.now();
     let host = Host {
         owner: node,
         node,
@@ -85,7 +86,7 @@ pub(super) fn load(
     };
     Ok(Loaded {
         order,
-        local: Local::new(application, file.folder.clone()),
+        local: Local::new(now, application, file.folder.clone()),
         remarks,
     })
 }

@@ -161,7 +161,6 @@ impl Network {
                 .map(|thread| thread.join().expect("each node says it"))
                 .collect()
         });
-        println!("{name}: n{killed} was killed; how long it took at each node: {waits:?}");
         assert!(
             waits.iter().all(|(_, wait)| *wait <= KILLED_WAIT),
             "how long it took at each node: {waits:?}"
