@@ -63,7 +63,7 @@ impl Tap {
 
     /// Says why the stream ended.
     async fn show(&mut self) -> String {
-        let mut consumer = Consumer::latest(CREDIT);
+        let mut consumer = Consumer::tap(CREDIT);
         let mut batches: Vec<Arc<Batch>> = Vec::new();
         let mut is_finished = std::collections::BTreeMap::new();
         if let Err(reason) = self.pull(consumer.pull()).await {
@@ -91,12 +91,7 @@ impl Tap {
             if !is_finished.is_empty() && is_finished.values().all(|ended| *ended) {
                 return "the stream has come to its end".to_owned();
             }
-            // A tap keeps nothing: what it did not get it does not get again.
-            let pull = Pull {
-                keep: None,
-                ..consumer.pull()
-            };
-            if let Err(reason) = self.pull(pull).await {
+            if let Err(reason) = self.pull(consumer.pull()).await {
                 return reason;
             }
         }
