@@ -115,19 +115,29 @@ impl Footprint {
         Self::parse(&text("status")?, &text("stat")?, clock_ticks_per_second())
     }
 
-    fn parse(status: &str, stat: &str, ticks_per_second: u64) -> Option<Self> {
+    /// The processor time of the process of this id, also of one that has ended and that nobody has waited for yet.
+    pub fn cpu_of(process: u32) -> Option<Duration> {
+        let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+        Self::parse_cpu(&stat, clock_ticks_per_second())
+    }
+
+    fn parse_cpu(stat: &str, ticks_per_second: u64) -> Option<Duration> {
         // Its name stands before, in parentheses, and may contain whatever it likes. What follows is counted from
         // its third field, the state.
         let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(14 - 3);
         let user: u64 = fields.next()?.parse().ok()?;
         let system: u64 = fields.next()?.parse().ok()?;
         let nanos = user.checked_add(system)?.checked_mul(1_000_000_000)?;
+        Some(Duration::from_nanos(nanos.checked_div(ticks_per_second)?))
+    }
+
+    fn parse(status: &str, stat: &str, ticks_per_second: u64) -> Option<Self> {
         Some(Self {
             resident_bytes: bytes(status, "VmRSS")?,
             anonymous_bytes: bytes(status, "RssAnon")?,
             file_bytes: bytes(status, "RssFile")?,
             threads: value(status, "Threads")?.trim().parse().ok()?,
-            cpu: Duration::from_nanos(nanos.checked_div(ticks_per_second)?),
+            cpu: Self::parse_cpu(stat, ticks_per_second)?,
         })
     }
 }

@@ -149,7 +149,8 @@ impl Session {
 
     /// The processor time of both so far.
     fn cpu(&self) -> anyhow::Result<Duration> {
-        let of = |process: &Process| Footprint::of(process.child.id()).map(|it| it.cpu);
+        // The sink may have ended by now.
+        let of = |process: &Process| Footprint::cpu_of(process.child.id());
         of(&self.source)
             .zip(of(&self.sink))
             .map(|(source, sink)| source + sink)
