@@ -118,6 +118,34 @@ fn a_closed_pipe_is_no_failure() {
 }
 
 #[test]
+fn several_nodes_give_the_rows_of_one_process() {
+    let file = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../examples/intrusion/app.toml"
+    );
+    let rows = |output: &Output| {
+        let mut rows: Vec<String> = text(&output.stdout).lines().map(str::to_owned).collect();
+        rows.sort_unstable();
+        rows
+    };
+    let one = synergy(&["run", file]);
+    let four = synergy(&["run", file, "--nodes", "4", "--spread"]);
+    let said = text(&four.stderr);
+    assert!(one.status.success() && four.status.success(), "{said}");
+    assert!(!rows(&one).is_empty());
+    assert_eq!(rows(&four), rows(&one), "{said}");
+    // Four operators, each on a node of its own.
+    let hosts: std::collections::BTreeSet<&str> = ["attempts", "sources", "scanners", "alerts"]
+        .iter()
+        .filter_map(|name| {
+            let mut lines = said.lines().map(str::split_whitespace);
+            lines.find_map(|mut words| (words.next() == Some(name)).then(|| words.nth(1))?)
+        })
+        .collect();
+    assert_eq!(hosts.len(), 4, "{said}");
+}
+
+#[test]
 fn the_schema_describes_every_kind() {
     let output = synergy(&["validate", "--schema"]);
     assert!(output.status.success());

@@ -50,8 +50,13 @@ impl Access {
     /// `localhost`, come from somebody who meant it.
     fn is_meant(&self, host: &str) -> bool {
         let name = match host.rsplit_once(':') {
-            // The colons of an IPv6 address stand in brackets.
-            Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+            // Before a port, the colons of an IPv6 address stand in brackets.
+            Some((name, port))
+                if port.bytes().all(|byte| byte.is_ascii_digit())
+                    && (name.ends_with(']') || !name.contains(':')) =>
+            {
+                name
+            }
             _ => host,
         };
         let bare = name.trim_start_matches('[').trim_end_matches(']');
