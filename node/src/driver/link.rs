@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::runtime::Handle;
-use model::{CompositionId, EdgeId, NodeId, wire};
+use model::{Clock, CompositionId, EdgeId, NodeId, wire};
 use overlay::net::{Network, OpenError};
 use tokio::sync::mpsc;
 
@@ -63,6 +63,7 @@ impl Upstream {
                         self.tell(PartEvent::Reconnected { host: self.host }).await;
                         is_connected = true;
                     }
+                    let opened = self.clock.now();
                     // What it then says holds all that a new stream must know.
                     self.engine.reconnected(self.edge);
                     let end = edge::receive_batches(
@@ -77,11 +78,14 @@ impl Upstream {
                     .await;
                     match end {
                         EdgeEnd::Ended => return,
-                        EdgeEnd::Closed | EdgeEnd::Broken(_) => wait = RETRY.0,
+                        EdgeEnd::Closed | EdgeEnd::Broken(_) => {}
                         EdgeEnd::Garbled(_) | EdgeEnd::Unsendable(_) => {
                             tracing::warn!(host = %self.host, "an edge broke: {end}");
-                            wait = RETRY.1;
                         }
+                    }
+                    // Only a stream that lasted is tried again at once: not one that is accepted and broken each time.
+                    if self.clock.now().since(opened) >= RETRY.1 {
+                        wait = RETRY.0;
                     }
                 }
                 Err(OpenError::Refused(reason)) => {
