@@ -11,3 +11,4 @@ pub mod driver;
 pub mod node;
 pub mod run;
 pub mod settings;
+pub mod signals;

@@ -10,7 +10,8 @@ use engine::scheduler;
 use super::output::{self, Notes, Verbosity};
 use super::{Status, cores, duration, memory};
 use crate::run::network::Nodes;
-use crate::run::{self, Ends, RunError, Stopper};
+use crate::run::{self, Ends, RunError};
+use crate::signals;
 
 #[derive(Debug, Args)]
 pub(super) struct Run {
@@ -62,7 +63,8 @@ impl Run {
             is_quiet: verbosity.quiet,
         };
         let ends = Ends::default();
-        let ran = stop_at_signals(ends.stopper())
+        let stopper = ends.stopper();
+        let ran = signals::stop(move || stopper.stop())
             .map_err(RunError::from)
             .and_then(|()| match self.nodes() {
                 None => run::run(&self.into_options(), ends, &mut notes).map(drop),
@@ -116,21 +118,4 @@ fn failed(error: &RunError) -> Status {
             Status::Failed
         }
     }
-}
-
-/// Ends the run in order at the first signal to stop, and the process at the second.
-fn stop_at_signals(stopper: Stopper) -> Result<(), std::io::Error> {
-    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP])?;
-    std::thread::Builder::new()
-        .name("signals".to_owned())
-        .spawn(move || {
-            for (seen, _) in signals.forever().enumerate() {
-                if seen > 0 || !stopper.stop() {
-                    // As a shell reports a process that a signal ended.
-                    std::process::exit(130);
-                }
-            }
-        })?;
-    Ok(())
 }

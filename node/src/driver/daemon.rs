@@ -9,10 +9,11 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 use super::{Config, Results, StartError};
-use crate::api::{self, Access, Gate, Request};
+use crate::api::{self, Access, Request};
 use crate::clock::MachineClock;
 use crate::data_dir::{self, DataDir, DataDirError};
 use crate::settings::Settings;
+use crate::signals;
 
 /// Why a daemon did not start, or did not come to a good end.
 #[derive(Debug, thiserror::Error)]
@@ -83,7 +84,11 @@ pub fn run(
             node.node,
             addresses.join(", "),
         ));
-        stop_at_signals(node.gate.clone())?;
+        let gate = node.gate.clone();
+        signals::stop(move || {
+            let (answer, _) = oneshot::channel();
+            gate.put(Request::Stop { answer })
+        })?;
         let (ended, has_ended) = oneshot::channel::<()>();
         let access = Access::new(&token, address);
         let server = tokio::spawn(api::serve(listener, node.gate.clone(), access, async {
@@ -100,21 +105,3 @@ pub fn run(
 
 /// How many threads carry input and output. Unit: threads. Source: guess; encryption of one link fills one.
 const IO_THREADS: usize = 2;
-
-/// Leaves in order at the first signal to stop; ends the process at the second.
-fn stop_at_signals(gate: Gate) -> Result<(), std::io::Error> {
-    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP])?;
-    std::thread::Builder::new()
-        .name("signals".to_owned())
-        .spawn(move || {
-            for (seen, _) in signals.forever().enumerate() {
-                let (answer, _) = oneshot::channel();
-                if seen > 0 || !gate.put(Request::Stop { answer }) {
-                    // As a shell reports a process that a signal ended.
-                    std::process::exit(130);
-                }
-            }
-        })?;
-    Ok(())
-}

@@ -6,12 +6,11 @@ use std::sync::Arc;
 
 use engine::operator::{ArgumentError, KINDS};
 use engine::{Deployment, OperatorDeployment, SinkDeployment, SourcePart};
-use model::{
-    Arguments, Clock, ComponentGraph, ComponentId, EventTime, Instant, NodeId, Schema, SourceName,
-};
+use model::{Arguments, ComponentGraph, ComponentId, Instant, NodeId, Schema, SourceName};
 
 use super::Results;
 use crate::application::{self, Application};
+use crate::clock::MachineClock;
 use crate::connector::{self, Context, SinkKind, SourceKind};
 
 /// What an application file that was loaded here keeps on this host: how its sources and sinks are opened.
@@ -94,17 +93,7 @@ pub(super) struct Preparation {
     /// The published streams that this host reads, by name.
     publications: BTreeMap<String, ComponentId>,
     results: Results,
-    clock: ClockOf,
-    epoch: EventTime,
-}
-
-/// A clock that can be printed.
-struct ClockOf(Arc<dyn Clock>);
-
-impl std::fmt::Debug for ClockOf {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:?}", self.0.now())
-    }
+    clock: Arc<MachineClock>,
 }
 
 /// An open sink, and whether people see what it writes.
@@ -127,8 +116,7 @@ impl Preparation {
         local: Option<&mut Local>,
         publications: BTreeMap<String, ComponentId>,
         results: Results,
-        clock: Arc<dyn Clock>,
-        epoch: EventTime,
+        clock: Arc<MachineClock>,
     ) -> Self {
         let local = local.map(Local::attempt);
         Self {
@@ -141,8 +129,7 @@ impl Preparation {
             local,
             publications,
             results,
-            clock: ClockOf(clock),
-            epoch,
+            clock,
         }
     }
 
@@ -276,8 +263,8 @@ impl Preparation {
     fn context(&self) -> Context<'_> {
         Context {
             folder: &self.folder,
-            clock: Arc::clone(&self.clock.0),
-            epoch: self.epoch,
+            clock: self.clock.clone(),
+            epoch: self.clock.epoch(),
         }
     }
 }

@@ -65,7 +65,6 @@ fn deploy(
         publications.collect(),
         control.config.results.clone(),
         control.clock.clone(),
-        control.clock.epoch(),
     );
     control.preparing.begin(id);
     let inbox = control.means.inbox.clone();

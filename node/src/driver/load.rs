@@ -42,11 +42,7 @@ pub(super) fn load(
     clock: Arc<dyn Clock>,
     epoch: EventTime,
 ) -> Result<Loaded, Failure> {
-    let invalid = |message: String| Failure {
-        kind: FailureKind::Invalid,
-        message,
-        refusal: None,
-    };
+    let invalid = |message: String| Failure::new(FailureKind::Invalid, message);
     let now = clock.now();
     let host = Host {
         owner: node,
@@ -115,11 +111,7 @@ fn place(place: &application::Place, hosts: &[NodeRow]) -> Result<Place, Failure
         host.name == *name || (name.len() >= 4 && host.node.starts_with(name.as_str()))
     };
     let meant: Vec<&NodeRow> = hosts.iter().filter(is_meant).collect();
-    let failure = |message: String| Failure {
-        kind: FailureKind::Invalid,
-        message,
-        refusal: None,
-    };
+    let failure = |message: String| Failure::new(FailureKind::Invalid, message);
     match meant.as_slice() {
         [host] => parse_node(&host.node)
             .map(Place::Node)

@@ -40,11 +40,7 @@ pub(super) fn open(
     clock: Arc<dyn Clock>,
     epoch: EventTime,
 ) -> Result<Opened, Failure> {
-    let invalid = |message: String| Failure {
-        kind: FailureKind::Invalid,
-        message,
-        refusal: None,
-    };
+    let invalid = |message: String| Failure::new(FailureKind::Invalid, message);
     if !model::name::is_valid_published(&name) {
         let message = format!(
             "{name:?} is no name of a stream: words of letters, digits, '_' or '-', joined by '/', as in lab/flows"

@@ -117,12 +117,7 @@ impl Control {
         let name = publication.name.clone();
         if self.published.contains_key(&name) {
             let message = format!("this host publishes {name} already: end that first");
-            let failure = Failure {
-                kind: FailureKind::Invalid,
-                message,
-                refusal: None,
-            };
-            drop(answer.send(Err(failure)));
+            drop(answer.send(Err(Failure::new(FailureKind::Invalid, message))));
             return;
         }
         match opened.start(&self.means) {
@@ -188,7 +183,7 @@ impl Control {
         if target.host == self.network.node() {
             let Some(edge) = self.open_tap_edge(&hello) else {
                 let message = "the stream is not here any more: its application has ended";
-                drop(answer.send(Err(not_found(message))));
+                drop(answer.send(Err(Failure::new(FailureKind::NotFound, message))));
                 return;
             };
             if answer.send(Ok(receiver)).is_ok() {
@@ -208,11 +203,7 @@ impl Control {
                 }
                 Err(error) => {
                     let message = format!("the stream cannot be had from its host: {error}");
-                    drop(answer.send(Err(Failure {
-                        kind: FailureKind::Unreachable,
-                        message,
-                        refusal: None,
-                    })));
+                    drop(answer.send(Err(Failure::new(FailureKind::Unreachable, message))));
                 }
             }
         });
@@ -357,27 +348,14 @@ async fn ask(inbox: &mpsc::Sender<Inbound>, command: Command) -> Answered {
 }
 
 fn going_down() -> Failure {
-    Failure {
-        kind: FailureKind::Unreachable,
-        message: "the node goes down: ask another one".to_owned(),
-        refusal: None,
-    }
+    Failure::new(
+        FailureKind::Unreachable,
+        "the node goes down: ask another one",
+    )
 }
 
 fn failed(reason: &str) -> Failure {
-    Failure {
-        kind: FailureKind::Failed,
-        message: reason.to_owned(),
-        refusal: None,
-    }
-}
-
-fn not_found(message: &str) -> Failure {
-    Failure {
-        kind: FailureKind::NotFound,
-        message: message.to_owned(),
-        refusal: None,
-    }
+    Failure::new(FailureKind::Failed, reason)
 }
 
 fn unexpected(answer: &Answer) -> Failure {

@@ -13,6 +13,7 @@ use overlay::net::{FrameReceiver, FrameSender};
 use tokio::sync::mpsc;
 
 use crate::api::Tapped;
+use crate::clock::MachineClock;
 use crate::connector::Text;
 
 /// How many bytes of rows may be on their way to a tap. Unit: bytes. Source: guess; some full batches.
@@ -34,15 +35,11 @@ pub(super) enum Link {
 #[derive(Debug)]
 pub(super) struct Tap {
     pub(super) engine: Handle,
-    pub(super) clock: Arc<dyn TapClock>,
+    pub(super) clock: Arc<MachineClock>,
     pub(super) link: Link,
     pub(super) schema: SchemaRef,
     pub(super) rows: mpsc::Sender<Tapped>,
 }
-
-/// A clock that can be printed.
-pub(super) trait TapClock: Clock + std::fmt::Debug {}
-impl<C: Clock + std::fmt::Debug> TapClock for C {}
 
 impl Tap {
     /// Shows rows until the stream ends or nobody looks any more.
