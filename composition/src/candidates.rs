@@ -140,7 +140,7 @@ fn check_ends(view: &NodeView, order: &Order) -> Result<(), Option<Constraint>> 
 fn eligible(view: &NodeView, order: &Order) -> Result<Vec<Vec<NodeId>>, Option<Constraint>> {
     let ways = Ways::new(order);
     let known: Vec<&HostSummary> = std::iter::once(&view.host)
-        .chain(view.hosts.values())
+        .chain(view.hosts.values().map(|host| &**host))
         .collect();
     let parts = order.plan.operators().iter().zip(&order.places);
     let parts = parts.zip(&order.demands).enumerate();

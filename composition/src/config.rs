@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use crate::policy::{Policy, Synergy};
 use crate::request::PROBES_MAX;
 
 /// What a composer is told at its start.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Config {
+    /// The way of composing.
+    pub policy: &'static dyn Policy,
     /// The probing ratio alpha: which part of [`Config::fan_out_max`] candidates each hop probes.
     ///
     /// Unit: fraction, above 0, at most 1. Source: design, protocols 2.
@@ -60,6 +63,7 @@ impl Config {
 impl Default for Config {
     fn default() -> Self {
         let config = Self {
+            policy: &Synergy,
             probing_ratio: 1.0,
             fan_out_max: 5,
             probes_max: PROBES_MAX,

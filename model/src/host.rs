@@ -1,6 +1,7 @@
 //! What hosts say of themselves, and what a node knows of the others.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::convert;
@@ -190,7 +191,7 @@ pub struct NodeView {
     /// Processor time in use now for what it has not reserved: background load. Unit: cores.
     pub busy_cores: f64,
     /// The others that it knows, fresh ones only, in order of their ids.
-    pub hosts: BTreeMap<NodeId, HostSummary>,
+    pub hosts: BTreeMap<NodeId, Arc<HostSummary>>,
     /// Round trips that were measured to some of them.
     pub round_trips: BTreeMap<NodeId, Duration>,
 }
@@ -216,7 +217,7 @@ impl NodeView {
         if node == self.host.node {
             Some(&self.host)
         } else {
-            self.hosts.get(&node)
+            self.hosts.get(&node).map(|host| &**host)
         }
     }
 

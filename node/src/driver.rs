@@ -166,6 +166,7 @@ pub async fn start(
                 ..host
             },
             network: config.network.clone(),
+            composition: composition::Config::default(),
             first_number,
         },
         rng.keyed("node"),

@@ -36,6 +36,7 @@ mod tests;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use composition::Composer;
@@ -63,6 +64,8 @@ pub struct Config {
     pub host: HostSummary,
     /// The network that it belongs to, for people.
     pub network: String,
+    /// How it composes.
+    pub composition: composition::Config,
     /// The first number of its compositions and versions of its records: larger than any that it used before,
     /// also before a restart.
     pub first_number: u64,
@@ -97,7 +100,7 @@ pub enum Input {
     /// A host is there, or said something new of itself.
     Seen {
         /// What it says.
-        summary: HostSummary,
+        summary: Arc<HostSummary>,
         /// The round trip to it, where this node measured it.
         round_trip: Option<Duration>,
     },
@@ -107,6 +110,13 @@ pub enum Input {
     Load {
         /// By everything that runs on it.
         busy_cores: f64,
+    },
+    /// What was measured of what runs here, about once a second.
+    Measured {
+        /// Of which composition.
+        id: CompositionId,
+        /// What.
+        measured: Measured,
     },
     /// What [`Effect::Deploy`] asked for is there.
     Deployed(CompositionId),
@@ -133,6 +143,15 @@ pub enum Input {
     },
     /// The time of [`Node::poll_timeout`] has come.
     Timeout,
+}
+
+/// What was measured of the components that run here for a composition since the last time.
+#[derive(Debug, Clone, PartialEq, Default, bincode::Encode, bincode::Decode)]
+pub struct Measured {
+    /// Of each operator of its own that runs here, by its place in the plan.
+    pub operators: Vec<composition::Usage>,
+    /// The delay of results at the sinks here, at the quantile that the application asks for; nothing where none came.
+    pub delay: Option<Duration>,
 }
 
 /// What happened to the components that run here for a composition.
@@ -223,6 +242,9 @@ pub enum Effect {
     /// Drop all components that are here for a composition, or are being made; edges upstream say goodbye. Nothing is
     /// to be told of them after that, but the answer to [`Effect::Deploy`] where it has not been given.
     Retire(CompositionId),
+    /// End an application that has started: its sinks pull no more, and what nobody else reads goes with them. What others
+    /// read stays until they stop. Answered once by [`PartEvent::Retired`], when nothing of it is left.
+    Release(CompositionId),
     /// Say what was counted of a composition here.
     Report {
         /// Which answer belongs to it.
@@ -280,7 +302,7 @@ impl Node {
             config.host.node,
             "a node is who it says it is"
         );
-        let composer = Composer::new(composition::Config::default(), rng.keyed("composer"));
+        let composer = Composer::new(config.composition.clone(), rng.keyed("composer"));
         Self {
             composer,
             view: View::new(config.host.clone()),
@@ -318,6 +340,7 @@ impl Node {
             } => self.on_seen(now, summary, round_trip, out),
             Input::Lost(node) => self.view.lose(node),
             Input::Load { busy_cores } => self.on_load(busy_cores, out),
+            Input::Measured { id, measured } => self.on_measured(now, id, measured, out),
             Input::Deployed(id) => self.on_deployed(now, id, out),
             Input::DeployFailed { id, reason } => self.on_deploy_failed(now, id, reason, out),
             Input::Happened { id, event } => self.on_happened(now, id, event, out),

@@ -6,5 +6,8 @@
 
 pub mod bench;
 pub mod cli;
+pub mod experiment;
 pub mod fuzz;
 pub mod local;
+pub mod simulator;
+pub mod topology;

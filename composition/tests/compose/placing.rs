@@ -1,6 +1,7 @@
 //! What is composed where.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use composition::{Input, Place};
@@ -145,7 +146,7 @@ fn operators_go_where_the_application_wants_them() {
     for member in network.members.values_mut() {
         let labels = BTreeMap::from([("site".to_owned(), "north".to_owned())]);
         if let Some(host) = member.view.hosts.get_mut(&node(6)) {
-            host.labels = labels;
+            Arc::make_mut(host).labels = labels;
         } else {
             member.view.host.labels = labels;
         }

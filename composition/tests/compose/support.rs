@@ -1,6 +1,7 @@
 //! Some composers in memory: a network with virtual time, loss, repetition and hosts that vanish, from a seed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use composition::{
@@ -93,7 +94,7 @@ impl Network {
         let members = hosts.iter().map(|host| {
             let mut view = NodeView::alone(host.clone());
             let others = hosts.iter().filter(|other| other.node != host.node);
-            view.hosts = others.map(|it| (it.node, it.clone())).collect();
+            view.hosts = others.map(|it| (it.node, Arc::new(it.clone()))).collect();
             let member = Member {
                 composer: Composer::new(Config::default(), rng.keyed(&host.name)),
                 view,

@@ -226,7 +226,7 @@ impl Control {
                     known.insert(summary.node, round_trip);
                 }
                 self.handle(Input::Seen {
-                    summary,
+                    summary: Arc::new(summary),
                     round_trip,
                 });
             }

@@ -37,7 +37,7 @@ pub(super) fn carry_out(control: &mut Control, effects: Vec<Effect>) {
                     control.means.engine.start(part.number);
                 }
             }
-            Effect::Retire(id) => retire(control, id),
+            Effect::Retire(id) | Effect::Release(id) => retire(control, id),
             Effect::Report { ticket, id } => {
                 let report = measure(control, id);
                 let input = Input::Reported { ticket, report };

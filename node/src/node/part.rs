@@ -154,6 +154,16 @@ impl Node {
         }
     }
 
+    /// What runs here was measured.
+    pub(super) fn on_measured(
+        &mut self,
+        _now: Instant,
+        _id: CompositionId,
+        _measured: super::Measured,
+        _out: &mut Vec<Effect>,
+    ) {
+    }
+
     pub(super) fn on_happened(
         &mut self,
         now: Instant,

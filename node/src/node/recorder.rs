@@ -12,7 +12,7 @@ use overlay::Identity;
 use super::{Config, Effect, Input, Node};
 
 /// The version of recordings.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// The largest input that is read back. Unit: bytes. Source: guess; a complete list of 16,384 entries of 1 KiB.
 const INPUT_BYTES_MAX: usize = 64 << 20;
@@ -24,6 +24,7 @@ struct Header {
     seed: u64,
     host: HostSummary,
     network: String,
+    policy: String,
     first_number: u64,
 }
 
@@ -44,6 +45,7 @@ impl<W: Write> Recorder<W> {
             seed,
             host: config.host.clone(),
             network: config.network.clone(),
+            policy: config.composition.policy.name().to_owned(),
             first_number: config.first_number,
         };
         write_frame(&mut writer, &wire::encode(&header))?;
@@ -79,6 +81,9 @@ pub enum RecordedError {
     /// It was made of another node.
     #[error("the recording is of another node than the identity")]
     Identity,
+    /// It was made with a policy that this version does not have.
+    #[error("a recording of a policy that is not known")]
+    Policy,
 }
 
 /// Does again what a recorded node did, and gives the hash of all its effects, with the node as it is then.
@@ -98,10 +103,15 @@ pub fn replay(mut reader: impl Read, identity: Identity) -> Result<(Digest, Node
     if identity.node() != header.host.node {
         return Err(RecordedError::Identity);
     }
+    let policy = composition::policy::find(&header.policy).ok_or(RecordedError::Policy)?;
     let config = Config {
         identity,
         host: header.host,
         network: header.network,
+        composition: composition::Config {
+            policy,
+            ..composition::Config::default()
+        },
         first_number: header.first_number,
     };
     let mut node = Node::new(config, Rng::from_seed(header.seed));

@@ -1,6 +1,7 @@
 //! One input, and exactly what follows from it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use composition::Order;
@@ -46,6 +47,7 @@ fn node() -> Node {
         identity: identity(1),
         host: summary(1),
         network: "test".to_owned(),
+        composition: composition::Config::default(),
         first_number: 100,
     };
     let mut node = Node::new(config, Rng::from_seed(1));
@@ -120,6 +122,7 @@ fn a_node_lists_its_host_with_its_first_input() {
         identity: identity(1),
         host: summary(1),
         network: "test".to_owned(),
+        composition: composition::Config::default(),
         first_number: 100,
     };
     let mut node = Node::new(config, Rng::from_seed(1));
@@ -349,6 +352,7 @@ fn node_of(number: u8) -> Node {
         identity: identity(number),
         host: summary(number),
         network: "test".to_owned(),
+        composition: composition::Config::default(),
         first_number: 1,
     };
     let mut node = Node::new(config, Rng::from_seed(1));
@@ -366,7 +370,7 @@ fn what_remotes_can_make_grow_has_an_end() {
         handle(
             &mut node,
             Input::Seen {
-                summary: host,
+                summary: Arc::new(host),
                 round_trip,
             },
         );

@@ -1,6 +1,7 @@
 //! What a node knows of the other hosts.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use model::{HostSummary, Index, Instant, Key, NodeId, NodeView, Query, wire};
@@ -67,7 +68,7 @@ impl Node {
     pub(super) fn on_seen(
         &mut self,
         now: Instant,
-        summary: HostSummary,
+        summary: Arc<HostSummary>,
         round_trip: Option<Duration>,
         out: &mut Vec<Effect>,
     ) {
@@ -75,7 +76,11 @@ impl Node {
         if node == self.id() {
             // The overlay knows best where this node is in the network and where it is reached.
             self.view.hosts.host.coordinate = summary.coordinate;
-            self.view.hosts.host.addresses = summary.addresses;
+            self.view
+                .hosts
+                .host
+                .addresses
+                .clone_from(&summary.addresses);
             return;
         }
         let hosts = &mut self.view.hosts.hosts;

@@ -2,6 +2,7 @@
 //! time; an overlay that is one shared map; and a driver that deploys whatever it is told to.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use composition::{Order, Place};
@@ -79,6 +80,7 @@ pub(crate) fn config(index: usize) -> Config {
         identity: identity(index),
         host: summary(index),
         network: "test".to_owned(),
+        composition: composition::Config::default(),
         first_number: 1,
     }
 }
@@ -132,7 +134,7 @@ impl Net {
             }
             for (at, of) in [(index, other), (other, index)] {
                 let seen = Input::Seen {
-                    summary: summary(of),
+                    summary: Arc::new(summary(of)),
                     round_trip: Some(Duration::from_millis(2)),
                 };
                 self.push(self.ids[at], Duration::from_millis(1), seen);
@@ -252,6 +254,14 @@ impl Net {
             Effect::Start(id) => self.deployed.get_mut(&(host, id)).expect("it is there").1 = true,
             Effect::Retire(id) => {
                 self.deployed.remove(&(host, id));
+            }
+            Effect::Release(id) => {
+                let happened = Input::Happened {
+                    id,
+                    event: PartEvent::Retired,
+                };
+                self.deployed.remove(&(host, id));
+                self.push(host, Duration::from_millis(1), happened);
             }
             Effect::Report { ticket, id } => {
                 let report = self.report(host, id);

@@ -1,0 +1,13 @@
+//! What a node does: sharing with fallback, projection by rank, increases granted by sinks.
+
+use super::Policy;
+
+/// See the module.
+#[derive(Debug, Clone, Copy)]
+pub struct Synergy;
+
+impl Policy for Synergy {
+    fn name(&self) -> &'static str {
+        "synergy"
+    }
+}

@@ -1,0 +1,17 @@
+//! Synergy without regard for those that run already (papers, section 7.1: an ablation).
+
+use super::{Policy, Projection};
+
+/// See the module.
+#[derive(Debug, Clone, Copy)]
+pub struct SynergyUnprojected;
+
+impl Policy for SynergyUnprojected {
+    fn name(&self) -> &'static str {
+        "synergy_unprojected"
+    }
+
+    fn projection(&self) -> Projection {
+        Projection::None
+    }
+}

@@ -1,0 +1,1 @@
+//! The simulator: production's nodes and engines over virtual time, from one seed.
