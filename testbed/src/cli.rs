@@ -2,6 +2,7 @@
 
 mod local;
 mod pipe;
+mod swarm;
 
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
@@ -45,6 +46,8 @@ enum Command {
     Down(local::Down),
     /// Measure something, and check that what was measured is right.
     Bench(Bench),
+    /// Simulate small networks in which everything goes wrong, and check that they come to rest.
+    Swarm(swarm::Swarm),
     /// What a benchmark runs in a process of its own.
     #[command(subcommand, hide = true)]
     Child(Child),
@@ -198,6 +201,7 @@ impl Command {
                 print(|| report.table(), || report.json().to_string(), output)?;
                 return Ok(report.holds());
             }
+            Self::Swarm(swarm) => return swarm.execute(),
             Self::Child(child) => child.execute()?,
         }
         Ok(true)

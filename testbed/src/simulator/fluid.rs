@@ -182,9 +182,11 @@ impl Fluid {
         self.changed.insert(id);
     }
 
-    /// Whether anything of a composition is on a host.
-    pub(super) fn has(&self, host: usize, id: CompositionId) -> bool {
-        self.parts.contains_key(&(host, id))
+    /// Whether others read something of a composition.
+    pub(super) fn is_kept_for_others(&self, id: CompositionId) -> bool {
+        let running = self.running.get(&id);
+        let mut readers = running.into_iter().flat_map(|it| it.readers.values());
+        readers.any(|readers| !readers.is_empty())
     }
 
     /// Whether what a host has of a composition has been started, and is to go on.
@@ -196,11 +198,6 @@ impl Fluid {
     /// The graph of a composition that runs.
     pub(super) fn graph(&self, id: CompositionId) -> Option<&Arc<ComponentGraph>> {
         self.running.get(&id).map(|running| &running.graph)
-    }
-
-    /// The target of a composition that runs.
-    pub(super) fn target(&self, id: CompositionId) -> Option<Duration> {
-        self.running.get(&id).map(|running| running.facts.target)
     }
 
     /// The parts of a host.
