@@ -49,6 +49,8 @@ struct Part {
     has_sinks: bool,
     is_started: bool,
     is_released: bool,
+    /// Whether some of its operators have ended, and others go on.
+    is_partial: bool,
 }
 
 /// A composition: where its parts are.
@@ -175,6 +177,7 @@ impl Fluid {
             has_sinks,
             is_started: false,
             is_released: false,
+            is_partial: false,
         };
         self.parts.insert((host, id), part);
         self.note_reading(host, id, hosts);
@@ -193,6 +196,12 @@ impl Fluid {
     pub(super) fn is_serving(&self, host: usize, id: CompositionId) -> bool {
         let part = self.parts.get(&(host, id));
         part.is_some_and(|part| !part.is_released && (part.is_started || !part.has_sinks))
+    }
+
+    /// Whether all that was deployed on a host and has not gone runs: nothing of it has ended because nobody reads it.
+    pub(super) fn is_whole(&self, host: usize) -> bool {
+        self.parts_of(host)
+            .all(|id| !self.parts[&(host, id)].is_partial)
     }
 
     /// The graph of a composition that runs.
