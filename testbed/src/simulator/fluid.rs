@@ -22,6 +22,7 @@ mod life;
 pub(super) struct Facts {
     pub(super) target: Duration,
     pub(super) demands: Vec<Demand>,
+    pub(super) source_demands: Vec<Demand>,
 }
 
 impl Facts {
@@ -29,6 +30,7 @@ impl Facts {
         Self {
             target: order.plan.qos().latency,
             demands: order.demands.clone(),
+            source_demands: order.source_demands.clone(),
         }
     }
 }
@@ -207,6 +209,11 @@ impl Fluid {
     /// The graph of a composition that runs.
     pub(super) fn graph(&self, id: CompositionId) -> Option<&Arc<ComponentGraph>> {
         self.running.get(&id).map(|running| &running.graph)
+    }
+
+    /// The target of a composition that runs.
+    pub(super) fn target(&self, id: CompositionId) -> Option<Duration> {
+        self.running.get(&id).map(|running| running.facts.target)
     }
 
     /// The parts of a host.

@@ -47,12 +47,23 @@ impl World {
                 self.graphs.insert(id, Arc::clone(&graph));
                 let latest = self.latest.entry(application).or_insert(id);
                 *latest = (*latest).max(id);
-                self.fluid.deploy(host, id, graph, facts, &self.numbers);
-                self.follow_loads();
-                self.later(host, DEPLOYED_AFTER, cause, Input::Deployed(id));
+                let made = self.deploy_engine(host, id, &graph, &facts);
+                let input = match made {
+                    Ok(()) => {
+                        self.fluid.deploy(host, id, graph, facts, &self.numbers);
+                        self.follow_loads();
+                        Input::Deployed(id)
+                    }
+                    Err(reason) => Input::DeployFailed { id, reason },
+                };
+                self.later(host, DEPLOYED_AFTER, cause, input);
             }
-            Effect::Start(id) => self.fluid.start(host, id),
+            Effect::Start(id) => {
+                self.fluid.start(host, id);
+                self.start_engine(host, id);
+            }
             Effect::Retire(id) => {
+                self.retire_engine(host, id);
                 let gone = self.fluid.retire(host, id, &self.numbers);
                 self.tell_retired(gone);
             }
@@ -122,6 +133,7 @@ impl World {
     pub(super) fn tell_retired(&mut self, gone: Vec<(usize, CompositionId)>) {
         self.follow_loads();
         for (host, id) in gone {
+            self.retire_engine(host, id);
             let event = PartEvent::Retired;
             self.later(host, RETIRED_AFTER, 0, Input::Happened { id, event });
         }
