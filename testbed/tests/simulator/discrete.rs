@@ -107,8 +107,8 @@ fn run(world: &mut World, count: usize) -> Vec<Ticket> {
     tickets
 }
 
-/// The formula gives means where costs and pauses are exponential. Medians of a sum of such waits lie below their means, so that they
-/// are given more room: 15 %, and means 10 %.
+/// Medians are within 10 % of what the formulas say. Means are up to 25 % above: rows that waited together leave together, and the
+/// next component finds them all at once, where the formulas have them come one by one.
 #[test]
 fn delays_of_engines_are_those_of_the_fluid_model() {
     let (mut fluid, mut discrete) = (world(Fidelity::Fluid), world(Fidelity::Discrete));
@@ -120,7 +120,7 @@ fn delays_of_engines_are_those_of_the_fluid_model() {
         let modelled = seconds(fluid.delay(ticket).map(|it| it.full));
         let median = seconds(discrete.delay(ticket).map(|it| it.full));
         let mean = seconds(discrete.counted(ticket)[0].mean());
-        for (measured, room) in [(mean, 0.10), (median, 0.15)] {
+        for (measured, room) in [(median, 0.10), (mean, 0.25)] {
             let apart = (modelled - measured).abs() / measured;
             assert!(
                 apart < room,

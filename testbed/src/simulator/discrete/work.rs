@@ -7,13 +7,13 @@ use model::{ComponentId, Instant, Rng, convert};
 
 use super::{Happening, Out};
 
-/// How what is worked off at once varies in what it costs.
+/// How rows vary in what they cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Costs {
-    /// Not at all: as many times the cost of a row as there are rows.
+    /// Not at all.
     #[default]
     Even,
-    /// By an exponential distribution of that mean, as the queueing formulas suppose.
+    /// By an exponential distribution, as the queueing formulas suppose.
     Exponential,
 }
 
@@ -50,12 +50,12 @@ impl Work {
         {
             let completed = dispatch.run();
             let cost = self.costs.get(&completed.component()).copied();
-            let rows = convert::count_to_f64(convert::size(completed.rows()));
-            let factor = match self.varying {
-                Costs::Even => 1.0,
-                Costs::Exponential => -(1.0 - self.rng.fraction()).ln(),
+            let rows = completed.rows();
+            let times: f64 = match self.varying {
+                Costs::Even => convert::count_to_f64(convert::size(rows)),
+                Costs::Exponential => (0..rows).map(|_| -(1.0 - self.rng.fraction()).ln()).sum(),
             };
-            let busy = convert::seconds(cost.unwrap_or(0.0) * rows * factor);
+            let busy = convert::seconds(cost.unwrap_or(0.0) * times);
             self.next += 1;
             self.running.insert(self.next, (completed, busy));
             out.push(Out::Later(busy, Happening::Worked(self.next)));
