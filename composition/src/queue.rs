@@ -21,6 +21,8 @@ use std::time::Duration;
 
 use model::convert;
 
+use crate::request::TARGET_MAX;
+
 /// The greatest load with which anything is computed: above, estimates are of no use. See `measure::LOAD_MAX`.
 const LOAD_MAX: f64 = crate::measure::LOAD_MAX;
 
@@ -34,7 +36,7 @@ pub enum Discipline {
 }
 
 /// A component that runs, or would.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, bincode::Encode, bincode::Decode)]
 pub struct Job {
     /// How long its batches can wait.
     pub laxity: Duration,
@@ -74,6 +76,14 @@ pub(crate) struct Found {
     pub(crate) work: f64,
 }
 
+impl Job {
+    /// Whether all of it are amounts.
+    pub(crate) fn is_valid(&self) -> bool {
+        let is_amount = |amount: f64| amount.is_finite() && amount >= 0.0;
+        is_amount(self.cores) && is_amount(self.burst_cores) && self.execution <= TARGET_MAX
+    }
+}
+
 impl Queue {
     /// A host of `cores`, of which `background_cores` work for others than Synergy.
     pub fn new(
@@ -83,7 +93,13 @@ impl Queue {
         mut jobs: Vec<Job>,
     ) -> Self {
         jobs.sort_by_key(|job| job.laxity);
-        let fraction = |amount: f64| if cores > 0.0 { amount / cores } else { LOAD_MAX };
+        let fraction = |amount: f64| {
+            if cores > 0.0 {
+                amount / cores
+            } else {
+                LOAD_MAX
+            }
+        };
         let background = fraction(background_cores);
         let mut queue = Self {
             cores,
