@@ -11,7 +11,8 @@ use crate::position::Origin;
 pub struct Binding {
     /// The host.
     pub host: NodeId,
-    /// Whether it ran already, for somebody else.
+    /// Whether it ran already, for somebody else: an operator, or a source that lies before such a one. What lies
+    /// before a shared operator is shared too, and bound to where it really runs.
     pub shared: bool,
 }
 
@@ -22,6 +23,11 @@ impl Binding {
             host,
             shared: false,
         }
+    }
+
+    /// What runs on a host already.
+    pub const fn shared(host: NodeId) -> Self {
+        Self { host, shared: true }
     }
 }
 
@@ -38,6 +44,9 @@ pub enum GraphError {
         /// How many bindings there are.
         bindings: usize,
     },
+    /// What runs already reads what runs already: all that lies before a shared operator is shared too.
+    #[error("{0:?} runs already, and what it reads does not")]
+    Unshared(String),
 }
 
 /// A composed application: the plan and where each source, operator and sink of it runs.
@@ -55,7 +64,7 @@ impl ComponentGraph {
     /// The plan with its parts bound, in the plan's order.
     ///
     /// # Errors
-    /// When the number of bindings is not that of the parts.
+    /// When the number of bindings is not that of the parts, or a shared operator reads what is not shared.
     pub fn new(
         plan: QueryPlan,
         origins: Vec<Origin>,
@@ -78,13 +87,22 @@ impl ComponentGraph {
                 });
             }
         }
-        Ok(Self {
+        let graph = Self {
             plan,
             origins,
             sources,
             operators,
             sinks,
-        })
+        };
+        let mut operators = graph.plan.operators().iter().zip(&graph.operators);
+        let reads_unshared = operators.find(|(operator, binding)| {
+            let mut inputs = operator.inputs.iter();
+            binding.shared && inputs.any(|input| !graph.producer(*input).shared)
+        });
+        match reads_unshared {
+            Some((operator, _)) => Err(GraphError::Unshared(operator.name.clone())),
+            None => Ok(graph),
+        }
     }
 
     /// What was asked for.

@@ -60,6 +60,20 @@ impl Producer {
         closed.map_or(0, |reader| reader.drops)
     }
 
+    /// An edge is read for one more application: its consumer is shared.
+    pub fn join(&mut self, edge: EdgeId, application: u64) {
+        if let Some(reader) = self.readers.get_mut(&edge) {
+            reader.join(application);
+        }
+    }
+
+    /// An application needs nothing of an edge any more that was not its own; see [`Producer::join`].
+    pub fn leave(&mut self, edge: EdgeId, application: u64) {
+        if let Some(reader) = self.readers.get_mut(&edge) {
+            reader.leave(application);
+        }
+    }
+
     /// Takes the next batch of the stream and sends it to those who may have it.
     ///
     /// Where so much is retained that others would have to wait for who is behind, the oldest goes first that
@@ -68,8 +82,8 @@ impl Producer {
     /// # Panics
     /// When the batch does not join what came before of its origin: who numbers rows leaves nothing out.
     pub fn append(&mut self, batch: Batch, out: &mut Vec<(EdgeId, Arc<Batch>)>) {
-        if self.retained_bytes >= self.retention.bytes_max {
-            self.make_room();
+        if self.is_full() {
+            self.make_room(|producer, origin| producer.leading(origin));
         }
         let origin = batch.header.origin;
         let log = self.logs.entry(origin).or_insert_with(|| Log::of(&batch));
@@ -142,29 +156,84 @@ impl Producer {
         consumers.map(|reader| reader.heard).max()
     }
 
+    /// When a consumer was last heard that is here, and whether it has pulled.
+    pub fn heard(&self, edge: EdgeId) -> Option<(Instant, bool)> {
+        let reader = self.readers.get(&edge)?;
+        Some((reader.heard, reader.has_pulled))
+    }
+
     /// Whether more of `origin` may be appended.
     ///
     /// An application goes at the speed of the slowest of its own edges, the stream at that of its fastest
     /// application; nobody goes on beyond what may be retained for those who are not behind.
     pub fn has_room(&self, origin: Origin) -> bool {
         let log = self.logs.get(&origin);
-        let pacing = || self.readers.values().filter(|reader| reader.sets_pace());
-        if pacing().next().is_none() {
-            // Taps wait for nothing. Who has lapsed holds nobody back, but finds what it keeps.
-            let is_free = self.retention.flows_unread || !self.has_consumers();
-            return is_free || self.retained_bytes < self.retention.bytes_max;
+        if self.pacing().next().is_none() {
+            return self.has_unpaced_room();
         }
-        let all_have = |application: u64| {
-            pacing()
-                .filter(|reader| reader.opening.application == application)
+        let all_have = |application: &u64| {
+            self.pacing()
+                .filter(|reader| reader.is_of(*application))
                 .all(|reader| reader.has_all(origin, log))
         };
-        let somebody_leads = pacing()
-            .any(|reader| reader.has_all(origin, log) && all_have(reader.opening.application));
-        somebody_leads && (self.retained_bytes < self.retention.bytes_max || self.could_have_room())
+        let somebody_leads = self
+            .pacing()
+            .any(|reader| reader.has_all(origin, log) && reader.applications.iter().any(all_have));
+        somebody_leads && (!self.is_full() || self.could_have_room(|origin| self.leading(origin)))
     }
 
-    /// The last index of `origin` that no consumer will ask for again; nothing without consumers.
+    /// The same where only these applications lead, who read other streams of the same component as well.
+    pub fn has_room_for(&self, leading: &BTreeSet<u64>) -> bool {
+        if self.pacing().next().is_none() {
+            return self.has_unpaced_room();
+        }
+        !leading.is_empty() && (!self.is_full() || self.could_have_room(|_| leading.clone()))
+    }
+
+    /// Releases the oldest of what only those keep who are behind these applications, until there is room.
+    pub fn make_room_for(&mut self, leading: &BTreeSet<u64>) {
+        self.make_room(|_, _| leading.clone());
+    }
+
+    /// Whether so much is retained as may be.
+    pub const fn is_full(&self) -> bool {
+        self.retained_bytes >= self.retention.bytes_max
+    }
+
+    /// The applications that set the pace of the stream.
+    pub fn applications(&self) -> impl Iterator<Item = u64> + '_ {
+        self.pacing()
+            .flat_map(|reader| reader.applications.iter().copied())
+    }
+
+    /// Of these, the ones of which some consumer was not sent all there is: of an origin, or of any.
+    pub fn behind(&self, origin: Option<Origin>) -> impl Iterator<Item = u64> + '_ {
+        let lacks = move |reader: &&Reader| match origin {
+            Some(origin) => !reader.has_all(origin, self.logs.get(&origin)),
+            None => {
+                let mut logs = self.logs.iter();
+                !reader.has_pulled || logs.any(|(origin, log)| !reader.has_all(*origin, Some(log)))
+            }
+        };
+        self.pacing()
+            .filter(lacks)
+            .flat_map(|reader| reader.applications.iter().copied())
+    }
+
+    fn pacing(&self) -> impl Iterator<Item = &Reader> {
+        self.readers.values().filter(|reader| reader.sets_pace())
+    }
+
+    /// Whether more may be appended where nobody sets the pace: taps wait for nothing, and who has lapsed holds
+    /// nobody back, but finds what it keeps.
+    fn has_unpaced_room(&self) -> bool {
+        self.retention.flows_unread || !self.has_consumers() || !self.is_full()
+    }
+
+    /// The last index of `origin` that none of those will ask for again who go ahead; nothing without consumers.
+    ///
+    /// Who is behind another application gets what is retained here, and may lose it: nothing is kept for it further
+    /// up, where it would stop the others.
     pub fn released(&self, origin: Origin) -> Option<u64> {
         if self.readers.is_empty() {
             return None;
@@ -173,7 +242,13 @@ impl Producer {
             // Whoever reads has seen nothing of it; who only looks on does not matter.
             return Some(if self.has_consumers() { 0 } else { u64::MAX });
         };
-        Some(kept_by_all(&self.readers, origin, log).max(log.released()))
+        let leading = self.leading(origin);
+        let kept = match leading.is_empty() {
+            true => Some(kept_by_all(&self.readers, origin, log)),
+            false => self.kept_by(&leading, origin, log),
+        };
+        // Leaders that keep nothing are none: taps set no pace.
+        Some(kept.unwrap_or(0).max(log.released()))
     }
 
     /// How many bytes are retained.
@@ -204,50 +279,54 @@ impl Producer {
 
     /// The applications all of whose consumers were sent all there is of an origin.
     fn leading(&self, origin: Origin) -> BTreeSet<u64> {
-        let log = self.logs.get(&origin);
-        let pacing = || self.readers.values().filter(|reader| reader.sets_pace());
-        let mut leading: BTreeSet<u64> =
-            pacing().map(|reader| reader.opening.application).collect();
-        for reader in pacing() {
-            if !reader.has_all(origin, log) {
-                leading.remove(&reader.opening.application);
-            }
+        let mut leading: BTreeSet<u64> = self.applications().collect();
+        for application in self.behind(Some(origin)) {
+            leading.remove(&application);
         }
         leading
     }
 
-    /// Up to where an origin is kept only by who is behind; nothing where all are.
-    fn kept_by_laggards(&self, origin: Origin, log: &Log) -> Option<u64> {
-        let leading = self.leading(origin);
-        if leading.is_empty() {
-            let is_unread = !self.readers.values().any(Reader::sets_pace);
-            return (is_unread && self.retention.flows_unread).then_some(u64::MAX);
-        }
-        let leaders = self
-            .readers
-            .values()
-            .filter(|reader| reader.sets_pace() && leading.contains(&reader.opening.application));
-        leaders.filter_map(|reader| reader.kept(origin, log)).min()
+    /// The last index of an origin that none of these applications will ask for again.
+    fn kept_by(&self, applications: &BTreeSet<u64>, origin: Origin, log: &Log) -> Option<u64> {
+        let is_one = |reader: &&Reader| {
+            let mut of = reader.applications.iter();
+            of.any(|application| applications.contains(application))
+        };
+        let readers = self.pacing().filter(is_one);
+        readers.filter_map(|reader| reader.kept(origin, log)).min()
     }
 
-    /// Whether there would be room without what only those keep who are behind.
-    fn could_have_room(&self) -> bool {
+    /// Up to where an origin is kept only by who is behind those who lead; nothing where all are.
+    fn kept_by_laggards(&self, leading: &BTreeSet<u64>, origin: Origin, log: &Log) -> Option<u64> {
+        if leading.is_empty() {
+            let is_unread = self.pacing().next().is_none();
+            return (is_unread && self.retention.flows_unread).then_some(u64::MAX);
+        }
+        // Where those who lead read other streams, all of this one waits for who is behind.
+        Some(self.kept_by(leading, origin, log).unwrap_or(u64::MAX))
+    }
+
+    /// Whether there would be room without what only those keep who are behind those who lead in an origin.
+    fn could_have_room(&self, leading: impl Fn(Origin) -> BTreeSet<u64>) -> bool {
         let bytes = |(origin, log): (&Origin, &Log)| {
-            let through = self.kept_by_laggards(*origin, log)?;
+            let through = self.kept_by_laggards(&leading(*origin), *origin, log)?;
             Some(log.bytes_through(through))
         };
         let bytes: u64 = self.logs.iter().filter_map(bytes).sum();
         self.retained_bytes - bytes < self.retention.bytes_max
     }
 
-    /// Releases the oldest of what only those keep who are behind, until there is room.
-    fn make_room(&mut self) {
+    /// Releases the oldest of what only those keep who are behind those who lead in an origin, until there is room.
+    fn make_room(&mut self, leading: impl Fn(&Self, Origin) -> BTreeSet<u64>) {
         let kept: BTreeMap<Origin, u64> = self
             .logs
             .iter()
-            .filter_map(|(origin, log)| Some((*origin, self.kept_by_laggards(*origin, log)?)))
+            .filter_map(|(origin, log)| {
+                let leading = leading(self, *origin);
+                Some((*origin, self.kept_by_laggards(&leading, *origin, log)?))
+            })
             .collect();
-        while self.retained_bytes >= self.retention.bytes_max {
+        while self.is_full() {
             let oldest = kept
                 .iter()
                 .filter(|(origin, kept)| {
