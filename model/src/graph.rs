@@ -178,3 +178,58 @@ impl<Context> bincode::Decode<Context> for ComponentGraph {
     }
 }
 bincode::impl_borrow_decode!(ComponentGraph);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::name::SourceName;
+    use crate::plan::{Arguments, Builder};
+    use crate::{DataType, Field, Qos, Schema};
+
+    fn graph(shared: [bool; 3]) -> Result<ComponentGraph, GraphError> {
+        let field = Field::new("a", DataType::Int64);
+        let schema = Schema::new(vec![field]).unwrap();
+        let ports = || vec![("out".to_owned(), schema.clone())];
+        let published = SourceName::Published {
+            publisher: NodeId([1; 32]),
+            name: "flows".to_owned(),
+        };
+        let mut plan = Builder::new("test", Qos::default()).unwrap();
+        plan.source("flows", published, ports()).unwrap();
+        for (place, name) in ["first", "second"].into_iter().enumerate() {
+            let input = match place {
+                0 => Stream::Source(0, 0),
+                place => Stream::Operator(place - 1, 0),
+            };
+            plan.operator(name, "filter", Arguments::new(), &[input], ports())
+                .unwrap();
+        }
+        plan.sink("out", Stream::Operator(1, 0)).unwrap();
+        let [source, first, second] = shared.map(|shared| Binding {
+            host: NodeId([2; 32]),
+            shared,
+        });
+        ComponentGraph::new(
+            plan.build().unwrap(),
+            vec![Origin(1)],
+            vec![source],
+            vec![first, second],
+            vec![Binding::new(NodeId([3; 32]))],
+        )
+    }
+
+    #[test]
+    fn what_runs_already_reads_what_runs_already() {
+        for shared in [
+            [false; 3],
+            [true, false, false],
+            [true, true, false],
+            [true; 3],
+        ] {
+            assert!(graph(shared).is_ok(), "{shared:?}");
+        }
+        let unshared = |name: &str| Err(GraphError::Unshared(name.to_owned()));
+        assert_eq!(graph([false, true, true]), unshared("first"));
+        assert_eq!(graph([true, false, true]), unshared("second"));
+    }
+}

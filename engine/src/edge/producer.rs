@@ -83,7 +83,8 @@ impl Producer {
     /// When the batch does not join what came before of its origin: who numbers rows leaves nothing out.
     pub fn append(&mut self, batch: Batch, out: &mut Vec<(EdgeId, Arc<Batch>)>) {
         if self.is_full() {
-            self.make_room(|producer, origin| producer.leading(origin));
+            let leading = self.leading(batch.header.origin);
+            self.make_room(&leading);
         }
         let origin = batch.header.origin;
         let log = self.logs.entry(origin).or_insert_with(|| Log::of(&batch));
@@ -176,23 +177,16 @@ impl Producer {
                 .filter(|reader| reader.is_of(*application))
                 .all(|reader| reader.has_all(origin, log))
         };
-        let somebody_leads = self
-            .pacing()
-            .any(|reader| reader.has_all(origin, log) && reader.applications.iter().any(all_have));
-        somebody_leads && (!self.is_full() || self.could_have_room(|origin| self.leading(origin)))
+        let mut leaders = self.pacing().filter(|reader| reader.has_all(origin, log));
+        leaders.any(|reader| {
+            let mut applications = reader.applications.iter();
+            applications.any(|it| all_have(it) && self.has_room_of(*it))
+        })
     }
 
-    /// The same where only these applications lead, who read other streams of the same component as well.
-    pub fn has_room_for(&self, leading: &BTreeSet<u64>) -> bool {
-        if self.pacing().next().is_none() {
-            return self.has_unpaced_room();
-        }
-        !leading.is_empty() && (!self.is_full() || self.could_have_room(|_| leading.clone()))
-    }
-
-    /// Releases the oldest of what only those keep who are behind these applications, until there is room.
-    pub fn make_room_for(&mut self, leading: &BTreeSet<u64>) {
-        self.make_room(|_, _| leading.clone());
+    /// Whether there is room without what is kept for others than this application.
+    pub fn has_room_of(&self, application: u64) -> bool {
+        !self.is_full() || self.retained_for(application) < self.retention.bytes_max
     }
 
     /// Whether so much is retained as may be.
@@ -220,6 +214,16 @@ impl Producer {
             .flat_map(|reader| reader.applications.iter().copied())
     }
 
+    /// How many bytes are retained for an application, or came behind what is.
+    fn retained_for(&self, application: u64) -> u64 {
+        let bytes = |(origin, log): (&Origin, &Log)| {
+            let kept = self.kept_by(application, *origin, log);
+            log.bytes_through(kept.unwrap_or(u64::MAX))
+        };
+        let before: u64 = self.logs.iter().map(bytes).sum();
+        self.retained_bytes - before
+    }
+
     fn pacing(&self) -> impl Iterator<Item = &Reader> {
         self.readers.values().filter(|reader| reader.sets_pace())
     }
@@ -230,7 +234,7 @@ impl Producer {
         self.retention.flows_unread || !self.has_consumers() || !self.is_full()
     }
 
-    /// The last index of `origin` that none of those will ask for again who go ahead; nothing without consumers.
+    /// The last index of `origin` that the foremost application will not ask for again; nothing without consumers.
     ///
     /// Who is behind another application gets what is retained here, and may lose it: nothing is kept for it further
     /// up, where it would stop the others.
@@ -242,13 +246,24 @@ impl Producer {
             // Whoever reads has seen nothing of it; who only looks on does not matter.
             return Some(if self.has_consumers() { 0 } else { u64::MAX });
         };
-        let leading = self.leading(origin);
-        let kept = match leading.is_empty() {
-            true => Some(kept_by_all(&self.readers, origin, log)),
-            false => self.kept_by(&leading, origin, log),
-        };
-        // Leaders that keep nothing are none: taps set no pace.
-        Some(kept.unwrap_or(0).max(log.released()))
+        let foremost = self
+            .applications()
+            .filter_map(|application| self.kept_by(application, origin, log))
+            .max();
+        let kept = foremost.unwrap_or_else(|| kept_by_all(&self.readers, origin, log));
+        Some(kept.max(log.released()))
+    }
+
+    /// The last index of `origin` that an application will not ask for again; nothing where it reads nothing here.
+    pub fn released_by(&self, application: u64, origin: Origin) -> Option<u64> {
+        match self.logs.get(&origin) {
+            Some(log) => {
+                let kept = self.kept_by(application, origin, log)?;
+                Some(kept.max(log.released()))
+            }
+            // It has seen nothing of it.
+            None => self.applications().any(|it| it == application).then_some(0),
+        }
     }
 
     /// How many bytes are retained.
@@ -286,45 +301,26 @@ impl Producer {
         leading
     }
 
-    /// The last index of an origin that none of these applications will ask for again.
-    fn kept_by(&self, applications: &BTreeSet<u64>, origin: Origin, log: &Log) -> Option<u64> {
-        let is_one = |reader: &&Reader| {
-            let mut of = reader.applications.iter();
-            of.any(|application| applications.contains(application))
-        };
-        let readers = self.pacing().filter(is_one);
+    /// The last index of an origin that an application will not ask for again; nothing where it reads nothing here.
+    fn kept_by(&self, application: u64, origin: Origin, log: &Log) -> Option<u64> {
+        let readers = self.pacing().filter(|reader| reader.is_of(application));
         readers.filter_map(|reader| reader.kept(origin, log)).min()
     }
 
-    /// Up to where an origin is kept only by who is behind those who lead; nothing where all are.
-    fn kept_by_laggards(&self, leading: &BTreeSet<u64>, origin: Origin, log: &Log) -> Option<u64> {
-        if leading.is_empty() {
-            let is_unread = self.pacing().next().is_none();
-            return (is_unread && self.retention.flows_unread).then_some(u64::MAX);
+    /// Releases the oldest of what is kept for others than the foremost of these applications, until there is room.
+    ///
+    /// With none of them, and nobody who sets a pace, a stream that flows unread makes room at the cost of all.
+    pub fn make_room(&mut self, leading: &BTreeSet<u64>) {
+        let foremost = leading.iter().min_by_key(|it| self.retained_for(**it));
+        let is_unread = self.retention.flows_unread && self.pacing().next().is_none();
+        if foremost.is_none() && !is_unread {
+            return;
         }
-        // Where those who lead read other streams, all of this one waits for who is behind.
-        Some(self.kept_by(leading, origin, log).unwrap_or(u64::MAX))
-    }
-
-    /// Whether there would be room without what only those keep who are behind those who lead in an origin.
-    fn could_have_room(&self, leading: impl Fn(Origin) -> BTreeSet<u64>) -> bool {
-        let bytes = |(origin, log): (&Origin, &Log)| {
-            let through = self.kept_by_laggards(&leading(*origin), *origin, log)?;
-            Some(log.bytes_through(through))
-        };
-        let bytes: u64 = self.logs.iter().filter_map(bytes).sum();
-        self.retained_bytes - bytes < self.retention.bytes_max
-    }
-
-    /// Releases the oldest of what only those keep who are behind those who lead in an origin, until there is room.
-    fn make_room(&mut self, leading: impl Fn(&Self, Origin) -> BTreeSet<u64>) {
+        let kept_by = |origin, log| self.kept_by(*foremost?, origin, log);
         let kept: BTreeMap<Origin, u64> = self
             .logs
             .iter()
-            .filter_map(|(origin, log)| {
-                let leading = leading(self, *origin);
-                Some((*origin, self.kept_by_laggards(&leading, *origin, log)?))
-            })
+            .map(|(origin, log)| (*origin, kept_by(*origin, log).unwrap_or(u64::MAX)))
             .collect();
         while self.is_full() {
             let oldest = kept

@@ -265,8 +265,11 @@ impl Component {
                 .all(|(port, output)| output.producer.has_room(origin(port)));
         }
         let leading = self.leading(|port| Some(origin(port)));
-        self.read_outputs()
-            .all(|(_, output)| output.producer.has_room_for(&leading))
+        let has_room = |application: &u64| {
+            let mut outputs = self.read_outputs();
+            outputs.all(|(_, output)| output.producer.has_room_of(*application))
+        };
+        leading.iter().any(has_room)
     }
 
     /// Whether what comes of windows that close has room: it leaves by the first port.
@@ -281,7 +284,7 @@ impl Component {
             return first.producer.has_room(self.origin);
         }
         let leading = self.leading(|_| Some(self.origin));
-        first.producer.has_room_for(&leading)
+        leading.iter().any(|it| first.producer.has_room_of(*it))
     }
 
     /// Makes room at a port for what is about to leave there, where only those are in the way who are behind others.
@@ -293,9 +296,7 @@ impl Component {
             return;
         }
         let leading = self.leading(|_| None);
-        self.outputs[usize::from(port)]
-            .producer
-            .make_room_for(&leading);
+        self.outputs[usize::from(port)].producer.make_room(&leading);
     }
 
     fn is_read_at_several_ports_by_several(&self) -> bool {
@@ -311,16 +312,21 @@ impl Component {
 
     /// The applications all of whose edges were sent all there is of an origin at each port, or of all origins.
     fn leading(&self, origin: impl Fn(u16) -> Option<Origin>) -> BTreeSet<u64> {
-        let outputs = self.read_outputs();
-        let mut leading: BTreeSet<u64> = outputs
-            .flat_map(|(_, output)| output.producer.applications())
-            .collect();
+        let mut leading = self.applications();
         for (port, output) in self.read_outputs() {
             for application in output.producer.behind(origin(port)) {
                 leading.remove(&application);
             }
         }
         leading
+    }
+
+    /// The applications that set its pace.
+    fn applications(&self) -> BTreeSet<u64> {
+        let outputs = self.read_outputs();
+        outputs
+            .flat_map(|(_, output)| output.producer.applications())
+            .collect()
     }
 
     fn read_outputs(&self) -> impl Iterator<Item = (u16, &Output)> {
@@ -336,17 +342,31 @@ impl Component {
 
     /// What of a channel need not be asked for again, when everything up to `taken` was worked off.
     ///
-    /// A stateless component keeps upstream what those of its consumers keep of it that are not behind others, and can so be built again from
+    /// A stateless component keeps upstream what the foremost of those who read it keep of it, and can so be built again from
     /// nothing but the positions that are asked of it. A stateful one has taken rows into its state, and a
     /// sink has handed them on.
     pub(crate) fn kept(&self, channel: Channel, taken: u64) -> u64 {
         if self.numbering == Numbering::Own {
             return taken;
         }
-        let kept = self
-            .read_outputs()
-            .filter_map(|(port, output)| output.producer.released(self.leaving(channel, port)));
-        kept.min().unwrap_or(taken).min(taken)
+        let origin = |port| self.leaving(channel, port);
+        let kept = if self.is_read_at_several_ports_by_several() {
+            let kept_by = |application| {
+                let outputs = self.read_outputs();
+                outputs
+                    .filter_map(|(port, output)| {
+                        output.producer.released_by(application, origin(port))
+                    })
+                    .min()
+            };
+            self.applications().into_iter().filter_map(kept_by).max()
+        } else {
+            let outputs = self.read_outputs();
+            outputs
+                .filter_map(|(port, output)| output.producer.released(origin(port)))
+                .min()
+        };
+        kept.unwrap_or(taken).min(taken)
     }
 
     /// How much its producers retain.
