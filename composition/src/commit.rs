@@ -190,16 +190,17 @@ fn components(session: &Session, graph: &Graph) -> ComponentGraph {
             Some((index, providers.iter().find(|it| it.node == node)?))
         })
         .collect();
-    let shared = |host: NodeId| Binding { host, shared: true };
     // What is read first: something else may be made of it as well, and have it elsewhere.
     for (index, provider) in &providers {
-        operators.insert(*index, shared(provider.node));
+        operators.insert(*index, Binding::shared(provider.node));
     }
     for (_, provider) in &providers {
         for (part, node) in &provider.places {
             match part {
-                Before::Source(index) => sources.entry(*index).or_insert_with(|| shared(*node)),
-                Before::Operator(index) => operators.entry(*index).or_insert_with(|| shared(*node)),
+                Before::Source(index) => sources.entry(*index).or_insert_with(|| Binding::shared(*node)),
+                Before::Operator(index) => {
+                    operators.entry(*index).or_insert_with(|| Binding::shared(*node))
+                }
             };
         }
     }

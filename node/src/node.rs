@@ -228,7 +228,7 @@ pub enum Effect {
     },
     /// Make components of all parts that the graph binds to this node; open no edge upstream yet. Answered once by
     /// [`Input::Deployed`] or [`Input::DeployFailed`], also where it was retired in the meantime: one composition may
-    /// be deployed, retired and deployed again, and answers are counted.
+    /// be deployed, retired and deployed again, and answers are counted; the one for what was retired comes at once.
     Deploy {
         /// For which composition.
         id: CompositionId,
@@ -362,6 +362,11 @@ impl Node {
         &self.composer
     }
 
+    /// What people call a host.
+    pub fn name_of(&self, host: NodeId) -> String {
+        self.view.name(host)
+    }
+
     /// When [`Input::Timeout`] is wanted.
     pub fn poll_timeout(&self) -> Option<Instant> {
         if !self.is_listed {
@@ -370,7 +375,7 @@ impl Node {
         let tasks = self.tasks.values().map(|task| task.deadline);
         let reports = self.reports.values().map(|report| report.deadline);
         let spreads = self.spreads.values().map(Spread::poll_timeout);
-        let parts = self.parts.values().map(Part::poll_timeout);
+        let parts = self.parts.values().filter_map(Part::poll_timeout);
         tasks
             .chain(reports)
             .chain(spreads)

@@ -292,7 +292,7 @@ impl Node {
         self.spread(now, changed, false, 0, out);
     }
 
-    /// Retires what a record ends: its own composition where it is over, and earlier ones.
+    /// Ends what a record ends: its own composition where it is over, and earlier ones.
     fn end_parts_before(&mut self, now: Instant, listing: &Listing, out: &mut Vec<Effect>) {
         let head = &listing.head;
         let is_over = |id: &CompositionId| {
@@ -305,8 +305,10 @@ impl Node {
             .filter(|(id, part)| part.application == head.application && is_over(id))
             .map(|(id, _)| *id)
             .collect();
+        let has_failed = matches!(listing.state(), State::Failed { .. });
         for id in over {
-            self.retire(now, id, out);
+            let has_failed = has_failed && id == head.composition;
+            self.end_part(now, id, has_failed, out);
         }
     }
 
