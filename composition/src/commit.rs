@@ -197,10 +197,12 @@ fn components(session: &Session, graph: &Graph) -> ComponentGraph {
     for (_, provider) in &providers {
         for (part, node) in &provider.places {
             match part {
-                Before::Source(index) => sources.entry(*index).or_insert_with(|| Binding::shared(*node)),
-                Before::Operator(index) => {
-                    operators.entry(*index).or_insert_with(|| Binding::shared(*node))
-                }
+                Before::Source(index) => sources
+                    .entry(*index)
+                    .or_insert_with(|| Binding::shared(*node)),
+                Before::Operator(index) => operators
+                    .entry(*index)
+                    .or_insert_with(|| Binding::shared(*node)),
             };
         }
     }
