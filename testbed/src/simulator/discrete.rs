@@ -12,12 +12,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::{
-    Config, Deployed, Deployment, Engine, OperatorDeployment, SinkDeployment, SourcePart,
+    Config, Deployed, Deployment, Engine, Event, OperatorDeployment, OperatorPart, SinkDeployment,
+    SourcePart, columns, operator,
 };
-use engine::{EdgeKind, columns, operator};
 use model::plan::{Reader, Stream};
 use model::{
-    ComponentGraph, ComponentId, CompositionId, EdgeId, Instant, NodeId, Rng, Schema, StreamName,
+    ComponentGraph, ComponentId, CompositionId, EdgeId, Instant, NodeId, QueryPlan, Rng, Schema,
+    StreamName,
 };
 
 use super::fluid::{Facts, Hosts};
@@ -52,8 +53,6 @@ pub enum Happening {
         edge: EdgeId,
         /// What it reads.
         wanted: Wanted,
-        /// What that is called, whoever makes it.
-        name: StreamName,
     },
     /// A stream is open: which edge, and the other end.
     Opened {
@@ -87,6 +86,8 @@ pub(super) enum Out {
     Send(usize, Happening, usize),
     /// Something happens here after a while.
     Later(Duration, Happening),
+    /// The last of a composition is gone.
+    Retired(CompositionId),
     /// Something must never be.
     Wrong(String),
 }
@@ -161,8 +162,8 @@ impl Discrete {
         facts: &Facts,
         node: NodeId,
     ) -> Result<Vec<Out>, String> {
-        let deployment = deployment(graph, node)?;
         let machine = &mut self.machines[host];
+        let deployment = machine.deployment(graph, node)?;
         let deployed = machine
             .engine
             .deploy(now, deployment)
@@ -228,6 +229,14 @@ impl Discrete {
         }
     }
 
+    /// Ends the sinks of a composition on a host; what others read stays. What is gone at last is told by [`Out::Retired`].
+    pub(super) fn release(&mut self, now: Instant, host: usize, id: CompositionId) {
+        let machine = &mut self.machines[host];
+        if let Some(part) = machine.parts.get(&id) {
+            machine.engine.release(now, part.deployed.application);
+        }
+    }
+
     /// Drops everything on a host that is down.
     pub(super) fn crash(&mut self, host: usize) {
         let costs = self.machines[host].work.varying;
@@ -288,13 +297,8 @@ impl Discrete {
             Happening::Worked(number) => machine.work.finish(now, number, &mut machine.engine),
             Happening::Timer => machine.timer = None,
             Happening::Row(source) => machine.feed(now, source, &mut out),
-            Happening::Hello {
-                from,
-                edge,
-                wanted,
-                name,
-            } => {
-                let opened = machine.open(now, wanted, name);
+            Happening::Hello { from, edge, wanted } => {
+                let opened = machine.open(wanted);
                 let answer = match opened {
                     Some(here) => {
                         machine.edges.serve(here, (from, edge), now);
@@ -341,7 +345,13 @@ impl Discrete {
         machine.work.begin(now, &mut machine.engine, out);
         machine.exchange(now, hosts, out);
         machine.engine.take_signals();
-        machine.engine.take_events();
+        for event in machine.engine.take_events() {
+            if let Event::Retired { application, .. } = event {
+                let mut parts = machine.parts.iter();
+                let gone = parts.find(|(_, part)| part.deployed.application == application);
+                out.extend(gone.map(|(id, _)| Out::Retired(*id)));
+            }
+        }
         if let Some(due) = machine.engine.poll_timeout()
             && machine.timer.is_none_or(|timer| due < timer)
         {
@@ -355,81 +365,80 @@ impl Discrete {
 
 impl Machine {
     /// The edge by which a reader elsewhere gets a stream of this host.
-    fn open(&mut self, now: Instant, wanted: Wanted, name: StreamName) -> Option<EdgeId> {
-        if let Some(part) = self.parts.get(&wanted.composition) {
-            let mut ends = part.deployed.downstream.iter();
-            let end = ends.find(|it| (it.stream, it.reader) == (wanted.stream, wanted.reader));
-            if let Some(end) = end {
-                return Some(end.edge);
-            }
-        }
-        self.open_shared(now, wanted, name)
+    fn open(&self, wanted: Wanted) -> Option<EdgeId> {
+        let part = self.parts.get(&wanted.composition)?;
+        let mut ends = part.deployed.downstream.iter();
+        let end = ends.find(|it| (it.stream, it.reader) == (wanted.stream, wanted.reader))?;
+        Some(end.edge)
     }
 
-    /// The same, of a stream that runs here for another composition.
-    fn open_shared(&mut self, now: Instant, wanted: Wanted, name: StreamName) -> Option<EdgeId> {
-        let Stream::Operator(_, port) = wanted.stream else {
-            return None;
+    /// The component that yields a stream here, of whichever composition.
+    fn running(&self, name: StreamName) -> Option<ComponentId> {
+        self.parts.values().find_map(|part| {
+            let mut streams = part.graph.plan().streams_named(name);
+            streams.find_map(|stream| match stream {
+                Stream::Source(index, _) => part.deployed.sources[index],
+                Stream::Operator(index, _) => part.deployed.operators[index],
+            })
+        })
+    }
+
+    /// What of a graph runs here, made of what the plan says.
+    fn deployment(&self, graph: &ComponentGraph, node: NodeId) -> Result<Deployment, String> {
+        let plan = graph.plan();
+        let running = |stream: Stream| {
+            let running = self.running(plan.stream_name(stream));
+            running.ok_or_else(|| format!("{stream:?} does not run here any more"))
         };
-        let component = self.parts.iter().find_map(|(id, part)| {
-            let plan = part.graph.plan();
-            let operators = part.deployed.operators.iter().enumerate();
-            let mut here = operators.filter_map(|(index, it)| Some((index, (*it)?)));
-            let found = here.find(|(index, _)| {
-                plan.stream_name(Stream::Operator(*index, port)) == name
-                    && *id != wanted.composition
+        let mut sources = Vec::new();
+        for (index, binding) in graph.sources().iter().enumerate() {
+            sources.push(match (binding.host == node, binding.shared) {
+                (false, _) => SourcePart::Elsewhere,
+                (true, true) => SourcePart::Running(running(Stream::Source(index, 0))?),
+                (true, false) => SourcePart::Here,
             });
-            found.map(|(_, component)| component)
-        })?;
-        let opened = self
-            .engine
-            .open_edge(now, component, port, None, EdgeKind::Consumer);
-        opened.ok()
+        }
+        let mut operators = Vec::new();
+        for (index, binding) in graph.operators().iter().enumerate() {
+            operators.push(match (binding.host == node, binding.shared) {
+                (false, false) => OperatorPart::Elsewhere,
+                (false, true) => OperatorPart::RunningElsewhere,
+                (true, true) => OperatorPart::Running(running(Stream::Operator(index, 0))?),
+                (true, false) => OperatorPart::Here(compiled(plan, index)?),
+            });
+        }
+        let target = plan.qos().latency;
+        let sink = |binding: &model::Binding| {
+            let is_here = binding.host == node;
+            is_here.then_some(SinkDeployment { target })
+        };
+        Ok(Deployment {
+            plan: plan.clone(),
+            origins: graph.origins().to_vec(),
+            sources,
+            operators,
+            sinks: graph.sinks().iter().map(sink).collect(),
+        })
     }
 }
 
-/// What of a graph runs on a host, made of what the plan says.
-fn deployment(graph: &ComponentGraph, node: NodeId) -> Result<Deployment, String> {
-    let plan = graph.plan();
-    let is_own = |binding: &model::Binding| binding.host == node && !binding.shared;
-    let mut operators = Vec::new();
-    for (part, binding) in plan.operators().iter().zip(graph.operators()) {
-        if !is_own(binding) {
-            operators.push(None);
-            continue;
-        }
-        let kind =
-            operator::find(&part.kind).ok_or_else(|| format!("no operator {}", part.kind))?;
-        let inputs: Vec<Schema> = part
-            .inputs
-            .iter()
-            .map(|input| plan.schema(*input).clone())
-            .collect();
-        let compiled = (kind.compile)(&part.parameters, &inputs)
-            .map_err(|errors| format!("{}: {errors:?}", part.name))?;
-        if compiled.outputs != part.outputs {
-            return Err(format!("{} has other ports than in the plan", part.name));
-        }
-        operators.push(Some(OperatorDeployment {
-            compiled,
-            numbering: kind.numbering,
-            declared: None,
-        }));
+/// An operator of a plan, to be run.
+fn compiled(plan: &QueryPlan, index: usize) -> Result<OperatorDeployment, String> {
+    let part = &plan.operators()[index];
+    let kind = operator::find(&part.kind).ok_or_else(|| format!("no operator {}", part.kind))?;
+    let inputs: Vec<Schema> = part
+        .inputs
+        .iter()
+        .map(|input| plan.schema(*input).clone())
+        .collect();
+    let compiled = (kind.compile)(&part.parameters, &inputs)
+        .map_err(|errors| format!("{}: {errors:?}", part.name))?;
+    if compiled.outputs != part.outputs {
+        return Err(format!("{} has other ports than in the plan", part.name));
     }
-    let source = |binding: &model::Binding| match is_own(binding) {
-        true => SourcePart::Here,
-        false => SourcePart::Elsewhere,
-    };
-    let target = plan.qos().latency;
-    let sink = |binding: &model::Binding| {
-        let is_here = binding.host == node;
-        is_here.then_some(SinkDeployment { target })
-    };
-    Ok(Deployment {
-        plan: plan.clone(),
-        origins: graph.origins().to_vec(),
-        sources: graph.sources().iter().map(source).collect(),
-        operators,
-        sinks: graph.sinks().iter().map(sink).collect(),
+    Ok(OperatorDeployment {
+        compiled,
+        numbering: kind.numbering,
+        declared: None,
     })
 }

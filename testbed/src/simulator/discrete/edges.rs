@@ -79,7 +79,6 @@ impl Machine {
                 from: self.place,
                 edge,
                 wanted,
-                name: part.graph.plan().stream_name(wanted.stream),
             };
             out.push(Out::Send(to, hello, 128));
         }

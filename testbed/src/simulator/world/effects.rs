@@ -47,15 +47,15 @@ impl World {
                 self.graphs.insert(id, Arc::clone(&graph));
                 let latest = self.latest.entry(application).or_insert(id);
                 *latest = (*latest).max(id);
-                let made = self.deploy_engine(host, id, &graph, &facts);
+                let made = self.deploy_engine(host, id, &graph, &facts).and_then(|()| {
+                    let numbers = &self.numbers;
+                    self.fluid.deploy(host, id, graph, facts, numbers)
+                });
                 let input = match made {
-                    Ok(()) => {
-                        self.fluid.deploy(host, id, graph, facts, &self.numbers);
-                        self.follow_loads();
-                        Input::Deployed(id)
-                    }
+                    Ok(()) => Input::Deployed(id),
                     Err(reason) => Input::DeployFailed { id, reason },
                 };
+                self.follow_loads();
                 self.later(host, DEPLOYED_AFTER, cause, input);
             }
             Effect::Start(id) => {
@@ -67,10 +67,13 @@ impl World {
                 let gone = self.fluid.retire(host, id, &self.numbers);
                 self.tell_retired(gone);
             }
-            Effect::Release(id) => {
-                let gone = self.fluid.release(host, id, &self.numbers);
-                self.tell_retired(gone);
-            }
+            Effect::Release(id) => match self.discrete {
+                Some(_) => self.release_engine(host, id),
+                None => {
+                    let gone = self.fluid.release(host, id, &self.numbers);
+                    self.tell_retired(gone);
+                }
+            },
             Effect::Report { ticket, id } => {
                 let report = self.report(host, id);
                 let input = Input::Reported { ticket, report };

@@ -111,6 +111,16 @@ impl World {
         }
     }
 
+    pub(super) fn release_engine(&mut self, host: usize, id: CompositionId) {
+        let local = self.hosts[host].clock.local(self.now);
+        if let Some(discrete) = &mut self.discrete {
+            let mut out = Vec::new();
+            discrete.release(local, host, id);
+            discrete.drive(local, host, &self.numbers, &mut out);
+            self.carry(host, out);
+        }
+    }
+
     pub(super) fn on_engine(&mut self, host: usize, what: Happening) {
         let local = self.hosts[host].clock.local(self.now);
         let Self {
@@ -146,6 +156,12 @@ impl World {
                     if !verdict.is_cut {
                         self.engine_later(to, verdict.delay, what);
                     }
+                }
+                Out::Retired(id) => {
+                    let mut gone = self.fluid.retire(from, id, &self.numbers);
+                    gone.retain(|other| *other != (from, id));
+                    gone.push((from, id));
+                    self.tell_retired(gone);
                 }
                 Out::Wrong(what) => self.checker.report(self.now, Some(from), what),
             }
