@@ -141,8 +141,7 @@ impl World {
         for out in out {
             match out {
                 Out::Later(after, what) => self.engine_later(from, after, what),
-                Out::Send(to, what, bytes) if to == from => {
-                    let _ = bytes;
+                Out::Send(to, what, _) if to == from => {
                     self.engine_later(to, Duration::ZERO, what);
                 }
                 Out::Send(to, what, bytes) => {
