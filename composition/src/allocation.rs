@@ -23,7 +23,7 @@ use crate::policy::Projection;
 use crate::queue::Job;
 use crate::reminder::Kind;
 use crate::request::{Part, number};
-use crate::serving::{Charge, Newcomer};
+use crate::serving::{Change, Charge, Newcomer};
 use crate::stream::Before;
 
 mod charge;
@@ -175,11 +175,19 @@ impl Composer {
             .into_iter()
             .map(|(index, _)| (stream(index), number(index), confirm.jobs[index]))
             .collect();
-        let newcomers: Vec<Job> = own.iter().map(|(_, _, job)| *job).collect();
+        let shared: Vec<(StreamName, Duration)> = shared
+            .into_iter()
+            .map(|(index, _)| (stream(index), confirm.jobs[index].laxity))
+            .collect();
+        let change = Change {
+            newcomers: own.iter().map(|(_, _, job)| *job).collect(),
+            stricter: self.serving.stricter(&shared),
+        };
         let mut charges = Vec::new();
-        if confirm.projection != Projection::None && !newcomers.is_empty() {
-            let queue = self.serving.queue(view, confirm.projection, 0.0);
-            charges = self.serving.charges(&queue, &newcomers, id);
+        if confirm.projection != Projection::None {
+            let queue = |change: &Change| self.serving.queue(view, confirm.projection, 0.0, change);
+            let (before, after) = (queue(&Change::default()), queue(&change));
+            charges = self.serving.charges((&before, &after), &change, id);
             if let Some((suffers, increase, slack)) = self.serving.suffering(&charges) {
                 let lack = Lack::of_impact(suffers, increase, slack);
                 self.counts.refuse(lack.check);
@@ -191,7 +199,7 @@ impl Composer {
             sink: graph.sinks()[0].host,
             target: plan.qos().latency,
             own,
-            shared: shared.iter().map(|(index, _)| stream(*index)).collect(),
+            shared,
         };
         self.serving.admit(id, newcomer).map_err(|_| {
             Decline::failed("what it was to be shared from does not run here any more")
@@ -330,7 +338,10 @@ impl Composer {
     fn tell(&self, view: &NodeView, id: CompositionId) -> Vec<Told> {
         let allocation = &self.allocations[&id];
         let here = view.node();
-        let queue = self.serving.queue(view, allocation.projection, 0.0);
+        let projection = allocation.projection;
+        let queue = self
+            .serving
+            .queue(view, projection, 0.0, &Change::default());
         let plan = allocation.graph.plan();
         let parts = allocation.parts(here).into_iter();
         parts

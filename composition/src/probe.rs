@@ -17,6 +17,7 @@ use crate::message::{Body, Ended, Ending, Hop, Probe};
 use crate::path;
 use crate::policy::Projection;
 use crate::request::{HostIndex, Part};
+use crate::serving::Change;
 use crate::share::Share;
 
 /// A probe that is to go on.
@@ -88,7 +89,9 @@ impl Composer {
         }
         let projection = request.body().projection;
         let reserved = self.ledger.reserved_by_others(probe.id).cpu_cores;
-        let queue = self.serving.queue(view, projection, reserved);
+        let queue = self
+            .serving
+            .queue(view, projection, reserved, &Change::default());
         let cost = request.cost_seconds(probe.part);
         let laxity = request.laxity(
             probe.part,
@@ -115,7 +118,12 @@ impl Composer {
         // 3. What those would suffer who are served here.
         let newcomers = path::jobs_last(&request, &path, laxity);
         if projection != Projection::None && !newcomers.is_empty() {
-            let charges = self.serving.charges(&queue, &newcomers, probe.id);
+            let after = queue.with(&newcomers);
+            let change = Change {
+                newcomers,
+                ..Change::default()
+            };
+            let charges = self.serving.charges((&queue, &after), &change, probe.id);
             if let Some((suffers, increase, slack)) = self.serving.suffering(&charges) {
                 let lack = Lack::of_impact(suffers, increase, slack);
                 return self.refuse(probe, lack, out);
