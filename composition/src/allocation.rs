@@ -31,7 +31,7 @@ mod start;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use charge::Deferred;
+pub(crate) use charge::{CHARGES_MAX, Deferred};
 
 /// How often a way is measured: the first time may count what it takes to connect. The shortest counts.
 const PINGS: u8 = 2;
@@ -76,6 +76,10 @@ impl Allocation {
             State::Deploying { until } | State::Deployed { until, .. } => Some(until),
             State::Started => None,
         }
+    }
+
+    pub(crate) const fn attempt(&self) -> u8 {
+        self.attempt
     }
 
     /// The parts of the plan that are on a host and what each of them reads; those that it makes anew, and those that run there already.
@@ -458,7 +462,12 @@ impl Composer {
     }
 
     /// Undoes what was confirmed here of a composition, if anything was.
-    fn drop_allocation(&mut self, now: Instant, id: CompositionId, out: &mut Outbox<'_>) {
+    pub(crate) fn drop_allocation(
+        &mut self,
+        now: Instant,
+        id: CompositionId,
+        out: &mut Outbox<'_>,
+    ) {
         if let Some(allocation) = self.allocations.remove(&id) {
             Self::withdraw(id, &allocation, out);
             self.ledger.release(id);

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use model::{Instant, NodeView, Resources, convert};
 
+use crate::allocation::Allocation;
 use crate::composer::{Composer, Outbox};
 use crate::counts::Ignored;
 use crate::ledger::Claim;
@@ -40,9 +41,13 @@ impl Composer {
         if probe.request.node(probe.host) != view.node() {
             return self.counts.ignore(Ignored::Misdirected);
         }
-        if self.closed.has(probe.id) || self.allocations.contains_key(&probe.id) {
+        let allocated = self.allocations.get(&probe.id).map(Allocation::attempt);
+        let is_overtaken = allocated.is_some_and(|attempt| attempt > probe.failed);
+        if is_overtaken || self.closed.has_since(probe.id, probe.failed) {
             return self.counts.ignore(Ignored::Late);
         }
+        // Whoever probes again has given up what was confirmed here before.
+        self.drop_allocation(now, probe.id, out);
         let until = now + self.config.lease;
         let Some(visit) = self.visits.enter(&probe, until) else {
             return self.counts.ignore(Ignored::Late);
@@ -200,6 +205,7 @@ impl Composer {
             let sent = Probe {
                 id: probe.id,
                 round: probe.round,
+                failed: probe.failed,
                 request: Arc::clone(&request),
                 share,
                 sent: inherited.saturating_add(1),
@@ -225,7 +231,7 @@ impl Composer {
 fn claim(probe: &Probe) -> Claim {
     Claim {
         id: probe.id,
-        failed: 0,
+        failed: probe.failed,
     }
 }
 

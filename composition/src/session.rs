@@ -364,6 +364,7 @@ impl Composer {
                 )
             {
                 // What was to be shared is gone: it is looked for elsewhere, or made anew.
+                self.release_tried(now, id, &session, out);
                 self.discover(now, view, id, session, out);
                 continue;
             }
@@ -395,6 +396,19 @@ impl Composer {
         out: &mut Outbox<'_>,
     ) {
         self.release(now, id, ATTEMPTS_MAX, session.asked.clone(), out);
+    }
+
+    /// Has everybody let go of the graphs that were tried, if any were: hosts are asked again.
+    fn release_tried(
+        &mut self,
+        now: Instant,
+        id: CompositionId,
+        session: &Session,
+        out: &mut Outbox<'_>,
+    ) {
+        if session.attempts > 0 {
+            self.release(now, id, session.attempts, session.asked.clone(), out);
+        }
     }
 
     /// Has some hosts let go of what they hold up to an attempt.
@@ -467,6 +481,7 @@ fn start_round(
         let probe = Probe {
             id,
             round: session.number,
+            failed: session.attempts,
             request: Arc::clone(request),
             share,
             sent: 1,
