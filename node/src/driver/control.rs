@@ -414,3 +414,26 @@ async fn until(clock: &MachineClock, instant: Option<Instant>) {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use model::NodeId;
+
+    use super::*;
+
+    #[test]
+    fn of_the_preparations_of_a_composition_the_last_is_wanted_in_whichever_order_they_end() {
+        let id = CompositionId {
+            node: NodeId([1; 32]),
+            number: 1,
+        };
+        let mut preparing = Preparing::default();
+        let first = preparing.begin(id);
+        assert!(preparing.drop(id), "it is answered when it is dropped");
+        assert!(!preparing.drop(id), "and once");
+        let second = preparing.begin(id);
+        assert!(!preparing.finish(id, first));
+        assert!(preparing.finish(id, second));
+        assert!(!preparing.finish(id, second));
+    }
+}
