@@ -240,8 +240,11 @@ fn a_stateful_component_gives_all_who_share_it_the_same_rows() {
     bed.assert_is_as_at_first();
 }
 
+/// An application, and how many of its operators are those of the first.
+type Shares = (fn() -> Flow, usize);
+
 /// One of several stands still from the first row on, and all others get all rows, at full speed.
-fn one_stalls(flows: &[(fn() -> Flow, usize)], stalled: usize) {
+fn one_stalls(flows: &[Shares], stalled: usize) {
     let mut bed = Bed::new();
     let mut running: Vec<Running> = Vec::new();
     for (flow, shared) in flows {
@@ -286,7 +289,7 @@ fn one_stalls(flows: &[(fn() -> Flow, usize)], stalled: usize) {
 
 #[test]
 fn nobody_waits_for_one_of_those_who_share_a_filter_that_passes_little() {
-    let flows: [(fn() -> Flow, usize); 3] = [(tenth, 0), (tenth, 1), (windows_of_tenth, 1)];
+    let flows: [Shares; 3] = [(tenth, 0), (tenth, 1), (windows_of_tenth, 1)];
     one_stalls(&flows, 0);
     one_stalls(&flows, 1);
 }
@@ -323,7 +326,7 @@ fn one_way<const PORT: usize>() -> Flow {
 
 #[test]
 fn nobody_waits_for_who_reads_another_port_of_what_they_share() {
-    let flows: [(fn() -> Flow, usize); 2] = [(one_way::<0>, 0), (one_way::<1>, 1)];
+    let flows: [Shares; 2] = [(one_way::<0>, 0), (one_way::<1>, 1)];
     one_stalls(&flows, 0);
     one_stalls(&flows, 1);
 }
@@ -515,8 +518,8 @@ fn over_hosts(seed: u64, faults: Faults, provider_stops: bool) {
         }
         missing += drain(&mut hosts, 4, sink(&second, 4), &mut left[1]);
         if step == 4000 && provider_stops {
-            for host in 0..5 {
-                let (now, application) = (hosts.now, provider[host].as_ref().unwrap().application);
+            for (host, deployed) in provider.iter().enumerate() {
+                let (now, application) = (hosts.now, deployed.as_ref().unwrap().application);
                 hosts.engines[host].release(now, application);
             }
         }
