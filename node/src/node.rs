@@ -281,6 +281,8 @@ pub struct Node {
     tasks: BTreeMap<u64, Task>,
     /// For which task the overlay was asked.
     queries: BTreeMap<u64, u64>,
+    /// For which look-up of the composer the overlay was asked.
+    lookups: BTreeMap<u64, u64>,
     /// For whom the driver was asked what it counted.
     reports: BTreeMap<u64, asking::ReportFor>,
     /// Compositions that were not ready when whoever asked for them was told so.
@@ -313,6 +315,7 @@ impl Node {
             publications: BTreeMap::new(),
             tasks: BTreeMap::new(),
             queries: BTreeMap::new(),
+            lookups: BTreeMap::new(),
             reports: BTreeMap::new(),
             overdue: BTreeSet::new(),
             counts: Counts::default(),
@@ -357,6 +360,11 @@ impl Node {
     /// What people call a host.
     pub fn name_of(&self, host: NodeId) -> String {
         self.view.name(host)
+    }
+
+    /// Its composer: what it has promised, and whom it serves.
+    pub const fn composer(&self) -> &Composer {
+        &self.composer
     }
 
     /// When [`Input::Timeout`] is wanted.

@@ -181,11 +181,18 @@ impl Node {
     /// What runs here was measured.
     pub(super) fn on_measured(
         &mut self,
-        _now: Instant,
-        _id: CompositionId,
-        _measured: super::Measured,
-        _out: &mut Vec<Effect>,
+        now: Instant,
+        id: CompositionId,
+        measured: super::Measured,
+        out: &mut Vec<Effect>,
     ) {
+        let super::Measured { operators, delay } = measured;
+        let input = composition::Input::Measured {
+            id,
+            usage: operators,
+            delay,
+        };
+        self.compose(now, input, out);
     }
 
     pub(super) fn on_happened(
