@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::id::NodeId;
+use crate::name::SourceName;
 use crate::plan::{QueryPlan, Reader, Stream};
 use crate::position::Origin;
 
@@ -12,7 +13,8 @@ pub struct Binding {
     /// The host.
     pub host: NodeId,
     /// Whether it ran already, for somebody else: an operator, or a source that lies before such a one. What lies
-    /// before a shared operator is shared too, and bound to where it really runs.
+    /// before a shared operator is bound to where it really runs, and shared too, unless it is made once more for
+    /// somebody else.
     pub shared: bool,
 }
 
@@ -44,8 +46,9 @@ pub enum GraphError {
         /// How many bindings there are.
         bindings: usize,
     },
-    /// What runs already reads what runs already: all that lies before a shared operator is shared too.
-    #[error("{0:?} runs already, and what it reads does not")]
+    /// What runs already reads what runs already: a part that only shared operators read is shared too, or nobody
+    /// would ever read it.
+    #[error("{0:?} is to be made, and read by nobody but what runs already")]
     Unshared(String),
 }
 
@@ -64,7 +67,7 @@ impl ComponentGraph {
     /// The plan with its parts bound, in the plan's order.
     ///
     /// # Errors
-    /// When the number of bindings is not that of the parts, or a shared operator reads what is not shared.
+    /// When the number of bindings is not that of the parts, or a part is to be made that only shared operators read.
     pub fn new(
         plan: QueryPlan,
         origins: Vec<Origin>,
@@ -94,15 +97,37 @@ impl ComponentGraph {
             operators,
             sinks,
         };
-        let mut operators = graph.plan.operators().iter().zip(&graph.operators);
-        let reads_unshared = operators.find(|(operator, binding)| {
-            let mut inputs = operator.inputs.iter();
-            binding.shared && inputs.any(|input| !graph.producer(*input).shared)
-        });
-        match reads_unshared {
-            Some((operator, _)) => Err(GraphError::Unshared(operator.name.clone())),
+        match graph.read_by_nobody() {
+            Some(part) => Err(GraphError::Unshared(part.to_owned())),
             None => Ok(graph),
         }
+    }
+
+    /// A part of its own that nothing of its own reads. Published sources run whether or not somebody reads them.
+    fn read_by_nobody(&self) -> Option<&str> {
+        let operators = || self.plan.operators().iter().zip(&self.operators);
+        let own = operators().filter(|(_, binding)| !binding.shared);
+        let inputs = own.clone().flat_map(|(operator, _)| &operator.inputs);
+        let inputs = inputs.chain(self.plan.sinks().iter().map(|sink| &sink.input));
+        // By the first port of the part.
+        let first = |stream: &Stream| match *stream {
+            Stream::Source(index, _) => Stream::Source(index, 0),
+            Stream::Operator(index, _) => Stream::Operator(index, 0),
+        };
+        let read: BTreeSet<Stream> = inputs.map(first).collect();
+        let mut unread_operators = operators().enumerate().filter(|(index, (_, binding))| {
+            !binding.shared && !read.contains(&Stream::Operator(*index, 0))
+        });
+        let sources = self.plan.sources().iter().zip(&self.sources);
+        let mut unread_sources = sources.enumerate().filter(|(index, (source, binding))| {
+            let is_inline = matches!(source.source, SourceName::Inline { .. });
+            is_inline && !binding.shared && !read.contains(&Stream::Source(*index, 0))
+        });
+        let operator = unread_operators.next().map(|(_, (operator, _))| operator);
+        let source = unread_sources.next().map(|(_, (source, _))| source);
+        operator
+            .map(|operator| operator.name.as_str())
+            .or(source.map(|source| source.name.as_str()))
     }
 
     /// What was asked for.
@@ -182,20 +207,22 @@ bincode::impl_borrow_decode!(ComponentGraph);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::name::SourceName;
     use crate::plan::{Arguments, Builder};
     use crate::{DataType, Field, Qos, Schema};
 
-    fn graph(shared: [bool; 3]) -> Result<ComponentGraph, GraphError> {
+    /// Two operators after each other, a sink behind each of them, or behind the second only.
+    fn graph(shared: [bool; 3], sinks: &[usize]) -> Result<ComponentGraph, GraphError> {
         let field = Field::new("a", DataType::Int64);
         let schema = Schema::new(vec![field]).unwrap();
         let ports = || vec![("out".to_owned(), schema.clone())];
-        let published = SourceName::Published {
-            publisher: NodeId([1; 32]),
-            name: "flows".to_owned(),
+        let inline = SourceName::Inline {
+            owner: NodeId([1; 32]),
+            application: "test".to_owned(),
+            source: "flows".to_owned(),
+            host: NodeId([1; 32]),
         };
         let mut plan = Builder::new("test", Qos::default()).unwrap();
-        plan.source("flows", published, ports()).unwrap();
+        plan.source("flows", inline, ports()).unwrap();
         for (place, name) in ["first", "second"].into_iter().enumerate() {
             let input = match place {
                 0 => Stream::Source(0, 0),
@@ -204,7 +231,10 @@ mod tests {
             plan.operator(name, "filter", Arguments::new(), &[input], ports())
                 .unwrap();
         }
-        plan.sink("out", Stream::Operator(1, 0)).unwrap();
+        for sink in sinks {
+            plan.sink(&format!("out{sink}"), Stream::Operator(*sink, 0))
+                .unwrap();
+        }
         let [source, first, second] = shared.map(|shared| Binding {
             host: NodeId([2; 32]),
             shared,
@@ -214,22 +244,24 @@ mod tests {
             vec![Origin(1)],
             vec![source],
             vec![first, second],
-            vec![Binding::new(NodeId([3; 32]))],
+            vec![Binding::new(NodeId([3; 32])); sinks.len()],
         )
     }
 
     #[test]
-    fn what_runs_already_reads_what_runs_already() {
+    fn what_runs_already_reads_nothing_that_is_made_for_it() {
         for shared in [
             [false; 3],
             [true, false, false],
             [true, true, false],
             [true; 3],
         ] {
-            assert!(graph(shared).is_ok(), "{shared:?}");
+            assert!(graph(shared, &[1]).is_ok(), "{shared:?}");
         }
         let unshared = |name: &str| Err(GraphError::Unshared(name.to_owned()));
-        assert_eq!(graph([false, true, true]), unshared("first"));
-        assert_eq!(graph([true, false, true]), unshared("second"));
+        assert_eq!(graph([false, true, true], &[1]), unshared("flows"));
+        assert_eq!(graph([true, false, true], &[1]), unshared("first"));
+        // It is made for somebody who reads it.
+        assert!(graph([true, false, true], &[0, 1]).is_ok());
     }
 }
