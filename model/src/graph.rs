@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use crate::id::NodeId;
-use crate::name::SourceName;
 use crate::plan::{QueryPlan, Reader, Stream};
 use crate::position::Origin;
 
@@ -46,7 +45,7 @@ pub enum GraphError {
         /// How many bindings there are.
         bindings: usize,
     },
-    /// What runs already reads what runs already: a part that only shared operators read is shared too, or nobody
+    /// What runs already reads what runs already: an operator that only shared ones read is shared too, or nobody
     /// would ever read it.
     #[error("{0:?} is to be made, and read by nobody but what runs already")]
     Unshared(String),
@@ -67,7 +66,7 @@ impl ComponentGraph {
     /// The plan with its parts bound, in the plan's order.
     ///
     /// # Errors
-    /// When the number of bindings is not that of the parts, or a part is to be made that only shared operators read.
+    /// When the number of bindings is not that of the parts, or an operator is to be made that only shared ones read.
     pub fn new(
         plan: QueryPlan,
         origins: Vec<Origin>,
@@ -103,31 +102,24 @@ impl ComponentGraph {
         }
     }
 
-    /// A part of its own that nothing of its own reads. Published sources run whether or not somebody reads them.
+    /// An operator of its own that nothing of its own reads. Sources may be read for others alone.
     fn read_by_nobody(&self) -> Option<&str> {
         let operators = || self.plan.operators().iter().zip(&self.operators);
         let own = operators().filter(|(_, binding)| !binding.shared);
-        let inputs = own.clone().flat_map(|(operator, _)| &operator.inputs);
+        let inputs = own.flat_map(|(operator, _)| &operator.inputs);
         let inputs = inputs.chain(self.plan.sinks().iter().map(|sink| &sink.input));
-        // By the first port of the part.
-        let first = |stream: &Stream| match *stream {
-            Stream::Source(index, _) => Stream::Source(index, 0),
-            Stream::Operator(index, _) => Stream::Operator(index, 0),
-        };
-        let read: BTreeSet<Stream> = inputs.map(first).collect();
-        let mut unread_operators = operators().enumerate().filter(|(index, (_, binding))| {
-            !binding.shared && !read.contains(&Stream::Operator(*index, 0))
-        });
-        let sources = self.plan.sources().iter().zip(&self.sources);
-        let mut unread_sources = sources.enumerate().filter(|(index, (source, binding))| {
-            let is_inline = matches!(source.source, SourceName::Inline { .. });
-            is_inline && !binding.shared && !read.contains(&Stream::Source(*index, 0))
-        });
-        let operator = unread_operators.next().map(|(_, (operator, _))| operator);
-        let source = unread_sources.next().map(|(_, (source, _))| source);
-        operator
-            .map(|operator| operator.name.as_str())
-            .or(source.map(|source| source.name.as_str()))
+        let read: BTreeSet<usize> = inputs
+            .filter_map(|input| match input {
+                Stream::Operator(index, _) => Some(*index),
+                Stream::Source(..) => None,
+            })
+            .collect();
+        let mut unread = operators()
+            .enumerate()
+            .filter(|(index, (_, binding))| !binding.shared && !read.contains(index));
+        unread
+            .next()
+            .map(|(_, (operator, _))| operator.name.as_str())
     }
 
     /// What was asked for.
@@ -207,6 +199,7 @@ bincode::impl_borrow_decode!(ComponentGraph);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::name::SourceName;
     use crate::plan::{Arguments, Builder};
     use crate::{DataType, Field, Qos, Schema};
 
@@ -254,12 +247,12 @@ mod tests {
             [false; 3],
             [true, false, false],
             [true, true, false],
+            [false, true, true],
             [true; 3],
         ] {
             assert!(graph(shared, &[1]).is_ok(), "{shared:?}");
         }
         let unshared = |name: &str| Err(GraphError::Unshared(name.to_owned()));
-        assert_eq!(graph([false, true, true], &[1]), unshared("flows"));
         assert_eq!(graph([true, false, true], &[1]), unshared("first"));
         // It is made for somebody who reads it.
         assert!(graph([true, false, true], &[0, 1]).is_ok());

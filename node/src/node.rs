@@ -357,14 +357,14 @@ impl Node {
         !self.view.hosts.hosts.is_empty()
     }
 
-    /// What people call a host.
-    pub fn name_of(&self, host: NodeId) -> String {
-        self.view.name(host)
-    }
-
     /// Its composer: what it has promised, and whom it serves.
     pub const fn composer(&self) -> &Composer {
         &self.composer
+    }
+
+    /// What people call a host.
+    pub fn name_of(&self, host: NodeId) -> String {
+        self.view.name(host)
     }
 
     /// When [`Input::Timeout`] is wanted.

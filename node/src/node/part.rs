@@ -174,6 +174,7 @@ impl Node {
             self.retire(now, id, out);
         } else if !std::mem::replace(&mut part.is_released, true) {
             part.record_deadline = None;
+            self.compose(now, composition::Input::Ended(id), out);
             out.push(Effect::Release(id));
         }
     }
