@@ -336,11 +336,24 @@ fn who_shares_a_window_misses_no_row_when_the_other_stops() {
     let mut pairs = counted.iter().zip(&counted[1..]);
     let follows = |((_, last), (_, next)): (&(i64, i64), &(i64, i64))| last + 25 == *next;
     assert!(pairs.all(follows), "{counted:?}");
-    assert_eq!(
-        network.ask(5, &["app", "show", "second"])["status"],
-        "running"
+    let shown = network.ask(5, &["app", "show", "second"]);
+    assert_eq!(shown["status"], "running", "{shown}");
+    let shared = shown["components"].as_array().expect("components").iter();
+    let rows = shared.filter(|row| ["known", "counted"].contains(&row["name"].as_str().unwrap()));
+    let rows: Vec<u64> = rows.filter_map(|row| row["rows_in"].as_u64()).collect();
+    assert!(
+        rows.len() == 2 && rows.iter().all(|rows| *rows > 100),
+        "{shown}"
     );
 
+    // What it reads goes, and it says so, wherever it is asked.
+    network.ask(1, &["stream", "stop", "lab/load"]);
+    let has_gone = |shown: &Value| {
+        let reason = shown["reason"].as_str().unwrap_or_default();
+        shown["status"] == "degraded"
+            && reason.contains("records, which it reads, has gone from n1")
+    };
+    network.until_shown(4, "second", SPREAD_WAIT, has_gone);
     network.stop(1, "second", &[2, 3]);
     for node in 1..=NODES {
         network.bed.until("nothing is left", SPREAD_WAIT, || {
