@@ -5,7 +5,16 @@ use std::time::Duration;
 
 use model::{Rng, convert};
 
+pub mod alt;
+pub mod graph;
+pub mod hosts;
 pub mod matrix;
+pub mod placed;
+pub mod transit_stub;
+
+pub use hosts::Hosts;
+pub use placed::Placed;
+pub use transit_stub::Shape;
 
 /// The delays between hosts, which are numbered from 0.
 pub trait Topology: Debug + Send + Sync {
