@@ -83,7 +83,13 @@ impl Queue {
         mut jobs: Vec<Job>,
     ) -> Self {
         jobs.sort_by_key(|job| job.laxity);
-        let fraction = |amount: f64| if cores > 0.0 { amount / cores } else { LOAD_MAX };
+        let fraction = |amount: f64| {
+            if cores > 0.0 {
+                amount / cores
+            } else {
+                LOAD_MAX
+            }
+        };
         let background = fraction(background_cores);
         let mut queue = Self {
             cores,
