@@ -29,7 +29,7 @@ pub trait Topology: Debug + Send + Sync {
 }
 
 /// `count` of these in an order that is drawn; all of them where there are fewer.
-fn choose<T>(mut from: Vec<T>, count: usize, rng: &mut Rng) -> Vec<T> {
+pub(crate) fn choose<T>(mut from: Vec<T>, count: usize, rng: &mut Rng) -> Vec<T> {
     let count = count.min(from.len());
     for index in 0..count {
         let rest = convert::size(from.len() - index);
