@@ -3,6 +3,7 @@
 mod experiment;
 mod local;
 mod pipe;
+mod swarm;
 
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
@@ -48,6 +49,8 @@ enum Command {
     Bench(Bench),
     /// Compare ways of composing, and check what is claimed of them.
     Experiment(Experiment),
+    /// Simulate small networks in which everything goes wrong, and check that they come to rest.
+    Swarm(swarm::Swarm),
     /// What a benchmark runs in a process of its own.
     #[command(subcommand, hide = true)]
     Child(Child),
@@ -215,6 +218,7 @@ impl Command {
                 print(|| report.table(), || report.json().to_string(), output)?;
                 return Ok(report.holds());
             }
+            Self::Swarm(swarm) => return swarm.execute(),
             Self::Child(child) => child.execute()?,
         }
         Ok(true)
