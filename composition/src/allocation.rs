@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use model::plan::Stream;
-use model::{ComponentGraph, CompositionId, Instant, Key, NodeId, NodeView, StreamName, wire};
+use model::{ComponentGraph, CompositionId, Instant, NodeId, NodeView, StreamName};
 
 use crate::composer::{Composer, Outbox};
 use crate::config::ATTEMPTS_MAX;
@@ -18,14 +18,20 @@ use crate::counts::Ignored;
 use crate::effect::Effect;
 use crate::ledger::Claim;
 use crate::measure::Lack;
-use crate::message::{Body, Confirm, Confirmed, Decline, Start, Told};
-use crate::policy::{Projection, Sharing};
+use crate::message::{Body, Confirm, Confirmed, Decline, Told};
+use crate::policy::Projection;
 use crate::queue::Job;
-use crate::reminder::{Kind, Reminder};
-use crate::request::Part;
-use crate::serving::{Charge, Newcomer};
-use crate::stream::{self, Before, StreamRecord};
-use crate::usage::Usage;
+use crate::reminder::Kind;
+use crate::request::{Part, number};
+use crate::serving::{Change, Charge, Newcomer};
+use crate::stream::Before;
+
+mod charge;
+mod start;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use charge::{CHARGES_MAX, Deferred};
 
 /// How often a way is measured: the first time may count what it takes to connect. The shortest counts.
 const PINGS: u8 = 2;
@@ -35,20 +41,6 @@ const WAY_LIFE: Duration = Duration::from_secs(60);
 
 /// The most ways that are remembered. Unit: hosts, 64 bytes each. Source: guess; more than a host has neighbors in graphs.
 const WAYS_MAX: usize = 1024;
-
-/// The most applications that a sink is asked about at once. Source: those of a host, see the ledger.
-const CHARGES_MAX: usize = 1024;
-
-/// The most charges that wait; who is not among them asks again. Source: guess.
-const DEFERRED_MAX: usize = 64;
-
-/// What somebody asks of sinks here.
-#[derive(Debug)]
-pub(crate) struct Deferred {
-    id: CompositionId,
-    attempt: u8,
-    charges: Vec<(CompositionId, Duration)>,
-}
 
 /// A graph of which this host runs a part, or is about to.
 #[derive(Debug)]
@@ -86,6 +78,10 @@ impl Allocation {
         }
     }
 
+    pub(crate) const fn attempt(&self) -> u8 {
+        self.attempt
+    }
+
     /// The parts of the plan that are on a host and what each of them reads; those that it makes anew, and those that run there already.
     fn parts(&self, node: NodeId) -> Vec<(Part, Vec<Stream>)> {
         let graph = &self.graph;
@@ -108,11 +104,6 @@ impl Allocation {
         let hosts = inputs.map(|input| self.graph.producer(*input).host);
         hosts.filter(|host| *host != node).collect()
     }
-}
-
-/// A part of a plan by its number: a plan has at most 256 of each.
-fn number(index: usize) -> u16 {
-    u16::try_from(index).expect("a plan has at most 256 of each part")
 }
 
 fn part_of(stream: Stream) -> Part {
@@ -188,11 +179,19 @@ impl Composer {
             .into_iter()
             .map(|(index, _)| (stream(index), number(index), confirm.jobs[index]))
             .collect();
-        let newcomers: Vec<Job> = own.iter().map(|(_, _, job)| *job).collect();
+        let shared: Vec<(StreamName, Duration)> = shared
+            .into_iter()
+            .map(|(index, _)| (stream(index), confirm.jobs[index].laxity))
+            .collect();
+        let change = Change {
+            newcomers: own.iter().map(|(_, _, job)| *job).collect(),
+            stricter: self.serving.stricter(&shared),
+        };
         let mut charges = Vec::new();
-        if confirm.projection != Projection::None && !newcomers.is_empty() {
-            let queue = self.serving.queue(view, confirm.projection, 0.0);
-            charges = self.serving.charges(&queue, &newcomers, id);
+        if confirm.projection != Projection::None {
+            let queue = |change: &Change| self.serving.queue(view, confirm.projection, 0.0, change);
+            let (before, after) = (queue(&Change::default()), queue(&change));
+            charges = self.serving.charges((&before, &after), &change, id);
             if let Some((suffers, increase, slack)) = self.serving.suffering(&charges) {
                 let lack = Lack::of_impact(suffers, increase, slack);
                 self.counts.refuse(lack.check);
@@ -204,7 +203,7 @@ impl Composer {
             sink: graph.sinks()[0].host,
             target: plan.qos().latency,
             own,
-            shared: shared.iter().map(|(index, _)| stream(*index)).collect(),
+            shared,
         };
         self.serving.admit(id, newcomer).map_err(|_| {
             Decline::failed("what it was to be shared from does not run here any more")
@@ -343,7 +342,10 @@ impl Composer {
     fn tell(&self, view: &NodeView, id: CompositionId) -> Vec<Told> {
         let allocation = &self.allocations[&id];
         let here = view.node();
-        let queue = self.serving.queue(view, allocation.projection, 0.0);
+        let projection = allocation.projection;
+        let queue = self
+            .serving
+            .queue(view, projection, 0.0, &Change::default());
         let plan = allocation.graph.plan();
         let parts = allocation.parts(here).into_iter();
         parts
@@ -422,213 +424,6 @@ impl Composer {
         false
     }
 
-    /// Whether the applications whose sinks are here can be slowed.
-    pub(crate) fn on_charge(
-        &mut self,
-        now: Instant,
-        from: NodeId,
-        (id, attempt): (CompositionId, u8),
-        charges: Vec<(CompositionId, Duration)>,
-        delay: Option<Duration>,
-        out: &mut Outbox<'_>,
-    ) {
-        if from != id.node {
-            return self.counts.ignore(Ignored::Foreign);
-        }
-        if charges.len() > CHARGES_MAX {
-            return self.counts.ignore(Ignored::Full);
-        }
-        if let Some(delay) = delay
-            && let Err((suffers, left)) = self.serving.settle(id, delay)
-        {
-            let lack = Lack::of_impact(&suffers, delay, left);
-            self.counts.refuse(lack.check);
-            let why = Decline::Lacks(lack);
-            return out.send(from, Body::Declined { id, attempt, why });
-        }
-        let deferred = Deferred {
-            id,
-            attempt,
-            charges,
-        };
-        self.grant(now, deferred, out);
-        if delay.is_some() {
-            self.answer_deferred(now, out);
-        }
-    }
-
-    fn grant(&mut self, now: Instant, asked: Deferred, out: &mut Outbox<'_>) {
-        let (id, attempt) = (asked.id, asked.attempt);
-        let until = now + self.config.lease;
-        match self.serving.grant(id, &asked.charges, until) {
-            Ok(()) => out.send(id.node, Body::Granted { id, attempt }),
-            Err((_, suffers, Some(slack))) => {
-                let increase = asked.charges.iter().map(|(_, increase)| *increase).max();
-                let lack = Lack::of_impact(&suffers, increase.unwrap_or_default(), slack);
-                self.counts.refuse(lack.check);
-                let why = Decline::Lacks(lack);
-                out.send(id.node, Body::Declined { id, attempt, why });
-            }
-            // What it can spare will be known.
-            Err((_, _, None)) => {
-                self.deferred.retain(|it| it.id != id);
-                if self.deferred.len() < DEFERRED_MAX {
-                    self.deferred.push(asked);
-                } else {
-                    self.counts.ignore(Ignored::Full);
-                }
-            }
-        }
-    }
-
-    /// It is known of one more what it can spare, or it is gone.
-    pub(crate) fn answer_deferred(&mut self, now: Instant, out: &mut Outbox<'_>) {
-        for asked in std::mem::take(&mut self.deferred) {
-            self.grant(now, asked, out);
-        }
-    }
-
-    /// The sink of an application says how long its results take.
-    pub(crate) fn on_delay(&mut self, from: NodeId, id: CompositionId, delay: Duration) {
-        let allocation = self.allocations.get(&id);
-        if allocation.is_some_and(|it| it.graph.sinks()[0].host == from) {
-            self.serving.set_delay(id, delay);
-        } else {
-            self.counts.ignore(Ignored::Foreign);
-        }
-    }
-
-    /// What runs here was measured.
-    pub(crate) fn on_measured(
-        &mut self,
-        view: &NodeView,
-        id: CompositionId,
-        usage: &[Usage],
-        delay: Option<Duration>,
-        out: &mut Outbox<'_>,
-    ) {
-        self.serving.measure(id, usage);
-        let Some(allocation) = self.allocations.get(&id) else {
-            return;
-        };
-        if allocation.state != State::Started || allocation.graph.sinks()[0].host != view.node() {
-            return;
-        }
-        if let Some(delay) = delay
-            && self.serving.set_delay(id, delay)
-        {
-            let hosts = allocation.graph.hosts();
-            for host in hosts.into_iter().filter(|it| *it != view.node()) {
-                out.send(host, Body::Delay { id, delay });
-            }
-        }
-    }
-
-    pub(crate) fn on_start(
-        &mut self,
-        now: Instant,
-        view: &NodeView,
-        from: NodeId,
-        start: Start,
-        out: &mut Outbox<'_>,
-    ) {
-        let (id, attempt) = (start.id, start.attempt);
-        let Some(allocation) = self.allocations.get_mut(&id) else {
-            self.counts.ignore(Ignored::Unknown);
-            let why = Decline::Gone;
-            return out.send(from, Body::Declined { id, attempt, why });
-        };
-        let hosts = allocation.graph.hosts();
-        if from != id.node && !hosts.contains(&from) {
-            return self.counts.ignore(Ignored::Foreign);
-        }
-        if allocation.attempt != attempt {
-            return self.counts.ignore(Ignored::Late);
-        }
-        if start.ages.len() != allocation.graph.plan().operators().len() {
-            return self.counts.ignore(Ignored::Unfit);
-        }
-        match allocation.state {
-            State::Deploying { .. } => return self.counts.ignore(Ignored::Unfit),
-            State::Started => self.counts.ignore(Ignored::Repeated),
-            State::Deployed { .. } => {
-                allocation.state = State::Started;
-                allocation.ages.clone_from(&start.ages);
-                let sinks = allocation.graph.sinks();
-                if sinks.iter().any(|sink| sink.host == view.node()) {
-                    out.effect(Effect::Start { id });
-                }
-                let others: BTreeSet<NodeId> = hosts
-                    .into_iter()
-                    .filter(|it| *it != view.node() && *it != from)
-                    .collect();
-                self.serving.set_delay(id, start.delay);
-                self.answer_deferred(now, out);
-                let message = Body::Start(Box::new(start));
-                self.remind(now, (id, Kind::Start), Reminder::new(message, others), out);
-                self.register(view, id, out);
-            }
-        }
-        out.send(from, Body::Started { id, attempt });
-    }
-
-    /// Says to the overlay what runs here of a composition, so that others can share it.
-    fn register(&mut self, view: &NodeView, id: CompositionId, out: &mut Outbox<'_>) {
-        if self.config.policy.sharing() == Sharing::None {
-            return;
-        }
-        let Some(allocation) = self.allocations.get_mut(&id) else {
-            return;
-        };
-        let graph = &allocation.graph;
-        let plan = graph.plan();
-        let mut registered = BTreeMap::new();
-        for (index, binding) in graph.operators().iter().enumerate() {
-            if binding.host != view.node() || binding.shared {
-                continue;
-            }
-            let made_of = stream::made_of(plan, index);
-            let place = |part: &Before| match *part {
-                Before::Source(index) => graph.sources()[index].host,
-                Before::Operator(index) => graph.operators()[index].host,
-            };
-            let origins = made_of.iter().filter_map(|part| match *part {
-                Before::Source(index) => Some((part.stream(plan), graph.origins()[index])),
-                Before::Operator(_) => None,
-            });
-            let stream = Before::Operator(index).stream(plan);
-            let record = StreamRecord {
-                stream,
-                composition: id,
-                application: plan.application().to_owned(),
-                operator: plan.operators()[index].name.clone(),
-                age: allocation.ages[index],
-                origins: origins.collect(),
-                parts: made_of
-                    .iter()
-                    .map(|part| (part.stream(plan), place(part)))
-                    .collect(),
-            };
-            registered.insert(stream, record.age);
-            out.effect(Effect::Register {
-                key: Key::stream(stream),
-                slot: id.number,
-                payload: wire::encode(&record),
-            });
-        }
-        allocation.registered = registered;
-    }
-
-    /// What was said to the overlay of a graph holds no more.
-    fn withdraw(id: CompositionId, allocation: &Allocation, out: &mut Outbox<'_>) {
-        for stream in allocation.registered.keys() {
-            out.effect(Effect::Withdraw {
-                key: Key::stream(*stream),
-                slot: id.number,
-            });
-        }
-    }
-
     pub(crate) fn on_release(
         &mut self,
         now: Instant,
@@ -667,7 +462,12 @@ impl Composer {
     }
 
     /// Undoes what was confirmed here of a composition, if anything was.
-    fn drop_allocation(&mut self, now: Instant, id: CompositionId, out: &mut Outbox<'_>) {
+    pub(crate) fn drop_allocation(
+        &mut self,
+        now: Instant,
+        id: CompositionId,
+        out: &mut Outbox<'_>,
+    ) {
         if let Some(allocation) = self.allocations.remove(&id) {
             Self::withdraw(id, &allocation, out);
             self.ledger.release(id);
@@ -690,6 +490,3 @@ impl Composer {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

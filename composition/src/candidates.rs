@@ -16,7 +16,7 @@ use crate::policy::Search;
 use crate::refusal;
 use crate::request::{
     Body, CANDIDATES_MAX, Goal, Host, HostIndex, Operator, PROBES_MAX, Part, Request, Sink, Source,
-    TARGET_MAX,
+    TARGET_MAX, number,
 };
 use crate::stream::Before;
 
@@ -60,11 +60,6 @@ impl Parts {
             at.expect("what is read is composed, or begins the request"),
         ))
     }
-}
-
-/// A part of a plan by its number: a plan has at most 256 of each.
-fn number(index: usize) -> u16 {
-    u16::try_from(index).expect("a plan has at most 256 of each part")
 }
 
 /// What the composing node knows of hosts: its view, and what it has looked up for a request.

@@ -48,6 +48,11 @@ pub(crate) enum Part {
 /// A host of a request, by its index in the request's table.
 pub(crate) type HostIndex = u16;
 
+/// A part of a plan by its number: a plan has at most 256 of each.
+pub(crate) fn number(index: usize) -> u16 {
+    u16::try_from(index).expect("a plan has at most 256 of each part")
+}
+
 /// What the delays of a request are held against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, bincode::Encode, bincode::Decode)]
 pub(crate) enum Goal {

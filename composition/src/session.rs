@@ -9,26 +9,32 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{CompositionId, Entry, Instant, NodeId, NodeView};
+use model::{CompositionId, Instant, NodeId, NodeView};
 
-use crate::candidates::{self, Known, Parts};
+use crate::candidates::Parts;
 use crate::commit::Commit;
 use crate::composer::{Composer, Outbox};
 use crate::config::{ATTEMPTS_MAX, Config};
 use crate::counts::Ignored;
-use crate::discovery::{Discovery, ENTRIES, Split};
-use crate::effect::{Check, Constraint, Effect, Event, Reason, Refusal};
+use crate::discovery::{Discovery, Split};
+use crate::effect::{Check, Constraint, Event, Reason, Refusal};
 use crate::facts::Facts;
 use crate::merge::{self, Blocked};
-use crate::message::{Body, Ended, Probe};
+use crate::message::{Body, Ended};
 use crate::order::Order;
 use crate::policy::{Search, Sharing};
 use crate::refusal;
 use crate::reminder::{Kind, Reminder};
 use crate::request::{Goal, HostIndex, Part, Request};
 use crate::select::Graph;
-use crate::share::{Coverage, Share};
+use crate::share::Coverage;
 use crate::stream::Before;
+
+mod discover;
+mod round;
+
+pub(crate) use round::Round;
+use round::start_round;
 
 /// A request that this node composes.
 #[derive(Debug)]
@@ -73,17 +79,6 @@ pub(crate) enum Phase {
     },
     /// A graph was chosen.
     Committing(Box<Commit>),
-}
-
-/// How a round of probing asks. In the order in which they follow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Round {
-    /// Probes that others dominate are pruned.
-    Pruning,
-    /// None are, within what may be under way.
-    Full,
-    /// Without a target and without reserving.
-    Relaxed,
 }
 
 impl Phase {
@@ -156,129 +151,6 @@ impl Session {
 }
 
 impl Composer {
-    pub(crate) fn on_compose(
-        &mut self,
-        now: Instant,
-        view: &NodeView,
-        id: CompositionId,
-        order: Order,
-        out: &mut Outbox<'_>,
-    ) {
-        if self.sessions.contains_key(&id) {
-            return self.counts.ignore(Ignored::Repeated);
-        }
-        if self.sessions.len() >= self.config.sessions_max {
-            return refuse(id, Reason::Busy, None, None, out);
-        }
-        if !candidates::is_complete(&order) {
-            return refuse(id, Reason::Infeasible, None, None, out);
-        }
-        let session = Session {
-            order,
-            discovery: Discovery::default(),
-            split: Split::default(),
-            parts: Parts::default(),
-            request: Arc::new(Request::nothing()),
-            facts: Facts::default(),
-            number: 0,
-            attempts: 0,
-            attempts_here: 0,
-            closest: None,
-            tried: BTreeSet::new(),
-            asked: BTreeSet::new(),
-            probe_count: 0,
-            binding: None,
-        };
-        self.discover(now, view, id, session, out);
-    }
-
-    /// Looks up what runs already, a level after the other; then asks hosts for the rest.
-    fn discover(
-        &mut self,
-        now: Instant,
-        view: &NodeView,
-        id: CompositionId,
-        mut session: Session,
-        out: &mut Outbox<'_>,
-    ) {
-        let sharing = self.config.policy.sharing();
-        let Self {
-            lookups,
-            next_lookup,
-            ..
-        } = self;
-        let number = || {
-            *next_lookup += 1;
-            lookups.insert(*next_lookup, id);
-            *next_lookup
-        };
-        let order = &session.order;
-        let split = match session.discovery.next(now, view, order, sharing, number) {
-            Ok(split) => split,
-            Err(asks) => {
-                for (lookup, key) in asks {
-                    let count = ENTRIES;
-                    out.effect(Effect::Lookup { lookup, key, count });
-                }
-                self.sessions.insert(id, (session, Phase::Discovering));
-                return;
-            }
-        };
-        let known = Known {
-            view,
-            hosts: &session.discovery.hosts,
-        };
-        let gathered = candidates::gather(&known, order, &self.config, &split, &mut self.rng);
-        let (request, parts) = match gathered {
-            Ok(gathered) => gathered,
-            Err(binding) => {
-                self.release_all(now, id, &session, out);
-                return refuse(id, Reason::Infeasible, binding, None, out);
-            }
-        };
-        session.facts = Facts::default();
-        session.tried.clear();
-        session.attempts_here = 0;
-        if parts.operators.is_empty() && !split.shared.is_empty() && split.sources.is_empty() {
-            // All that is asked for runs already.
-            session.facts.assume(view, &request);
-        }
-        session.request = Arc::new(request);
-        session.split = split;
-        session.parts = parts;
-        if !session.facts.is_empty() {
-            return self.finish_round(now, view, id, session, (Round::Pruning, true), out);
-        }
-        let phase = start_round(now, &self.config, id, &mut session, Round::Pruning, out);
-        self.sessions.insert(id, (session, phase));
-    }
-
-    /// The overlay says what runs already.
-    pub(crate) fn on_found(
-        &mut self,
-        now: Instant,
-        view: &NodeView,
-        lookup: u64,
-        entries: &[Entry],
-        out: &mut Outbox<'_>,
-    ) {
-        let Some(id) = self.lookups.remove(&lookup) else {
-            return self.counts.ignore(Ignored::Late);
-        };
-        let Some((session, phase)) = self.sessions.get_mut(&id) else {
-            return self.counts.ignore(Ignored::Late);
-        };
-        let is_all = session
-            .discovery
-            .found(view, &session.order, lookup, entries);
-        if is_all
-            && matches!(phase, Phase::Discovering)
-            && let Some((session, _)) = self.sessions.remove(&id)
-        {
-            self.discover(now, view, id, session, out);
-        }
-    }
-
     pub(crate) fn on_ended(
         &mut self,
         now: Instant,
@@ -367,23 +239,6 @@ impl Composer {
         }
         let phase = start_round(now, &self.config, id, &mut session, next, out);
         self.sessions.insert(id, (session, phase));
-    }
-
-    /// Nothing came about with what is shared: less is.
-    pub(crate) fn share_less(
-        &mut self,
-        now: Instant,
-        view: &NodeView,
-        id: CompositionId,
-        mut session: Session,
-        out: &mut Outbox<'_>,
-    ) {
-        if self.config.policy.sharing() == Sharing::Fallback
-            && session.discovery.pass_over(&session.split)
-        {
-            return self.discover(now, view, id, session, out);
-        }
-        self.try_next(now, view, id, session, Vec::new(), out);
     }
 
     /// No round found anything at the target: what the relaxed one found is offered.
@@ -502,6 +357,7 @@ impl Composer {
                 )
             {
                 // What was to be shared is gone: it is looked for elsewhere, or made anew.
+                self.release_tried(now, id, &session, out);
                 self.discover(now, view, id, session, out);
                 continue;
             }
@@ -535,6 +391,19 @@ impl Composer {
         self.release(now, id, ATTEMPTS_MAX, session.asked.clone(), out);
     }
 
+    /// Has everybody let go of the graphs that were tried, if any were: hosts are asked again.
+    fn release_tried(
+        &mut self,
+        now: Instant,
+        id: CompositionId,
+        session: &Session,
+        out: &mut Outbox<'_>,
+    ) {
+        if session.attempts > 0 {
+            self.release(now, id, session.attempts, session.asked.clone(), out);
+        }
+    }
+
     /// Has some hosts let go of what they hold up to an attempt.
     pub(crate) fn release(
         &mut self,
@@ -564,61 +433,4 @@ pub(crate) fn refuse(
         feasible_target,
     };
     out.event(Event::Refused { id, refusal });
-}
-
-/// Sends the first probes of a round: one to the host of each source. Gives the phase that this begins.
-fn start_round(
-    now: Instant,
-    config: &Config,
-    id: CompositionId,
-    session: &mut Session,
-    round: Round,
-    out: &mut Outbox<'_>,
-) -> Phase {
-    let is_trial = session.order.is_trial;
-    let is_whole = config.policy.search() == Search::All;
-    session.facts.clear_refused();
-    session.request = Arc::new(session.request.with(|body| {
-        body.prunes = round != Round::Full && !is_whole;
-        body.reserves = !is_trial && round != Round::Relaxed;
-        if round == Round::Relaxed {
-            body.goal = Goal::Fastest;
-        }
-    }));
-    session.number = session.number.saturating_add(1);
-    let latency = session.order.plan.qos().latency;
-    let longest = latency.saturating_mul(2);
-    let collection = longest.clamp(config.collection_min, config.collection_max);
-    let request = &session.request;
-    session
-        .asked
-        .extend(request.body().hosts.iter().map(|it| it.node));
-    let starts: Vec<(Part, HostIndex)> = (0..)
-        .zip(&request.body().sources)
-        .flat_map(|(number, source)| {
-            let hosts = source.hosts.iter();
-            hosts.map(move |host| (Part::Source(number), *host))
-        })
-        .collect();
-    let shares = Share::WHOLE.split(starts.len());
-    for ((part, host), share) in starts.into_iter().zip(shares) {
-        let probe = Probe {
-            id,
-            round: session.number,
-            request: Arc::clone(request),
-            share,
-            sent: 1,
-            path: Vec::new(),
-            part,
-            host,
-            link: Duration::ZERO,
-            delay: request.age(part, host),
-        };
-        out.send(request.node(host), Body::Probe(Box::new(probe)));
-    }
-    Phase::Probing {
-        round,
-        until: now + collection,
-        coverage: Coverage::default(),
-    }
 }

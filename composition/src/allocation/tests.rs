@@ -3,14 +3,15 @@ use std::time::Duration;
 
 use model::plan::{Builder, Stream};
 use model::{
-    ApplicationId, Arguments, Binding, Coordinate, DataType, Field, HostSummary, LoadInterval,
-    Origin, Qos, Resources, Rng, Schema, SourceName,
+    ApplicationId, Arguments, Binding, Coordinate, DataType, Field, HostSummary, Key, LoadInterval,
+    Origin, Qos, Resources, Rng, Schema, SourceName, wire,
 };
 
 use super::*;
 use crate::composer::Input;
 use crate::config::Config;
-use crate::message::Message;
+use crate::message::{Message, Start};
+use crate::stream::StreamRecord;
 
 const COMPOSING: NodeId = NodeId([1; 32]);
 const HERE: NodeId = NodeId([2; 32]);
