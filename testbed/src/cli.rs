@@ -1,5 +1,6 @@
 //! The command line: `synergy-testbed`. Figures go to standard output, everything else to standard error.
 
+mod experiment;
 mod local;
 mod pipe;
 mod swarm;
@@ -46,6 +47,8 @@ enum Command {
     Down(local::Down),
     /// Measure something, and check that what was measured is right.
     Bench(Bench),
+    /// Compare ways of composing, and check what is claimed of them.
+    Experiment(Experiment),
     /// Simulate small networks in which everything goes wrong, and check that they come to rest.
     Swarm(swarm::Swarm),
     /// What a benchmark runs in a process of its own.
@@ -60,6 +63,15 @@ struct Bench {
     output: Option<Output>,
     #[command(subcommand)]
     name: Name,
+}
+
+#[derive(Debug, Args)]
+struct Experiment {
+    /// How figures are printed: as a table on a terminal, as JSON elsewhere.
+    #[arg(short, long, value_enum, global = true)]
+    output: Option<Output>,
+    #[command(subcommand)]
+    name: experiment::Name,
 }
 
 #[derive(Debug, Subcommand)]
@@ -198,6 +210,11 @@ impl Command {
             Self::Down(down) => down.execute()?,
             Self::Bench(Bench { output, name }) => {
                 let report = name.measure()?;
+                print(|| report.table(), || report.json().to_string(), output)?;
+                return Ok(report.holds());
+            }
+            Self::Experiment(Experiment { output, name }) => {
+                let report = name.run()?;
                 print(|| report.table(), || report.json().to_string(), output)?;
                 return Ok(report.holds());
             }
