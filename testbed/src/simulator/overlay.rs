@@ -16,9 +16,11 @@ use model::entry::{INDEX_SHARDS, PAYLOAD_BYTES_MAX, TTL_MAX};
 use model::{Coordinate, Entry, HostSummary, Instant, Key, Outcome, Query, QueryError, Rng};
 use model::{convert, wire};
 use overlay::distance::Place;
-use overlay::message::{Answer, Held, Message, NearBy, Request};
-use overlay::{ASKED, Holder, Identity, Merged, QUERY_TIMEOUT, RENEWAL, REPLICAS, REQUEST_TIMEOUT};
+use overlay::message::{Answer, Request};
+use overlay::{Holder, Identity, QUERY_TIMEOUT, REPLICAS, REQUEST_TIMEOUT};
 
+mod asking;
+mod churn;
 mod closest;
 mod cost;
 
@@ -123,54 +125,6 @@ impl Overlay {
     /// A node says something new of itself: so do its entries, from their next renewal on.
     pub fn describe(&mut self, node: usize, summary: Arc<HostSummary>) {
         self.members[node].summary = summary;
-    }
-
-    /// A node ends as if it had been killed.
-    pub fn crash(&mut self, now: Instant, node: usize, ways: &dyn Ways) {
-        self.renew_of(now, node, ways);
-        let member = &mut self.members[node];
-        member.is_up = false;
-        member.counts_until = now + NOTICED_AFTER;
-        member.holder = None;
-        for (key, slot) in std::mem::take(&mut member.registered).into_keys() {
-            self.disown(key, node, slot);
-        }
-        self.due.insert((now + NOTICED_AFTER, Change::Gone(node)));
-    }
-
-    /// A node that had crashed is started again: it has registered nothing.
-    pub fn restart(&mut self, now: Instant, node: usize) {
-        let member = &mut self.members[node];
-        member.is_up = true;
-        self.due.insert((now + HANDED_AFTER, Change::Came(node)));
-    }
-
-    /// A node leaves in order: it withdraws what it registered, and hands over what it holds.
-    pub fn leave(&mut self, now: Instant, node: usize, ways: &dyn Ways) {
-        let names: Vec<(Key, u64)> = self.members[node].registered.keys().copied().collect();
-        for (key, slot) in names {
-            let ask = Query::Withdraw { key, slot };
-            self.ask(now, node, ask, ways);
-        }
-        let heirs = self.around(now, node);
-        let nodes: Vec<_> = heirs
-            .iter()
-            .map(|it| self.members[*it].identity.node())
-            .collect();
-        let me = self.members[node].identity.node();
-        let bequest = self.members[node]
-            .holder
-            .as_ref()
-            .map(|holder| holder.bequest(now, me, &nodes));
-        for (to, message) in bequest.unwrap_or_default() {
-            if let Some(at) = nodes.iter().position(|node| *node == to) {
-                self.hand_over(now, heirs[at], message);
-            }
-        }
-        let member = &mut self.members[node];
-        member.is_up = false;
-        member.counts_until = now;
-        member.holder = None;
     }
 
     /// When time should pass here.
@@ -358,130 +312,6 @@ impl Overlay {
         (outcome, kept)
     }
 
-    fn find(
-        &mut self,
-        now: Instant,
-        node: usize,
-        (key, near, count): (Key, Option<Coordinate>, usize),
-        ways: &dyn Ways,
-        cost: &mut Cost,
-    ) -> Outcome {
-        self.renew(now, key, ways);
-        cost.walk(self.walk(node, ways));
-        let request = Request::Find {
-            key,
-            near: near.map(NearBy),
-            count: u32::try_from(count).unwrap_or(u32::MAX),
-        };
-        let Some(answers) = self.ask_closest(now, node, key, &request, ways, cost) else {
-            return Outcome::Failed(QueryError::Timeout);
-        };
-        let mut merged = Merged::new(key);
-        for (_, entries, _) in answers {
-            for held in entries {
-                self.take(node, &mut merged, held);
-            }
-        }
-        Outcome::Entries(merged.into_sample(near.as_ref(), count, &mut self.rng))
-    }
-
-    /// All entries under a key; nothing where nobody answered.
-    fn page_through(
-        &mut self,
-        now: Instant,
-        node: usize,
-        key: Key,
-        ways: &dyn Ways,
-        cost: &mut Cost,
-    ) -> Option<Vec<Entry>> {
-        self.renew(now, key, ways);
-        cost.walk(self.walk(node, ways));
-        let mut merged = Merged::new(key);
-        let request = Request::Page { key, after: None };
-        let me = self.members[node].identity.node();
-        for (holder, entries, mut has_more) in
-            self.ask_closest(now, node, key, &request, ways, cost)?
-        {
-            let mut page = entries;
-            loop {
-                let last = page.last().map(|held| (held.entry.owner, held.entry.slot));
-                for held in page {
-                    self.take(node, &mut merged, held);
-                }
-                if !has_more || last.is_none() {
-                    break;
-                }
-                let request = Request::Page { key, after: last };
-                let Answer::Entries {
-                    entries,
-                    has_more: more,
-                } = self.serve(now, me, holder, request)
-                else {
-                    break;
-                };
-                page = entries.into_vec();
-                has_more = more;
-                cost.ask(holder != node, 64, Some(entries_bytes(&page)));
-            }
-        }
-        Some(merged.into_entries().collect())
-    }
-
-    fn take(&mut self, node: usize, merged: &mut Merged, held: Held) {
-        if merged.add(held).is_err() {
-            self.members[node].refused += 1;
-        }
-    }
-
-    /// Asks the closest nodes the same. As in production, who is slow is waited for twice as long as two of the closest three took.
-    fn ask_closest(
-        &mut self,
-        now: Instant,
-        node: usize,
-        key: Key,
-        request: &Request,
-        ways: &dyn Ways,
-        cost: &mut Cost,
-    ) -> Option<Vec<(usize, Vec<Held>, bool)>> {
-        let asked = self.closest(now, key, ASKED);
-        let times: Vec<(usize, Option<Duration>)> = asked
-            .into_iter()
-            .map(|holder| (holder, self.round_trip(node, holder, ways)))
-            .collect();
-        let mut first: Vec<Duration> = times
-            .iter()
-            .take(REPLICAS)
-            .filter_map(|(_, time)| *time)
-            .collect();
-        first.sort_unstable();
-        let patience = match first.get(1) {
-            Some(second) => {
-                (*second + (2 * *second).max(Duration::from_millis(50))).min(REQUEST_TIMEOUT)
-            }
-            None => REQUEST_TIMEOUT,
-        };
-        let me = self.members[node].identity.node();
-        let mut answers = Vec::new();
-        let mut took = Duration::ZERO;
-        for (holder, time) in times {
-            let is_heard = time.is_some_and(|time| time <= patience);
-            took = took.max(time.filter(|_| is_heard).unwrap_or(patience));
-            if !is_heard {
-                cost.ask(true, 64, None);
-                continue;
-            }
-            if let Answer::Entries { entries, has_more } =
-                self.serve(now, me, holder, request.clone())
-            {
-                let entries = entries.into_vec();
-                cost.ask(holder != node, 64, Some(entries_bytes(&entries)));
-                answers.push((holder, entries, has_more));
-            }
-        }
-        cost.time += took;
-        (!answers.is_empty()).then_some(answers)
-    }
-
     fn serve(
         &mut self,
         now: Instant,
@@ -500,109 +330,6 @@ impl Overlay {
         answer
     }
 
-    fn hand_over(&mut self, now: Instant, to: usize, message: Message) {
-        let Message::HandOver { entries } = message else {
-            return;
-        };
-        let member = &mut self.members[to];
-        let rng = &self.rng;
-        let holder = member.holder.get_or_insert_with(|| {
-            let name = format!("holder {to}");
-            Box::new(Holder::new(rng.keyed(&name)))
-        });
-        for held in entries.into_vec() {
-            member.refused += u64::from(holder.take_over(now, held).is_err());
-        }
-    }
-
-    fn on_came(&mut self, now: Instant, node: usize, cost: &mut Cost) {
-        if !self.members[node].is_up {
-            return;
-        }
-        let newcomer = self.members[node].identity.node();
-        let around = self.around(now, node);
-        let nodes: Vec<_> = around
-            .iter()
-            .map(|it| self.members[*it].identity.node())
-            .collect();
-        let mut messages = Vec::new();
-        for holder in around {
-            let member = &self.members[holder];
-            let me = member.identity.node();
-            let known: Vec<_> = nodes.iter().copied().filter(|it| *it != me).collect();
-            if let Some(holder) = &member.holder {
-                messages.extend(holder.belonging_to(now, newcomer, me, &known));
-            }
-        }
-        for message in messages {
-            cost.ask(true, convert::size(wire::encode(&message).len()), None);
-            self.hand_over(now, node, message);
-        }
-    }
-
-    fn on_gone(&mut self, now: Instant, node: usize, ways: &dyn Ways, cost: &mut Cost) {
-        for owner in 0..self.members.len() {
-            let registered = self.members[owner].registered.iter();
-            let lost: Vec<(Key, u64)> = registered
-                .filter(|(_, it)| it.holders.contains(&node))
-                .map(|(name, _)| *name)
-                .collect();
-            for name in lost {
-                self.renew_one(now, owner, name, ways, cost);
-            }
-        }
-    }
-
-    /// Makes up for renewals of what lies under a key.
-    fn renew(&mut self, now: Instant, key: Key, ways: &dyn Ways) {
-        let owners = self.owners.get(&key);
-        let owners: Vec<(usize, u64)> = owners.into_iter().flatten().copied().collect();
-        for (owner, slot) in owners {
-            self.renew_due(now, owner, (key, slot), ways);
-        }
-    }
-
-    fn renew_of(&mut self, now: Instant, node: usize, ways: &dyn Ways) {
-        let names: Vec<(Key, u64)> = self.members[node].registered.keys().copied().collect();
-        for name in names {
-            self.renew_due(now, node, name, ways);
-        }
-    }
-
-    fn renew_due(&mut self, now: Instant, owner: usize, name: (Key, u64), ways: &dyn Ways) {
-        let Some(registration) = self.members[owner].registered.get(&name) else {
-            return;
-        };
-        let missed = now.since(registration.renewed).as_secs() / RENEWAL.as_secs();
-        if missed == 0 {
-            return;
-        }
-        let seconds = missed * RENEWAL.as_secs();
-        let at = registration.renewed + Duration::from_secs(seconds);
-        // Nobody waits for it: it was said when it was due.
-        self.renew_one(at, owner, name, ways, &mut Cost::default());
-    }
-
-    fn renew_one(
-        &mut self,
-        now: Instant,
-        owner: usize,
-        name: (Key, u64),
-        ways: &dyn Ways,
-        cost: &mut Cost,
-    ) {
-        let Some(registration) = self.members[owner].registered.get(&name) else {
-            return;
-        };
-        let payload = Some(registration.payload.clone());
-        let entry = self.sign(owner, name.0, name.1, payload);
-        let (_, holders) = self.keep(now, owner, &entry, ways, cost);
-        if let Some(registration) = self.members[owner].registered.get_mut(&name) {
-            registration.renewed = now;
-            registration.holders = holders;
-        }
-    }
-
     /// Who is closest to a key, as far as others know who is there.
     fn closest(&self, now: Instant, key: Key, count: usize) -> Vec<usize> {
         let counts = |node: usize| {
@@ -610,13 +337,6 @@ impl Overlay {
             member.is_up || member.counts_until > now
         };
         self.ring.closest(&Place::of_key(key), count, counts)
-    }
-
-    /// The nodes around another that are there.
-    fn around(&self, _now: Instant, node: usize) -> Vec<usize> {
-        let is_other = |it: usize| it != node && self.members[it].is_up;
-        self.ring
-            .closest(&self.members[node].place, AROUND, is_other)
     }
 
     fn round_trip(&self, from: usize, to: usize, ways: &dyn Ways) -> Option<Duration> {
@@ -641,11 +361,4 @@ impl Overlay {
             })
             .collect()
     }
-}
-
-fn entries_bytes(entries: &[Held]) -> u64 {
-    let payload = |held: &Held| held.entry.payload.as_ref().map_or(0, Vec::len);
-    // What an entry has beside its payload: ids, key, signature, numbers, an address.
-    let sum: usize = entries.iter().map(|held| 220 + payload(held)).sum();
-    convert::size(sum)
 }
