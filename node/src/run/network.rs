@@ -126,6 +126,7 @@ async fn start(
             workers: options.workers,
             policy: options.policy,
             results: results.clone(),
+            hooks: driver::Hooks::default(),
         };
         let started = driver::start(
             config,
