@@ -3,6 +3,10 @@
 use std::fmt::Debug;
 use std::time::Duration;
 
+use model::{Rng, convert};
+
+pub mod matrix;
+
 /// The delays between hosts, which are numbered from 0.
 pub trait Topology: Debug + Send + Sync {
     /// How many hosts there are.
@@ -13,4 +17,15 @@ pub trait Topology: Debug + Send + Sync {
     /// # Panics
     /// When there is no such host.
     fn delay(&self, from: usize, to: usize) -> Duration;
+}
+
+/// `count` of these in an order that is drawn; all of them where there are fewer.
+fn choose<T>(mut from: Vec<T>, count: usize, rng: &mut Rng) -> Vec<T> {
+    let count = count.min(from.len());
+    for index in 0..count {
+        let rest = convert::size(from.len() - index);
+        from.swap(index, index + convert::index(rng.below(rest)));
+    }
+    from.truncate(count);
+    from
 }
