@@ -51,7 +51,7 @@ impl Start {
         let settings = Settings::load(&given, &machine)
             .map_err(|problems| Failure::new(FailureKind::Invalid, problems.to_string()))?;
         daemon::run(&settings, cores().get(), globals.hooks.clone(), |text| {
-            globals.note(text)
+            globals.note(text);
         })
         .map_err(|error| Failure::new(FailureKind::Failed, error.to_string()))?;
         Ok(Status::Ok)

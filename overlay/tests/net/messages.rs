@@ -1,6 +1,5 @@
 //! Control messages.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use overlay::net::{Event, MESSAGE_BYTES_MAX};

@@ -1,6 +1,5 @@
 //! Data streams.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use overlay::net::{Event, FRAME_BYTES_MAX, FrameReceiver, FrameSender, Incoming, OpenError};

@@ -36,8 +36,26 @@ pub fn find(named: Option<&Path>) -> anyhow::Result<PathBuf> {
 
 /// What people call the K-th node.
 pub fn name(node: u32) -> String {
-    format!("n{node}")
+    format!("{NAME_STEM}{node}")
 }
+
+/// What stands before a node's number in its name.
+pub const NAME_STEM: &str = "n";
+
+/// Makes this program the nodes' own, by the name by which it knows that it is: what a node needs to follow a testbed's shape.
+///
+/// # Errors
+/// When the system refuses.
+pub(super) fn link(folder: &Folder) -> anyhow::Result<PathBuf> {
+    let this = std::env::current_exe().context("the system does not say where this program is")?;
+    let link = folder.path().join(LINK);
+    super::folder::remove_file(&link)?;
+    std::os::unix::fs::symlink(this, &link).with_context(|| link.display().to_string())?;
+    Ok(link)
+}
+
+/// The name of that link in the testbed's folder.
+pub(super) const LINK: &str = "synergy";
 
 /// Starts the K-th node of a testbed, which joins those who are reached at some addresses.
 ///
@@ -63,6 +81,9 @@ pub fn start(
         if key.to_string_lossy().starts_with("SYNERGY_") {
             command.env_remove(key);
         }
+    }
+    if record.is_shaped {
+        command.env(super::hook::VARIABLE, &data);
     }
     command
         .args(["node", "start", "--data-dir"])
