@@ -120,6 +120,7 @@ mod order;
 mod path;
 pub mod policy;
 mod probe;
+pub mod queue;
 mod refusal;
 mod reminder;
 mod request;

@@ -44,7 +44,7 @@ const TOLD_SECONDS: f64 = 0.0005;
 const TOLD_ERROR: f64 = 0.1;
 
 /// The place of a host that has measured nothing: at the origin, and not sure at all.
-pub(crate) const fn unknown() -> Coordinate {
+pub const fn unknown() -> Coordinate {
     Coordinate {
         place: [0.0; DIMENSIONS],
         height: HEIGHT_MIN,
@@ -53,7 +53,7 @@ pub(crate) const fn unknown() -> Coordinate {
 }
 
 /// Where a host at `here` is after it measured a round trip to one at `there`.
-pub(crate) fn update(
+pub fn update(
     here: &Coordinate,
     there: &Coordinate,
     round_trip: Duration,

@@ -30,16 +30,20 @@ mod registry;
 mod routes;
 mod task;
 
+pub use merge::Merged;
+pub use registry::RENEWAL;
+pub use task::ASKED;
+
 use queries::Listing;
 use registry::Registry;
 use routes::Routes;
 use task::{Goal, Phase, Task};
 
 /// How long a query takes at most. Unit: time. Range: above [`REQUEST_TIMEOUT`]. Source: design.
-pub(crate) const QUERY_TIMEOUT: Duration = Duration::from_secs(3);
+pub const QUERY_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long a node is waited for. Unit: time. Source: design.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long a walk is waited for where any host is known, and where none is. Unit: time. Range: below [`QUERY_TIMEOUT`].
 /// Source: guess.

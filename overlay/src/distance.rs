@@ -43,6 +43,17 @@ impl Place {
         Distance(distance)
     }
 
+    /// How many bits a place has.
+    pub const BITS: usize = 256;
+
+    /// A bit of it, the highest first.
+    ///
+    /// # Panics
+    /// When it has no such bit.
+    pub const fn bit(&self, number: usize) -> bool {
+        self.0[number / 8] & (0x80 >> (number % 8)) != 0
+    }
+
     /// How far a node is from this place.
     pub fn distance_to(&self, node: NodeId) -> Distance {
         self.distance(&Self::of_node(node))

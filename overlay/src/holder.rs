@@ -7,11 +7,11 @@ use crate::message::{Answer, Bounded, Held, Message, NearBy, Request};
 use crate::store::{Refusal, Store, Suspects};
 
 /// At how many nodes an entry is registered: the closest to its key. Unit: nodes. Source: design.
-pub(crate) const REPLICAS: usize = 3;
+pub const REPLICAS: usize = 3;
 
 /// The store, and how it is asked.
 #[derive(Debug)]
-pub(crate) struct Holder {
+pub struct Holder {
     pub(crate) store: Store,
     pub(crate) suspects: Suspects,
     rng: Rng,
@@ -19,7 +19,7 @@ pub(crate) struct Holder {
 
 impl Holder {
     /// A holder of nothing.
-    pub(crate) fn new(rng: Rng) -> Self {
+    pub fn new(rng: Rng) -> Self {
         Self {
             store: Store::default(),
             suspects: Suspects::default(),
@@ -28,7 +28,7 @@ impl Holder {
     }
 
     /// Answers a request; where an entry is refused, with the reason for the count.
-    pub(crate) fn serve(
+    pub fn serve(
         &mut self,
         now: Instant,
         from: NodeId,
@@ -59,9 +59,17 @@ impl Holder {
         (answer, None)
     }
 
+    /// Takes an entry that another holder hands over.
+    ///
+    /// # Errors
+    /// Why it was not taken; nothing was changed then.
+    pub fn take_over(&mut self, now: Instant, held: Held) -> Result<(), Refusal> {
+        self.store.take_over(now, held)
+    }
+
     /// What belongs to a node that just came: the keys for which it is one of the closest, and this one of the two that were
     /// closest before. The owner renews an entry within its period anyway; until then readers should find it.
-    pub(crate) fn belonging_to(
+    pub fn belonging_to(
         &self,
         now: Instant,
         newcomer: NodeId,
@@ -88,12 +96,7 @@ impl Holder {
     }
 
     /// What goes to whom when this node leaves: for each key that it is one of the closest to, to who is that in its place.
-    pub(crate) fn bequest(
-        &self,
-        now: Instant,
-        me: NodeId,
-        known: &[NodeId],
-    ) -> Vec<(NodeId, Message)> {
+    pub fn bequest(&self, now: Instant, me: NodeId, known: &[NodeId]) -> Vec<(NodeId, Message)> {
         let own = Place::of_node(me);
         let mut bequest = Vec::new();
         let nodes: Vec<(Place, NodeId)> = known

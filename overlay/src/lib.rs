@@ -7,7 +7,7 @@
 //!
 //! It imports [`model`] and none of its siblings, and carries bytes: it knows no protocol of theirs.
 
-mod coordinate;
+pub mod coordinate;
 mod directory;
 pub mod distance;
 mod holder;
@@ -21,6 +21,10 @@ mod sample;
 mod store;
 pub mod suite;
 
+pub use directory::{ASKED, Merged, QUERY_TIMEOUT, RENEWAL, REQUEST_TIMEOUT};
+pub use holder::{Holder, REPLICAS};
 pub use identity::Identity;
 pub use machine::{Config, Effect, Input, Overlay, Peer, QueryId, Stats, WalkId};
+pub use members::{KNOWN_MAX, NEIGHBORS_MAX, ROUND};
 pub use message::Message;
+pub use store::Refusal;

@@ -306,7 +306,7 @@ impl Overlay {
             }
             Message::HandOver { entries } => {
                 for held in entries.into_vec() {
-                    if let Err(refusal) = self.holder.store.take_over(now, held) {
+                    if let Err(refusal) = self.holder.take_over(now, held) {
                         self.refuse(refusal.reason());
                     }
                 }

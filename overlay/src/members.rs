@@ -26,20 +26,21 @@ use crate::machine::Effect;
 use crate::message::{Gossip, Message, Rumor};
 
 mod bounds;
+pub use bounds::KNOWN_MAX;
 mod gossip;
 mod hearing;
 #[cfg(test)]
 mod tests;
 
 /// The time between two rounds of pings; jittered by a tenth. Unit: time. Source: design.
-pub(crate) const ROUND: Duration = Duration::from_secs(10);
+pub const ROUND: Duration = Duration::from_secs(10);
 
 /// How soon a round follows on news: this, and up to twice as long. Unit: time. Source: guess; it lets news of several
 /// hosts travel together.
 const EARLY: Duration = Duration::from_millis(100);
 
 /// How many neighbors are pinged in a round: half of them by key, half at random. Unit: nodes. Source: design.
-pub(crate) const NEIGHBORS_MAX: usize = 6;
+pub const NEIGHBORS_MAX: usize = 6;
 
 /// How long a ping may take; after two that took longer, a host is given up. Unit: time. Source: guess; five times
 /// the longest round trip on the ground.

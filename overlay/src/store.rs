@@ -59,7 +59,7 @@ const _: () = assert!(ENTRIES_PER_OWNER_AND_KEY_MAX < ENTRIES_PER_KEY_MAX);
 
 /// Why an entry was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Refusal {
+pub enum Refusal {
     /// It came over the connection of somebody else.
     NotTheOwner,
     /// Its owner did not sign it.
@@ -78,7 +78,7 @@ pub(crate) enum Refusal {
 
 impl Refusal {
     /// What it is counted as.
-    pub(crate) const fn reason(self) -> &'static str {
+    pub const fn reason(self) -> &'static str {
         match self {
             Self::NotTheOwner => "entry not from its owner",
             Self::Forged => "entry forged",

@@ -1,5 +1,6 @@
 //! The command line: `synergy-testbed`. Figures go to standard output, everything else to standard error.
 
+mod experiment;
 mod fault;
 mod local;
 mod pipe;
@@ -52,6 +53,8 @@ enum Command {
     Down(local::Down),
     /// Measure something, and check that what was measured is right.
     Bench(Bench),
+    /// Compare ways of composing, and check what is claimed of them.
+    Experiment(Experiment),
     /// What a benchmark runs in a process of its own.
     #[command(subcommand, hide = true)]
     Child(Child),
@@ -64,6 +67,15 @@ struct Bench {
     output: Option<Output>,
     #[command(subcommand)]
     name: Name,
+}
+
+#[derive(Debug, Args)]
+struct Experiment {
+    /// How figures are printed: as a table on a terminal, as JSON elsewhere.
+    #[arg(short, long, value_enum, global = true)]
+    output: Option<Output>,
+    #[command(subcommand)]
+    name: experiment::Name,
 }
 
 #[derive(Debug, Subcommand)]
@@ -208,6 +220,11 @@ impl Command {
             Self::Down(down) => down.execute()?,
             Self::Bench(Bench { output, name }) => {
                 let report = name.measure()?;
+                print(|| report.table(), || report.json().to_string(), output)?;
+                return Ok(report.holds());
+            }
+            Self::Experiment(Experiment { output, name }) => {
+                let report = name.run()?;
                 print(|| report.table(), || report.json().to_string(), output)?;
                 return Ok(report.holds());
             }

@@ -5,7 +5,16 @@ use std::time::Duration;
 
 use model::{Rng, convert};
 
+pub mod alt;
+pub mod graph;
+pub mod hosts;
 pub mod matrix;
+pub mod placed;
+pub mod transit_stub;
+
+pub use hosts::Hosts;
+pub use placed::Placed;
+pub use transit_stub::Shape;
 
 /// The delays between hosts, which are numbered from 0.
 pub trait Topology: Debug + Send + Sync {
@@ -20,7 +29,7 @@ pub trait Topology: Debug + Send + Sync {
 }
 
 /// `count` of these in an order that is drawn; all of them where there are fewer.
-fn choose<T>(mut from: Vec<T>, count: usize, rng: &mut Rng) -> Vec<T> {
+pub(crate) fn choose<T>(mut from: Vec<T>, count: usize, rng: &mut Rng) -> Vec<T> {
     let count = count.min(from.len());
     for index in 0..count {
         let rest = convert::size(from.len() - index);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use composition::Ignored;
-use model::{Instant, convert};
+use model::{Instant, Resources, convert};
 
 use super::composed::word;
 use super::view::hex;
@@ -13,6 +13,12 @@ impl Node {
     pub(super) fn on_info(&mut self, now: Instant, command: CommandId, out: &mut Vec<Effect>) {
         let info = Box::new(self.info(now));
         self.answer(command, Ok(Answer::Info(info)), out);
+    }
+
+    /// What this host has promised to applications: what probes have reserved until their leases end, and what
+    /// confirmed graphs take.
+    pub fn promised(&self) -> (Resources, Resources) {
+        (self.composer.reserved(), self.composer.allocated())
     }
 
     /// What this node knows of itself.

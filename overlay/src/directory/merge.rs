@@ -14,13 +14,14 @@ const MERGED_MAX: usize = 2 * ENTRIES_PER_KEY_MAX;
 
 /// Entries under one key: of each owner and slot the one of the highest version, each genuine.
 #[derive(Debug)]
-pub(super) struct Merged {
+pub struct Merged {
     key: Key,
     entries: BTreeMap<(NodeId, u64), Entry>,
 }
 
 impl Merged {
-    pub(super) const fn new(key: Key) -> Self {
+    /// Nothing yet, under this key.
+    pub const fn new(key: Key) -> Self {
         Self {
             key,
             entries: BTreeMap::new(),
@@ -28,7 +29,10 @@ impl Merged {
     }
 
     /// Takes in what a holder answered. A signature is checked only where an entry is new, so once in general.
-    pub(super) fn add(&mut self, held: Held) -> Result<(), Refusal> {
+    ///
+    /// # Errors
+    /// Why it was not taken; nothing was changed then.
+    pub fn add(&mut self, held: Held) -> Result<(), Refusal> {
         let entry = held.entry;
         if held.age >= entry.ttl {
             return Err(Refusal::Expired);
@@ -49,18 +53,13 @@ impl Merged {
     }
 
     /// What is there, withdrawn entries left out, in order of owners and slots.
-    pub(super) fn into_entries(self) -> impl Iterator<Item = Entry> {
+    pub fn into_entries(self) -> impl Iterator<Item = Entry> {
         let is_there = |entry: &Entry| entry.payload.is_some();
         self.entries.into_values().filter(is_there)
     }
 
     /// At most `count` of what is there.
-    pub(super) fn into_sample(
-        self,
-        near: Option<&Coordinate>,
-        count: usize,
-        rng: &mut Rng,
-    ) -> Vec<Entry> {
+    pub fn into_sample(self, near: Option<&Coordinate>, count: usize, rng: &mut Rng) -> Vec<Entry> {
         let entries: Vec<Entry> = self.into_entries().collect();
         if entries.len() <= count {
             return entries;

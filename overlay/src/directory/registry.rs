@@ -15,7 +15,7 @@ pub(super) const REGISTERED_MAX: usize = 4096;
 
 /// How often an entry is renewed; jittered by a tenth. Unit: time. Range: a third of its ttl, so that two may be lost.
 /// Source: design.
-const RENEWAL: Duration = Duration::from_secs(60);
+pub const RENEWAL: Duration = Duration::from_secs(60);
 
 /// How soon registering is tried again where nobody, or too few, took the entry. Unit: time. Source: guess.
 const RETRY: Duration = Duration::from_secs(3);

@@ -14,7 +14,7 @@ use crate::message::{NearBy, Request};
 
 /// How many of the closest nodes are asked for entries: more than hold them, for routes that differ. Unit: nodes.
 /// Source: design.
-pub(super) const ASKED: usize = 5;
+pub const ASKED: usize = 5;
 
 /// The least time that the others are waited for when two of the closest three have answered; else twice the time that
 /// these took. Unit: time. Source: guess; a dead node must not cost every look-up a second.

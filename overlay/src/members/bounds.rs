@@ -6,7 +6,7 @@ use super::{FRESH, Members, stamp};
 use crate::machine::Effect;
 
 /// The most hosts that are known. Unit: hosts. Source: design.
-pub(crate) const KNOWN_MAX: usize = 128;
+pub const KNOWN_MAX: usize = 128;
 
 /// How many of them are kept because they are near and idle; the others are a random rest. Unit: hosts. Source: guess.
 const GOOD_MAX: usize = 64;

@@ -6,12 +6,15 @@ use model::convert;
 use serde_json::{Map, Value, json};
 
 use super::machine::{self, Machine};
+use crate::experiment::interval::Interval;
 
 /// What a benchmark found.
 #[derive(Debug)]
 pub struct Report {
     name: &'static str,
     seeds: Vec<u64>,
+    simulated: Vec<String>,
+    tables: String,
     figures: Vec<(String, Figure)>,
     claims: Vec<(String, bool)>,
 }
@@ -30,6 +33,8 @@ pub enum Figure {
         /// The greatest.
         high: f64,
     },
+    /// Of several seeds.
+    Interval(Interval),
 }
 
 impl Report {
@@ -38,6 +43,8 @@ impl Report {
         Self {
             name,
             seeds,
+            simulated: Vec::new(),
+            tables: String::new(),
             figures: Vec::new(),
             claims: Vec::new(),
         }
@@ -58,6 +65,19 @@ impl Report {
         if let Some(figure) = Figure::of(numbers) {
             self.figures.push((name.to_owned(), figure));
         }
+    }
+
+    /// Adds a number of each seed; nothing, where there is none.
+    pub fn interval(&mut self, name: &str, numbers: &[f64]) {
+        if let Some(interval) = Interval::of(numbers) {
+            let figure = Figure::Interval(interval);
+            self.figures.push((name.to_owned(), figure));
+        }
+    }
+
+    /// Adds a part that was not run, but modelled.
+    pub fn simulated(&mut self, part: &str) {
+        self.simulated.push(part.to_owned());
     }
 
     /// Adds something that must be true.
@@ -86,9 +106,14 @@ impl Report {
             "commit": machine::commit(),
             "machine": Machine::here(),
             "seeds": self.seeds,
-            "simulated": [],
+            "simulated": self.simulated,
             "figures": figures,
         })
+    }
+
+    /// Adds tables for people; who reads them gets no list of all figures.
+    pub fn tables(&mut self, tables: &str) {
+        self.tables.push_str(tables);
     }
 
     /// A table for people.
@@ -106,16 +131,16 @@ impl Report {
             machine.system,
             seeds.join(", "),
         );
-        let names = self.figures.iter().map(|(name, _)| name);
+        text.push_str(&self.tables);
+        let figures = match self.tables.is_empty() {
+            true => &self.figures[..],
+            false => &[],
+        };
+        let names = figures.iter().map(|(name, _)| name);
         let names = names.chain(self.claims.iter().map(|(name, _)| name));
         let width = names.map(String::len).max().unwrap_or(0);
-        for (name, figure) in &self.figures {
-            let line = match figure {
-                Figure::Number(number) => human(*number),
-                Figure::Spread { median, low, high } => {
-                    format!("{}  ({} .. {})", human(*median), human(*low), human(*high))
-                }
-            };
+        for (name, figure) in figures {
+            let line = figure.line();
             writeln!(text, "  {name:<width$}  {line}").expect(INTO_MEMORY);
         }
         for (name, holds) in &self.claims {
@@ -143,6 +168,15 @@ impl Figure {
         })
     }
 
+    fn line(self) -> String {
+        let (middle, low, high) = match self {
+            Self::Number(number) => return human(number),
+            Self::Spread { median, low, high } => (median, low, high),
+            Self::Interval(it) => (it.mean, it.low, it.high),
+        };
+        format!("{}  ({} .. {})", human(middle), human(low), human(high))
+    }
+
     fn json(self) -> Value {
         match self {
             Self::Number(number) => number_json(number),
@@ -150,6 +184,12 @@ impl Figure {
                 "median": number_json(median),
                 "low": number_json(low),
                 "high": number_json(high),
+            }),
+            Self::Interval(it) => json!({
+                "median": number_json(it.median),
+                "mean": number_json(it.mean),
+                "low": number_json(it.low),
+                "high": number_json(it.high),
             }),
         }
     }

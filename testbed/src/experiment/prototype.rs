@@ -140,7 +140,10 @@ impl Experiment {
         let json = serde_json::to_string_pretty(&report.json())?;
         write(format!("{}.json", self.name), &format!("{json}\n"))?;
         for figure in self.shown {
-            write(format!("{}.{figure}.svg", self.name), &plot::draw(grid, figure)?)?;
+            write(
+                format!("{}.{figure}.svg", self.name),
+                &plot::draw(grid, figure)?,
+            )?;
         }
         Ok(())
     }
@@ -165,8 +168,10 @@ fn quantile_ms(times: &[Duration], p: f64) -> Option<f64> {
     let mut sorted = times.to_vec();
     sorted.sort_unstable();
     let rank = (convert::count_to_f64(convert::size(sorted.len())) * p).ceil();
-    let index = convert::index(convert::round(rank)).max(1) - 1;
-    sorted.get(index).map(|time| time.as_secs_f64() * 1e3)
+    let rank = usize::try_from(convert::round(rank)).unwrap_or(0);
+    sorted
+        .get(rank.saturating_sub(1))
+        .map(|time| time.as_secs_f64() * 1e3)
 }
 
 #[cfg(test)]

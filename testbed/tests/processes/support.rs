@@ -23,13 +23,16 @@ const INTERVAL: Duration = Duration::from_millis(20);
 
 /// Tests with real nodes take turns: each has as many as this machine should carry.
 #[derive(Debug)]
-pub(crate) struct Turn(MutexGuard<'static, ()>);
+pub(crate) struct Turn {
+    _guard: MutexGuard<'static, ()>,
+}
 
 impl Turn {
     /// Waits until no other test has it.
     pub(crate) fn take() -> Self {
         static TURN: Mutex<()> = Mutex::new(());
-        Self(TURN.lock().unwrap_or_else(PoisonError::into_inner))
+        let _guard = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        Self { _guard }
     }
 }
 

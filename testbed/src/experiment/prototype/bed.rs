@@ -16,13 +16,13 @@ use super::Options;
 use crate::cli::note;
 use crate::experiment::workload::Workload;
 use crate::local::api;
+use crate::local::down;
 use crate::local::fault::number;
 use crate::local::folder::Folder;
 use crate::local::interrupt::Interrupt;
 use crate::local::process;
 use crate::local::shape;
 use crate::local::up::{self, Testbed};
-use crate::local::down;
 
 /// Nodes that know one another, and files for their sources and sinks. They are ended when it is dropped.
 #[derive(Debug)]
@@ -93,7 +93,8 @@ impl<'a> Bed<'a> {
             let data = folder.node(node);
             let token = std::fs::read_to_string(data.join("token"))?;
             let address = api::address(&data)?.to_string();
-            bed.clients.push(Client::new(address, Some(token.trim().to_owned())));
+            bed.clients
+                .push(Client::new(address, Some(token.trim().to_owned())));
         }
         Ok(bed)
     }
@@ -149,7 +150,9 @@ impl<'a> Bed<'a> {
         let took = self.clock.now().since(start);
         let found = found.map_err(|it| anyhow!(it.message))?;
         let is_found = found.as_array().is_some_and(|entries| !entries.is_empty());
-        is_found.then_some(took).with_context(|| format!("nothing stands under {name}"))
+        is_found
+            .then_some(took)
+            .with_context(|| format!("nothing stands under {name}"))
     }
 
     /// How long a row is under way between the hosts of a composition: from its source, or from the last operator that ran already.
@@ -165,9 +168,13 @@ impl<'a> Bed<'a> {
         };
         let mut placed: Vec<&Placed> = composition.operators.iter().collect();
         placed.sort_by_key(|it| (rank(&it.kind), it.name.as_str()));
-        let shared = placed.iter().rposition(|it| it.shared && rank(&it.kind) == 1);
+        let shared = placed
+            .iter()
+            .rposition(|it| it.shared && rank(&it.kind) == 1);
         let begin = shared.filter(|_| !is_whole).unwrap_or(0);
-        let hosts = placed[begin..].iter().filter_map(|it| number(&it.host).ok());
+        let hosts = placed[begin..]
+            .iter()
+            .filter_map(|it| number(&it.host).ok());
         let hosts: Vec<usize> = hosts.map(|it| convert::index(u64::from(it)) - 1).collect();
         let ways = hosts.windows(2).map(|way| area.one_way[way[0]][way[1]]);
         ways.sum()
@@ -188,9 +195,8 @@ impl<'a> Bed<'a> {
         let start = self.clock.now();
         let answer = self.clients[workload.requests()[number].host].post("/v1/apps", &body)?;
         let composed = self.clock.now().since(start);
-        let composition = serde_json::from_value(answer).map_err(|error| {
-            Failure::new(node::node::FailureKind::Failed, error.to_string())
-        })?;
+        let composition = serde_json::from_value(answer)
+            .map_err(|error| Failure::new(node::node::FailureKind::Failed, error.to_string()))?;
         let until = start + FIRST_RESULT_WAIT;
         let mut first_result = None;
         while first_result.is_none() && self.clock.now() < until && self.interrupt.check().is_ok() {
@@ -219,7 +225,11 @@ impl<'a> Bed<'a> {
     pub(super) fn stop(&self, workload: &Workload, number: usize) {
         let client = &self.clients[workload.requests()[number].host];
         if let Err(failure) = client.delete(&format!("/v1/apps/{}", name(number))) {
-            note(&format!("{} is not stopped: {}", name(number), failure.message));
+            note(&format!(
+                "{} is not stopped: {}",
+                name(number),
+                failure.message
+            ));
         }
     }
 
@@ -247,7 +257,8 @@ fn rows(every: Duration, rng: &mut Rng) -> String {
     for row in 0..count {
         let time = BEGIN_MS + row * every.as_nanos() / 1_000_000;
         let (key, value, price) = (rng.below(10), rng.below(VALUES), rng.fraction() * 100.0);
-        writeln!(text, "{time},{key},{value},{price:.2}").expect("writing into memory does not fail");
+        writeln!(text, "{time},{key},{value},{price:.2}")
+            .expect("writing into memory does not fail");
     }
     text
 }
@@ -278,13 +289,19 @@ fn application(workload: &Workload, number: usize, result: &Path) -> String {
             ),
         };
         let cost = cost.as_micros();
-        write!(text, "[operator.{operator}]\nfrom = \"{from}\"\ncost = \"{cost}us\"\n{what}")
-            .expect("writing into memory does not fail");
+        write!(
+            text,
+            "[operator.{operator}]\nfrom = \"{from}\"\ncost = \"{cost}us\"\n{what}"
+        )
+        .expect("writing into memory does not fail");
         from = operator;
     }
     let result = result.display();
-    write!(text, "[sink.out]\nfrom = \"{from}\"\nconnector = \"file\"\npath = \"{result}\"\n")
-        .expect("writing into memory does not fail");
+    write!(
+        text,
+        "[sink.out]\nfrom = \"{from}\"\nconnector = \"file\"\npath = \"{result}\"\n"
+    )
+    .expect("writing into memory does not fail");
     text
 }
 

@@ -41,12 +41,22 @@ pub(super) fn run(
                     _ => format!("{}@{nodes}", policy.name()),
                 };
                 let joined = bed.testbed.joined_ms / 1e3;
-                told(&format!("{series} seed {seed}: {nodes} nodes joined in {joined:.1} s"));
-                build_up(&bed, options, *nodes, *seed, &mut |requests, figure, number| {
-                    told(&format!("{series} seed {seed}, {requests} requests: {figure} {number:.2}"));
-                    let place = convert::count_to_f64(convert::size(requests));
-                    grid.add(&series, place, figure, number);
-                })?;
+                told(&format!(
+                    "{series} seed {seed}: {nodes} nodes joined in {joined:.1} s"
+                ));
+                build_up(
+                    &bed,
+                    options,
+                    *nodes,
+                    *seed,
+                    &mut |requests, figure, number| {
+                        told(&format!(
+                            "{series} seed {seed}, {requests} requests: {figure} {number:.2}"
+                        ));
+                        let place = convert::count_to_f64(convert::size(requests));
+                        grid.add(&series, place, figure, number);
+                    },
+                )?;
             }
         }
     }
@@ -126,7 +136,11 @@ fn figures(
         let (Ok(asked), Some(status)) = (asked, status) else {
             continue;
         };
-        delays.extend(status.delay_ms.map(|delay| convert::seconds(delay.p50 / 1e3)));
+        delays.extend(
+            status
+                .delay_ms
+                .map(|delay| convert::seconds(delay.p50 / 1e3)),
+        );
         let results = convert::count_to_f64(status.results);
         let is_late = convert::count_to_f64(status.misses) > MISSES_MAX * results;
         let runs = status.status == "running" || status.status == "finished";
@@ -147,8 +161,14 @@ fn figures(
         ("success_fraction", count(successful) / all),
         ("admitted_fraction", count(admitted.len()) / all),
         ("violated_fraction", count(violated) / all),
-        ("shared_per_request", convert::count_to_f64(shared) / accepted),
-        ("probes_per_request", convert::count_to_f64(probes) / accepted),
+        (
+            "shared_per_request",
+            convert::count_to_f64(shared) / accepted,
+        ),
+        (
+            "probes_per_request",
+            convert::count_to_f64(probes) / accepted,
+        ),
     ];
     for (figure, times, p) in [
         ("delay_ms", &delays, 0.5),

@@ -36,7 +36,9 @@ pub(super) fn run(
         for nodes in &options.nodes {
             let place = f64::from(*nodes);
             for (figure, number) in measure(options, *nodes, *seed, interrupt)? {
-                told(&format!("T4 seed {seed}, {nodes} nodes: {figure} {number:.1}"));
+                told(&format!(
+                    "T4 seed {seed}, {nodes} nodes: {figure} {number:.1}"
+                ));
                 grid.add(SERIES, place, figure, number);
             }
         }
@@ -61,7 +63,13 @@ fn measure(
         ..settings(nodes, APPLICATIONS)
     };
     let workload = Workload::draw(&settings, &rng);
-    let bed = Bed::up(options, nodes, seed, &composition::policy::Synergy, interrupt)?;
+    let bed = Bed::up(
+        options,
+        nodes,
+        seed,
+        &composition::policy::Synergy,
+        interrupt,
+    )?;
     let mut figures = vec![("join_s", bed.testbed.joined_ms / 1e3)];
     let ready: Vec<Duration> = bed
         .testbed
@@ -123,7 +131,10 @@ fn measure(
     }
     if round_trip > 0.0 {
         figures.push(("mean_round_trip_ms", round_trip));
-        for (figure, p) in [("lookup_round_trips_p50", 0.5), ("lookup_round_trips_p95", 0.95)] {
+        for (figure, p) in [
+            ("lookup_round_trips_p50", 0.5),
+            ("lookup_round_trips_p95", 0.95),
+        ] {
             figures.extend(quantile_ms(&lookups, p).map(|it| (figure, it / round_trip)));
         }
     }

@@ -1,0 +1,227 @@
+//! The commands of experiments.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use anyhow::anyhow;
+use clap::{Args, Subcommand, ValueEnum};
+use composition::policy::{self, Policy};
+use composition::queue::Discipline;
+
+use super::note;
+use crate::bench::report::Report;
+use crate::experiment::workload::Settings;
+use crate::experiment::{Experiment, Options, prototype};
+use crate::local::folder::Folder;
+use crate::local::interrupt::Interrupt;
+use crate::local::up::NODES_MAX;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Name {
+    /// Probes per request over requests, in the simulator.
+    #[command(name = "C3")]
+    C3(Simulated),
+    /// Delay over requests, in the simulator.
+    #[command(name = "C5")]
+    C5(Simulated),
+    /// Success over requests, in the simulator.
+    #[command(name = "C6")]
+    C6(Simulated),
+    /// Success over the strictness of targets, in the simulator.
+    #[command(name = "C7")]
+    C7(Simulated),
+    /// Success over the popularity of queries, in the simulator.
+    #[command(name = "C8")]
+    C8(Simulated),
+    /// The distance from exhaustive search in small cases, in the simulator.
+    #[command(name = "C10")]
+    C10(Simulated),
+    /// What composition costs over the number of hosts, in the simulator.
+    #[command(name = "C11")]
+    C11(Simulated),
+    /// Delay over requests, of real processes.
+    #[command(name = "C1")]
+    C1(Prototype),
+    /// Success over requests, of real processes.
+    #[command(name = "C2")]
+    C2(Prototype),
+    /// How long it takes to compose and to get a first result over requests, of real processes.
+    #[command(name = "C4")]
+    C4(Prototype),
+    /// How long it takes to join, to look up, to compose and to get a first result over nodes, of real processes.
+    #[command(name = "T4")]
+    T4(Prototype),
+}
+
+/// How an experiment with real processes is run.
+#[derive(Debug, Args)]
+pub(super) struct Prototype {
+    /// How many nodes there are, or over how many it goes.
+    #[arg(long, value_delimiter = ',', value_name = "N,...", default_value = "8,32,88",
+        value_parser = clap::value_parser!(u32).range(2..=i64::from(NODES_MAX)))]
+    nodes: Vec<u32>,
+    /// Delay everything between nodes as between hosts of a file of round trips.
+    #[arg(long, value_name = "FILE")]
+    latency: Option<PathBuf>,
+    /// How many seeds, from 1 on.
+    #[arg(long, default_value = "1")]
+    seeds: u64,
+    /// After how many requests figures are taken; T4 does not go over them.
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "N,...",
+        default_value = "20,60,100,200,300"
+    )]
+    requests: Vec<NonZeroUsize>,
+    /// The ways of composing, by their names; T4 has one.
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "NAME,...",
+        default_value = "random,greedy,composition,synergy_paper,synergy"
+    )]
+    policies: Vec<String>,
+    /// How many processors each node offers: of declared costs, which make nodes scarce that do next to nothing.
+    #[arg(long, value_name = "N", default_value = "0.25")]
+    cores: f64,
+    /// The folder of the testbeds, which goes when it is done.
+    #[arg(long, value_name = "DIR", default_value = ".synergy/experiment")]
+    dir: PathBuf,
+    /// Into which folder the figures and plots are written.
+    #[arg(long, value_name = "FOLDER")]
+    out: Option<PathBuf>,
+}
+
+impl Prototype {
+    fn run(self, name: &str) -> anyhow::Result<Report> {
+        let experiment =
+            prototype::Experiment::find(name).ok_or_else(|| anyhow!("no experiment {name}"))?;
+        let mut requests: Vec<usize> = self.requests.iter().map(|it| it.get()).collect();
+        requests.sort_unstable();
+        requests.dedup();
+        let options = prototype::Options {
+            folder: Folder::at(&self.dir)?,
+            nodes: self.nodes,
+            latency: self.latency,
+            seeds: (1..=self.seeds).collect(),
+            requests,
+            policies: policies(&self.policies)?,
+            cores: self.cores,
+        };
+        let interrupt = Interrupt::by_signals()?;
+        let (grid, report) = experiment.run(&options, &interrupt, &note)?;
+        if let Some(folder) = &self.out {
+            experiment.write(folder, &grid, &report)?;
+        }
+        Ok(report)
+    }
+}
+
+/// The ways of composing of these names.
+fn policies(names: &[String]) -> anyhow::Result<Vec<&'static dyn Policy>> {
+    let found = names
+        .iter()
+        .map(|name| policy::find(name).ok_or_else(|| anyhow!("there is no policy called {name}")));
+    found.collect()
+}
+
+/// How an experiment in the simulator is run.
+#[derive(Debug, Args)]
+pub(super) struct Simulated {
+    /// How many seeds, from 1 on.
+    #[arg(long, default_value = "3")]
+    seeds: u64,
+    /// After how many requests figures are taken.
+    #[arg(long, value_delimiter = ',', value_name = "N,...")]
+    requests: Vec<NonZeroUsize>,
+    /// How many hosts there are; of C11, over how many it goes.
+    #[arg(long, value_delimiter = ',', value_name = "N,...")]
+    hosts: Vec<NonZeroUsize>,
+    /// The ways of composing, by their names.
+    #[arg(long, value_delimiter = ',', value_name = "NAME,...")]
+    policies: Vec<String>,
+    /// Which part of the pipelines fork and join.
+    #[arg(long, value_name = "FRACTION", default_value = "0.3")]
+    forks: f64,
+    /// How hosts share their processors among components.
+    #[arg(long, value_enum, default_value = "rank")]
+    execution: Execution,
+    /// How many runs go on at a time.
+    #[arg(long, default_value = "1")]
+    jobs: NonZeroUsize,
+    /// Into which folder the figures and plots are written.
+    #[arg(long, value_name = "FOLDER")]
+    out: Option<PathBuf>,
+}
+
+/// How hosts share their processors among components.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Execution {
+    /// The strictest first, as production does.
+    Rank,
+    /// All at once, as the reference model has it.
+    Sharing,
+}
+
+impl Name {
+    pub(super) fn run(self) -> anyhow::Result<Report> {
+        let (name, simulated) = match self {
+            Self::C3(it) => ("C3", it),
+            Self::C5(it) => ("C5", it),
+            Self::C6(it) => ("C6", it),
+            Self::C7(it) => ("C7", it),
+            Self::C8(it) => ("C8", it),
+            Self::C10(it) => ("C10", it),
+            Self::C11(it) => ("C11", it),
+            Self::C1(it) => return it.run("C1"),
+            Self::C2(it) => return it.run("C2"),
+            Self::C4(it) => return it.run("C4"),
+            Self::T4(it) => return it.run("T4"),
+        };
+        let experiment = Experiment::find(name).ok_or_else(|| anyhow!("no experiment {name}"))?;
+        let options = simulated.options(experiment)?;
+        let (grid, report) = experiment.run(&options, &note);
+        if let Some(folder) = &simulated.out {
+            experiment.write(folder, &grid, &report)?;
+        }
+        Ok(report)
+    }
+}
+
+impl Simulated {
+    fn options(&self, experiment: &Experiment) -> anyhow::Result<Options> {
+        let mut requests: Vec<usize> = self.requests.iter().map(|it| it.get()).collect();
+        if requests.is_empty() {
+            requests = experiment.requests().to_vec();
+        }
+        requests.sort_unstable();
+        requests.dedup();
+        let mut policies = policies(&self.policies)?;
+        if policies.is_empty() {
+            policies = experiment.policies();
+        }
+        let mut hosts: Vec<usize> = self.hosts.iter().map(|it| it.get()).collect();
+        let mut settings = Settings {
+            fork_fraction: self.forks.clamp(0.0, 1.0),
+            ..Settings::default()
+        };
+        if hosts.is_empty() {
+            hosts = experiment.hosts().to_vec();
+        } else if !experiment.goes_over_hosts() {
+            settings = settings.scaled_to(hosts[0]);
+        }
+        Ok(Options {
+            seeds: (1..=self.seeds).collect(),
+            requests,
+            policies,
+            hosts,
+            settings,
+            execution: match self.execution {
+                Execution::Rank => Discipline::Rank,
+                Execution::Sharing => Discipline::ProcessorSharing,
+            },
+            jobs: self.jobs.get(),
+        })
+    }
+}

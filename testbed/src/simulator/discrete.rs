@@ -1,0 +1,1 @@
+//! Discrete fidelity: to come in this file.

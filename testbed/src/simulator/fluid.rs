@@ -1,0 +1,264 @@
+//! What runs on hosts, as demands: cores that are taken, and delays that come of it.
+//!
+//! A component that an application has for itself takes `rate x cost` cores of its host. A shared one takes nothing
+//! again: its age is that of the component that runs. Ages are computed when they are asked for.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use composition::Order;
+use composition::queue::{self, Discipline, Job};
+use model::plan::Stream;
+use model::{ComponentGraph, CompositionId, Demand, NodeId, StreamName, convert};
+
+use crate::topology::Topology;
+
+mod age;
+mod life;
+
+/// What is known of an application from its order.
+#[derive(Debug)]
+pub(super) struct Facts {
+    pub(super) target: Duration,
+    pub(super) demands: Vec<Demand>,
+}
+
+impl Facts {
+    pub(super) fn of(order: &Order) -> Self {
+        Self {
+            target: order.plan.qos().latency,
+            demands: order.demands.clone(),
+        }
+    }
+}
+
+/// A component: of which composition, and its operator's place in the plan.
+pub(super) type Component = (CompositionId, usize);
+
+/// What runs on a host for a composition.
+#[derive(Debug)]
+struct Part {
+    graph: Arc<ComponentGraph>,
+    /// Operators that it has here for itself and that run.
+    operators: BTreeSet<usize>,
+    /// Components of other compositions that it reads.
+    reads: Vec<Component>,
+    /// Whether sources or sinks of it are here.
+    has_sources: bool,
+    has_sinks: bool,
+    is_started: bool,
+    is_released: bool,
+}
+
+/// A composition: where its parts are.
+#[derive(Debug)]
+struct Running {
+    graph: Arc<ComponentGraph>,
+    facts: Arc<Facts>,
+    hosts: BTreeSet<usize>,
+    /// Of each operator.
+    laxities: Vec<Duration>,
+    /// By whom its streams are read that are of other compositions.
+    readers: BTreeMap<usize, BTreeSet<(CompositionId, usize)>>,
+}
+
+/// A processor and what runs on it.
+#[derive(Debug)]
+struct Machine {
+    cores: f64,
+    background: f64,
+    jobs: BTreeMap<Component, Job>,
+    /// The same, as production computes with it; nothing where it has changed since.
+    queue: Option<queue::Queue>,
+}
+
+/// All that runs.
+#[derive(Debug)]
+pub(super) struct Fluid {
+    topology: Arc<dyn Topology>,
+    discipline: Discipline,
+    machines: Vec<Machine>,
+    parts: BTreeMap<(usize, CompositionId), Part>,
+    running: BTreeMap<CompositionId, Running>,
+    /// Who has a stream for itself, by its host and name.
+    providers: BTreeMap<(usize, StreamName), BTreeSet<Component>>,
+    /// Compositions whose delay may have changed.
+    pub(super) changed: BTreeSet<CompositionId>,
+    /// Hosts whose load may have changed.
+    pub(super) loaded: BTreeSet<usize>,
+}
+
+/// From which host an id is.
+pub(super) type Hosts = indexmap::IndexMap<NodeId, (), foldhash::fast::FixedState>;
+
+impl Fluid {
+    pub(super) fn new(
+        topology: Arc<dyn Topology>,
+        discipline: Discipline,
+        cores: impl Iterator<Item = (f64, f64)>,
+    ) -> Self {
+        let machines = cores.map(|(cores, background)| Machine {
+            cores,
+            background,
+            jobs: BTreeMap::new(),
+            queue: None,
+        });
+        Self {
+            topology,
+            discipline,
+            machines: machines.collect(),
+            parts: BTreeMap::new(),
+            running: BTreeMap::new(),
+            providers: BTreeMap::new(),
+            changed: BTreeSet::new(),
+            loaded: BTreeSet::new(),
+        }
+    }
+
+    /// Makes what a graph binds to a host.
+    pub(super) fn deploy(
+        &mut self,
+        host: usize,
+        id: CompositionId,
+        graph: Arc<ComponentGraph>,
+        facts: Arc<Facts>,
+        hosts: &Hosts,
+    ) {
+        self.remove_part(host, id);
+        let is_here = |node: NodeId| hosts.get_index_of(&node) == Some(host);
+        let own = graph.operators().iter().enumerate();
+        let own = own.filter(|(_, it)| is_here(it.host) && !it.shared);
+        let operators: BTreeSet<usize> = own.map(|(index, _)| index).collect();
+        let sources = graph.sources().iter();
+        let has_sources = sources.clone().any(|it| is_here(it.host) && !it.shared);
+        let has_sinks = graph.sinks().iter().any(|it| is_here(it.host));
+        let is_new_graph = self
+            .running
+            .get(&id)
+            .is_none_or(|running| running.graph != graph);
+        if is_new_graph {
+            let laxities = age::laxities(&graph, &facts, hosts, &*self.topology);
+            let known = self.running.remove(&id);
+            let (hosts, readers) = known.map_or_else(Default::default, |it| (it.hosts, it.readers));
+            let running = Running {
+                graph: Arc::clone(&graph),
+                facts: Arc::clone(&facts),
+                hosts,
+                laxities,
+                readers,
+            };
+            self.running.insert(id, running);
+        }
+        let Some(running) = self.running.get_mut(&id) else {
+            return;
+        };
+        running.hosts.insert(host);
+        for index in &operators {
+            let demand = facts.demands[*index];
+            let job = Job {
+                laxity: running.laxities[*index],
+                cores: demand.rows_per_second * demand.cost_seconds,
+                burst_cores: 0.0,
+                execution: convert::seconds(demand.cost_seconds),
+            };
+            self.machines[host].jobs.insert((id, *index), job);
+            let name = graph.plan().stream_name(Stream::Operator(*index, 0));
+            let providers = self.providers.entry((host, name)).or_default();
+            providers.insert((id, *index));
+        }
+        let part = Part {
+            graph,
+            operators,
+            reads: Vec::new(),
+            has_sources,
+            has_sinks,
+            is_started: false,
+            is_released: false,
+        };
+        self.parts.insert((host, id), part);
+        self.note_reading(host, id, hosts);
+        self.touch(host);
+        self.changed.insert(id);
+    }
+
+    /// Whether anything of a composition is on a host.
+    pub(super) fn has(&self, host: usize, id: CompositionId) -> bool {
+        self.parts.contains_key(&(host, id))
+    }
+
+    /// Whether what a host has of a composition has been started, and is to go on.
+    pub(super) fn is_serving(&self, host: usize, id: CompositionId) -> bool {
+        let part = self.parts.get(&(host, id));
+        part.is_some_and(|part| !part.is_released && (part.is_started || !part.has_sinks))
+    }
+
+    /// The graph of a composition that runs.
+    pub(super) fn graph(&self, id: CompositionId) -> Option<&Arc<ComponentGraph>> {
+        self.running.get(&id).map(|running| &running.graph)
+    }
+
+    /// The target of a composition that runs.
+    pub(super) fn target(&self, id: CompositionId) -> Option<Duration> {
+        self.running.get(&id).map(|running| running.facts.target)
+    }
+
+    /// The parts of a host.
+    pub(super) fn parts_of(&self, host: usize) -> impl Iterator<Item = CompositionId> {
+        let first = CompositionId {
+            node: NodeId([0; 32]),
+            number: 0,
+        };
+        let range = self.parts.range((host, first)..);
+        let here = range.take_while(move |((at, _), _)| *at == host);
+        here.map(|((_, id), _)| *id)
+    }
+
+    /// The hosts on which something of a composition is.
+    pub(super) fn hosts_of(&self, id: CompositionId) -> Vec<usize> {
+        let running = self.running.get(&id);
+        running.map_or_else(Vec::new, |running| running.hosts.iter().copied().collect())
+    }
+
+    /// Operators of a composition that run on a host, and what each takes.
+    pub(super) fn jobs(&self, host: usize, id: CompositionId) -> Vec<(usize, Job)> {
+        let range = (id, 0)..=(id, usize::MAX);
+        let jobs = self.machines[host].jobs.range(range);
+        jobs.map(|((_, index), job)| (*index, *job)).collect()
+    }
+
+    /// Whether sinks of a composition run on a host.
+    pub(super) fn has_sinks(&self, host: usize, id: CompositionId) -> bool {
+        let part = self.parts.get(&(host, id));
+        part.is_some_and(|part| part.has_sinks && part.is_started && !part.is_released)
+    }
+
+    /// What components take on a host. Unit: cores.
+    pub(super) fn cores(&self, host: usize) -> f64 {
+        self.machines[host].jobs.values().map(|job| job.cores).sum()
+    }
+
+    /// How much of a host others than Synergy use from now on. Unit: cores.
+    pub(super) fn set_background(&mut self, host: usize, cores: f64) {
+        self.machines[host].background = cores;
+        self.touch(host);
+    }
+
+    /// The load of a host has changed: so may have the delays of all that runs there, and of who shares it.
+    fn touch(&mut self, host: usize) {
+        self.machines[host].queue = None;
+        self.loaded.insert(host);
+        let mut open: Vec<CompositionId> = self.parts_of(host).collect();
+        let mut seen = BTreeSet::new();
+        while let Some(id) = open.pop() {
+            if !seen.insert(id) {
+                continue;
+            }
+            if let Some(running) = self.running.get(&id) {
+                let readers = running.readers.values().flatten();
+                open.extend(readers.map(|(reader, _)| *reader));
+            }
+        }
+        self.changed.extend(seen);
+    }
+}

@@ -1,0 +1,135 @@
+//! What goes wrong, by order: hosts that crash and come back, and rules of the network.
+
+use std::time::Duration;
+
+use super::{Arc, Event, Host, World, host};
+use crate::simulator::network::{Network, Rule};
+use crate::simulator::overlay;
+
+/// After what time those that know a host do not count on it any more. Source: production gives a host up after two pings that
+/// took longer than three seconds each, in rounds of ten.
+const LOST_AFTER: Duration = Duration::from_secs(20);
+
+/// After what time what nobody pulls any more is gone. Source: the engine lapses readers after 5 s, and what only such read
+/// after 60 s.
+const LAPSED_AFTER: Duration = Duration::from_secs(65);
+
+/// The ways between hosts as the network is now.
+pub(super) struct Now<'a> {
+    pub(super) network: &'a Network,
+    pub(super) topology: &'a dyn crate::topology::Topology,
+}
+
+impl overlay::Ways for Now<'_> {
+    fn delay(&self, from: usize, to: usize) -> Option<Duration> {
+        (!self.network.cuts(from, to)).then(|| self.topology.delay(from, to))
+    }
+}
+
+impl World {
+    /// Adds a rule to the network: a fault.
+    pub fn add_fault(&mut self, rule: Box<dyn Rule>) {
+        self.network.add_fault(rule);
+    }
+
+    /// Ends all faults of the network. Hosts that are down stay so.
+    pub fn clear_faults(&mut self) {
+        self.network.clear_faults();
+        // Connections come back, and with them the knowledge of who is there.
+        for host in 0..self.hosts.len() {
+            if self.hosts[host].is_up {
+                self.introduce(host);
+            }
+        }
+    }
+
+    /// Whether who writes to a host that is down hears so, as where its process was killed; else nothing comes back, as
+    /// where it lost power.
+    pub const fn notice_down(&mut self, is_noticed: bool) {
+        self.is_down_noticed = is_noticed;
+    }
+
+    /// Whether a host is up.
+    pub fn is_up(&self, host: usize) -> bool {
+        self.hosts[host].is_up
+    }
+
+    /// A host goes down with all that runs there. What it was asked and has not answered is never answered.
+    pub fn crash(&mut self, host: usize) {
+        if !self.hosts[host].is_up {
+            return;
+        }
+        self.note(host, "goes down");
+        let start = self.hosts[host].start;
+        let it = &mut self.hosts[host];
+        it.is_up = false;
+        it.wake = None;
+        it.measured.clear();
+        let open = std::mem::take(&mut it.open);
+        self.open -= open.len();
+        let now = self.now;
+        let Self {
+            overlay,
+            network,
+            setup,
+            ..
+        } = self;
+        let ways = Now {
+            network,
+            topology: &*setup.topology,
+        };
+        overlay.crash(now, host, &ways);
+        self.plan_overlay();
+        for id in self.fluid.crash(host) {
+            self.queue.push(now + LAPSED_AFTER, 0, Event::Lapse(id));
+        }
+        self.queue
+            .push(now + LOST_AFTER, 0, Event::Lost { host, start });
+    }
+
+    /// A host that was down comes up again: its node knows its key, and nothing else.
+    pub fn restart(&mut self, number: usize) {
+        if self.hosts[number].is_up {
+            return;
+        }
+        self.note(number, "comes up");
+        let Host { start, summary, .. } = &self.hosts[number];
+        let start = start + 1;
+        let mut summary = (**summary).clone();
+        summary.version += 1;
+        summary.load = model::LoadInterval::default();
+        let composition = self.setup.composition.clone();
+        let node = host::node(&self.rng, number, start, summary.clone(), composition);
+        let it = &mut self.hosts[number];
+        it.node = node;
+        it.start = start;
+        it.is_up = true;
+        it.summary = Arc::new(summary);
+        it.is_load_due = false;
+        let summary = Arc::clone(&it.summary);
+        self.overlay.describe(number, summary);
+        self.overlay.restart(self.now, number);
+        self.plan_overlay();
+        self.introduce(number);
+        self.queue.push(
+            self.now + Duration::from_millis(300),
+            0,
+            Event::Gossip(number),
+        );
+        self.look_at_load(number, Duration::from_secs(1));
+    }
+
+    /// How much of a host others than Synergy use from now on. Unit: cores.
+    pub fn set_background(&mut self, host: usize, cores: f64) {
+        self.hosts[host].background = cores;
+        self.fluid.set_background(host, cores);
+        self.look_at_load(host, Duration::from_secs(1));
+    }
+
+    pub(in crate::simulator) fn note(&mut self, host: usize, what: &str) {
+        if self.is_traced {
+            let at = self.now.since(super::Instant::ZERO);
+            self.trace.push(format!("{at:?} host {host}: {what}"));
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! The simulator, by what it claims.
+
+#[path = "simulator/network.rs"]
+mod network;
