@@ -45,7 +45,9 @@ enum Command {
     Slow(fault::Slow),
     /// Cut nodes off from others: nothing that is sent arrives, and nobody is told.
     Partition(fault::Partition),
-    /// Undo every `slow` and `partition`.
+    /// Take down the links of nodes that have network namespaces.
+    Unplug(fault::Unplug),
+    /// Undo every `slow`, `partition` and `unplug`.
     Heal(fault::Heal),
     /// Start a node again that was killed, with the identity that it had.
     Start(local::Start),
@@ -215,6 +217,7 @@ impl Command {
             Self::Resume(nodes) => nodes.execute(Fault::Resume)?,
             Self::Slow(slow) => slow.execute()?,
             Self::Partition(partition) => partition.execute()?,
+            Self::Unplug(unplug) => unplug.execute()?,
             Self::Heal(heal) => heal.execute()?,
             Self::Start(start) => start.execute()?,
             Self::Down(down) => down.execute()?,

@@ -12,6 +12,7 @@ pub mod folder;
 pub mod hook;
 pub mod interrupt;
 mod launch;
+pub mod netns;
 pub mod process;
 pub mod program;
 pub mod shape;

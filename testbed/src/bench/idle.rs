@@ -59,6 +59,7 @@ pub fn measure(options: &Options) -> anyhow::Result<Report> {
             program: options.program.clone(),
             arguments: options.arguments.clone(),
             shape: None,
+            netns: None,
         },
         &interrupt,
     )?;

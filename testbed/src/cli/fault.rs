@@ -39,6 +39,15 @@ pub(super) struct Partition {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct Unplug {
+    /// Which nodes, by their numbers or names.
+    #[arg(required = true, value_name = "NODE", value_parser = number)]
+    nodes: Vec<u32>,
+    #[command(flatten)]
+    at: At,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct Heal {
     #[command(flatten)]
     at: At,
@@ -72,6 +81,12 @@ impl Partition {
         fault::partition(&self.at.folder()?, &groups)?;
         note("cut; `synergy-testbed heal` undoes it");
         Ok(())
+    }
+}
+
+impl Unplug {
+    pub(super) fn execute(&self) -> anyhow::Result<()> {
+        fault::unplug(&self.at.folder()?, &self.nodes)
     }
 }
 

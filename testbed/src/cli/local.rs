@@ -63,6 +63,12 @@ pub(super) struct Up {
     /// How many threads of each run operators; one for each core if not given.
     #[arg(long, value_name = "N")]
     workers: Option<NonZeroUsize>,
+    /// Give each node a network namespace, with an address and a link of its own. Needs root, `ip` and, for --rate, `tc`.
+    #[arg(long)]
+    netns: bool,
+    /// What each of these links carries, each way, such as 10mbit.
+    #[arg(long, value_name = "RATE", requires = "netns")]
+    rate: Option<String>,
     /// What else each is told, as `synergy node start` takes it.
     #[arg(last = true, value_name = "ARGUMENT")]
     arguments: Vec<String>,
@@ -159,6 +165,7 @@ impl Up {
                 policy: self.policy,
                 workers: self.workers,
             }),
+            netns: self.netns.then_some(up::Links { rate: self.rate }),
         };
         let testbed = up::up(&folder, &options, &Interrupt::by_signals()?)?;
         show(&testbed, || started(&testbed.nodes), &self.shown)?;

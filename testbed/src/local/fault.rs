@@ -82,7 +82,28 @@ pub fn partition(folder: &Folder, groups: &[Vec<u32>]) -> anyhow::Result<()> {
 /// # Errors
 /// When there is no testbed with faults.
 pub fn heal(folder: &Folder) -> anyhow::Result<()> {
+    let record = folder.expect_record()?;
+    if let Some(net) = &record.net {
+        let nodes: Vec<u32> = (1..=record.nodes).collect();
+        net.plug(&nodes, true)?;
+        if !record.is_shaped {
+            return Ok(());
+        }
+    }
     change(folder, &[], |faults| *faults = Faults::default())
+}
+
+/// Takes the links of nodes down, in the kernel: they reach nobody, and their own interface says so.
+///
+/// # Errors
+/// When there is no testbed with network namespaces, no such node, or the system refuses.
+pub fn unplug(folder: &Folder, nodes: &[u32]) -> anyhow::Result<()> {
+    let record = folder.expect_record()?;
+    let net = record.net.as_ref().context(
+        "the nodes of this testbed have no links of their own: start them with `synergy-testbed up --netns`",
+    )?;
+    nodes.iter().try_for_each(|node| check(&record, *node))?;
+    net.plug(nodes, false)
 }
 
 /// The node that people call so: by its number, or by its name.

@@ -11,6 +11,7 @@ use model::Clock;
 use node::clock::MachineClock;
 use serde::{Deserialize, Serialize};
 
+use super::netns::Net;
 use super::{process, program, shape};
 
 /// Where a testbed is.
@@ -33,6 +34,9 @@ pub struct Record {
     /// Whether the ways between them are shaped, and can be changed while they run.
     #[serde(default)]
     pub is_shaped: bool,
+    /// Their network namespaces, where they have any.
+    #[serde(default)]
+    pub net: Option<Net>,
 }
 
 /// The right to change a testbed. It goes with the process that has it, however that ends.
@@ -305,6 +309,7 @@ mod tests {
             program: "synergy".into(),
             arguments: vec!["--memory".to_owned(), "64MiB".to_owned()],
             is_shaped: false,
+            net: None,
         }
     }
 

@@ -75,7 +75,19 @@ pub fn start(
     for name in ["api", "address"] {
         super::folder::remove_file(&data.join(name))?;
     }
-    let mut command = Command::new(&record.program);
+    let (listen, api, mut command) = match &record.net {
+        None => {
+            let here = ("/ip4/127.0.0.1/tcp/0".to_owned(), "127.0.0.1:0".to_owned());
+            (here.0, here.1, Command::new(&record.program))
+        }
+        Some(net) => {
+            net.make_node(node)?;
+            let (listen, api) = net.listens(node)?;
+            let mut command = net.command(node);
+            command.arg(&record.program);
+            (listen, api, command)
+        }
+    };
     // A node of a testbed is what the testbed makes it, whatever stands in somebody's environment.
     for (key, _) in std::env::vars_os() {
         if key.to_string_lossy().starts_with("SYNERGY_") {
@@ -90,8 +102,10 @@ pub fn start(
         .arg(&data)
         .args(["--name", &name(node)])
         .args(["--network", &record.network])
-        .args(["--listen", "/ip4/127.0.0.1/tcp/0"])
-        .args(["--api", "127.0.0.1:0"])
+        .args(["--listen", &listen])
+        .args(["--api", &api])
+        // Nobody but this machine is in the network that it makes.
+        .args(record.net.iter().map(|_| "--insecure-listen"))
         .args(join.iter().flat_map(|address| ["--join", address.as_str()]))
         .args(&record.arguments)
         .stdin(Stdio::null())

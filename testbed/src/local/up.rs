@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::folder::{Folder, Record};
 use super::interrupt::Interrupt;
 use super::launch::Launch;
+use super::netns::Net;
 use super::process::{Process, Signal};
 use super::shape::{self, Area, SHAPE, Shape};
 use super::{down, program};
@@ -28,6 +29,15 @@ pub struct Options {
     pub arguments: Vec<String>,
     /// How the ways between them are shaped, if they are. They run this program then, whatever `program` is.
     pub shape: Option<shape::Options>,
+    /// Whether each has a network namespace of its own.
+    pub netns: Option<Links>,
+}
+
+/// What the links of nodes are that have network namespaces.
+#[derive(Debug, Clone, Default)]
+pub struct Links {
+    /// What each carries, as `tc` writes it, such as `10mbit`; without it, what the machine makes of it.
+    pub rate: Option<String>,
 }
 
 /// The most nodes that a testbed may have. Unit: nodes. Source: guess; more than one machine carries.
@@ -87,6 +97,7 @@ pub fn up(folder: &Folder, options: &Options, interrupt: &Interrupt) -> anyhow::
     );
     if folder.record()?.is_some() {
         note("cleaning up what a testbed left that was not ended by `down`");
+        down::unmake(folder)?;
         folder.clear()?;
     }
     let clock = MachineClock::start();
@@ -99,10 +110,15 @@ pub fn up(folder: &Folder, options: &Options, interrupt: &Interrupt) -> anyhow::
         },
         arguments: options.arguments.clone(),
         is_shaped: options.shape.is_some(),
+        net: options
+            .netns
+            .as_ref()
+            .map(|links| Net::of(folder, links.rate.clone())),
     };
     folder.write_record(&record)?;
     let names = (1..=options.nodes).map(program::name).collect();
-    let shaped = shape(folder, options);
+    let made = record.net.as_ref().map_or(Ok(()), |net| net.make());
+    let shaped = made.and_then(|()| shape(folder, options));
     let clock = MachineClock::start();
     let started = shaped.and_then(|area| {
         let launch = Launch::new(folder, &record, names, interrupt);
@@ -112,6 +128,7 @@ pub fn up(folder: &Folder, options: &Options, interrupt: &Interrupt) -> anyhow::
         Ok(started) => started,
         Err(error) => {
             down::end(folder).context("what was started could not be ended")?;
+            down::unmake(folder)?;
             folder.remove()?;
             drop(lock);
             return Err(error);

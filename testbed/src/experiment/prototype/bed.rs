@@ -78,6 +78,7 @@ impl<'a> Bed<'a> {
                 policy: Some(policy.name().to_owned()),
                 workers: Some(std::num::NonZeroUsize::MIN),
             }),
+            netns: None,
         };
         let testbed = up::up(folder, &wanted, interrupt)?;
         // From here on it is taken down, whatever happens.
