@@ -3,18 +3,44 @@
 //! Confirmed is what reserves for good and deploys; it lapses unless a start follows. A start comes from the composing node, and from
 //! every other host of the graph that has been told: when the composing node vanishes in the middle of it, either
 //! everybody starts or nobody does.
+//!
+//! A host that confirms checks exactly: resources, whom it slows, and the ways into its parts, which it measures where it never did.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use model::{ComponentGraph, CompositionId, Instant, NodeId, NodeView};
+use model::plan::Stream;
+use model::{ComponentGraph, CompositionId, Instant, NodeId, NodeView, StreamName};
 
 use crate::composer::{Composer, Outbox};
 use crate::config::ATTEMPTS_MAX;
 use crate::counts::Ignored;
 use crate::effect::Effect;
 use crate::ledger::Claim;
-use crate::message::{Body, Confirm, Decline};
-use crate::reminder::{Kind, Reminder};
+use crate::measure::Lack;
+use crate::message::{Body, Confirm, Confirmed, Decline, Told};
+use crate::policy::Projection;
+use crate::queue::Job;
+use crate::reminder::Kind;
+use crate::request::{Part, number};
+use crate::serving::{Charge, Newcomer};
+use crate::stream::Before;
+
+mod charge;
+mod start;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use charge::Deferred;
+
+/// How often a way is measured: the first time may count what it takes to connect. The shortest counts.
+const PINGS: u8 = 2;
+
+/// How long a measured way is used again. Unit: time. Source: guess; routes change within minutes.
+const WAY_LIFE: Duration = Duration::from_secs(60);
+
+/// The most ways that are remembered. Unit: hosts, 64 bytes each. Source: guess; more than a host has neighbors in graphs.
+const WAYS_MAX: usize = 1024;
 
 /// A graph of which this host runs a part, or is about to.
 #[derive(Debug)]
@@ -22,14 +48,23 @@ pub(crate) struct Allocation {
     attempt: u8,
     state: State,
     graph: ComponentGraph,
+    projection: Projection,
+    /// Whom it slows.
+    charges: Vec<Charge>,
+    /// The ways that are being measured: to whom, since when, and how many answers are to come.
+    pings: BTreeMap<NodeId, (Instant, u8)>,
+    /// How old what each operator of the plan yields is expected to be.
+    ages: Vec<Duration>,
+    /// What is registered of it: by stream, and how old it was said to be.
+    registered: BTreeMap<StreamName, Duration>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     /// It was ordered, and lapses then.
     Deploying { until: Instant },
-    /// It is there, and lapses then.
-    Deployed { until: Instant },
+    /// It is there, and lapses then; whether that was said.
+    Deployed { until: Instant, is_told: bool },
     /// It runs, until it is retired.
     Started,
 }
@@ -38,9 +73,39 @@ impl Allocation {
     /// When it lapses, unless it has started.
     pub(crate) const fn until(&self) -> Option<Instant> {
         match self.state {
-            State::Deploying { until } | State::Deployed { until } => Some(until),
+            State::Deploying { until } | State::Deployed { until, .. } => Some(until),
             State::Started => None,
         }
+    }
+
+    /// The parts of the plan that are on a host and what each of them reads; those that it makes anew, and those that run there already.
+    fn parts(&self, node: NodeId) -> Vec<(Part, Vec<Stream>)> {
+        let graph = &self.graph;
+        let plan = graph.plan();
+        let operators = plan.operators().iter().zip(graph.operators()).enumerate();
+        let operators = operators
+            .filter(|(_, (_, at))| at.host == node)
+            .map(|(index, (it, _))| (Part::Operator(number(index)), it.inputs.clone()));
+        let sinks = plan.sinks().iter().zip(graph.sinks()).enumerate();
+        let sinks = sinks
+            .filter(|(_, (_, at))| at.host == node)
+            .map(|(index, (it, _))| (Part::Sink(number(index)), vec![it.input]));
+        operators.chain(sinks).collect()
+    }
+
+    /// The hosts that the parts on a host read from.
+    fn upstream(&self, node: NodeId) -> BTreeSet<NodeId> {
+        let parts = self.parts(node);
+        let inputs = parts.iter().flat_map(|(_, inputs)| inputs);
+        let hosts = inputs.map(|input| self.graph.producer(*input).host);
+        hosts.filter(|host| *host != node).collect()
+    }
+}
+
+fn part_of(stream: Stream) -> Part {
+    match stream {
+        Stream::Source(index, _) => Part::Source(number(index)),
+        Stream::Operator(index, _) => Part::Operator(number(index)),
     }
 }
 
@@ -53,17 +118,11 @@ impl Composer {
         confirm: Confirm,
         out: &mut Outbox<'_>,
     ) {
-        let Confirm {
-            id,
-            attempt,
-            application,
-            graph,
-            takes,
-        } = confirm;
+        let (id, attempt) = (confirm.id, confirm.attempt);
         if from != id.node {
             return self.counts.ignore(Ignored::Foreign);
         }
-        if !graph.hosts().contains(&view.node()) || !(1..=ATTEMPTS_MAX).contains(&attempt) {
+        if !confirm.graph.hosts().contains(&view.node()) || !(1..=ATTEMPTS_MAX).contains(&attempt) {
             return self.counts.ignore(Ignored::Unfit);
         }
         if self.closed.has_attempt(id, attempt) {
@@ -77,22 +136,86 @@ impl Composer {
             }
             if known.attempt == attempt {
                 self.counts.ignore(Ignored::Repeated);
-                if !matches!(known.state, State::Deploying { .. }) {
-                    out.send(from, Body::Confirmed { id, attempt });
-                }
-                return;
+                return self.confirm_again(view, id, out);
             }
             // An earlier graph, of which the release was overtaken or left out because this one follows.
             self.allocations.remove(&id);
+            self.serving.remove(id);
             out.effect(Effect::Undeploy { id });
         }
         let failed = attempt - 1;
-        if let Err(lack) = self.ledger.allocate(view, Claim { id, failed }, takes) {
+        if let Err(lack) = self
+            .ledger
+            .allocate(view, Claim { id, failed }, confirm.takes)
+        {
             self.counts.refuse(lack.check);
             self.ledger.release(id);
             let why = Decline::Lacks(lack);
             return out.send(from, Body::Declined { id, attempt, why });
         }
+        match self.admit(view, &confirm) {
+            Ok(charges) => self.deploy(now, view, confirm, charges, out),
+            Err(why) => {
+                self.ledger.release(id);
+                self.serving.remove(id);
+                out.send(from, Body::Declined { id, attempt, why });
+            }
+        }
+    }
+
+    /// Serves who is confirmed, if nobody who is served suffers: whom it slows, and by how much.
+    fn admit(&mut self, view: &NodeView, confirm: &Confirm) -> Result<Vec<Charge>, Decline> {
+        let (graph, id) = (&confirm.graph, confirm.id);
+        let plan = graph.plan();
+        let here = graph.operators().iter().enumerate();
+        let here = here.filter(|(_, at)| at.host == view.node());
+        let (shared, own): (Vec<_>, Vec<_>) = here.partition(|(_, at)| at.shared);
+        let stream = |index: usize| Before::Operator(index).stream(plan);
+        let own: Vec<(StreamName, u16, Job)> = own
+            .into_iter()
+            .map(|(index, _)| (stream(index), number(index), confirm.jobs[index]))
+            .collect();
+        let newcomers: Vec<Job> = own.iter().map(|(_, _, job)| *job).collect();
+        let mut charges = Vec::new();
+        if confirm.projection != Projection::None && !newcomers.is_empty() {
+            let queue = self.serving.queue(view, confirm.projection, 0.0);
+            charges = self.serving.charges(&queue, &newcomers, id);
+            if let Some((suffers, increase, slack)) = self.serving.suffering(&charges) {
+                let lack = Lack::of_impact(suffers, increase, slack);
+                self.counts.refuse(lack.check);
+                return Err(Decline::Lacks(lack));
+            }
+        }
+        let newcomer = Newcomer {
+            application: confirm.application.clone(),
+            sink: graph.sinks()[0].host,
+            target: plan.qos().latency,
+            own,
+            shared: shared.iter().map(|(index, _)| stream(*index)).collect(),
+        };
+        self.serving.admit(id, newcomer).map_err(|_| {
+            Decline::failed("what it was to be shared from does not run here any more")
+        })?;
+        self.serving.slow(&charges);
+        Ok(charges)
+    }
+
+    fn deploy(
+        &mut self,
+        now: Instant,
+        view: &NodeView,
+        confirm: Confirm,
+        charges: Vec<Charge>,
+        out: &mut Outbox<'_>,
+    ) {
+        let Confirm {
+            id,
+            attempt,
+            application,
+            graph,
+            projection,
+            ..
+        } = confirm;
         let until = now + self.config.lease;
         *self.answers_due.entry(id).or_default() += 1;
         out.effect(Effect::Deploy {
@@ -100,16 +223,62 @@ impl Composer {
             application,
             graph: graph.clone(),
         });
-        let state = State::Deploying { until };
-        let allocation = Allocation {
+        let mut allocation = Allocation {
             attempt,
-            state,
+            state: State::Deploying { until },
             graph,
+            projection,
+            charges,
+            pings: BTreeMap::new(),
+            ages: Vec::new(),
+            registered: BTreeMap::new(),
         };
+        self.ways.retain(|_, (_, until)| *until > now);
+        for node in allocation.upstream(view.node()) {
+            if !view.round_trips.contains_key(&node) && !self.ways.contains_key(&node) {
+                allocation.pings.insert(node, (now, PINGS));
+                out.send(node, Body::Ping { id, attempt });
+            }
+        }
         self.allocations.insert(id, allocation);
     }
 
-    pub(crate) fn on_deployed(&mut self, id: CompositionId, out: &mut Outbox<'_>) {
+    /// A way was measured once.
+    pub(crate) fn on_pong(
+        &mut self,
+        now: Instant,
+        view: &NodeView,
+        from: NodeId,
+        (id, attempt): (CompositionId, u8),
+        out: &mut Outbox<'_>,
+    ) {
+        let allocation = self.allocations.get_mut(&id);
+        let allocation = allocation.filter(|it| it.attempt == attempt);
+        let Some(allocation) = allocation else {
+            return self.counts.ignore(Ignored::Late);
+        };
+        let Some((since, left)) = allocation.pings.remove(&from) else {
+            return self.counts.ignore(Ignored::Repeated);
+        };
+        let way = now.since(since) / 2;
+        if left > 1 {
+            allocation.pings.insert(from, (now, left - 1));
+            out.send(from, Body::Ping { id, attempt });
+        }
+        if self.ways.len() < WAYS_MAX || self.ways.contains_key(&from) {
+            let known = self.ways.entry(from).or_insert((way, now + WAY_LIFE));
+            *known = (known.0.min(way), now + WAY_LIFE);
+        }
+        self.confirm_when_ready(view, id, out);
+    }
+
+    pub(crate) fn on_deployed(
+        &mut self,
+        _now: Instant,
+        view: &NodeView,
+        id: CompositionId,
+        out: &mut Outbox<'_>,
+    ) {
         if !self.is_last_answer(id) {
             return;
         }
@@ -117,9 +286,92 @@ impl Composer {
             return;
         };
         if let State::Deploying { until } = allocation.state {
-            allocation.state = State::Deployed { until };
-            let attempt = allocation.attempt;
-            out.send(id.node, Body::Confirmed { id, attempt });
+            let is_told = false;
+            allocation.state = State::Deployed { until, is_told };
+            self.confirm_when_ready(view, id, out);
+        }
+    }
+
+    /// Who asked to confirm has heard nothing: ways that do not answer are as long as they are believed to be.
+    fn confirm_again(&mut self, view: &NodeView, id: CompositionId, out: &mut Outbox<'_>) {
+        if let Some(allocation) = self.allocations.get_mut(&id)
+            && let State::Deployed { is_told, .. } = &mut allocation.state
+        {
+            *is_told = false;
+            allocation.pings.clear();
+            self.confirm_when_ready(view, id, out);
+        }
+    }
+
+    /// Says what was found, as soon as all is there and measured.
+    fn confirm_when_ready(&mut self, view: &NodeView, id: CompositionId, out: &mut Outbox<'_>) {
+        let Some(allocation) = self.allocations.get_mut(&id) else {
+            return;
+        };
+        let attempt = allocation.attempt;
+        match &mut allocation.state {
+            State::Deployed { is_told, .. } if allocation.pings.is_empty() && !*is_told => {
+                *is_told = true;
+            }
+            State::Deploying { .. } | State::Deployed { .. } | State::Started => return,
+        }
+        let told = self.tell(view, id);
+        let charges = self.allocations[&id].charges.clone();
+        let confirmed = Confirmed {
+            id,
+            attempt,
+            told,
+            charges,
+        };
+        out.send(id.node, Body::Confirmed(Box::new(confirmed)));
+    }
+
+    /// How long the parts of a plan take that are here, and the ways into them.
+    fn tell(&self, view: &NodeView, id: CompositionId) -> Vec<Told> {
+        let allocation = &self.allocations[&id];
+        let here = view.node();
+        let queue = self.serving.queue(view, allocation.projection, 0.0);
+        let plan = allocation.graph.plan();
+        let parts = allocation.parts(here).into_iter();
+        parts
+            .map(|(part, inputs)| {
+                let execution = match part {
+                    Part::Operator(index) => {
+                        let index = usize::from(index);
+                        let stream = Before::Operator(index).stream(plan);
+                        let is_shared = allocation.graph.operators()[index].shared;
+                        let name = match is_shared {
+                            true => self.serving.find(stream),
+                            false => Some((stream, id, number(index))),
+                        };
+                        name.and_then(|name| self.serving.execution(&queue, name))
+                    }
+                    Part::Source(_) | Part::Sink(_) => None,
+                };
+                let links = inputs.iter().map(|input| {
+                    let host = allocation.graph.producer(*input).host;
+                    (part_of(*input), self.way(view, host))
+                });
+                let mut links: Vec<(Part, Duration)> = links.collect();
+                links.sort_unstable();
+                links.dedup_by_key(|(part, _)| *part);
+                Told {
+                    part,
+                    execution: execution.unwrap_or_default(),
+                    links,
+                }
+            })
+            .collect()
+    }
+
+    /// The delay of the way from a host: measured where it was, else as it is believed to be.
+    fn way(&self, view: &NodeView, from: NodeId) -> Duration {
+        let measured = self.ways.get(&from).map(|(way, _)| *way);
+        let is_known = view.round_trips.contains_key(&from);
+        let believed = || view.delay(from, view.node()).unwrap_or_default();
+        match measured {
+            Some(measured) if !is_known => measured,
+            _ => believed(),
         }
     }
 
@@ -137,6 +389,7 @@ impl Composer {
             return;
         };
         self.ledger.release(id);
+        self.serving.remove(id);
         let attempt = allocation.attempt;
         self.closed.close(id, attempt, now + self.config.lease);
         let why = Decline::failed(reason);
@@ -156,46 +409,6 @@ impl Composer {
         false
     }
 
-    pub(crate) fn on_start(
-        &mut self,
-        now: Instant,
-        view: &NodeView,
-        from: NodeId,
-        (id, attempt): (CompositionId, u8),
-        out: &mut Outbox<'_>,
-    ) {
-        let Some(allocation) = self.allocations.get_mut(&id) else {
-            self.counts.ignore(Ignored::Unknown);
-            let why = Decline::Gone;
-            return out.send(from, Body::Declined { id, attempt, why });
-        };
-        let hosts = allocation.graph.hosts();
-        if from != id.node && !hosts.contains(&from) {
-            return self.counts.ignore(Ignored::Foreign);
-        }
-        if allocation.attempt != attempt {
-            return self.counts.ignore(Ignored::Late);
-        }
-        match allocation.state {
-            State::Deploying { .. } => return self.counts.ignore(Ignored::Unfit),
-            State::Started => self.counts.ignore(Ignored::Repeated),
-            State::Deployed { .. } => {
-                allocation.state = State::Started;
-                let sinks = allocation.graph.sinks();
-                if sinks.iter().any(|sink| sink.host == view.node()) {
-                    out.effect(Effect::Start { id });
-                }
-                let others: BTreeSet<NodeId> = hosts
-                    .into_iter()
-                    .filter(|it| *it != view.node() && *it != from)
-                    .collect();
-                let message = Body::Start { id, attempt };
-                self.remind(now, (id, Kind::Start), Reminder::new(message, others), out);
-            }
-        }
-        out.send(from, Body::Started { id, attempt });
-    }
-
     pub(crate) fn on_release(
         &mut self,
         now: Instant,
@@ -212,15 +425,20 @@ impl Composer {
         } else {
             self.drop_allocation(now, id, out);
             self.ledger.release(id);
+            self.serving.take_back(id);
+            self.deferred.retain(|it| it.id != id);
             self.visits.forget(id);
+            self.answer_deferred(now, out);
         }
         self.closed.close(id, attempt, now + self.config.lease);
         out.send(from, Body::Released { id, attempt });
     }
 
     /// Its components are gone already.
-    pub(crate) fn on_retired(&mut self, now: Instant, id: CompositionId) {
+    pub(crate) fn on_retired(&mut self, now: Instant, id: CompositionId, out: &mut Outbox<'_>) {
+        self.serving.remove(id);
         if let Some(allocation) = self.allocations.remove(&id) {
+            Self::withdraw(id, &allocation, out);
             let until = now + self.config.lease;
             self.closed.close(id, allocation.attempt, until);
             self.reminders.remove(&(id, Kind::Start));
@@ -231,7 +449,9 @@ impl Composer {
     /// Undoes what was confirmed here of a composition, if anything was.
     fn drop_allocation(&mut self, now: Instant, id: CompositionId, out: &mut Outbox<'_>) {
         if let Some(allocation) = self.allocations.remove(&id) {
+            Self::withdraw(id, &allocation, out);
             self.ledger.release(id);
+            self.serving.remove(id);
             self.reminders.remove(&(id, Kind::Start));
             self.closed
                 .close(id, allocation.attempt, now + self.config.lease);
@@ -250,6 +470,3 @@ impl Composer {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

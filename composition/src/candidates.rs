@@ -2,83 +2,197 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use model::plan::{self, Stream};
-use model::{Demand, HostSummary, NodeId, NodeView};
+use model::{Coordinate, Demand, HostSummary, NodeId, NodeView, Rng, convert};
 
 use crate::config::Config;
+use crate::discovery::Split;
 use crate::effect::{Check, Constraint};
 use crate::order::{Order, Place};
+use crate::policy::Search;
 use crate::refusal;
 use crate::request::{
-    Body, CANDIDATES_MAX, Host, HostIndex, Operator, PROBES_MAX, Part, Request, Sink, Source,
-    TARGET_MAX,
+    Body, CANDIDATES_MAX, Goal, Host, HostIndex, Operator, PROBES_MAX, Part, Request, Sink, Source,
+    TARGET_MAX, number,
 };
+use crate::stream::Before;
 
 /// Detours and ways that differ by less are equal; the load decides then.
 ///
 /// Unit: time. Source: guess; what coordinates tell apart.
 pub(crate) const STEP: Duration = Duration::from_millis(1);
 
-/// The request that probes carry for an order.
+/// Which parts of the plan a request is about, by the request's numbers of them.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Parts {
+    /// Where it begins: sources of the plan, and operators that run already.
+    pub(crate) starts: Vec<Before>,
+    /// The operators that are to be composed.
+    pub(crate) operators: Vec<usize>,
+}
+
+impl Parts {
+    fn new(split: &Split) -> Self {
+        let sources = split.sources.iter().map(|index| Before::Source(*index));
+        let shared = split.shared.keys().map(|index| Before::Operator(*index));
+        Self {
+            starts: sources.chain(shared).collect(),
+            operators: split.composed.iter().copied().collect(),
+        }
+    }
+
+    /// The request's part that yields a stream of the plan.
+    fn part_of(&self, stream: Stream) -> Part {
+        let start = match stream {
+            Stream::Source(index, _) => Before::Source(index),
+            Stream::Operator(index, _) => {
+                if let Some(at) = self.operators.iter().position(|it| *it == index) {
+                    return Part::Operator(number(at));
+                }
+                Before::Operator(index)
+            }
+        };
+        let at = self.starts.iter().position(|it| *it == start);
+        Part::Source(number(
+            at.expect("what is read is composed, or begins the request"),
+        ))
+    }
+}
+
+/// What the composing node knows of hosts: its view, and what it has looked up for a request.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Known<'a> {
+    pub(crate) view: &'a NodeView,
+    pub(crate) hosts: &'a BTreeMap<NodeId, Arc<HostSummary>>,
+}
+
+impl<'a> Known<'a> {
+    fn find(&self, node: NodeId) -> Option<&'a HostSummary> {
+        let looked_up = || self.hosts.get(&node).map(|host| &**host);
+        self.view.find(node).or_else(looked_up)
+    }
+
+    fn all(&self) -> Vec<&'a HostSummary> {
+        let Self { view, hosts } = *self;
+        let others = hosts.values().filter(|it| view.find(it.node).is_none());
+        let own = std::iter::once(&view.host);
+        let known = own.chain(view.hosts.values().map(|host| &**host));
+        known.chain(others.map(|host| &**host)).collect()
+    }
+
+    fn delay(&self, from: NodeId, to: NodeId) -> Option<Duration> {
+        self.view.delay(from, to).or_else(|| {
+            let (from, to) = (self.find(from)?, self.find(to)?);
+            Some(from.coordinate.round_trip(&to.coordinate) / 2)
+        })
+    }
+}
+
+/// The request that probes carry for an order, of which some runs already.
 ///
 /// # Errors
 /// The part that has no host, before anybody is asked; nothing for an order that is none.
 pub(crate) fn gather(
-    view: &NodeView,
+    known: &Known<'_>,
     order: &Order,
     config: &Config,
-) -> Result<Request, Option<Constraint>> {
-    if !is_complete(order) {
-        return Err(None);
+    split: &Split,
+    rng: &mut Rng,
+) -> Result<(Request, Parts), Option<Constraint>> {
+    check_ends(known, order, split)?;
+    let parts = Parts::new(split);
+    let mut eligible = eligible(known, order, split, &parts)?;
+    if config.policy.search() == Search::Random {
+        for hosts in &mut eligible {
+            shuffle(hosts, rng);
+        }
     }
-    check_ends(view, order)?;
-    let eligible = eligible(view, order)?;
     let chosen = if order.spread {
         spread(order, eligible)
     } else {
         eligible
     };
     let mut table = Table::default();
-    let plan = &order.plan;
-    let sources = order.sources.iter().zip(&order.source_demands);
-    let sources = sources
-        .map(|(node, demand)| Source {
-            host: table.index(view, *node),
-            bytes_per_second: demand.output_rows_per_second() * demand.row_bytes,
-        })
-        .collect();
-    let sinks = order.sinks.iter().zip(plan.sinks());
+    let sources = parts.starts.iter().map(|start| match *start {
+        Before::Source(index) => Source {
+            hosts: vec![table.index(known, order.sources[index])],
+            ages: vec![Duration::ZERO],
+            bytes_per_second: order.source_demands[index].output_rows_per_second()
+                * order.source_demands[index].row_bytes,
+            shared: None,
+        },
+        Before::Operator(index) => {
+            let providers = &split.shared[&index];
+            let hosts = providers.iter();
+            Source {
+                hosts: hosts
+                    .map(|it| table.index_at(it.node, it.coordinate))
+                    .collect(),
+                ages: providers.iter().map(|it| it.age).collect(),
+                bytes_per_second: order.demands[index].resources(0).uplink_bytes_per_second,
+                shared: Some(order.plan.stream_name(Stream::Operator(index, 0))),
+            }
+        }
+    });
+    let sources: Vec<Source> = sources.collect();
+    let sinks = order.sinks.iter().zip(order.plan.sinks());
     let sinks = sinks
         .map(|(node, sink)| Sink {
-            host: table.index(view, *node),
-            input: part_of(sink.input),
+            host: table.index(known, *node),
+            input: parts.part_of(sink.input),
         })
         .collect();
-    let mut operators = Vec::with_capacity(plan.operators().len());
     let each = candidates_each(order);
-    for ((operator, demand), hosts) in plan.operators().iter().zip(&order.demands).zip(chosen) {
-        let hosts = hosts.into_iter().take(each);
-        operators.push(Operator {
-            inputs: operator.inputs.iter().copied().map(part_of).collect(),
-            demand: *demand,
-            candidates: hosts.map(|node| table.index(view, node)).collect(),
-        });
-    }
-    Request::new(Body {
-        target: plan.qos().latency.min(TARGET_MAX),
+    let operators = parts.operators.iter().zip(chosen);
+    let operators = operators
+        .map(|(index, hosts)| {
+            let inputs = order.plan.operators()[*index].inputs.iter();
+            let hosts = hosts.into_iter().take(each);
+            Operator {
+                inputs: inputs.map(|input| parts.part_of(*input)).collect(),
+                demand: order.demands[*index],
+                candidates: hosts.map(|node| table.index(known, node)).collect(),
+            }
+        })
+        .collect();
+    let search = config.policy.search();
+    let fan_out = match search {
+        Search::Probing => config.fan_out(),
+        Search::All => FAN_OUT_MAX,
+        Search::Random | Search::Nearest => 1,
+    };
+    let request = Request::new(Body {
+        target: order.plan.qos().latency.min(TARGET_MAX),
+        goal: match search {
+            Search::Probing | Search::All => Goal::Target,
+            Search::Random | Search::Nearest => Goal::Any,
+        },
         reserves: !order.is_trial,
         prunes: true,
+        keeps_order: search == Search::Random,
+        projection: config.policy.projection(),
         spread: order.spread,
-        fan_out: config.fan_out(),
+        fan_out,
         probes_max: config.probes_max.clamp(1, PROBES_MAX),
         hosts: table.hosts,
         sources,
         operators,
         sinks,
-    })
-    .map_err(|_| None)
+    });
+    Ok((request.map_err(|_| None)?, parts))
+}
+
+/// All candidates of an operator.
+const FAN_OUT_MAX: u8 = 8;
+
+fn shuffle(hosts: &mut [NodeId], rng: &mut Rng) {
+    for last in (1..hosts.len()).rev() {
+        let other = rng.below(convert::size(last + 1));
+        hosts.swap(last, convert::index(other));
+    }
 }
 
 /// How many candidates each operator has: fewer in large plans, so that all of their hosts may send some probes.
@@ -90,7 +204,7 @@ fn candidates_each(order: &Order) -> usize {
 }
 
 /// Whether everything of the plan has what an order says of it.
-fn is_complete(order: &Order) -> bool {
+pub(crate) fn is_complete(order: &Order) -> bool {
     let plan = &order.plan;
     let sources = plan.sources().len();
     let operators = plan.operators().len();
@@ -115,45 +229,49 @@ fn is_demand(demand: &Demand) -> bool {
 }
 
 /// Sources, sinks and pinned operators are where they are: a host that nobody knows ends it.
-fn check_ends(view: &NodeView, order: &Order) -> Result<(), Option<Constraint>> {
+///
+/// A source may be at a host that is not known: whoever publishes is reached all the same.
+fn check_ends(known: &Known<'_>, order: &Order, split: &Split) -> Result<(), Option<Constraint>> {
     let plan = &order.plan;
-    let sources = plan.sources().iter().map(|it| it.name.as_str());
     let sinks = plan.sinks().iter().map(|it| it.name.as_str());
-    let operators = plan.operators().iter().zip(&order.places);
+    let operators = split.composed.iter();
+    let operators = operators.map(|index| (&plan.operators()[*index], &order.places[*index]));
     let pinned = operators.filter_map(|(operator, place)| match place {
         Place::Node(node) => Some((operator.name.as_str(), *node)),
         Place::Any | Place::Labels(_) => None,
     });
-    let ends = sources
-        .zip(order.sources.iter().copied())
-        .chain(sinks.zip(order.sinks.iter().copied()))
-        .chain(pinned);
+    let ends = sinks.zip(order.sinks.iter().copied()).chain(pinned);
     for (name, node) in ends {
-        if view.find(node).is_none() {
+        if known.find(node).is_none() {
             return Err(Some(refusal::unreachable(name, node)));
         }
     }
     Ok(())
 }
 
-/// For each operator the hosts that may run it, the best first.
-fn eligible(view: &NodeView, order: &Order) -> Result<Vec<Vec<NodeId>>, Option<Constraint>> {
-    let ways = Ways::new(order);
-    let known: Vec<&HostSummary> = std::iter::once(&view.host)
-        .chain(view.hosts.values().map(|host| &**host))
-        .collect();
-    let parts = order.plan.operators().iter().zip(&order.places);
-    let parts = parts.zip(&order.demands).enumerate();
-    parts
-        .map(|(index, ((operator, place), demand))| {
+/// For each operator that is to be composed the hosts that may run it, the best first.
+fn eligible(
+    known: &Known<'_>,
+    order: &Order,
+    split: &Split,
+    parts: &Parts,
+) -> Result<Vec<Vec<NodeId>>, Option<Constraint>> {
+    let ways = Ways::new(order, split);
+    let all = known.all();
+    let operators = parts.operators.iter();
+    operators
+        .map(|index| {
+            let index = *index;
+            let (operator, place) = (&order.plan.operators()[index], &order.places[index]);
+            let demand = &order.demands[index];
             let may_run = |host: &&&HostSummary| offers(host, &operator.kind) && fits(host, place);
             let asks = demand.resources(0).cpu_cores;
-            let mut hosts: Vec<_> = known
+            let mut hosts: Vec<_> = all
                 .iter()
                 .filter(may_run)
                 .map(|host| {
                     let left = host.capacity.cpu_cores * (1.0 - host.load.middle());
-                    let detour = ways.detour(view, index, host.node);
+                    let detour = ways.detour(known, index, host.node);
                     let steps = detour.as_nanos() / STEP.as_nanos();
                     ((asks > left, steps, host.load, host.node), host.node)
                 })
@@ -161,7 +279,7 @@ fn eligible(view: &NodeView, order: &Order) -> Result<Vec<Vec<NodeId>>, Option<C
             hosts.sort_unstable();
             hosts.dedup();
             if hosts.is_empty() {
-                return Err(Some(nobody_offers(operator, place, known.len())));
+                return Err(Some(nobody_offers(operator, place, all.len())));
             }
             Ok(hosts.into_iter().map(|(_, node)| node).collect())
         })
@@ -198,6 +316,7 @@ fn nobody_offers(operator: &plan::Operator, place: &Place, known: usize) -> Cons
         needed: format!("a host that offers `{}`{place}", operator.kind),
         had: format!("none of the {known} hosts that are known here"),
         hosts_asked: 0,
+        suffers: None,
     }
 }
 
@@ -208,7 +327,7 @@ struct Ways {
 }
 
 impl Ways {
-    fn new(order: &Order) -> Self {
+    fn new(order: &Order, split: &Split) -> Self {
         let operators = order.plan.operators();
         let mut sources: Vec<BTreeSet<NodeId>> = Vec::with_capacity(operators.len());
         for operator in operators {
@@ -218,7 +337,10 @@ impl Ways {
                     Stream::Source(source, _) => {
                         reached.insert(order.sources[*source]);
                     }
-                    Stream::Operator(before, _) => reached.extend(&sources[*before]),
+                    Stream::Operator(before, _) => match split.shared.get(before) {
+                        Some(providers) => reached.extend(providers.iter().map(|it| it.node)),
+                        None => reached.extend(&sources[*before]),
+                    },
                 }
             }
             sources.push(reached);
@@ -241,9 +363,9 @@ impl Ways {
     }
 
     /// The longest way from a source of an operator over a host to a sink of it.
-    fn detour(&self, view: &NodeView, operator: usize, host: NodeId) -> Duration {
+    fn detour(&self, known: &Known<'_>, operator: usize, host: NodeId) -> Duration {
         let longest = |ends: &BTreeSet<NodeId>| {
-            let delays = ends.iter().filter_map(|end| view.delay(*end, host));
+            let delays = ends.iter().filter_map(|end| known.delay(*end, host));
             delays.max().unwrap_or_default()
         };
         longest(&self.sources[operator]) + longest(&self.sinks[operator])
@@ -319,25 +441,17 @@ struct Table {
 }
 
 impl Table {
-    fn index(&mut self, view: &NodeView, node: NodeId) -> HostIndex {
+    fn index(&mut self, known: &Known<'_>, node: NodeId) -> HostIndex {
+        let summary = known.find(node);
+        self.index_at(node, summary.map(|it| it.coordinate).unwrap_or_default())
+    }
+
+    fn index_at(&mut self, node: NodeId, coordinate: Coordinate) -> HostIndex {
         let Self { hosts, indices } = self;
         *indices.entry(node).or_insert_with(|| {
-            let summary = view.find(node).expect("only hosts of the view are chosen");
-            hosts.push(Host {
-                node,
-                coordinate: summary.coordinate,
-            });
-            HostIndex::try_from(hosts.len() - 1).expect("a plan has at most 768 parts")
+            hosts.push(Host { node, coordinate });
+            HostIndex::try_from(hosts.len() - 1).expect("a plan has some thousand places at most")
         })
-    }
-}
-
-/// A part of a plan by its number: a plan has at most 256 of each.
-fn part_of(stream: Stream) -> Part {
-    let number = |index: usize| u16::try_from(index).expect("a plan has at most 256 of each part");
-    match stream {
-        Stream::Source(index, _) => Part::Source(number(index)),
-        Stream::Operator(index, _) => Part::Operator(number(index)),
     }
 }
 

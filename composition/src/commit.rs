@@ -1,18 +1,30 @@
-//! The composing node's side of a commit: the best graph is confirmed, then started; when that fails, the next best.
+//! The composing node's side of a commit: the best graph is confirmed, charged for, and started; when that fails, the next best.
+//!
+//! What was chosen by estimates is checked by what its hosts tell: the ways that they measured, the times that its parts take beside all
+//! that runs there now. Whom it slows is asked at their sinks, once for all of its hosts together.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use model::{Binding, ComponentGraph, CompositionId, Instant, NodeId, NodeView, Resources};
+use model::{CompositionId, Instant, NodeId, NodeView, Resources};
 
 use crate::composer::{Composer, Outbox};
-use crate::config::{ATTEMPTS_MAX, CONFIRM_ROUNDS};
+use crate::config::{ATTEMPTS_EACH, ATTEMPTS_MAX, CONFIRM_ROUNDS};
 use crate::counts::Ignored;
 use crate::effect::{Composed, Event, Outline, Reason};
-use crate::message::{Body, Confirm, Decline};
+use crate::measure::Lack;
+use crate::message::{Body, Confirm, Confirmed, Decline, Start, Told};
+use crate::policy::Projection;
+use crate::queue::Job;
 use crate::refusal;
-use crate::request::{HostIndex, Part};
+use crate::request::{Goal, HostIndex, Part};
 use crate::select::Graph;
 use crate::session::{Phase, Session, refuse};
+use crate::stream::Before;
+
+mod whole;
+
+use whole::{components, jobs, learn, place_of};
 
 /// A graph that is being confirmed or started.
 #[derive(Debug)]
@@ -23,8 +35,14 @@ pub(crate) struct Commit {
     pub(crate) graph: Graph,
     /// What is told when it has started.
     composed: Composed,
-    /// The others, the best first.
-    others: Vec<Graph>,
+    /// What each operator of the plan takes, and can wait.
+    jobs: Vec<Job>,
+    /// What hosts told of the parts of the plan.
+    told: BTreeMap<Part, Told>,
+    /// What each application would be slowed by in all, by the host of its sink.
+    charges: BTreeMap<NodeId, BTreeMap<CompositionId, Duration>>,
+    /// How old what each operator of the plan yields will be.
+    ages: Vec<Duration>,
     /// Who has not answered.
     waiting: BTreeSet<NodeId>,
     sends_left: u8,
@@ -35,6 +53,8 @@ pub(crate) struct Commit {
 enum Step {
     /// Everybody is to deploy.
     Confirm,
+    /// The sinks of those that would be slowed are to grant it.
+    Charge,
     /// Everybody has deployed, and is to start.
     Start,
 }
@@ -42,19 +62,27 @@ enum Step {
 impl Commit {
     /// What is told of the best of some graphs.
     pub(crate) fn describe(view: &NodeView, session: &Session, graphs: &[Graph]) -> Composed {
-        let facts = (&*session.request, &session.facts);
         let best = &graphs[0];
+        let graph = components(session, best);
+        let fastest = graphs.iter().map(|graph| graph.delay).min();
+        let is_shared = |at: &Before| matches!(at, Before::Operator(_));
+        let ages = session.parts.starts.iter().zip((0..).zip(&best.starts));
+        let ages = ages.filter(|(start, _)| is_shared(start));
+        let age = ages.map(|(_, (number, host))| session.request.age(Part::Source(number), *host));
         Composed {
-            graph: components(session, best),
+            reasons: refusal::reasons(view, session, &graph, graphs),
             predicted_delay: best.delay,
+            delay_from_sharing: best.delay.saturating_sub(age.max().unwrap_or_default()),
+            feasible_target: fastest.map(refusal::feasible_target),
             congestion: best.congestion,
-            runner_up: graphs.get(1).map(|graph| Outline {
-                operators: bind(session, &graph.hosts),
-                predicted_delay: graph.delay,
-                congestion: graph.congestion,
+            runner_up: graphs.get(1).map(|other| Outline {
+                operators: components(session, other).operators().to_vec(),
+                predicted_delay: other.delay,
+                congestion: other.congestion,
             }),
-            reasons: refusal::reasons(view, &session.order, facts, graphs),
             probe_count: session.probe_count,
+            lookup_count: session.discovery.lookup_count,
+            graph,
         }
     }
 
@@ -62,7 +90,23 @@ impl Commit {
     fn message(&self, id: CompositionId, session: &Session, node: NodeId) -> Body {
         let attempt = self.attempt;
         match self.step {
-            Step::Start => Body::Start { id, attempt },
+            Step::Start => Body::Start(Box::new(Start {
+                id,
+                attempt,
+                delay: self.composed.predicted_delay,
+                ages: self.ages.clone(),
+            })),
+            Step::Charge => {
+                let charges = self.charges.get(&node).into_iter().flatten();
+                let charges = charges.map(|(of, increase)| (*of, *increase)).collect();
+                let is_own = self.composed.graph.sinks()[0].host == node;
+                Body::Charge {
+                    id,
+                    attempt,
+                    charges,
+                    delay: is_own.then_some(self.composed.predicted_delay),
+                }
+            }
             Step::Confirm => {
                 let host = session.host_of(node);
                 let takes = host.and_then(|host| self.graph.takes.get(&host));
@@ -72,65 +116,55 @@ impl Commit {
                     application: session.order.application.clone(),
                     graph: self.composed.graph.clone(),
                     takes: takes.map_or_else(Resources::default, |it| *it),
+                    jobs: self.jobs.clone(),
+                    projection: session.request.body().projection,
                 }))
             }
         }
     }
 }
 
-fn bind(session: &Session, hosts: &[HostIndex]) -> Vec<Binding> {
-    let hosts = hosts.iter();
-    hosts
-        .map(|host| Binding::new(session.request.node(*host)))
-        .collect()
-}
-
-/// The plan with its parts bound as a graph says.
-fn components(session: &Session, graph: &Graph) -> ComponentGraph {
-    let order = &session.order;
-    let at = |nodes: &[NodeId]| nodes.iter().copied().map(Binding::new).collect();
-    ComponentGraph::new(
-        order.plan.clone(),
-        order.origins.clone(),
-        at(&order.sources),
-        bind(session, &graph.hosts),
-        at(&order.sinks),
-    )
-    .expect("an order was complete before anybody was asked, and a graph binds each operator")
-}
-
 impl Composer {
-    /// Confirms the best graph that is left, or refuses the request. `before` has failed.
+    /// Confirms the best of some graphs, or refuses the request.
     pub(crate) fn try_next(
         &mut self,
         now: Instant,
         view: &NodeView,
         id: CompositionId,
-        session: Session,
-        (before, mut graphs): (Option<&Commit>, Vec<Graph>),
+        mut session: Session,
+        mut graphs: Vec<Graph>,
         out: &mut Outbox<'_>,
     ) {
         graphs.retain(|graph| graph.takes.keys().all(|host| !session.facts.is_out(*host)));
-        let attempts = before.map_or(0, |commit| commit.attempt);
-        if attempts >= ATTEMPTS_MAX || graphs.is_empty() {
+        if session.attempts >= ATTEMPTS_MAX || graphs.is_empty() {
             self.release_all(now, id, &session, out);
-            return refuse(id, Reason::Unconfirmed, session.binding, None, out);
+            let feasible = session.closest.map(refusal::feasible_target);
+            return refuse(id, Reason::Unconfirmed, session.binding, feasible, out);
         }
         let composed = Commit::describe(view, &session, &graphs);
-        let graph = graphs.remove(0);
+        let graph = graphs.swap_remove(0);
+        session.attempts += 1;
+        session.attempts_here += 1;
+        session
+            .tried
+            .insert((graph.starts.clone(), graph.hosts.clone()));
         let hosts = composed.graph.hosts();
-        if let Some(before) = before {
+        if session.attempts > 1 {
             // Hosts of both are told by the next confirmation, so that nobody takes in between what they hold.
-            let left = &before.composed.graph.hosts() - &hosts;
-            self.release(now, id, attempts, left, out);
+            let left = &session.asked - &hosts;
+            self.release(now, id, session.attempts - 1, left, out);
         }
+        session.asked.extend(&hosts);
         let commit = Commit {
-            attempt: attempts + 1,
+            attempt: session.attempts,
             step: Step::Confirm,
+            jobs: jobs(&session, &graph),
+            told: BTreeMap::new(),
+            charges: BTreeMap::new(),
+            ages: Vec::new(),
             waiting: hosts,
             graph,
             composed,
-            others: graphs,
             sends_left: CONFIRM_ROUNDS,
             again_at: now,
         };
@@ -159,7 +193,7 @@ impl Composer {
         self.sessions.insert(id, (session, phase));
     }
 
-    /// Takes a commit out of its place if it is at `attempt`, and at `step` where one is asked for.
+    /// Takes a commit out of its place if it is at `attempt`, and at `step` where one is asked for, and knows who speaks.
     fn take_commit(
         &mut self,
         (id, attempt): (CompositionId, u8),
@@ -170,11 +204,12 @@ impl Composer {
             .sessions
             .get(&id)
             .is_some_and(|(_, phase)| match phase {
-                Phase::Probing { .. } => false,
+                Phase::Discovering | Phase::Probing { .. } => false,
                 Phase::Committing(commit) => {
                     commit.attempt == attempt
                         && step.is_none_or(|step| commit.step == step)
-                        && commit.composed.graph.hosts().contains(&from)
+                        && (commit.waiting.contains(&from)
+                            || commit.composed.graph.hosts().contains(&from))
                 }
             });
         if !is_heeded {
@@ -183,28 +218,106 @@ impl Composer {
         }
         match self.sessions.remove(&id) {
             Some((session, Phase::Committing(commit))) => Some((session, *commit)),
-            Some((_, Phase::Probing { .. })) | None => None,
+            Some((_, Phase::Discovering | Phase::Probing { .. })) | None => None,
         }
     }
 
     pub(crate) fn on_confirmed(
         &mut self,
         now: Instant,
+        view: &NodeView,
+        from: NodeId,
+        confirmed: Confirmed,
+        out: &mut Outbox<'_>,
+    ) {
+        let key = (confirmed.id, confirmed.attempt);
+        let Some((session, mut commit)) = self.take_commit(key, from, Some(Step::Confirm)) else {
+            return;
+        };
+        if commit.waiting.remove(&from) {
+            // Each speaks for itself alone.
+            for told in confirmed.told {
+                if place_of(&commit.composed.graph, told.part) == Some(from) {
+                    commit.told.insert(told.part, told);
+                }
+            }
+            for charge in confirmed.charges {
+                let of_sink = commit.charges.entry(charge.sink).or_default();
+                let increase = of_sink.entry(charge.of).or_default();
+                *increase = increase.saturating_add(charge.increase);
+            }
+        }
+        if !commit.waiting.is_empty() {
+            return self.keep(key.0, session, commit);
+        }
+        self.check_whole(now, view, key.0, session, commit, out);
+    }
+
+    /// All hosts have told: the whole graph is checked once more, by what was measured.
+    fn check_whole(
+        &mut self,
+        now: Instant,
+        view: &NodeView,
+        id: CompositionId,
+        mut session: Session,
+        mut commit: Commit,
+        out: &mut Outbox<'_>,
+    ) {
+        let (delay, ages) = commit.delay(true);
+        let body = session.request.body();
+        if body.goal == Goal::Target && delay > body.target {
+            let lack = Lack::of_delay(delay, body.target);
+            let name = session.order.plan.sinks()[0].name.clone();
+            session.binding = Some(refusal::lacks(name, &lack, 1));
+            session.closest = Some(session.closest.map_or(delay, |it| it.min(delay)));
+            learn(&mut session, &commit, &ages);
+            return self.fail(now, view, id, session, out);
+        }
+        commit.composed.predicted_delay = delay;
+        commit.composed.delay_from_sharing = commit.delay(false).0;
+        commit.ages = ages;
+        let is_charged = body.projection == Projection::Rank && !commit.charges.is_empty();
+        if is_charged {
+            commit.step = Step::Charge;
+            commit.waiting = commit.charges.keys().copied().collect();
+            commit.waiting.insert(commit.composed.graph.sinks()[0].host);
+            session.asked.extend(&commit.waiting);
+            commit.sends_left = CONFIRM_ROUNDS;
+            return self.say(now, id, session, commit, out);
+        }
+        self.start(now, id, session, commit, out);
+    }
+
+    fn start(
+        &mut self,
+        now: Instant,
+        id: CompositionId,
+        session: Session,
+        mut commit: Commit,
+        out: &mut Outbox<'_>,
+    ) {
+        commit.step = Step::Start;
+        commit.waiting = commit.composed.graph.hosts();
+        commit.sends_left = CONFIRM_ROUNDS;
+        self.say(now, id, session, commit, out);
+    }
+
+    /// A sink grants what its applications would be slowed by.
+    pub(crate) fn on_granted(
+        &mut self,
+        now: Instant,
         from: NodeId,
         key: (CompositionId, u8),
         out: &mut Outbox<'_>,
     ) {
-        let Some((session, mut commit)) = self.take_commit(key, from, Some(Step::Confirm)) else {
+        let Some((session, mut commit)) = self.take_commit(key, from, Some(Step::Charge)) else {
             return;
         };
         commit.waiting.remove(&from);
         if !commit.waiting.is_empty() {
             return self.keep(key.0, session, commit);
         }
-        commit.step = Step::Start;
-        commit.waiting = commit.composed.graph.hosts();
-        commit.sends_left = CONFIRM_ROUNDS;
-        self.say(now, key.0, session, commit, out);
+        self.start(now, key.0, session, commit, out);
     }
 
     pub(crate) fn on_started(
@@ -222,11 +335,13 @@ impl Composer {
         if !commit.waiting.is_empty() {
             return self.keep(id, session, commit);
         }
-        // The losers keep nothing.
+        // The losers keep nothing. What sinks have granted, they have.
         let composed = commit.composed;
         let part_of_it = composed.graph.hosts();
-        let hosts = session.request.body().hosts.iter().map(|host| host.node);
-        let losers = hosts.filter(|node| !part_of_it.contains(node)).collect();
+        let losers = session.asked.iter().copied();
+        let losers = losers
+            .filter(|node| !part_of_it.contains(node) && !commit.charges.contains_key(node))
+            .collect();
         self.release(now, id, attempt, losers, out);
         out.event(Event::Composed { id, composed });
     }
@@ -244,9 +359,12 @@ impl Composer {
             return;
         };
         let host = session.host_of(from);
-        if let (Decline::Failed(_), Some(host)) = (&why, host) {
+        if let Decline::Failed(_) = &why {
             // It would fail again: no other graph of this request goes there.
-            session.facts.exclude(host);
+            session.discovery.exclude(from);
+            if let Some(host) = host {
+                session.facts.exclude(host);
+            }
         }
         let name = part_name(&session, &commit.graph, host);
         session.binding = Some(match why {
@@ -254,7 +372,7 @@ impl Composer {
             Decline::Failed(reason) => refusal::unusable(name, from, reason),
             Decline::Gone => refusal::unusable(name, from, "it let go of what it held".to_owned()),
         });
-        self.fail(now, view, key.0, session, commit, out);
+        self.fail(now, view, key.0, session, out);
     }
 
     /// A step was not answered by all in time: once more, or the next graph.
@@ -276,12 +394,13 @@ impl Composer {
             let reason = format!("it did not answer {CONFIRM_ROUNDS} times");
             session.binding = Some(refusal::unusable(name, *silent, reason));
         }
-        for host in commit.waiting.clone() {
-            if let Some(host) = session.host_of(host) {
+        for node in &commit.waiting {
+            session.discovery.exclude(*node);
+            if let Some(host) = session.host_of(*node) {
                 session.facts.exclude(host);
             }
         }
-        self.fail(now, view, id, session, commit, out);
+        self.fail(now, view, id, session, out);
     }
 
     /// A host of the graph that is being committed cannot be reached.
@@ -297,20 +416,24 @@ impl Composer {
         let host = session.host_of(node);
         let name = part_name(&session, &commit.graph, host);
         session.binding = Some(refusal::unreachable(&name, node));
-        self.fail(now, view, id, session, commit, out);
+        self.fail(now, view, id, session, out);
     }
 
+    /// The graph did not come about: the next best, of what is known by now.
     fn fail(
         &mut self,
         now: Instant,
         view: &NodeView,
         id: CompositionId,
         session: Session,
-        mut commit: Commit,
         out: &mut Outbox<'_>,
     ) {
-        let graphs = std::mem::take(&mut commit.others);
-        self.try_next(now, view, id, session, (Some(&commit), graphs), out);
+        let graphs = session.graphs(&self.config).unwrap_or_default();
+        let is_enough = graphs.is_empty() || session.attempts_here >= ATTEMPTS_EACH;
+        if is_enough && session.attempts < ATTEMPTS_MAX {
+            return self.share_less(now, view, id, session, out);
+        }
+        self.try_next(now, view, id, session, graphs, out);
     }
 }
 
@@ -318,9 +441,11 @@ impl Composer {
 fn part_name(session: &Session, graph: &Graph, host: Option<HostIndex>) -> String {
     let at = |part: Part| match part {
         Part::Operator(index) => graph.hosts[usize::from(index)],
-        Part::Source(_) | Part::Sink(_) => session.request.places(part)[0],
+        Part::Source(index) => graph.starts[usize::from(index)],
+        Part::Sink(_) => session.request.places(part)[0],
     };
     let mut parts = session.request.parts();
     let part = parts.find(|part| Some(at(*part)) == host);
-    part.map_or_else(String::new, |part| refusal::name(&session.order, part))
+    let of_all = || session.order.plan.sinks()[0].name.clone();
+    part.map_or_else(of_all, |part| session.name(part))
 }

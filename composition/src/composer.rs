@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use model::{CompositionId, Instant, NodeId, NodeView, Resources, Rng, convert};
+use model::{CompositionId, Entry, Instant, NodeId, NodeView, Resources, Rng, convert};
 
-use crate::allocation::Allocation;
+use crate::allocation::{Allocation, Deferred};
 use crate::config::Config;
 use crate::counts::{Counts, Ignored};
 use crate::effect::{Effect, Event};
@@ -13,7 +13,9 @@ use crate::ledger::Ledger;
 use crate::message::{Body, Message};
 use crate::order::Order;
 use crate::reminder::{Kind, Reminder};
+use crate::serving::Serving;
 use crate::session::{Phase, Session};
+use crate::usage::Usage;
 use crate::visit::{Closed, Visits};
 
 /// What happens to a composer.
@@ -48,6 +50,24 @@ pub enum Input {
         /// Why.
         reason: String,
     },
+    /// What [`Effect::Lookup`] asked for.
+    Found {
+        /// To which.
+        lookup: u64,
+        /// What there is.
+        entries: Vec<Entry>,
+    },
+    /// What runs here for a composition was measured.
+    Measured {
+        /// Which one.
+        id: CompositionId,
+        /// What its own operators here took since the last time.
+        usage: Vec<Usage>,
+        /// The delay of results at its sinks here, if there were any.
+        delay: Option<Duration>,
+    },
+    /// A composition that had started has ended here; what others read of it may run on, until [`Input::Retired`].
+    Ended(CompositionId),
     /// The components that this node ran for a composition are gone: what they took is free.
     Retired(CompositionId),
     /// The time of [`Composer::poll_timeout`] has come.
@@ -58,10 +78,15 @@ pub enum Input {
 #[derive(Debug)]
 pub struct Composer {
     pub(crate) config: Config,
-    rng: Rng,
+    pub(crate) rng: Rng,
     pub(crate) counts: Counts,
     // As a host.
     pub(crate) ledger: Ledger,
+    pub(crate) serving: Serving,
+    /// Charges of those who wait until it is known what others can spare.
+    pub(crate) deferred: Vec<Deferred>,
+    /// Ways that were measured lately, one way each.
+    pub(crate) ways: BTreeMap<NodeId, (Duration, Instant)>,
     pub(crate) visits: Visits,
     pub(crate) closed: Closed,
     pub(crate) allocations: BTreeMap<CompositionId, Allocation>,
@@ -69,6 +94,9 @@ pub struct Composer {
     pub(crate) answers_due: BTreeMap<CompositionId, u32>,
     // As a composing node.
     pub(crate) sessions: BTreeMap<CompositionId, (Session, Phase)>,
+    /// For which of them the overlay was asked.
+    pub(crate) lookups: BTreeMap<u64, CompositionId>,
+    pub(crate) next_lookup: u64,
     // As both.
     pub(crate) reminders: BTreeMap<(CompositionId, Kind), Reminder>,
 }
@@ -81,11 +109,16 @@ impl Composer {
             rng,
             counts: Counts::default(),
             ledger: Ledger::default(),
+            serving: Serving::default(),
+            deferred: Vec::new(),
+            ways: BTreeMap::new(),
             visits: Visits::default(),
             closed: Closed::default(),
             allocations: BTreeMap::new(),
             answers_due: BTreeMap::new(),
             sessions: BTreeMap::new(),
+            lookups: BTreeMap::new(),
+            next_lookup: 0,
             reminders: BTreeMap::new(),
         }
     }
@@ -107,11 +140,21 @@ impl Composer {
                 self.on_message(now, view, from, message.0, &mut out);
             }
             Input::Unreachable(node) => self.on_unreachable(now, view, node, &mut out),
-            Input::Deployed(id) => self.on_deployed(id, &mut out),
+            Input::Deployed(id) => self.on_deployed(now, view, id, &mut out),
             Input::DeployFailed { id, reason } => {
                 self.on_deploy_failed(now, id, &reason, &mut out);
             }
-            Input::Retired(id) => self.on_retired(now, id),
+            Input::Retired(id) => self.on_retired(now, id, &mut out),
+            Input::Found { lookup, entries } => {
+                self.on_found(now, view, lookup, &entries, &mut out);
+            }
+            Input::Measured { id, usage, delay } => {
+                self.on_measured(view, id, &usage, delay, &mut out);
+            }
+            Input::Ended(id) => {
+                self.serving.end(id);
+                self.answer_deferred(now, &mut out);
+            }
             Input::Timeout => {
                 self.remind_again(now, &mut out);
                 self.time_out_sessions(now, view, &mut out);
@@ -128,7 +171,7 @@ impl Composer {
         let sessions = self
             .sessions
             .values()
-            .map(|(_, phase)| phase.poll_timeout());
+            .map(|(session, phase)| phase.poll_timeout(session));
         let reminders = self.reminders.values().map(Reminder::at);
         let allocations = self.allocations.values().filter_map(Allocation::until);
         let others = [
@@ -159,6 +202,16 @@ impl Composer {
         self.ledger.taken().1
     }
 
+    /// What an operator's component that runs here can wait, as the scheduler's rank was projected: see [`crate::queue`].
+    pub fn laxity(&self, id: CompositionId, operator: u16) -> Option<Duration> {
+        self.serving.laxity(id, operator)
+    }
+
+    /// How many components run here, and how many applications they serve.
+    pub fn serving(&self) -> (u64, u64) {
+        self.serving.counts()
+    }
+
     /// How many requests this node is composing.
     pub fn composing_count(&self) -> usize {
         self.sessions.len()
@@ -181,14 +234,22 @@ impl Composer {
             Body::Probe(probe) => self.on_probe(now, view, *probe, out),
             Body::Ended(ended) => self.on_ended(now, view, from, *ended, out),
             Body::Confirm(confirm) => self.on_confirm(now, view, from, *confirm, out),
-            Body::Confirmed { id, attempt } => {
-                self.on_confirmed(now, from, (id, attempt), out);
-            }
+            Body::Confirmed(confirmed) => self.on_confirmed(now, view, from, *confirmed, out),
+            Body::Charge {
+                id,
+                attempt,
+                charges,
+                delay,
+            } => self.on_charge(now, from, (id, attempt), charges, delay, out),
+            Body::Granted { id, attempt } => self.on_granted(now, from, (id, attempt), out),
+            Body::Ping { id, attempt } => out.send(from, Body::Pong { id, attempt }),
+            Body::Pong { id, attempt } => self.on_pong(now, view, from, (id, attempt), out),
+            Body::Delay { id, delay } => self.on_delay(from, id, delay),
             Body::Declined { id, attempt, why } => {
                 self.settle((id, Kind::Start), from);
                 self.on_declined(now, view, from, (id, attempt), why, out);
             }
-            Body::Start { id, attempt } => self.on_start(now, view, from, (id, attempt), out),
+            Body::Start(start) => self.on_start(now, view, from, *start, out),
             Body::Started { id, attempt } => {
                 self.settle((id, Kind::Start), from);
                 self.on_started(now, from, (id, attempt), out);
@@ -220,6 +281,7 @@ impl Composer {
     /// Lets go of everything whose time is over.
     fn lapse(&mut self, now: Instant, out: &mut Outbox<'_>) {
         self.counts.lapsed += self.ledger.lapse(now);
+        self.serving.lapse(now);
         self.visits.lapse(now);
         self.closed.lapse(now);
         self.lapse_allocations(now, out);

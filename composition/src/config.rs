@@ -47,8 +47,11 @@ pub struct Config {
 /// How often a confirmation, a start, and a release are sent before it is given up. Source: design.
 pub(crate) const CONFIRM_ROUNDS: u8 = 3;
 
-/// How many graphs are tried for a request: the best and two more. Source: design, protocols 2.
-pub(crate) const ATTEMPTS_MAX: u8 = 3;
+/// How many graphs are tried for a request with what it shares: the best and two more. Source: design, protocols 2.
+pub(crate) const ATTEMPTS_EACH: u8 = 3;
+
+/// How many are tried in all, where it shares less after that. Source: guess; twice, and once more.
+pub(crate) const ATTEMPTS_MAX: u8 = 9;
 
 impl Config {
     /// How many candidates each hop probes: `ceil(alpha k)`.

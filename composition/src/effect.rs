@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use model::{ApplicationId, Binding, ComponentGraph, CompositionId, NodeId};
+use model::{ApplicationId, Binding, ComponentGraph, CompositionId, Key, NodeId};
 
 use crate::message::Message;
 
@@ -36,6 +36,31 @@ pub enum Effect {
     Undeploy {
         /// Which one.
         id: CompositionId,
+    },
+    /// Look up what is registered under a key. Answered by [`crate::Input::Found`], also where there is nothing.
+    Lookup {
+        /// Which answer belongs to it.
+        lookup: u64,
+        /// Under which key.
+        key: Key,
+        /// How many entries are wanted at most.
+        count: usize,
+    },
+    /// Register this from now on: others find by it what runs here. What was registered under the key and slot before is replaced.
+    Register {
+        /// Under which key.
+        key: Key,
+        /// What tells it from what else this node registers there.
+        slot: u64,
+        /// What.
+        payload: Vec<u8>,
+    },
+    /// What was registered holds no more.
+    Withdraw {
+        /// Under which key.
+        key: Key,
+        /// See [`Effect::Register`].
+        slot: u64,
     },
     /// Tell whoever asked.
     Event(Event),
@@ -71,6 +96,10 @@ pub struct Composed {
     pub graph: ComponentGraph,
     /// The delay that is expected, from the arrival at a source to the result at the destination.
     pub predicted_delay: Duration,
+    /// The part of it behind what is shared: from there to the destination. The same where nothing is.
+    pub delay_from_sharing: Duration,
+    /// A latency target that would be accepted now: of the fastest graph that was found, with a margin.
+    pub feasible_target: Option<Duration>,
     /// How congested the hosts and links that it takes would be; see `select`.
     pub congestion: f64,
     /// The next best graph, if there was one.
@@ -79,6 +108,8 @@ pub struct Composed {
     pub reasons: Vec<String>,
     /// How many probes were sent for it.
     pub probe_count: u64,
+    /// How many look-ups were made for it.
+    pub lookup_count: u64,
 }
 
 /// A graph in short.
@@ -129,6 +160,8 @@ pub struct Constraint {
     pub had: String,
     /// How many hosts were asked.
     pub hosts_asked: usize,
+    /// The application that runs already and would be late.
+    pub suffers: Option<Box<ApplicationId>>,
 }
 
 /// What is checked at a hop.

@@ -7,8 +7,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use model::{NodeView, Resources};
+
 use crate::measure::{Lack, Spare};
 use crate::message::{self, Ended, Ending, Hop};
+use crate::path;
 use crate::request::{HostIndex, Part, Request};
 
 /// A hop from a producer on a host to a reader on another.
@@ -32,6 +35,41 @@ pub(crate) struct Facts {
 }
 
 impl Facts {
+    /// Takes for granted that all starts are there, where nobody is asked: who confirms checks it.
+    pub(crate) fn assume(&mut self, view: &NodeView, request: &Request) {
+        let spare = Spare {
+            available: Resources {
+                cpu_cores: f64::MAX,
+                memory_bytes: u64::MAX,
+                uplink_bytes_per_second: f64::MAX,
+            },
+            cores: f64::MAX,
+            found: None,
+        };
+        for (part, from) in request
+            .parts()
+            .flat_map(|part| request.places(part).iter().map(move |host| (part, *host)))
+        {
+            self.spares.insert(from, spare);
+            for (reader, _) in request.readers(part) {
+                for to in request.places(*reader) {
+                    let delay = path::delay(view, request, from, *to);
+                    self.links.insert((part, from, *reader, *to), delay);
+                }
+            }
+        }
+    }
+
+    /// Whether nothing is known.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.spares.is_empty()
+    }
+
+    /// A way was measured.
+    pub(crate) fn measure(&mut self, way: Way, link: Duration) {
+        self.links.insert(way, link);
+    }
+
     /// Takes what an end tells; says whether it fits the request.
     pub(crate) fn add(&mut self, request: &Request, ended: &Ended) -> bool {
         let next = match ended.ending {
@@ -59,16 +97,17 @@ impl Facts {
                 self.add_link(from, to);
             }
         }
-        match ended.ending {
+        match &ended.ending {
             Ending::Refused { part, host, lack } => {
-                self.asked.insert((part, host));
-                let known = self.refused.entry((part, host)).or_insert(lack);
+                let place = (*part, *host);
+                self.asked.insert(place);
+                let known = self.refused.entry(place).or_insert_with(|| lack.clone());
                 if lack.severity() < known.severity() {
-                    *known = lack;
+                    *known = lack.clone();
                 }
             }
             Ending::Lost { part, host } => {
-                self.asked.insert((part, host));
+                self.asked.insert((*part, *host));
             }
             Ending::Pruned => self.has_pruned = true,
             Ending::Returned => {}
@@ -112,7 +151,7 @@ impl Facts {
     pub(crate) fn refused(&self, part: Part) -> impl Iterator<Item = (HostIndex, Lack)> {
         let range = (part, HostIndex::MIN)..=(part, HostIndex::MAX);
         let refused = self.refused.range(range);
-        refused.map(|((_, host), lack)| (*host, *lack))
+        refused.map(|((_, host), lack)| (*host, lack.clone()))
     }
 
     /// How many hosts were asked for a part.

@@ -117,6 +117,7 @@ impl Ledger {
                 check: Check::Memory,
                 needed: 1.0,
                 had: 0.0,
+                suffers: None,
             })
         }
     }
@@ -162,6 +163,15 @@ impl Ledger {
             *sum = *sum + holding.resources;
         }
         sums
+    }
+
+    /// What probes of others have reserved.
+    pub(crate) fn reserved_by_others(&self, id: CompositionId) -> Resources {
+        let others = self
+            .holdings
+            .iter()
+            .filter(|(it, holding)| **it != id && matches!(holding.state, State::Reserved { .. }));
+        others.fold(Resources::default(), |sum, (_, it)| sum + it.resources)
     }
 
     /// Removes reservations that yield to a claim, the weakest first, until `asked` is there beside the others.

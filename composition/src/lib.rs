@@ -8,25 +8,31 @@
 //!
 //! After Repantis, Gu and Kalogeraki, "Synergy" (Middleware 2006, TPDS 2009), slides 11 to 16.
 //!
-//! 1. **Candidates** are gathered once, by the composing node (`candidates`): at most 8 for an operator, by detour, then load.
-//! 2. **Probes** travel hop by hop from the sources to the sinks (`probe`). A probe covers one way; a fork sends some down
-//!    each branch. A hop checks what it has left, then the delay so far and the least that the rest takes; it reserves, and
-//!    sends on to at most five candidates of each reader. Of probes that agree on every open fork only the best
+//! 1. **Maximum sharing discovery** (`discovery`): what runs already is looked up, from the sinks on; what is found is not composed, and nothing before it.
+//! 2. **Candidates** are gathered once, by the composing node (`candidates`): at most 8 for an operator, by detour, then load.
+//! 3. **Probes** travel hop by hop from what is shared and from the sources to the sinks (`probe`). A probe covers one way; a fork sends some down
+//!    each branch. A hop checks what it has left, then the delay so far and the least that the rest takes, then what the applications would suffer that it
+//!    serves (`serving`, [`queue`]); it reserves, and sends on to at most five candidates of each reader. Of probes that agree on every open fork only the best
 //!    go on (`visit`).
-//! 3. Every end is told to the composing node, with its **share** of the whole (`share`): so it knows when all have ended.
+//! 4. Every end is told to the composing node, with its **share** of the whole (`share`): so it knows when all have ended.
 //!    Lost probes end the collection by time.
-//! 4. Hops are **merged** to graphs (`facts`, `merge`), which are qualified as a whole, and the least congested is **selected**
+//! 5. Hops are **merged** to graphs (`facts`, `merge`), which are qualified as a whole, and the least congested is **selected**
 //!    (`select`).
-//! 5. **Commit** (`commit`, and `allocation` on the hosts): all hosts of the graph confirm, which deploys, then all start; else
+//! 6. **Commit** (`commit`, and `allocation` on the hosts): all hosts of the graph confirm, which deploys; they tell how long its parts take there, how long the
+//!    ways into them are, and whom it slows. The delay is computed once more of that; the sinks of those that are slowed grant it; then all start. Else
 //!    the next best graph follows, twice.
-//! 6. Where there is no graph, a round without a target finds the one that would be accepted (`session`, `refusal`).
+//! 7. Where nothing meets the target, less is shared, down to nothing; where still nothing does, a round without a target finds the one that would be accepted
+//!    (`session`, `refusal`).
 //!
 //! What hosts promise is in the `ledger`: reservations that lapse, and allocations. Messages may be lost, repeated and overtaken; a
 //! node may vanish at any moment. Then everything that it left lapses: what was reserved or confirmed and not
 //! started, after [`Config::lease`]; what one host of a graph started, all start.
 //!
-//! **What comes next** has its places, and nothing that pretends to be it: maximum sharing discovery before `candidates` (a graph's
-//! bindings may then be shared), and QoS impact projection as the third check in `probe`, refused as [`Check::Impact`].
+//! **What is shared.** A graph binds every part of its plan to where it really is. A part that is shared ([`model::Binding::shared`]) runs there for somebody
+//! else, and so does all before it; the hosts of all of them confirm, since the application depends on them: whoever comes to these hosts later answers to it.
+//! An operator that runs is registered under its first stream, with all that it is made of ([`StreamRecord`]).
+//!
+//! **Ways of composing** that experiments compare are policies ([`policy`]): they leave out some of this.
 //!
 //! # Bounds
 //!
@@ -45,6 +51,9 @@
 //! - The lower bound of what is left of a way is in the second check.
 //! - Reservations of a request are the most that one of its probes asks for, not a sum; they yield by an order.
 //! - Execution times count all of a host's cores as one resource.
+//! - The composing node asks sinks for the sum of what all hosts of a graph charge their applications: hosts that each look at themselves alone could spend one
+//!   application's slack several times.
+//! - Sharing falls back to shorter prefixes.
 //!
 //! # Example
 //!
@@ -98,6 +107,11 @@
 //! let mut effects = Vec::new();
 //! let id = CompositionId { node, number: 1 };
 //! composer.handle_input(Instant::ZERO, &view, Input::Compose { id, order }, &mut effects);
+//!
+//! // It asks first whether the filter runs somewhere already.
+//! let Some(Effect::Lookup { lookup, .. }) = effects.pop() else { panic!("a look-up") };
+//! let found = Input::Found { lookup, entries: Vec::new() };
+//! composer.handle_input(Instant::ZERO, &view, found, &mut effects);
 //! assert!(matches!(&effects[..], [Effect::Event(Event::Composed { .. })]));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -110,6 +124,7 @@ mod commit;
 mod composer;
 mod config;
 mod counts;
+mod discovery;
 mod effect;
 mod facts;
 mod ledger;
@@ -125,8 +140,10 @@ mod refusal;
 mod reminder;
 mod request;
 mod select;
+mod serving;
 mod session;
 mod share;
+mod stream;
 mod usage;
 mod visit;
 
@@ -137,4 +154,5 @@ pub use effect::{Check, Composed, Constraint, Effect, Event, Outline, Reason, Re
 pub use message::Message;
 pub use order::{Order, Place};
 pub use policy::Policy;
+pub use stream::StreamRecord;
 pub use usage::Usage;

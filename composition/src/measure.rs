@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use model::{NodeView, Resources, convert};
+use model::{ApplicationId, NodeView, Resources, convert};
 
 use crate::effect::Check;
+use crate::queue::Found;
 
 /// The greatest load up to which a host takes more: above it, predictions of execution times are of no use.
 ///
@@ -19,6 +20,8 @@ pub(crate) struct Spare {
     pub(crate) available: Resources,
     /// All processor time that the host offers.
     pub(crate) cores: f64,
+    /// What the request's operators find there, where hosts project by rank.
+    pub(crate) found: Option<Found>,
 }
 
 impl Spare {
@@ -36,6 +39,7 @@ impl Spare {
         Self {
             available: bounded - background - held,
             cores: capacity.cpu_cores,
+            found: None,
         }
     }
 
@@ -47,10 +51,11 @@ impl Spare {
             self.available.uplink_bytes_per_second,
         ];
         amounts.iter().all(|it| !it.is_nan() && *it >= 0.0)
+            && self.found.is_none_or(|found| found.is_valid())
     }
 
     /// How long an operator that costs `cost_seconds` for a row takes here when the request has placed `placed_cores` on the
-    /// host, itself included:
+    /// host, itself included: by rank where hosts project so (see [`crate::queue`]), else
     ///
     /// ```text
     /// x = tau / (1 - rho)        rho = load of the host with all that is placed
@@ -59,6 +64,10 @@ impl Spare {
     /// the mean time in an M/G/1 queue with processor sharing; the load is a fraction of all cores, so that for several
     /// cores it is on the safe side. Source: papers, section 4.1 (E1).
     pub(crate) fn execution(&self, cost_seconds: f64, placed_cores: f64) -> Duration {
+        if let Some(found) = &self.found {
+            let execution = found.execution_of_newcomer(cost_seconds, placed_cores, self.cores);
+            return convert::seconds(execution);
+        }
         let left = if self.cores > 0.0 {
             (self.available.cpu_cores - placed_cores).max(0.0) / self.cores
         } else {
@@ -70,17 +79,26 @@ impl Spare {
 }
 
 /// A check that failed, with the amounts in its unit: cores, bytes, bytes per second, or seconds.
-#[derive(Debug, Clone, Copy, PartialEq, bincode::Encode, bincode::Decode)]
+#[derive(Debug, Clone, PartialEq, bincode::Encode, bincode::Decode)]
 pub(crate) struct Lack {
     pub(crate) check: Check,
     pub(crate) needed: f64,
     pub(crate) had: f64,
+    /// Whose target it is, where it is that of an application that runs already.
+    pub(crate) suffers: Option<Box<ApplicationId>>,
 }
 
 impl Lack {
     /// What of `asked` is not in `available`: the first check that fails, if one does.
     pub(crate) fn of(asked: &Resources, available: &Resources) -> Option<Self> {
-        let lack = |check, needed, had| Some(Self { check, needed, had });
+        let lack = |check, needed, had| {
+            Some(Self {
+                check,
+                needed,
+                had,
+                suffers: None,
+            })
+        };
         if asked.cpu_cores > available.cpu_cores {
             return lack(Check::Cpu, asked.cpu_cores, available.cpu_cores);
         }
@@ -102,11 +120,22 @@ impl Lack {
     }
 
     /// That a delay is longer than the target.
-    pub(crate) const fn of_delay(delay: Duration, target: Duration) -> Self {
+    pub(crate) fn of_delay(delay: Duration, target: Duration) -> Self {
         Self {
             check: Check::Delay,
             needed: target.as_secs_f64(),
             had: delay.as_secs_f64(),
+            suffers: None,
+        }
+    }
+
+    /// That an application that runs already can spare only `slack`, and would be slowed by `increase`.
+    pub(crate) fn of_impact(suffers: &ApplicationId, increase: Duration, slack: Duration) -> Self {
+        Self {
+            check: Check::Impact,
+            needed: slack.as_secs_f64(),
+            had: increase.as_secs_f64(),
+            suffers: Some(Box::new(suffers.clone())),
         }
     }
 
@@ -129,7 +158,11 @@ mod tests {
             cpu_cores: cores * (LOAD_MAX - load),
             ..Resources::default()
         };
-        Spare { available, cores }
+        Spare {
+            available,
+            cores,
+            found: None,
+        }
     }
 
     #[test]

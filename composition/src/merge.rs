@@ -5,6 +5,7 @@
 //! fastest are kept (a beam): small plans are searched completely, of large ones as much as there is time for.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::time::Duration;
 
 use model::Resources;
@@ -32,6 +33,8 @@ pub(crate) struct Blocked {
 /// A part of a graph: the operators so far.
 #[derive(Debug, Clone, Default)]
 struct Partial {
+    /// Where each start is.
+    starts: Vec<HostIndex>,
     hosts: Vec<HostIndex>,
     taken: BTreeMap<HostIndex, Resources>,
     /// When each operator is done.
@@ -53,7 +56,7 @@ struct Extension {
     congestion: f64,
 }
 
-/// The graphs that meet a target, the best first: at most [`BEAM`].
+/// The graphs that meet a target, the best first: at most [`BEAM`], unless the whole of them is wanted.
 ///
 /// # Errors
 /// What stands in the way of all of them.
@@ -61,8 +64,10 @@ pub(crate) fn merge(
     request: &Request,
     facts: &Facts,
     target: Duration,
+    is_whole: bool,
 ) -> Result<Vec<Graph>, Blocked> {
-    let mut partials = vec![Partial::default()];
+    let beam = if is_whole { usize::MAX } else { BEAM };
+    let mut partials = starts(request, facts);
     for (index, number) in (0..request.body().operators.len()).zip(0..) {
         let part = Part::Operator(number);
         let mut lacks: BTreeMap<HostIndex, Lack> = facts.refused(part).collect();
@@ -82,9 +87,35 @@ pub(crate) fn merge(
         if extensions.is_empty() {
             return Err(Blocked { part, lacks });
         }
-        partials = keep_best(&partials, extensions);
+        partials = keep_best(&partials, extensions, beam);
     }
     finish(request, facts, partials, target)
+}
+
+/// Where the request may begin: each way to choose one place of each start, the youngest first, at most [`BEAM`].
+fn starts(request: &Request, facts: &Facts) -> Vec<Partial> {
+    let mut chosen = vec![Partial::default()];
+    for (number, source) in (0..).zip(&request.body().sources) {
+        let part = Part::Source(number);
+        let mut places: Vec<HostIndex> = source.hosts.clone();
+        places.retain(|host| facts.spare(*host).is_some());
+        places.sort_by_key(|host| (request.age(part, *host), *host));
+        if places.is_empty() {
+            // Of a start that was not heard of no way leads on: that is said where it is read.
+            places.push(source.hosts[0]);
+        }
+        let with = |partial: &Partial, host: HostIndex| {
+            let mut next = partial.clone();
+            next.starts.push(host);
+            next
+        };
+        chosen = places
+            .iter()
+            .flat_map(|host| chosen.iter().map(|partial| with(partial, *host)))
+            .collect();
+        chosen.truncate(BEAM);
+    }
+    chosen
 }
 
 /// Qualifies whole graphs, and orders them.
@@ -97,7 +128,7 @@ fn finish(
     let mut graphs = Vec::new();
     let mut blocked: BTreeMap<Part, BTreeMap<HostIndex, Lack>> = BTreeMap::new();
     for partial in partials {
-        match select::qualify(request, facts, partial.hosts, target) {
+        match select::qualify(request, facts, (partial.starts, partial.hosts), target) {
             Ok(graph) => graphs.push(graph),
             Err((part, host, lack)) => {
                 let lacks = blocked
@@ -119,9 +150,14 @@ fn finish(
 }
 
 fn note(lacks: &mut BTreeMap<HostIndex, Lack>, host: HostIndex, lack: Lack) {
-    let known = lacks.entry(host).or_insert(lack);
-    if lack.severity() < known.severity() {
-        *known = lack;
+    match lacks.entry(host) {
+        Entry::Vacant(vacant) => {
+            vacant.insert(lack);
+        }
+        Entry::Occupied(mut known) if lack.severity() < known.get().severity() => {
+            known.insert(lack);
+        }
+        Entry::Occupied(_) => {}
     }
 }
 
@@ -152,7 +188,11 @@ fn extend(
                 let before = usize::from(*before);
                 (state.hosts[before], state.done[before])
             }
-            Part::Source(_) | Part::Sink(_) => (request.places(*input)[0], Duration::ZERO),
+            Part::Source(before) => {
+                let from = state.starts[usize::from(*before)];
+                (from, request.age(*input, from))
+            }
+            Part::Sink(_) => return Err(None),
         };
         let link = facts.link((*input, from, part, host)).ok_or(None)?;
         arrival = arrival.max(done + link);
@@ -206,8 +246,8 @@ fn total(state: &Partial, takes: &[(HostIndex, Resources)], host: HostIndex) -> 
 }
 
 /// The best of what a step made: half of them by congestion, half by delay.
-fn keep_best(partials: &[Partial], mut extensions: Vec<Extension>) -> Vec<Partial> {
-    if extensions.len() > BEAM {
+fn keep_best(partials: &[Partial], mut extensions: Vec<Extension>, beam: usize) -> Vec<Partial> {
+    if extensions.len() > beam {
         let hosts = |it: &Extension| (it.partial, it.host);
         extensions.sort_by(|a, b| {
             let by_congestion = a.congestion.total_cmp(&b.congestion);
@@ -216,12 +256,12 @@ fn keep_best(partials: &[Partial], mut extensions: Vec<Extension>) -> Vec<Partia
                 .then(by_congestion)
                 .then_with(|| hosts(a).cmp(&hosts(b)))
         });
-        let mut rest = extensions.split_off(BEAM / 2);
+        let mut rest = extensions.split_off(beam / 2);
         rest.sort_by(|a, b| {
             let by_delay = a.latest.cmp(&b.latest);
             by_delay.then_with(|| hosts(a).cmp(&hosts(b)))
         });
-        extensions.extend(rest.into_iter().take(BEAM / 2));
+        extensions.extend(rest.into_iter().take(beam / 2));
     }
     let materialize = |extension: Extension| {
         let mut next = partials[extension.partial].clone();

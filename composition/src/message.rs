@@ -6,7 +6,10 @@ use std::time::Duration;
 use model::{ApplicationId, ComponentGraph, CompositionId, Resources};
 
 use crate::measure::{Lack, Spare};
+use crate::policy::Projection;
+use crate::queue::Job;
 use crate::request::{HostIndex, PATH_MAX, Part, Request};
+use crate::serving::Charge;
 use crate::share::Share;
 
 /// The longest text of why something could not be deployed. Unit: bytes. Source: guess; a sentence.
@@ -25,21 +28,37 @@ pub(crate) enum Body {
     /// To a host of a graph: turn what is reserved into an allocation and deploy.
     Confirm(Box<Confirm>),
     /// To the composing node: it is deployed.
-    Confirmed { id: CompositionId, attempt: u8 },
+    Confirmed(Box<Confirmed>),
     /// To the composing node: it is not, or no longer, deployed.
     Declined {
         id: CompositionId,
         attempt: u8,
         why: Decline,
     },
+    /// To the host of a sink: the applications whose results leave there would be slowed.
+    Charge {
+        id: CompositionId,
+        attempt: u8,
+        charges: Vec<(CompositionId, Duration)>,
+        /// The delay of the graph itself, where its own sink is told: from now on that can be asked what it can spare.
+        delay: Option<Duration>,
+    },
+    /// To the composing node: they may be.
+    Granted { id: CompositionId, attempt: u8 },
     /// To all hosts of a graph, from the composing node and from each other: everybody has confirmed.
-    Start { id: CompositionId, attempt: u8 },
+    Start(Box<Start>),
     /// To whoever said to start: it has started.
     Started { id: CompositionId, attempt: u8 },
     /// To a host that was probed: let go of what is held, up to this attempt.
     Release { id: CompositionId, attempt: u8 },
     /// To whoever said to release: nothing of it is held.
     Released { id: CompositionId, attempt: u8 },
+    /// To the host upstream of a part: how long is the way?
+    Ping { id: CompositionId, attempt: u8 },
+    /// To whoever asked.
+    Pong { id: CompositionId, attempt: u8 },
+    /// To the hosts of a graph, from that of a sink: this is its delay now.
+    Delay { id: CompositionId, delay: Duration },
 }
 
 /// A probe on its way to a part's candidate.
@@ -87,7 +106,7 @@ pub(crate) struct Ended {
 }
 
 /// How a probe ended.
-#[derive(Debug, Clone, Copy, PartialEq, bincode::Encode, bincode::Decode)]
+#[derive(Debug, Clone, PartialEq, bincode::Encode, bincode::Decode)]
 pub(crate) enum Ending {
     /// It came to a sink.
     Returned,
@@ -112,6 +131,41 @@ pub(crate) struct Confirm {
     pub(crate) graph: ComponentGraph,
     /// All that the graph asks of the host that is told.
     pub(crate) takes: Resources,
+    /// What each operator of the plan takes, and can wait.
+    pub(crate) jobs: Vec<Job>,
+    pub(crate) projection: Projection,
+}
+
+/// What a host of a graph found when it made its part of it.
+#[derive(Debug, Clone, PartialEq, bincode::Encode, bincode::Decode)]
+pub(crate) struct Confirmed {
+    pub(crate) id: CompositionId,
+    pub(crate) attempt: u8,
+    /// Of each operator and sink of the plan that is there, whoever made it.
+    pub(crate) told: Vec<Told>,
+    /// Whom it slows, and by how much.
+    pub(crate) charges: Vec<Charge>,
+}
+
+/// How long a part takes on its host now, and the ways into it.
+#[derive(Debug, Clone, PartialEq, bincode::Encode, bincode::Decode)]
+pub(crate) struct Told {
+    /// By its place in the plan.
+    pub(crate) part: Part,
+    pub(crate) execution: Duration,
+    /// From each part that it reads.
+    pub(crate) links: Vec<(Part, Duration)>,
+}
+
+/// That a graph goes on.
+#[derive(Debug, Clone, PartialEq, bincode::Encode, bincode::Decode)]
+pub(crate) struct Start {
+    pub(crate) id: CompositionId,
+    pub(crate) attempt: u8,
+    /// The delay that is expected.
+    pub(crate) delay: Duration,
+    /// How old what each operator of the plan yields is expected to be.
+    pub(crate) ages: Vec<Duration>,
 }
 
 /// Why a host does not run its part of a graph.
@@ -187,12 +241,21 @@ impl<Context> bincode::Decode<Context> for Confirm {
             application: ApplicationId::decode(decoder)?,
             graph: ComponentGraph::decode(decoder)?,
             takes: Resources::decode(decoder)?,
+            jobs: Vec::decode(decoder)?,
+            projection: Projection::decode(decoder)?,
         };
         let amounts = [
             confirm.takes.cpu_cores,
             confirm.takes.uplink_bytes_per_second,
         ];
-        if amounts.iter().all(|it| it.is_finite() && *it >= 0.0) {
+        if confirm.jobs.len() != confirm.graph.plan().operators().len() {
+            return Err(DecodeError::Other(
+                "a promise for other parts than there are",
+            ));
+        }
+        if amounts.iter().all(|it| it.is_finite() && *it >= 0.0)
+            && confirm.jobs.iter().all(Job::is_valid)
+        {
             Ok(confirm)
         } else {
             Err(DecodeError::Other("a component that takes no amount"))

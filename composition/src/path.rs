@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use model::{NodeView, Resources};
+use model::{NodeView, Resources, convert};
 
 use crate::candidates::STEP;
 use crate::message::Hop;
+use crate::queue::Job;
 use crate::request::{HostIndex, Part, Request};
 use crate::select;
 
@@ -30,6 +31,23 @@ pub(crate) fn placed(request: &Request, path: &[Hop]) -> BTreeMap<HostIndex, Res
 pub(crate) fn placed_last(request: &Request, path: &[Hop]) -> Resources {
     let last = path.last().expect("a path has a hop");
     placed(request, path)[&last.host]
+}
+
+/// What a path puts on the host of its last hop, all of it as strict as the last.
+pub(crate) fn jobs_last(request: &Request, path: &[Hop], laxity: Duration) -> Vec<Job> {
+    let Some(last) = path.last() else {
+        return Vec::new();
+    };
+    let here = path.iter().filter(|hop| hop.host == last.host);
+    let operators = here.filter(|hop| matches!(hop.part, Part::Operator(_)));
+    operators
+        .map(|hop| Job {
+            laxity,
+            cores: request.needs(hop.part).cpu_cores,
+            burst_cores: 0.0,
+            execution: convert::seconds(request.cost_seconds(hop.part)),
+        })
+        .collect()
 }
 
 /// How congested a path makes its hosts and ways: as `select::congestion`, of a path.
@@ -69,6 +87,22 @@ pub(crate) fn link(view: &NodeView, request: &Request, host: HostIndex) -> Durat
     view.host.coordinate.round_trip(&host.coordinate) / 2
 }
 
+/// The delay of a way between two hosts of a request, as this node knows it, else as their coordinates say.
+pub(crate) fn delay(
+    view: &NodeView,
+    request: &Request,
+    from: HostIndex,
+    to: HostIndex,
+) -> Duration {
+    let hosts = &request.body().hosts;
+    let (from, to) = (hosts[usize::from(from)], hosts[usize::from(to)]);
+    if from.node == to.node {
+        return Duration::ZERO;
+    }
+    let known = view.delay(from.node, to.node);
+    known.unwrap_or_else(|| from.coordinate.round_trip(&to.coordinate) / 2)
+}
+
 /// To which candidates of which readers a path goes on, the readers in turn, so that none is left out when there may be fewer.
 ///
 /// Of a reader with one input those that are near from here are asked, in full milliseconds, ties by the request's order. Of one with several,
@@ -89,7 +123,7 @@ pub(crate) fn choose_next(
         let mut hosts = request.places(reader).to_vec();
         if request.body().spread {
             hosts.sort_by_key(|host| used.contains(host));
-        } else if !meets(request, reader) {
+        } else if !request.body().keeps_order && !meets(request, reader) {
             let steps = |host: HostIndex| link(view, request, host).as_nanos() / STEP.as_nanos();
             hosts.sort_by_key(|host| steps(*host));
         }

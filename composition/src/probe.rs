@@ -1,13 +1,13 @@
 //! A hop: what a host does with a probe.
 //!
-//! It checks, in this order: what it has left, the delay so far with a lower bound of the rest, and (from the next step on) the
-//! impact on applications that run here. What passes is reserved, and the probe goes on to candidates of every reader. Whatever
+//! It checks, in this order: what it has left, the delay so far with a lower bound of the rest, and what the applications would suffer that
+//! it serves. What passes is reserved, and the probe goes on to candidates of every reader. Whatever
 //! is not sent on ends here, and the composing node is told with the share.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Instant, NodeView, Resources};
+use model::{Instant, NodeView, Resources, convert};
 
 use crate::composer::{Composer, Outbox};
 use crate::counts::Ignored;
@@ -15,6 +15,7 @@ use crate::ledger::Claim;
 use crate::measure::{Lack, Spare};
 use crate::message::{Body, Ended, Ending, Hop, Probe};
 use crate::path;
+use crate::policy::Projection;
 use crate::request::{HostIndex, Part};
 use crate::share::Share;
 
@@ -66,9 +67,9 @@ impl Composer {
     fn on_sink(&mut self, view: &NodeView, probe: Probe, out: &mut Outbox<'_>) {
         let spare = self.ledger.spare(view, claim(&probe));
         let delay = probe.delay + probe.link;
-        let target = probe.request.body().target;
-        if delay > target {
-            return self.refuse(probe, Lack::of_delay(delay, target), out);
+        let limit = probe.request.limit();
+        if delay > limit {
+            return self.refuse(probe, Lack::of_delay(delay, limit), out);
         }
         let mut path = probe.path.clone();
         path.push(hop(&probe, spare));
@@ -77,7 +78,26 @@ impl Composer {
 
     fn on_hop(&mut self, now: Instant, view: &NodeView, probe: Probe, out: &mut Outbox<'_>) {
         let request = Arc::clone(&probe.request);
-        let spare = self.ledger.spare(view, claim(&probe));
+        if let Part::Source(index) = probe.part
+            && let Some(stream) = request.body().sources[usize::from(index)].shared
+            && self.serving.find(stream).is_none()
+        {
+            // It ran here when that was said, and does no more.
+            let (part, host) = (probe.part, probe.host);
+            return end(probe, Vec::new(), Ending::Lost { part, host }, out);
+        }
+        let projection = request.body().projection;
+        let reserved = self.ledger.reserved_by_others(probe.id).cpu_cores;
+        let queue = self.serving.queue(view, projection, reserved);
+        let cost = request.cost_seconds(probe.part);
+        let laxity = request.laxity(
+            probe.part,
+            probe.delay + probe.link + convert::seconds(cost),
+        );
+        let spare = Spare {
+            found: (projection != Projection::Paper).then(|| queue.found(laxity)),
+            ..self.ledger.spare(view, claim(&probe))
+        };
         let mut path = probe.path.clone();
         path.push(hop(&probe, spare));
         let placed = path::placed_last(&request, &path);
@@ -86,14 +106,21 @@ impl Composer {
             return self.refuse(probe, lack, out);
         }
         // 2. The delay so far, and what the rest takes at least.
-        let execution = spare.execution(request.cost_seconds(probe.part), placed.cpu_cores);
+        let execution = spare.execution(cost, placed.cpu_cores);
         let delay = probe.delay + probe.link + execution;
         let least = delay + request.rest(probe.part);
-        if least > request.body().target {
-            return self.refuse(probe, Lack::of_delay(least, request.body().target), out);
+        if least > request.limit() {
+            return self.refuse(probe, Lack::of_delay(least, request.limit()), out);
         }
-        // 3. QoS impact projection belongs here: a function of the view's applications and of what is placed, which refuses
-        // with `Check::Impact`. Nothing is shared yet, so that nobody's execution times but those in `spare` change.
+        // 3. What those would suffer who are served here.
+        let newcomers = path::jobs_last(&request, &path, laxity);
+        if projection != Projection::None && !newcomers.is_empty() {
+            let charges = self.serving.charges(&queue, &newcomers, probe.id);
+            if let Some((suffers, increase, slack)) = self.serving.suffering(&charges) {
+                let lack = Lack::of_impact(suffers, increase, slack);
+                return self.refuse(probe, lack, out);
+            }
+        }
         let congestion = path::congestion(&request, &path);
         if !self.visits.may_go_on(&probe, &path, delay, congestion) {
             self.counts.pruned += 1;

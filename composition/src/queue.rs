@@ -21,6 +21,8 @@ use std::time::Duration;
 
 use model::convert;
 
+use crate::request::TARGET_MAX;
+
 /// The greatest load with which anything is computed: above, estimates are of no use. See `measure::LOAD_MAX`.
 const LOAD_MAX: f64 = crate::measure::LOAD_MAX;
 
@@ -34,7 +36,7 @@ pub enum Discipline {
 }
 
 /// A component that runs, or would.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, bincode::Encode, bincode::Decode)]
 pub struct Job {
     /// How long its batches can wait.
     pub laxity: Duration,
@@ -72,6 +74,14 @@ pub(crate) struct Found {
     pub(crate) as_strict: f64,
     /// The mean remaining time of what is in execution, in seconds.
     pub(crate) work: f64,
+}
+
+impl Job {
+    /// Whether all of it are amounts.
+    pub(crate) fn is_valid(&self) -> bool {
+        let is_amount = |amount: f64| amount.is_finite() && amount >= 0.0;
+        is_amount(self.cores) && is_amount(self.burst_cores) && self.execution <= TARGET_MAX
+    }
 }
 
 impl Queue {

@@ -3,15 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use model::{NodeId, NodeView, convert};
+use model::{ComponentGraph, NodeId, NodeView, convert};
 
 use crate::effect::{Check, Constraint};
-use crate::facts::Facts;
 use crate::measure::Lack;
 use crate::merge::Blocked;
-use crate::order::{Order, Place};
-use crate::request::{HostIndex, Part, Request};
+use crate::order::Place;
+use crate::request::{HostIndex, Part};
 use crate::select::Graph;
+use crate::session::Session;
 
 /// How much longer than the best delay a target is that is offered: for what may change until it is asked for.
 ///
@@ -25,19 +25,21 @@ pub(crate) fn feasible_target(delay: Duration) -> Duration {
     Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))
 }
 
-/// The constraint by which the best attempt failed: of the part that nothing could be found for, the check that most hosts
-/// failed, and who came closest.
-pub(crate) fn constraint(order: &Order, facts: &Facts, blocked: &Blocked) -> Option<Constraint> {
-    let mut checks: BTreeMap<Check, Vec<Lack>> = BTreeMap::new();
+/// The constraint by which the best attempt failed: of the part that nothing could be found for, the last check that any host came to,
+/// and who came closest.
+pub(crate) fn constraint(session: &Session, blocked: &Blocked) -> Option<Constraint> {
+    let mut checks: BTreeMap<Check, Vec<&Lack>> = BTreeMap::new();
     for lack in blocked.lacks.values() {
-        checks.entry(lack.check).or_default().push(*lack);
+        checks.entry(lack.check).or_default().push(lack);
     }
-    let most = checks.values().max_by_key(|lacks| lacks.len())?;
-    let closest = most
+    // Checks come in this order at a hop: who failed the last of them passed the others.
+    let (_, furthest) = checks.last_key_value()?;
+    let closest = furthest
         .iter()
         .min_by(|a, b| a.severity().total_cmp(&b.severity()))?;
-    let asked = facts.asked_count(blocked.part).max(blocked.lacks.len());
-    Some(lacks(name(order, blocked.part), closest, asked))
+    let asked = session.facts.asked_count(blocked.part);
+    let asked = asked.max(blocked.lacks.len());
+    Some(lacks(session.name(blocked.part), closest, asked))
 }
 
 /// That the only host for a part cannot be reached.
@@ -48,6 +50,7 @@ pub(crate) fn unreachable(name: &str, node: NodeId) -> Constraint {
         needed: format!("host {node}, where it must be"),
         had: "it cannot be reached from here".to_owned(),
         hosts_asked: 0,
+        suffers: None,
     }
 }
 
@@ -59,6 +62,7 @@ pub(crate) fn unusable(operator: String, node: NodeId, reason: String) -> Constr
         needed: format!("that host {node} runs it"),
         had: reason,
         hosts_asked: 1,
+        suffers: None,
     }
 }
 
@@ -71,6 +75,7 @@ pub(crate) fn lacks(operator: String, lack: &Lack, hosts_asked: usize) -> Constr
         needed,
         had,
         hosts_asked,
+        suffers: lack.suffers.clone(),
     }
 }
 
@@ -83,7 +88,17 @@ fn amounts(lack: &Lack) -> (String, String) {
             format!("{}/s", bytes(lack.needed)),
             format!("{}/s", bytes(lack.had)),
         ),
-        Check::Delay | Check::Impact | Check::Offer => (
+        Check::Impact => {
+            let suffers = lack.suffers.as_ref();
+            let suffers = suffers.map_or_else(String::new, |it| format!(" for {}", it.name));
+            let [slack, increase] =
+                [lack.needed, lack.had].map(|it| milliseconds(convert::seconds(it)));
+            (
+                format!("at most {slack} more{suffers}"),
+                format!("{increase} more"),
+            )
+        }
+        Check::Delay | Check::Offer => (
             milliseconds(convert::seconds(lack.needed)),
             milliseconds(convert::seconds(lack.had)),
         ),
@@ -113,53 +128,65 @@ pub(crate) fn milliseconds(delay: Duration) -> String {
     format!("{text} ms")
 }
 
-/// The name of a part in its plan.
-pub(crate) fn name(order: &Order, part: Part) -> String {
-    let name = match part {
-        Part::Source(index) => &order.plan.sources()[usize::from(index)].name,
-        Part::Operator(index) => &order.plan.operators()[usize::from(index)].name,
-        Part::Sink(index) => &order.plan.sinks()[usize::from(index)].name,
-    };
-    name.clone()
-}
-
-/// For each operator, why it is where it is: the graph was chosen as a whole, so that all reasons are about it.
+/// For each operator of the plan, why it is where it is: the graph was chosen as a whole, so that all reasons are about it.
 pub(crate) fn reasons(
     view: &NodeView,
-    order: &Order,
-    (request, facts): (&Request, &Facts),
+    session: &Session,
+    graph: &ComponentGraph,
     graphs: &[Graph],
 ) -> Vec<String> {
     let Some((best, others)) = graphs.split_first() else {
         return Vec::new();
     };
-    let called = |host: HostIndex| {
-        let node = request.node(host);
+    let called = |node: NodeId| {
         let summary = view.find(node).filter(|it| !it.name.is_empty());
         summary.map_or_else(|| node.to_string(), |it| it.name.clone())
     };
-    let operators = (0..).zip(order.places.iter()).enumerate();
-    operators
-        .map(|(index, (number, place))| {
-            let host = best.hosts[index];
-            let fitting: BTreeSet<HostIndex> = graphs.iter().map(|it| it.hosts[index]).collect();
-            let asked = facts.asked_count(Part::Operator(number));
+    let request = &session.request;
+    let places = session.order.places.iter().enumerate();
+    places
+        .map(|(index, place)| {
+            let binding = graph.operators()[index];
+            let Some(at) = session.parts.operators.iter().position(|it| *it == index) else {
+                return shared(session, index, &called(binding.host), binding.host);
+            };
+            let number = u16::try_from(at).unwrap_or(u16::MAX);
+            let host = best.hosts[at];
+            let fitting: BTreeSet<HostIndex> = graphs.iter().map(|it| it.hosts[at]).collect();
+            let asked = session.facts.asked_count(Part::Operator(number));
             let choice = match (place, fitting.len()) {
                 (Place::Node(_), _) => "where the application wants it".to_owned(),
                 (_, 1) if asked <= 1 => "the only host that was asked".to_owned(),
                 (_, 1) => format!("the only one of {asked} hosts asked that fits"),
-                (_, count) if order.spread => {
+                (_, count) if session.order.spread => {
                     format!("spreads best and is least congested of {count} hosts that fit")
                 }
                 (_, count) => format!("least congested of {count} hosts that fit"),
             };
-            let adds = milliseconds(best.adds[index]);
-            let next = others.iter().map(|it| it.hosts[index]);
+            let adds = milliseconds(best.adds[at]);
+            let next = others.iter().map(|it| it.hosts[at]);
             let next = next.into_iter().find(|it| *it != host);
-            let next = next.map_or_else(String::new, |it| format!("; next best {}", called(it)));
-            format!("{}: {choice}; adds {adds}{next}", called(host))
+            let next = next.map_or_else(String::new, |it| {
+                format!("; next best {}", called(request.node(it)))
+            });
+            format!("{}: {choice}; adds {adds}{next}", called(binding.host))
         })
         .collect()
+}
+
+/// Why an operator was not made anew.
+fn shared(session: &Session, operator: usize, called: &str, host: NodeId) -> String {
+    let saved = cores(session.order.demands[operator].resources(0).cpu_cores);
+    let providers = session.split.shared.get(&operator);
+    let provider = providers.and_then(|it| it.iter().find(|it| it.node == host));
+    match provider {
+        Some(provider) => format!(
+            "{called}: runs there already for {}; what it yields is {} old; saves {saved}",
+            provider.application,
+            milliseconds(provider.age),
+        ),
+        None => format!("{called}: part of what is shared; saves {saved}"),
+    }
 }
 
 #[cfg(test)]
@@ -185,7 +212,12 @@ mod tests {
 
     #[test]
     fn amounts_have_units() {
-        let lack = |check, needed, had| Lack { check, needed, had };
+        let lack = |check, needed, had| Lack {
+            check,
+            needed,
+            had,
+            suffers: None,
+        };
         for (lack, expected) in [
             (lack(Check::Cpu, 0.8, 0.25), ("0.80 cores", "0.25 cores")),
             (lack(Check::Delay, 0.03, 0.038_25), ("30 ms", "38.25 ms")),

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use model::plan::{INPUTS_MAX, OPERATORS_MAX};
-use model::{Coordinate, Demand, NodeId, Resources, convert};
+use model::{Coordinate, Demand, NodeId, Resources, StreamName, convert};
+
+use crate::policy::Projection;
 
 /// The most candidates of an operator.
 ///
@@ -46,6 +48,22 @@ pub(crate) enum Part {
 /// A host of a request, by its index in the request's table.
 pub(crate) type HostIndex = u16;
 
+/// A part of a plan by its number: a plan has at most 256 of each.
+pub(crate) fn number(index: usize) -> u16 {
+    u16::try_from(index).expect("a plan has at most 256 of each part")
+}
+
+/// What the delays of a request are held against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub(crate) enum Goal {
+    /// The target.
+    Target,
+    /// Nothing: what comes of it is judged when it runs.
+    Any,
+    /// Nothing: the least target is looked for that would be met.
+    Fastest,
+}
+
 /// A host that a request names.
 #[derive(Debug, Clone, Copy, PartialEq, bincode::Encode, bincode::Decode)]
 pub(crate) struct Host {
@@ -54,11 +72,16 @@ pub(crate) struct Host {
     pub(crate) coordinate: Coordinate,
 }
 
-/// A source: where it is read, and what it yields.
-#[derive(Debug, Clone, Copy, PartialEq, bincode::Encode, bincode::Decode)]
+/// Where a request begins: at a source of the plan, or at an operator that runs already.
+#[derive(Debug, Clone, PartialEq, bincode::Encode, bincode::Decode)]
 pub(crate) struct Source {
-    pub(crate) host: HostIndex,
+    /// Where it is; several, where several hosts run the same. At most [`CANDIDATES_MAX`].
+    pub(crate) hosts: Vec<HostIndex>,
+    /// How old what it yields is at each of them.
+    pub(crate) ages: Vec<Duration>,
     pub(crate) bytes_per_second: f64,
+    /// What runs there, where it is an operator: its first stream.
+    pub(crate) shared: Option<StreamName>,
 }
 
 /// An operator: what it reads, what it asks of a host, and which hosts may be asked.
@@ -83,10 +106,16 @@ pub(crate) struct Sink {
 pub(crate) struct Body {
     /// The latency target. Range: at most [`TARGET_MAX`].
     pub(crate) target: Duration,
+    /// What delays are held against.
+    pub(crate) goal: Goal,
     /// Whether probes reserve what they ask for.
     pub(crate) reserves: bool,
     /// Whether probes that others dominate are pruned.
     pub(crate) prunes: bool,
+    /// Whether candidates are asked in the request's order, and not the nearest first.
+    pub(crate) keeps_order: bool,
+    /// How what others would suffer is projected.
+    pub(crate) projection: Projection,
     /// Whether no two operators should share a host.
     pub(crate) spread: bool,
     /// How many candidates of an operator a hop asks. Range: 1 to [`CANDIDATES_MAX`].
@@ -156,6 +185,29 @@ impl Request {
         })
     }
 
+    /// A request for nothing: that of whoever does not know yet what to ask for.
+    pub(crate) fn nothing() -> Self {
+        Self {
+            body: Body {
+                target: TARGET_MAX,
+                goal: Goal::Any,
+                reserves: false,
+                prunes: false,
+                keeps_order: false,
+                projection: Projection::None,
+                spread: false,
+                fan_out: 1,
+                probes_max: 1,
+                hosts: Vec::new(),
+                sources: Vec::new(),
+                operators: Vec::new(),
+                sinks: Vec::new(),
+            },
+            readers: BTreeMap::new(),
+            rests: Vec::new(),
+        }
+    }
+
     /// The same request with some of it changed.
     ///
     /// # Panics
@@ -170,6 +222,23 @@ impl Request {
         &self.body
     }
 
+    /// The longest delay that passes.
+    pub(crate) fn limit(&self) -> Duration {
+        match self.body.goal {
+            Goal::Target => self.body.target,
+            Goal::Any | Goal::Fastest => TARGET_MAX,
+        }
+    }
+
+    /// What is left of the target to a part that is done at `delay`, the rest of the ways taken at their least.
+    pub(crate) fn laxity(&self, part: Part, delay: Duration) -> Duration {
+        match self.body.goal {
+            Goal::Target | Goal::Any => self.body.target.saturating_sub(delay + self.rest(part)),
+            // Whoever asks for as little as can be has nothing left.
+            Goal::Fastest => Duration::ZERO,
+        }
+    }
+
     pub(crate) fn node(&self, host: HostIndex) -> NodeId {
         self.body.hosts[usize::from(host)].node
     }
@@ -182,9 +251,7 @@ impl Request {
     /// Where a part may be.
     pub(crate) fn places(&self, part: Part) -> &[HostIndex] {
         match part {
-            Part::Source(index) => {
-                std::slice::from_ref(&self.body.sources[usize::from(index)].host)
-            }
+            Part::Source(index) => &self.body.sources[usize::from(index)].hosts,
             Part::Operator(index) => &self.body.operators[usize::from(index)].candidates,
             Part::Sink(index) => std::slice::from_ref(&self.body.sinks[usize::from(index)].host),
         }
@@ -272,6 +339,17 @@ impl Request {
         }
     }
 
+    /// How old what a part yields is at a host before anything of the request has worked on it.
+    pub(crate) fn age(&self, part: Part, host: HostIndex) -> Duration {
+        let Part::Source(index) = part else {
+            return Duration::ZERO;
+        };
+        let source = &self.body.sources[usize::from(index)];
+        let mut places = source.hosts.iter().zip(&source.ages);
+        let age = places.find(|(it, _)| **it == host).map(|(_, age)| *age);
+        age.unwrap_or_default()
+    }
+
     /// Whether some way from `fork` to a sink does not lead through `at`: then another branch still needs `fork`, and
     /// paths that are to meet it must agree on where it is.
     pub(crate) fn is_open_at(&self, fork: Part, at: Part) -> bool {
@@ -295,7 +373,8 @@ impl Request {
     pub(crate) fn quota(&self) -> usize {
         let operators = self.body.operators.iter();
         let hosts: usize = operators.map(|operator| operator.candidates.len()).sum();
-        let senders = hosts + self.body.sources.len();
+        let starts: usize = self.body.sources.iter().map(|it| it.hosts.len()).sum();
+        let senders = hosts + starts;
         (usize::from(self.body.probes_max) / senders.max(1)).max(1)
     }
 }
@@ -328,7 +407,14 @@ fn check(body: &Body) -> Result<(), &'static str> {
     let is_host = |host: &HostIndex| usize::from(*host) < body.hosts.len();
     let is_amount = |amount: f64| amount.is_finite() && amount >= 0.0;
     for source in &body.sources {
-        if !is_host(&source.host) || !is_amount(source.bytes_per_second) {
+        let hosts: BTreeSet<HostIndex> = source.hosts.iter().copied().collect();
+        let is_sound = !hosts.is_empty()
+            && hosts.len() == source.hosts.len()
+            && hosts.len() <= CANDIDATES_MAX
+            && source.ages.len() == hosts.len()
+            && source.ages.iter().all(|age| *age <= TARGET_MAX)
+            && hosts.iter().all(is_host);
+        if !is_sound || !is_amount(source.bytes_per_second) {
             return Err("a source that makes no sense");
         }
     }

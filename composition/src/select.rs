@@ -27,6 +27,8 @@ pub(crate) type Crowding = (usize, usize);
 /// A whole graph that qualifies.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Graph {
+    /// Where each start is.
+    pub(crate) starts: Vec<HostIndex>,
     /// Where each operator is.
     pub(crate) hosts: Vec<HostIndex>,
     /// The longest way from a source to a sink.
@@ -51,6 +53,7 @@ impl Graph {
             .then(self.congestion.total_cmp(&other.congestion))
             .then(self.delay.cmp(&other.delay))
             .then_with(|| self.hosts.cmp(&other.hosts))
+            .then_with(|| self.starts.cmp(&other.starts))
     }
 
     /// All hosts that take part.
@@ -66,12 +69,13 @@ impl Graph {
 pub(crate) fn qualify(
     request: &Request,
     facts: &Facts,
-    hosts: Vec<HostIndex>,
+    (starts, hosts): (Vec<HostIndex>, Vec<HostIndex>),
     target: Duration,
 ) -> Result<Graph, (Part, HostIndex, Option<Lack>)> {
     let place = |part: Part| match part {
         Part::Operator(index) => hosts[usize::from(index)],
-        Part::Source(_) | Part::Sink(_) => request.places(part)[0],
+        Part::Source(index) => starts[usize::from(index)],
+        Part::Sink(_) => request.places(part)[0],
     };
     let mut takes: BTreeMap<HostIndex, Resources> = BTreeMap::new();
     for part in request.parts() {
@@ -96,6 +100,7 @@ pub(crate) fn qualify(
         let host = place(part);
         let spare = facts.spare(host).ok_or((part, host, None))?;
         let (arrival, longest) = arrivals.get(&part).copied().unwrap_or_default();
+        let arrival = arrival + request.age(part, host);
         let execution = spare.execution(request.cost_seconds(part), takes[&host].cpu_cores);
         let done = arrival + execution;
         let least = done + request.rest(part);
@@ -122,6 +127,7 @@ pub(crate) fn qualify(
     }
     let crowding = crowding(request, &hosts);
     Ok(Graph {
+        starts,
         hosts,
         delay,
         congestion,
@@ -135,7 +141,10 @@ pub(crate) fn qualify(
 pub(crate) fn crowding(request: &Request, hosts: &[HostIndex]) -> Crowding {
     let distinct: BTreeSet<HostIndex> = hosts.iter().copied().collect();
     let body = request.body();
-    let sources = body.sources.iter().map(|source| source.host);
+    let sources = body
+        .sources
+        .iter()
+        .flat_map(|source| source.hosts.iter().copied());
     let ends: BTreeSet<HostIndex> = sources
         .chain(body.sinks.iter().map(|sink| sink.host))
         .collect();
@@ -197,6 +206,7 @@ mod tests {
     #[test]
     fn ties_go_to_the_shorter_delay_then_to_the_first_hosts() {
         let graph = |congestion, delay_ms, hosts: &[HostIndex], crowding| Graph {
+            starts: Vec::new(),
             hosts: hosts.to_vec(),
             delay: Duration::from_millis(delay_ms),
             congestion,

@@ -1,6 +1,7 @@
-//! A request at its composing node: rounds of probing, until there are graphs or a reason why there are none.
+//! A request at its composing node: what runs already is looked up, then rounds of probing follow, until there are graphs or a reason why
+//! there are none.
 //!
-//! The first round prunes probes that others dominate. Where it finds nothing and pruned or lost some, a second goes without pruning.
+//! Where nothing meets the target behind what is shared, less is, down to nothing. The first round prunes probes that others dominate. Where it finds nothing and pruned or lost some, a second goes without pruning.
 //! Where that finds nothing, a relaxed one asks without a target and without reserving, for the target that would
 //! be accepted.
 
@@ -10,28 +11,51 @@ use std::time::Duration;
 
 use model::{CompositionId, Instant, NodeId, NodeView};
 
-use crate::candidates;
+use crate::candidates::Parts;
 use crate::commit::Commit;
 use crate::composer::{Composer, Outbox};
 use crate::config::{ATTEMPTS_MAX, Config};
 use crate::counts::Ignored;
+use crate::discovery::{Discovery, Split};
 use crate::effect::{Check, Constraint, Event, Reason, Refusal};
 use crate::facts::Facts;
 use crate::merge::{self, Blocked};
 use crate::message::{Body, Ended, Probe};
 use crate::order::Order;
+use crate::policy::{Search, Sharing};
 use crate::refusal;
 use crate::reminder::{Kind, Reminder};
-use crate::request::{HostIndex, Part, Request, TARGET_MAX};
+use crate::request::{Goal, HostIndex, Part, Request};
 use crate::select::Graph;
 use crate::share::{Coverage, Share};
+use crate::stream::Before;
+
+mod discover;
 
 /// A request that this node composes.
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) order: Order,
+    pub(crate) discovery: Discovery,
+    /// What of the plan is shared.
+    pub(crate) split: Split,
+    /// What the request's parts are in the plan.
+    pub(crate) parts: Parts,
+    /// What is asked of hosts; nothing before it is known what is shared.
     pub(crate) request: Arc<Request>,
     pub(crate) facts: Facts,
+    /// The number of the round that is under way, or was last.
+    number: u8,
+    /// How many graphs were tried.
+    pub(crate) attempts: u8,
+    /// How many of them with what is shared now.
+    pub(crate) attempts_here: u8,
+    /// The shortest delay of those that were confirmed and found too slow.
+    pub(crate) closest: Option<Duration>,
+    /// The graphs of this request that were tried: where their starts and operators were.
+    pub(crate) tried: BTreeSet<(Vec<HostIndex>, Vec<HostIndex>)>,
+    /// Everybody who may hold something for it.
+    pub(crate) asked: BTreeSet<NodeId>,
     /// How many probes were sent, as far as their ends told.
     pub(crate) probe_count: u64,
     /// The constraint that stood in the way last.
@@ -41,6 +65,8 @@ pub(crate) struct Session {
 /// Where a request stands.
 #[derive(Debug)]
 pub(crate) enum Phase {
+    /// It is looked up what runs already.
+    Discovering,
     /// Probes are under way.
     Probing {
         round: Round,
@@ -62,20 +88,11 @@ pub(crate) enum Round {
     Relaxed,
 }
 
-impl Round {
-    const fn number(self) -> u8 {
-        match self {
-            Self::Pruning => 0,
-            Self::Full => 1,
-            Self::Relaxed => 2,
-        }
-    }
-}
-
 impl Phase {
     /// When it wants to be called if nothing comes.
-    pub(crate) const fn poll_timeout(&self) -> Instant {
+    pub(crate) const fn poll_timeout(&self, session: &Session) -> Instant {
         match self {
+            Self::Discovering => session.discovery.until,
             Self::Probing { until, .. } => *until,
             Self::Committing(commit) => commit.again_at,
         }
@@ -92,6 +109,44 @@ impl Session {
             .map(|(index, _)| index)
     }
 
+    /// What people call a part of the request.
+    pub(crate) fn name(&self, part: Part) -> String {
+        let plan = &self.order.plan;
+        let name = match part {
+            Part::Source(index) => match self.parts.starts[usize::from(index)] {
+                Before::Source(index) => &plan.sources()[index].name,
+                Before::Operator(index) => &plan.operators()[index].name,
+            },
+            Part::Operator(index) => {
+                &plan.operators()[self.parts.operators[usize::from(index)]].name
+            }
+            Part::Sink(index) => &plan.sinks()[usize::from(index)].name,
+        };
+        name.clone()
+    }
+
+    /// The graphs that meet the request, but for those that were tried: the best first.
+    pub(crate) fn graphs(&self, config: &Config) -> Result<Vec<Graph>, Blocked> {
+        let is_whole = config.policy.search() == Search::All;
+        let mut graphs = merge::merge(&self.request, &self.facts, self.request.limit(), is_whole)?;
+        graphs.retain(|graph| {
+            let places = (graph.starts.clone(), graph.hosts.clone());
+            !self.tried.contains(&places)
+        });
+        Ok(graphs)
+    }
+
+    /// That a host did not answer where the request begins, where none did.
+    fn silent(&self) -> Option<Constraint> {
+        let mut starts = (0..).zip(&self.request.body().sources);
+        let (number, source) = starts.find(|(_, source)| {
+            let mut hosts = source.hosts.iter();
+            hosts.all(|host| self.facts.spare(*host).is_none())
+        })?;
+        let node = self.request.node(source.hosts[0]);
+        Some(refusal::unreachable(&self.name(Part::Source(number)), node))
+    }
+
     /// The part that can be nowhere, now that some hosts are out.
     fn stranded(&self) -> Option<(Part, NodeId)> {
         self.request.parts().find_map(|part| {
@@ -103,35 +158,6 @@ impl Session {
 }
 
 impl Composer {
-    pub(crate) fn on_compose(
-        &mut self,
-        now: Instant,
-        view: &NodeView,
-        id: CompositionId,
-        order: Order,
-        out: &mut Outbox<'_>,
-    ) {
-        if self.sessions.contains_key(&id) {
-            return self.counts.ignore(Ignored::Repeated);
-        }
-        if self.sessions.len() >= self.config.sessions_max {
-            return refuse(id, Reason::Busy, None, None, out);
-        }
-        let request = match candidates::gather(view, &order, &self.config) {
-            Ok(request) => Arc::new(request),
-            Err(binding) => return refuse(id, Reason::Infeasible, binding, None, out),
-        };
-        let mut session = Session {
-            order,
-            request,
-            facts: Facts::default(),
-            probe_count: 0,
-            binding: None,
-        };
-        let phase = start_round(now, &self.config, id, &mut session, Round::Pruning, out);
-        self.sessions.insert(id, (session, phase));
-    }
-
     pub(crate) fn on_ended(
         &mut self,
         now: Instant,
@@ -158,7 +184,7 @@ impl Composer {
         else {
             return self.counts.ignore(Ignored::Late);
         };
-        if round.number() != ended.round {
+        if session.number != ended.round {
             return self.counts.ignore(Ignored::Late);
         }
         if !session.facts.add(&session.request, &ended) {
@@ -187,22 +213,36 @@ impl Composer {
         (round, is_whole): (Round, bool),
         out: &mut Outbox<'_>,
     ) {
-        let target = session.order.plan.qos().latency.min(TARGET_MAX);
-        let blocked = match merge::merge(&session.request, &session.facts, target) {
-            Ok(graphs) => return self.choose(now, view, id, session, graphs, out),
+        let graphs = session.graphs(&self.config);
+        let blocked = match graphs {
+            Ok(graphs) if round != Round::Relaxed => {
+                return self.choose(now, view, id, session, graphs, out);
+            }
+            Ok(_) => return self.give_up(now, id, session, None, out),
             Err(blocked) => blocked,
         };
+        let binding = refusal::constraint(&session, &blocked);
+        if round != Round::Relaxed {
+            session.binding = binding.or(session.binding);
+        }
+        if self.config.policy.sharing() == Sharing::Fallback
+            && round != Round::Relaxed
+            && session.discovery.pass_over(&session.split)
+        {
+            return self.discover(now, view, id, session, out);
+        }
+        let is_judged_later = session.request.body().goal == Goal::Any;
         let next = match round {
+            _ if is_judged_later => return self.give_up(now, id, session, Some(&blocked), out),
             Round::Pruning if session.facts.has_pruned || !is_whole => Round::Full,
             Round::Pruning | Round::Full => Round::Relaxed,
-            Round::Relaxed => return self.give_up(now, id, session, &blocked, out),
+            Round::Relaxed => return self.give_up(now, id, session, Some(&blocked), out),
         };
-        let binding = refusal::constraint(&session.order, &session.facts, &blocked);
-        session.binding = binding.or(session.binding);
         if next == Round::Relaxed && session.binding.is_none() && !is_whole {
             // Nobody refused anything: nothing was heard.
             self.release_all(now, id, &session, out);
-            return refuse(id, Reason::Timeout, None, None, out);
+            let binding = session.silent();
+            return refuse(id, Reason::Timeout, binding, None, out);
         }
         let phase = start_round(now, &self.config, id, &mut session, next, out);
         self.sessions.insert(id, (session, phase));
@@ -214,41 +254,40 @@ impl Composer {
         now: Instant,
         id: CompositionId,
         session: Session,
-        blocked: &Blocked,
+        blocked: Option<&Blocked>,
         out: &mut Outbox<'_>,
     ) {
         self.release_all(now, id, &session, out);
-        let Session {
-            order,
-            request,
-            facts,
-            binding,
-            ..
-        } = session;
-        let relaxed = merge::merge(&request, &facts, TARGET_MAX);
-        let (binding, feasible_target) = match relaxed {
-            Ok(graphs) => {
-                let fastest = graphs.iter().map(|graph| graph.delay).min();
-                let binding = binding.map(|mut binding| {
-                    if let (Check::Delay, Some(delay)) = (binding.check, fastest) {
-                        // What probes were refused for is a bound of their part; this is the whole.
-                        binding.had = refusal::milliseconds(delay);
-                    }
-                    binding
-                });
-                (binding, fastest.map(refusal::feasible_target))
-            }
-            Err(blocked) => {
-                let relaxed = refusal::constraint(&order, &facts, &blocked);
-                (relaxed.or(binding), None)
+        let relaxed = blocked.and_then(|blocked| refusal::constraint(&session, blocked));
+        let graphs = match blocked {
+            Some(_) => Vec::new(),
+            None => session.graphs(&self.config).unwrap_or_default(),
+        };
+        let fastest = graphs.iter().map(|graph| graph.delay).min();
+        let at_target = match blocked {
+            Some(_) => None,
+            None => {
+                let (request, facts) = (&session.request, &session.facts);
+                let blocked = merge::merge(request, facts, request.body().target, false).err();
+                blocked.and_then(|blocked| refusal::constraint(&session, &blocked))
             }
         };
-        let binding = binding.or_else(|| refusal::constraint(&order, &facts, blocked));
+        let binding = match (session.binding.or(at_target), fastest) {
+            (Some(mut binding), Some(delay)) => {
+                if binding.check == Check::Delay {
+                    // What probes were refused for is a bound of their part; this is the whole.
+                    binding.had = refusal::milliseconds(delay);
+                }
+                Some(binding)
+            }
+            (binding, _) => relaxed.or(binding),
+        };
         let reason = if binding.is_some() {
             Reason::Infeasible
         } else {
             Reason::Timeout
         };
+        let feasible_target = fastest.map(refusal::feasible_target);
         refuse(id, reason, binding, feasible_target, out);
     }
 
@@ -266,7 +305,7 @@ impl Composer {
             let composed = Commit::describe(view, &session, &graphs);
             return out.event(Event::Composed { id, composed });
         }
-        self.try_next(now, view, id, session, (None, graphs), out);
+        self.try_next(now, view, id, session, graphs, out);
     }
 
     pub(crate) fn time_out_sessions(
@@ -278,11 +317,16 @@ impl Composer {
         let due: Vec<CompositionId> = self
             .sessions
             .iter()
-            .filter(|(_, (_, phase))| phase.poll_timeout() <= now)
+            .filter(|(_, (session, phase))| phase.poll_timeout(session) <= now)
             .map(|(id, _)| *id)
             .collect();
         for id in due {
             match self.sessions.remove(&id) {
+                Some((mut session, Phase::Discovering)) => {
+                    session.discovery.give_up();
+                    self.lookups.retain(|_, it| *it != id);
+                    self.discover(now, view, id, session, out);
+                }
                 Some((session, Phase::Probing { round, .. })) => {
                     self.finish_round(now, view, id, session, (round, false), out);
                 }
@@ -312,8 +356,19 @@ impl Composer {
                 continue;
             };
             session.facts.exclude(host);
+            session.discovery.exclude(node);
+            if let Some((Part::Source(start), _)) = session.stranded()
+                && matches!(
+                    session.parts.starts[usize::from(start)],
+                    Before::Operator(_)
+                )
+            {
+                // What was to be shared is gone: it is looked for elsewhere, or made anew.
+                self.discover(now, view, id, session, out);
+                continue;
+            }
             if let Some((part, node)) = session.stranded() {
-                let name = refusal::name(&session.order, part);
+                let name = session.name(part);
                 let binding = Some(refusal::unreachable(&name, node));
                 self.release_all(now, id, &session, out);
                 refuse(id, Reason::Infeasible, binding, None, out);
@@ -324,7 +379,7 @@ impl Composer {
                     let lost = (node, *commit);
                     self.on_commit_unreachable(now, view, id, session, lost, out);
                 }
-                phase @ (Phase::Probing { .. } | Phase::Committing(_)) => {
+                phase @ (Phase::Discovering | Phase::Probing { .. } | Phase::Committing(_)) => {
                     self.sessions.insert(id, (session, phase));
                 }
             }
@@ -339,9 +394,7 @@ impl Composer {
         session: &Session,
         out: &mut Outbox<'_>,
     ) {
-        let hosts = session.request.body().hosts.iter();
-        let hosts = hosts.map(|host| host.node).collect();
-        self.release(now, id, ATTEMPTS_MAX, hosts, out);
+        self.release(now, id, ATTEMPTS_MAX, session.asked.clone(), out);
     }
 
     /// Has some hosts let go of what they hold up to an attempt.
@@ -385,34 +438,45 @@ fn start_round(
     out: &mut Outbox<'_>,
 ) -> Phase {
     let is_trial = session.order.is_trial;
+    let is_whole = config.policy.search() == Search::All;
     session.facts.clear_refused();
     session.request = Arc::new(session.request.with(|body| {
-        body.prunes = round != Round::Full;
+        body.prunes = round != Round::Full && !is_whole;
         body.reserves = !is_trial && round != Round::Relaxed;
         if round == Round::Relaxed {
-            body.target = TARGET_MAX;
+            body.goal = Goal::Fastest;
         }
     }));
+    session.number = session.number.saturating_add(1);
     let latency = session.order.plan.qos().latency;
     let longest = latency.saturating_mul(2);
     let collection = longest.clamp(config.collection_min, config.collection_max);
     let request = &session.request;
-    let sources = &request.body().sources;
-    let shares = Share::WHOLE.split(sources.len());
-    for ((source, number), share) in sources.iter().zip(0..).zip(shares) {
+    session
+        .asked
+        .extend(request.body().hosts.iter().map(|it| it.node));
+    let starts: Vec<(Part, HostIndex)> = (0..)
+        .zip(&request.body().sources)
+        .flat_map(|(number, source)| {
+            let hosts = source.hosts.iter();
+            hosts.map(move |host| (Part::Source(number), *host))
+        })
+        .collect();
+    let shares = Share::WHOLE.split(starts.len());
+    for ((part, host), share) in starts.into_iter().zip(shares) {
         let probe = Probe {
             id,
-            round: round.number(),
+            round: session.number,
             request: Arc::clone(request),
             share,
             sent: 1,
             path: Vec::new(),
-            part: Part::Source(number),
-            host: source.host,
+            part,
+            host,
             link: Duration::ZERO,
-            delay: Duration::ZERO,
+            delay: request.age(part, host),
         };
-        out.send(request.node(source.host), Body::Probe(Box::new(probe)));
+        out.send(request.node(host), Body::Probe(Box::new(probe)));
     }
     Phase::Probing {
         round,

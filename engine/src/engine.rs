@@ -9,8 +9,8 @@
 //! [`handle_batch`](Engine::handle_batch) and [`take_batches`](Engine::take_batches), pulls by
 //! [`handle_pull`](Engine::handle_pull) and [`take_pull`](Engine::take_pull).
 //!
-//! How data moves is in `flow`, how components are made in `deploy` and how they go in `retire`, edges to
-//! other hosts in `remote`, what is told of all that in [`crate::report`].
+//! How data moves is in `flow`, how components are made in `deploy` and joined in `join`, how they go in `retire`,
+//! edges to other hosts in `remote`, what is told of all that in [`crate::report`] and `sample`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,23 +31,25 @@ mod dispatch;
 mod edges;
 mod ends;
 mod flow;
+mod join;
 mod order;
 mod remote;
 mod retire;
+mod sample;
 mod shape;
 mod timers;
 
-use component::Output;
 pub(crate) use component::{Application, Component, Role};
 pub use deploy::{
-    DeployError, Deployed, Deployment, EDGES_MAX, OperatorDeployment, RemoteEdge, SinkDeployment,
-    SourcePart,
+    DeployError, Deployed, Deployment, EDGES_MAX, OperatorDeployment, OperatorPart, RemoteEdge,
+    SinkDeployment, SourcePart,
 };
 use dispatch::Work;
 pub use dispatch::{Completed, Dispatch, Panicked};
 use edges::{Edge, Producing};
 pub use ends::Event;
 pub use remote::{EdgeKind, TAPS_MAX};
+pub use sample::Sample;
 
 /// Why a component is found: who asks has just found it, or holds an edge that goes with it.
 const HERE: &str = "a component that edges and members name is here";
@@ -155,9 +157,8 @@ impl Engine {
         let Role::Source(source) = &component.role else {
             return false;
         };
-        let has_room = |output: &Output| output.has_room(source.origin);
-        if component.has_failed() || !component.is_awake || !component.outputs.iter().all(has_room)
-        {
+        let has_room = || component.has_room_for(|_| source.origin);
+        if component.has_failed() || !component.is_awake || !has_room() {
             return false;
         }
         if !self.ledger.is_short() {
@@ -325,6 +326,12 @@ impl Engine {
     /// Whether a component is here: not after it has retired.
     pub fn is_here(&self, component: ComponentId) -> bool {
         self.components.contains_key(&component)
+    }
+
+    /// Whether a component is here and has not failed: whether it can be read.
+    pub fn is_running(&self, component: ComponentId) -> bool {
+        let component = self.components.get(&component);
+        component.is_some_and(|component| !component.has_failed())
     }
 
     /// The edges between hosts that have had nothing to be taken before and have now, since this was last

@@ -25,6 +25,6 @@ pub mod transit;
 pub use batch::{Batch, Header, Note, Rows};
 pub use engine::{
     Completed, Config, DeployError, Deployed, Deployment, Dispatch, EDGES_MAX, EdgeKind, Engine,
-    Event, MEMORY_MIN, OperatorDeployment, Panicked, RemoteEdge, Signals, SinkDeployment,
-    SourcePart, TAPS_MAX,
+    Event, MEMORY_MIN, OperatorDeployment, OperatorPart, Panicked, RemoteEdge, Sample, Signals,
+    SinkDeployment, SourcePart, TAPS_MAX,
 };

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use model::{ComponentId, Instant, Slack};
 
-use crate::engine::{Engine, Role};
+use crate::engine::{Component, Engine, Role};
 
 /// What is known of an application on this host.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Report {
     /// The application's name.
     pub application: String,
-    /// Its components: sources, operators and sinks, each in the plan's order.
+    /// Its own components: sources, operators and sinks, each in the plan's order; also those that have gone.
     pub components: Vec<ComponentReport>,
     /// Bytes in the ledger, now and at most, of all applications.
     pub memory_bytes: u64,
@@ -20,7 +20,7 @@ pub struct Report {
 }
 
 /// What is known of a component.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ComponentReport {
     /// Which one.
     pub id: ComponentId,
@@ -28,6 +28,8 @@ pub struct ComponentReport {
     pub name: String,
     /// What it is there for.
     pub role: RoleReport,
+    /// Whether it is here still; of one that has gone, this is what was last known.
+    pub is_here: bool,
     /// Rows that came in; of a source, records.
     pub rows_in: u64,
     /// Rows that left, summed over the ports that somebody reads, late and bad rows left out.
@@ -66,7 +68,7 @@ pub struct ComponentReport {
 }
 
 /// What a component is there for, with what only such a one has.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum RoleReport {
     /// Rows enter.
     Source,
@@ -77,7 +79,7 @@ pub enum RoleReport {
 }
 
 /// The delays of results: from the arrival of the last contributing row to their leaving.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Delays {
     /// What was required.
     pub target: Duration,
@@ -98,63 +100,71 @@ pub struct Delays {
 /// The report of an application, where it is here.
 pub(crate) fn report(engine: &Engine, now: Instant, application: u64) -> Option<Report> {
     let application = engine.applications.get(&application)?;
-    let components = application.members.iter().map(|id| {
-        let (id, component) = (*id, engine.component(*id));
-        let quantile = |quantile: f64| match &component.role {
-            Role::Sink(results) => {
-                Duration::from_micros(results.delays.value_at_quantile(quantile))
-            }
-            Role::Source(_) | Role::Operator => Duration::ZERO,
-        };
-        let role = match &component.role {
-            Role::Source(_) => RoleReport::Source,
-            Role::Operator => RoleReport::Operator,
-            Role::Sink(results) => RoleReport::Sink(Delays {
-                target: results.target,
-                p50: quantile(0.50),
-                p95: quantile(0.95),
-                p99: quantile(0.99),
-                longest: quantile(1.0),
-                misses: results.misses,
-                missing: component.counters.missing,
-            }),
-        };
-        let dropped = component
-            .inputs
-            .iter()
-            .filter_map(|edge| engine.dropped(*edge));
-        let counters = component.counters.clone();
-        ComponentReport {
-            id,
-            name: component.name.clone(),
-            role,
-            rows_in: counters.rows_in,
-            rows_out: counters.rows_out,
-            batches: counters.batches,
-            late: counters.late,
-            bad: counters.bad,
-            bad_reason: counters.bad_reason,
-            state_bytes: engine.ledger.state_bytes(id),
-            busy: counters.busy,
-            cost: component.cost.usual(),
-            cost_deviation: component.cost.deviation(),
-            budget: component.budget,
-            waiting: component.mailbox.len(),
-            dropped: dropped.fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1)),
-            drops: component.drops(),
-            refused: component
-                .inputs
-                .iter()
-                .map(|edge| engine.refused(*edge))
-                .sum(),
-            slack: component.slack(),
-            rate: component.counters.rate.per_second(now),
-        }
-    });
+    let here = application
+        .members
+        .iter()
+        .map(|id| component(engine, now, *id, engine.component(*id)));
+    let mut components: Vec<ComponentReport> =
+        here.chain(application.gone.iter().cloned()).collect();
+    components.sort_by_key(|component| component.id);
     Some(Report {
         application: application.name.clone(),
-        components: components.collect(),
+        components,
         memory_bytes: engine.ledger.used_bytes(),
         memory_peak_bytes: engine.ledger.peak_bytes(),
+    })
+}
+
+/// The report of a component that is here.
+pub(crate) fn component(
+    engine: &Engine,
+    now: Instant,
+    id: ComponentId,
+    component: &Component,
+) -> ComponentReport {
+    let inputs = || component.inputs.iter();
+    let dropped = inputs().filter_map(|edge| engine.dropped(*edge));
+    let counters = component.counters.clone();
+    ComponentReport {
+        id,
+        name: component.name.clone(),
+        role: role(component),
+        is_here: true,
+        rows_in: counters.rows_in,
+        rows_out: counters.rows_out,
+        batches: counters.batches,
+        late: counters.late,
+        bad: counters.bad,
+        bad_reason: counters.bad_reason,
+        state_bytes: engine.ledger.state_bytes(id),
+        busy: counters.busy,
+        cost: component.cost.usual(),
+        cost_deviation: component.cost.deviation(),
+        budget: component.budget,
+        waiting: component.mailbox.len(),
+        dropped: dropped.fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1)),
+        drops: component.drops(),
+        refused: inputs().map(|edge| engine.refused(*edge)).sum(),
+        slack: component.slack(),
+        rate: counters.rate.per_second(now),
+    }
+}
+
+fn role(component: &Component) -> RoleReport {
+    let results = match &component.role {
+        Role::Source(_) => return RoleReport::Source,
+        Role::Operator => return RoleReport::Operator,
+        Role::Sink(results) => results,
+    };
+    let quantile =
+        |quantile: f64| Duration::from_micros(results.delays.value_at_quantile(quantile));
+    RoleReport::Sink(Delays {
+        target: results.target,
+        p50: quantile(0.50),
+        p95: quantile(0.95),
+        p99: quantile(0.99),
+        longest: quantile(1.0),
+        misses: results.misses,
+        missing: component.counters.missing,
     })
 }

@@ -15,7 +15,7 @@ use std::time::Duration;
 use model::{Clock, ComponentId, EdgeId, Instant, Origin, Schema};
 
 use crate::batch::Batch;
-use crate::engine::{Config, DeployError, Deployed, Deployment, Engine, Event};
+use crate::engine::{Config, DeployError, Deployed, Deployment, Engine, Event, Sample};
 use crate::intake::Taken;
 use crate::mailbox::Channel;
 use crate::report::Report;
@@ -161,6 +161,16 @@ impl Handle {
         self.change(|engine, now| engine.retire(now, application));
     }
 
+    /// Ends an application on this host that is to be missed by nobody; see [`Engine::release`].
+    pub fn release(&self, application: u64) {
+        self.change(|engine, now| engine.release(now, application));
+    }
+
+    /// Takes what was measured of an application here since this was last asked; see [`Engine::sample`].
+    pub fn sample(&self, application: u64, quantile: f64) -> Option<Sample> {
+        self.shared.lock().engine.sample(application, quantile)
+    }
+
     /// Runs a source for nobody in particular; gives its application and where rows are offered.
     pub fn publish(
         &self,
@@ -169,6 +179,11 @@ impl Handle {
         outputs: &[(String, Schema)],
     ) -> (u64, ComponentId) {
         self.change(|engine, _| engine.publish(name, origin, outputs))
+    }
+
+    /// Whether a component is here and has not failed: whether it can be read.
+    pub fn is_running(&self, component: ComponentId) -> bool {
+        self.shared.lock().engine.is_running(component)
     }
 
     /// What is known of an application, while it is here.

@@ -56,6 +56,11 @@ impl Key {
         Self(Digest::of("synergy 2026 key published", &[name.as_bytes()]))
     }
 
+    /// Who offers a kind of operators that few hosts offer: `c:`.
+    pub fn operator(kind: &str) -> Self {
+        Self(Digest::of("synergy 2026 key operator", &[kind.as_bytes()]))
+    }
+
     /// The record of an application: `a:`.
     pub fn application(id: &ApplicationId) -> Self {
         Self(Digest::of(

@@ -11,7 +11,8 @@ use crate::position::Origin;
 pub struct Binding {
     /// The host.
     pub host: NodeId,
-    /// Whether it ran already, for somebody else.
+    /// Whether it ran already, for somebody else: an operator, or a source that lies before such a one. What lies
+    /// before a shared operator is shared too, and bound to where it really runs.
     pub shared: bool,
 }
 
@@ -22,6 +23,11 @@ impl Binding {
             host,
             shared: false,
         }
+    }
+
+    /// What runs on a host already.
+    pub const fn shared(host: NodeId) -> Self {
+        Self { host, shared: true }
     }
 }
 
@@ -38,6 +44,9 @@ pub enum GraphError {
         /// How many bindings there are.
         bindings: usize,
     },
+    /// What runs already reads what runs already: all that lies before a shared operator is shared too.
+    #[error("{0:?} runs already, and what it reads does not")]
+    Unshared(String),
 }
 
 /// A composed application: the plan and where each source, operator and sink of it runs.
@@ -55,7 +64,7 @@ impl ComponentGraph {
     /// The plan with its parts bound, in the plan's order.
     ///
     /// # Errors
-    /// When the number of bindings is not that of the parts.
+    /// When the number of bindings is not that of the parts, or a shared operator reads what is not shared.
     pub fn new(
         plan: QueryPlan,
         origins: Vec<Origin>,
@@ -78,13 +87,27 @@ impl ComponentGraph {
                 });
             }
         }
-        Ok(Self {
+        let graph = Self {
             plan,
             origins,
             sources,
             operators,
             sinks,
-        })
+        };
+        let mut operators = graph.plan.operators().iter().zip(&graph.operators);
+        let reads_unshared = operators.find(|(operator, binding)| {
+            let mut inputs = operator.inputs.iter();
+            let is_unshared = |input: &Stream| match input {
+                Stream::Operator(..) => !graph.producer(*input).shared,
+                // A source may be read for itself as well.
+                Stream::Source(..) => false,
+            };
+            binding.shared && inputs.any(is_unshared)
+        });
+        match reads_unshared {
+            Some((operator, _)) => Err(GraphError::Unshared(operator.name.clone())),
+            None => Ok(graph),
+        }
     }
 
     /// What was asked for.
@@ -160,3 +183,58 @@ impl<Context> bincode::Decode<Context> for ComponentGraph {
     }
 }
 bincode::impl_borrow_decode!(ComponentGraph);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::name::SourceName;
+    use crate::plan::{Arguments, Builder};
+    use crate::{DataType, Field, Qos, Schema};
+
+    fn graph(shared: [bool; 3]) -> Result<ComponentGraph, GraphError> {
+        let field = Field::new("a", DataType::Int64);
+        let schema = Schema::new(vec![field]).unwrap();
+        let ports = || vec![("out".to_owned(), schema.clone())];
+        let published = SourceName::Published {
+            publisher: NodeId([1; 32]),
+            name: "flows".to_owned(),
+        };
+        let mut plan = Builder::new("test", Qos::default()).unwrap();
+        plan.source("flows", published, ports()).unwrap();
+        for (place, name) in ["first", "second"].into_iter().enumerate() {
+            let input = match place {
+                0 => Stream::Source(0, 0),
+                place => Stream::Operator(place - 1, 0),
+            };
+            plan.operator(name, "filter", Arguments::new(), &[input], ports())
+                .unwrap();
+        }
+        plan.sink("out", Stream::Operator(1, 0)).unwrap();
+        let [source, first, second] = shared.map(|shared| Binding {
+            host: NodeId([2; 32]),
+            shared,
+        });
+        ComponentGraph::new(
+            plan.build().unwrap(),
+            vec![Origin(1)],
+            vec![source],
+            vec![first, second],
+            vec![Binding::new(NodeId([3; 32]))],
+        )
+    }
+
+    #[test]
+    fn what_runs_already_reads_what_runs_already() {
+        for shared in [
+            [false; 3],
+            [true, false, false],
+            [true, true, false],
+            [false, true, true],
+            [true; 3],
+        ] {
+            assert!(graph(shared).is_ok(), "{shared:?}");
+        }
+        let unshared = |name: &str| Err(GraphError::Unshared(name.to_owned()));
+        assert_eq!(graph([true, false, true]), unshared("second"));
+    }
+}

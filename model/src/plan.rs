@@ -4,6 +4,8 @@
 //! as inputs. An operator can therefore read only what stands before it: a plan has no cycle, no unknown
 //! input and no untyped edge, and its operators are in topological order.
 
+use std::collections::BTreeSet;
+
 use crate::name::{SourceName, StreamName};
 use crate::qos::{Qos, QosError};
 use crate::schema::Schema;
@@ -231,6 +233,13 @@ impl QueryPlan {
         self.names.of(stream)
     }
 
+    /// The streams of this plan that have a canonical name: several where the plan has a sub-plan several times.
+    ///
+    /// Logarithmic in the streams of the plan.
+    pub fn streams_named(&self, name: StreamName) -> impl Iterator<Item = Stream> + '_ {
+        self.names.streams_named(name)
+    }
+
     /// Whether this is a stream of this plan.
     pub fn has(&self, stream: Stream) -> bool {
         self.names.find(stream).is_some()
@@ -394,6 +403,8 @@ fn schema<'p>(sources: &'p [Source], operators: &'p [Operator], stream: Stream) 
 struct Names {
     sources: Vec<Vec<StreamName>>,
     operators: Vec<Vec<StreamName>>,
+    /// The same the other way round.
+    streams: BTreeSet<(StreamName, Stream)>,
 }
 
 impl Names {
@@ -413,8 +424,12 @@ impl Names {
         let (_, others) = source.outputs.split_first().expect("a source has a port");
         let rows = StreamName::of_source(&source.source);
         let others = others.iter().map(|(port, _)| rows.at_port(port));
-        self.sources
-            .push(std::iter::once(rows).chain(others).collect());
+        let names: Vec<StreamName> = std::iter::once(rows).chain(others).collect();
+        let place = self.sources.len();
+        let streams = (0..).zip(&names);
+        self.streams
+            .extend(streams.map(|(port, name)| (*name, Stream::Source(place, port))));
+        self.sources.push(names);
     }
 
     fn push_operator(&mut self, operator: &Operator) {
@@ -425,7 +440,21 @@ impl Names {
             .collect();
         let digest = StreamName::operator(&operator.kind, &operator.parameters, &inputs);
         let outputs = operator.outputs.iter();
-        let names = outputs.map(|(port, _)| StreamName::derived_at(&digest, port));
-        self.operators.push(names.collect());
+        let names: Vec<StreamName> = outputs
+            .map(|(port, _)| StreamName::derived_at(&digest, port))
+            .collect();
+        let place = self.operators.len();
+        let streams = (0..).zip(&names);
+        self.streams
+            .extend(streams.map(|(port, name)| (*name, Stream::Operator(place, port))));
+        self.operators.push(names);
+    }
+
+    fn streams_named(&self, name: StreamName) -> impl Iterator<Item = Stream> + '_ {
+        let from = (name, Stream::Source(0, 0));
+        let named = self.streams.range(from..);
+        named
+            .take_while(move |(other, _)| *other == name)
+            .map(|(_, stream)| *stream)
     }
 }

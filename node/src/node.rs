@@ -228,7 +228,7 @@ pub enum Effect {
     },
     /// Make components of all parts that the graph binds to this node; open no edge upstream yet. Answered once by
     /// [`Input::Deployed`] or [`Input::DeployFailed`], also where it was retired in the meantime: one composition may
-    /// be deployed, retired and deployed again, and answers are counted.
+    /// be deployed, retired and deployed again, and answers are counted; the one for what was retired comes at once.
     Deploy {
         /// For which composition.
         id: CompositionId,
@@ -281,6 +281,8 @@ pub struct Node {
     tasks: BTreeMap<u64, Task>,
     /// For which task the overlay was asked.
     queries: BTreeMap<u64, u64>,
+    /// For which look-up of the composer the overlay was asked.
+    lookups: BTreeMap<u64, u64>,
     /// For whom the driver was asked what it counted.
     reports: BTreeMap<u64, asking::ReportFor>,
     /// Compositions that were not ready when whoever asked for them was told so.
@@ -313,6 +315,7 @@ impl Node {
             publications: BTreeMap::new(),
             tasks: BTreeMap::new(),
             queries: BTreeMap::new(),
+            lookups: BTreeMap::new(),
             reports: BTreeMap::new(),
             overdue: BTreeSet::new(),
             counts: Counts::default(),
@@ -354,6 +357,16 @@ impl Node {
         !self.view.hosts.hosts.is_empty()
     }
 
+    /// Its composer: what it has promised, and whom it serves.
+    pub const fn composer(&self) -> &Composer {
+        &self.composer
+    }
+
+    /// What people call a host.
+    pub fn name_of(&self, host: NodeId) -> String {
+        self.view.name(host)
+    }
+
     /// When [`Input::Timeout`] is wanted.
     pub fn poll_timeout(&self) -> Option<Instant> {
         if !self.is_listed {
@@ -362,7 +375,7 @@ impl Node {
         let tasks = self.tasks.values().map(|task| task.deadline);
         let reports = self.reports.values().map(|report| report.deadline);
         let spreads = self.spreads.values().map(Spread::poll_timeout);
-        let parts = self.parts.values().map(Part::poll_timeout);
+        let parts = self.parts.values().filter_map(Part::poll_timeout);
         tasks
             .chain(reports)
             .chain(spreads)

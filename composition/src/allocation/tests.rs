@@ -3,17 +3,20 @@ use std::time::Duration;
 
 use model::plan::{Builder, Stream};
 use model::{
-    ApplicationId, Arguments, Binding, Coordinate, DataType, Field, HostSummary, LoadInterval,
-    Origin, Qos, Resources, Rng, Schema, SourceName,
+    ApplicationId, Arguments, Binding, Coordinate, DataType, Field, HostSummary, Key, LoadInterval,
+    Origin, Qos, Resources, Rng, Schema, SourceName, wire,
 };
 
 use super::*;
 use crate::composer::Input;
 use crate::config::Config;
-use crate::message::Message;
+use crate::message::{Message, Start};
+use crate::stream::StreamRecord;
 
 const COMPOSING: NodeId = NodeId([1; 32]);
 const HERE: NodeId = NodeId([2; 32]);
+/// From the composing node to here.
+const WAY: Duration = Duration::from_millis(3);
 const THIRD: NodeId = NodeId([3; 32]);
 const ID: CompositionId = CompositionId {
     node: COMPOSING,
@@ -29,7 +32,7 @@ struct Host {
 
 impl Host {
     fn new() -> Self {
-        let view = NodeView::alone(HostSummary {
+        let mut view = NodeView::alone(HostSummary {
             node: HERE,
             name: "h2".to_owned(),
             addresses: Vec::new(),
@@ -44,6 +47,7 @@ impl Host {
             operators: None,
             version: 1,
         });
+        view.round_trips.insert(COMPOSING, 2 * WAY);
         Self {
             composer: Composer::new(Config::default(), Rng::from_seed(1)),
             view,
@@ -111,6 +115,13 @@ fn confirm(attempt: u8, cpu_cores: f64) -> Body {
             cpu_cores,
             ..Resources::default()
         },
+        jobs: vec![Job {
+            laxity: Duration::from_millis(500),
+            cores: cpu_cores,
+            burst_cores: 0.0,
+            execution: Duration::from_millis(1),
+        }],
+        projection: Projection::Rank,
     }))
 }
 
@@ -127,8 +138,29 @@ fn send(to: NodeId, body: Body) -> Effect {
     Effect::Send { to, message }
 }
 
-fn confirmed(attempt: u8) -> Effect {
-    send(COMPOSING, Body::Confirmed { id: ID, attempt })
+/// That it is there: an operator of a millisecond beside nobody, one way away from its source and none from its sink.
+fn is_confirmed(effects: &[Effect], attempt: u8) -> bool {
+    let [Effect::Send { to, message }] = effects else {
+        return false;
+    };
+    let Body::Confirmed(confirmed) = &message.0 else {
+        return false;
+    };
+    let [operator, sink] = &confirmed.told[..] else {
+        return false;
+    };
+    *to == COMPOSING
+        && (confirmed.id, confirmed.attempt) == (ID, attempt)
+        && (operator.part, sink.part) == (Part::Operator(0), Part::Sink(0))
+        && operator.execution > Duration::from_millis(1)
+        && operator.links == [(Part::Source(0), WAY)]
+        && sink.links == [(Part::Operator(0), Duration::ZERO)]
+        && confirmed.charges.is_empty()
+}
+
+fn ping() -> Effect {
+    let attempt = 1;
+    send(COMPOSING, Body::Ping { id: ID, attempt })
 }
 
 fn declined(to: NodeId, attempt: u8, why: Decline) -> Effect {
@@ -143,7 +175,12 @@ fn declined(to: NodeId, attempt: u8, why: Decline) -> Effect {
 }
 
 fn start(attempt: u8) -> Body {
-    Body::Start { id: ID, attempt }
+    Body::Start(Box::new(Start {
+        id: ID,
+        attempt,
+        delay: Duration::from_millis(9),
+        ages: vec![Duration::from_millis(8)],
+    }))
 }
 
 fn release(attempt: u8) -> Body {
@@ -156,8 +193,8 @@ fn a_confirmation_is_answered_when_it_is_deployed_however_often_it_comes() {
     assert_eq!(host.hear(COMPOSING, confirm(1, 0.5)), [deploy()]);
     assert_eq!(host.hear(COMPOSING, confirm(1, 0.5)), []);
     assert_eq!(host.hear(COMPOSING, start(1)), [], "not before it is there");
-    assert_eq!(host.input(Input::Deployed(ID)), [confirmed(1)]);
-    assert_eq!(host.hear(COMPOSING, confirm(1, 0.5)), [confirmed(1)]);
+    assert!(is_confirmed(&host.input(Input::Deployed(ID)), 1));
+    assert!(is_confirmed(&host.hear(COMPOSING, confirm(1, 0.5)), 1));
     assert!((host.composer.allocated().cpu_cores - 0.5).abs() < 1e-9);
     assert_eq!(host.count(Ignored::Repeated), 2);
     assert_eq!(host.count(Ignored::Unfit), 1);
@@ -170,12 +207,17 @@ fn a_start_is_passed_on_to_the_others_and_answered_however_often_it_comes() {
     host.input(Input::Deployed(ID));
     let started = |to| send(to, Body::Started { id: ID, attempt: 1 });
     let effects = host.hear(COMPOSING, start(1));
-    let expected = [
-        Effect::Start { id: ID },
-        send(THIRD, start(1)),
-        started(COMPOSING),
-    ];
-    assert_eq!(effects, expected);
+    let [first, second, Effect::Register { key, payload, .. }, last] = &effects[..] else {
+        panic!("{effects:?}");
+    };
+    assert_eq!(*first, Effect::Start { id: ID });
+    assert_eq!(*second, send(THIRD, start(1)));
+    assert_eq!(*last, started(COMPOSING));
+    let record: StreamRecord = wire::decode(payload).unwrap();
+    let stream = graph().plan().stream_name(Stream::Operator(0, 0));
+    assert_eq!((*key, record.stream), (Key::stream(stream), stream));
+    assert_eq!(record.age, Duration::from_millis(8));
+    assert_eq!(record.parts.len(), 2, "the source, and itself");
     assert_eq!(host.hear(THIRD, start(1)), [started(THIRD)]);
     assert_eq!(host.hear(NodeId([9; 32]), start(1)), [], "who is that?");
     assert_eq!(host.count(Ignored::Foreign), 1);
@@ -215,7 +257,7 @@ fn a_later_attempt_takes_the_place_of_the_one_before_and_of_its_answers() {
     let replaced = [Effect::Undeploy { id: ID }, deploy()];
     assert_eq!(host.hear(COMPOSING, confirm(2, 0.9)), replaced);
     assert_eq!(host.input(Input::Deployed(ID)), [], "that was the first");
-    assert_eq!(host.input(Input::Deployed(ID)), [confirmed(2)]);
+    assert!(is_confirmed(&host.input(Input::Deployed(ID)), 2));
     // What is late of the first does no harm.
     assert_eq!(host.hear(COMPOSING, confirm(1, 0.5)), []);
     assert_eq!(host.hear(COMPOSING, start(1)), []);
@@ -239,7 +281,7 @@ fn a_release_undoes_what_was_confirmed_and_what_comes_after_it_is_late() {
     let late = [declined(COMPOSING, 2, Decline::Gone)];
     assert_eq!(host.hear(COMPOSING, confirm(2, 0.5)), late);
     assert_eq!(host.hear(COMPOSING, confirm(3, 0.5)), [deploy()]);
-    assert_eq!(host.input(Input::Deployed(ID)), [confirmed(3)]);
+    assert!(is_confirmed(&host.input(Input::Deployed(ID)), 3));
 }
 
 #[test]
@@ -261,10 +303,11 @@ fn what_there_is_no_room_for_and_what_cannot_be_deployed_is_declined() {
 
 #[test]
 fn messages_come_back_as_they_were_sent() {
-    let lack = crate::measure::Lack {
-        check: crate::effect::Check::Cpu,
+    let lack = Lack {
+        check: crate::effect::Check::Impact,
         needed: 2.0,
         had: 1.0,
+        suffers: Some(Box::new(application())),
     };
     for body in [
         confirm(1, 0.5),
@@ -287,9 +330,31 @@ fn messages_come_back_as_they_were_sent() {
         },
     ] {
         let message = Message(body);
-        let bytes = model::wire::encode(&message);
-        assert_eq!(model::wire::decode::<Message>(&bytes).unwrap(), message);
+        let bytes = wire::encode(&message);
+        assert_eq!(wire::decode::<Message>(&bytes).unwrap(), message);
     }
-    let bytes = model::wire::encode(&Message(confirm(1, f64::NAN)));
-    assert!(model::wire::decode::<Message>(&bytes).is_err());
+    let bytes = wire::encode(&Message(confirm(1, f64::NAN)));
+    assert!(wire::decode::<Message>(&bytes).is_err());
+}
+
+#[test]
+fn a_way_that_was_never_measured_is_measured_before_it_is_confirmed() {
+    let mut host = Host::new();
+    host.view.round_trips.clear();
+    assert_eq!(host.hear(COMPOSING, confirm(1, 0.5)), [deploy(), ping()]);
+    assert_eq!(host.input(Input::Deployed(ID)), [], "the way is not known");
+    let pong = || Body::Pong { id: ID, attempt: 1 };
+    // The first time counts what it takes to connect.
+    host.now = host.now + 8 * WAY;
+    assert_eq!(host.hear(COMPOSING, pong()), [ping()]);
+    host.now = host.now + 2 * WAY;
+    assert!(is_confirmed(&host.hear(COMPOSING, pong()), 1));
+    assert_eq!(host.hear(COMPOSING, pong()), [], "nobody asked");
+    // Who asks to confirm again is not kept waiting by a way that does not answer.
+    let mut host = Host::new();
+    host.view.round_trips.clear();
+    host.hear(COMPOSING, confirm(1, 0.5));
+    host.input(Input::Deployed(ID));
+    let effects = host.hear(COMPOSING, confirm(1, 0.5));
+    assert_eq!(effects.len(), 1);
 }

@@ -4,7 +4,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::measure::Spare;
 use crate::message::{Ended, Ending, Hop};
-use crate::request::{Body, Host, Operator, Sink, Source};
+use crate::policy::Projection;
+use crate::request::{Body, Goal, Host, Operator, Sink, Source};
 use crate::share::Share;
 
 /// The plan of the slides over `hosts` hosts, each a candidate of every operator; source and sink on the first.
@@ -34,14 +35,19 @@ fn slides(hosts: u8) -> Request {
     });
     Request::new(Body {
         target: Duration::from_secs(1),
+        goal: Goal::Target,
         reserves: true,
         prunes: true,
+        keeps_order: false,
+        projection: Projection::Rank,
         spread: false,
         fan_out: 5,
         probes_max: 2000,
         hosts: hosts.collect(),
         sources: vec![Source {
-            host: 0,
+            hosts: vec![0],
+            ages: vec![Duration::ZERO],
+            shared: None,
             bytes_per_second: 1000.0,
         }],
         operators: operators.collect(),
@@ -61,6 +67,7 @@ fn spare(cores: f64) -> Spare {
             uplink_bytes_per_second: 1e6,
         },
         cores,
+        found: None,
     }
 }
 
@@ -111,7 +118,7 @@ fn paths_merge_where_they_agree_on_what_they_share() {
     for path in [branch(1, [1, 2, 2, 3]), branch(2, [1, 3, 3, 3])] {
         assert!(facts.add(&request, &returned(&path, 4.0)));
     }
-    let graphs = merge(&request, &facts, TARGET).unwrap();
+    let graphs = merge(&request, &facts, TARGET, false).unwrap();
     let hosts: Vec<_> = graphs.iter().map(|graph| graph.hosts.clone()).collect();
     assert_eq!(hosts, [[1, 2, 3, 2, 3, 3]]);
     // Operators on a host share it: five times a cost of 1 ms, a little stretched, and at most three ways.
@@ -131,14 +138,14 @@ fn paths_that_disagree_do_not_merge() {
     for path in [branch(1, [1, 2, 2, 3]), branch(2, [2, 3, 3, 3])] {
         assert!(facts.add(&request, &returned(&path, 4.0)));
     }
-    let blocked = merge(&request, &facts, TARGET).unwrap_err();
+    let blocked = merge(&request, &facts, TARGET, false).unwrap_err();
     assert_eq!(blocked.part, Part::Operator(2));
     // They know O6 on different hosts.
     let mut facts = Facts::default();
     for path in [branch(1, [1, 2, 2, 3]), branch(2, [1, 3, 3, 2])] {
         assert!(facts.add(&request, &returned(&path, 4.0)));
     }
-    let blocked = merge(&request, &facts, TARGET).unwrap_err();
+    let blocked = merge(&request, &facts, TARGET, false).unwrap_err();
     assert_eq!(blocked.part, Part::Operator(5));
 }
 
@@ -153,7 +160,7 @@ fn a_pruned_path_gives_what_it_found_and_another_goes_on_from_there() {
     let mut pruned = returned(&branch(1, [2, 1, 2, 3])[..5], 4.0);
     pruned.ending = Ending::Pruned;
     assert!(facts.add(&request, &pruned));
-    let graphs = merge(&request, &facts, TARGET).unwrap();
+    let graphs = merge(&request, &facts, TARGET, false).unwrap();
     assert_eq!(graphs[0].hosts, [2, 1, 3, 2, 3, 3]);
 }
 
@@ -165,7 +172,7 @@ fn a_whole_graph_must_fit_even_where_its_paths_do() {
     for path in [branch(1, [1, 1, 1, 2]), branch(2, [1, 1, 1, 2])] {
         assert!(facts.add(&request, &returned(&path, 0.35)));
     }
-    let blocked = merge(&request, &facts, TARGET).unwrap_err();
+    let blocked = merge(&request, &facts, TARGET, false).unwrap_err();
     assert_eq!(blocked.part, Part::Operator(3));
     assert_eq!(blocked.lacks[&1].check, crate::effect::Check::Cpu);
 }
@@ -196,7 +203,8 @@ fn exhaustive(request: &Request, facts: &Facts, hosts: u16) -> Option<Graph> {
             .map(|place| u16::try_from(digit(place)).unwrap());
         digits.collect::<Vec<HostIndex>>()
     });
-    let graphs = bindings.filter_map(|it| select::qualify(request, facts, it, TARGET).ok());
+    let graphs =
+        bindings.filter_map(|it| select::qualify(request, facts, (vec![0], it), TARGET).ok());
     graphs.min_by(|a, b| a.compare(b, false))
 }
 
@@ -217,7 +225,7 @@ proptest! {
             }
             prop_assert!(facts.add(&request, &ended));
         }
-        let merged = merge(&request, &facts, TARGET).ok().map(|graphs| graphs[0].clone());
+        let merged = merge(&request, &facts, TARGET, false).ok().map(|graphs| graphs[0].clone());
         prop_assert_eq!(merged, exhaustive(&request, &facts, 3));
     }
 }

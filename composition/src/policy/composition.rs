@@ -2,7 +2,7 @@
 
 use super::{Policy, Projection, Sharing};
 
-/// See the module.
+/// Probes and selection, without sharing and without regard for others.
 #[derive(Debug, Clone, Copy)]
 pub struct Composition;
 

@@ -2,7 +2,7 @@
 
 use super::{Policy, Sharing};
 
-/// See the module.
+/// Probes and selection with projection, without sharing.
 #[derive(Debug, Clone, Copy)]
 pub struct CompositionProjected;
 

@@ -2,7 +2,7 @@
 
 use super::{Policy, Search, Sharing};
 
-/// See the module.
+/// All graphs of all candidates, for small cases: what the others are measured by.
 #[derive(Debug, Clone, Copy)]
 pub struct Exhaustive;
 

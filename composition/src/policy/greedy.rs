@@ -2,7 +2,7 @@
 
 use super::{Policy, Projection, Search, Sharing};
 
-/// See the module.
+/// The nearest host that has room, hop by hop. What comes of it is judged when it runs.
 #[derive(Debug, Clone, Copy)]
 pub struct Greedy;
 

@@ -2,7 +2,7 @@
 
 use super::{Policy, Projection, Search, Sharing};
 
-/// See the module.
+/// Any host that has room, for each operator. What comes of it is judged when it runs.
 #[derive(Debug, Clone, Copy)]
 pub struct Random;
 

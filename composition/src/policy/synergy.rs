@@ -2,7 +2,7 @@
 
 use super::Policy;
 
-/// See the module.
+/// What a node does: sharing with fallback, projection by rank, increases granted by sinks.
 #[derive(Debug, Clone, Copy)]
 pub struct Synergy;
 

@@ -2,7 +2,7 @@
 
 use super::{Policy, Projection, Sharing};
 
-/// See the module.
+/// Synergy as published: what is shared is decided before probing, and each host projects for itself.
 #[derive(Debug, Clone, Copy)]
 pub struct SynergyPaper;
 

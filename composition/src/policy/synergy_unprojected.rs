@@ -2,7 +2,7 @@
 
 use super::{Policy, Projection};
 
-/// See the module.
+/// Synergy without regard for those that run already.
 #[derive(Debug, Clone, Copy)]
 pub struct SynergyUnprojected;
 

@@ -21,14 +21,19 @@ fn body(inputs: &[&[Part]], sinks: &[Part]) -> Body {
     };
     Body {
         target: Duration::from_secs(1),
+        goal: Goal::Target,
         reserves: true,
         prunes: true,
+        keeps_order: false,
+        projection: Projection::Rank,
         spread: false,
         fan_out: 5,
         probes_max: 2000,
         hosts: vec![host(1), host(2)],
         sources: vec![Source {
-            host: 0,
+            hosts: vec![0],
+            ages: vec![Duration::ZERO],
+            shared: None,
             bytes_per_second: 10.0,
         }],
         operators: inputs.iter().map(operator).collect(),
@@ -91,7 +96,7 @@ fn what_makes_no_sense_is_no_request_also_as_bytes() {
         ("a host nowhere", |it| {
             it.hosts[1].coordinate.height = f64::NAN;
         }),
-        ("an unknown host", |it| it.sources[0].host = 2),
+        ("an unknown host", |it| it.sources[0].hosts = vec![2]),
         ("a later input", |it| it.operators[0].inputs = vec![O(1)]),
         ("no input", |it| it.operators[0].inputs.clear()),
         ("no candidate", |it| it.operators[1].candidates.clear()),

@@ -4,4 +4,5 @@ mod faults;
 mod hostile;
 mod placing;
 mod refusing;
+mod sharing;
 mod support;

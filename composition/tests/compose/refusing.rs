@@ -117,6 +117,7 @@ fn what_nobody_offers_is_refused_before_anybody_is_asked() {
     }
     let mut network = Network::new(1, &hosts);
     network.compose(1, id(1), order("chain", 400, CHAIN, &["o2"], (2, 1), 0.5));
+    network.run(1);
     let refusal = network.outcome(id(1)).expect_err("nobody filters");
     let binding = refusal
         .binding
@@ -131,14 +132,16 @@ fn what_nobody_offers_is_refused_before_anybody_is_asked() {
 }
 
 #[test]
-fn a_source_or_a_pinned_host_that_nobody_knows_is_refused_at_once() {
+fn a_source_or_a_pinned_host_that_nobody_knows_is_refused() {
     let mut network = six(1);
     network.compose(1, id(1), order("chain", 400, CHAIN, &["o2"], (9, 1), 0.5));
+    network.run(10);
     let refusal = network.outcome(id(1)).expect_err("there is no ninth host");
     assert_eq!(refusal.binding.as_ref().unwrap().operator, "source0");
     let mut wanted = order("chain", 400, CHAIN, &["o2"], (2, 1), 0.5);
     wanted.places[1] = Place::Node(node(9));
     network.compose(1, id(2), wanted);
+    network.run(10);
     let refusal = network.outcome(id(2)).expect_err("there is no ninth host");
     assert_eq!(refusal.binding.as_ref().unwrap().operator, "o2");
 }

@@ -9,9 +9,9 @@ use composition::{
 };
 use model::plan::{Builder, Stream};
 use model::{
-    ApplicationId, Arguments, ComponentGraph, CompositionId, Coordinate, DataType, Demand, Field,
-    HostSummary, Instant, LoadInterval, NodeId, NodeView, Origin, Qos, Resources, Rng, Schema,
-    SourceName, wire,
+    ApplicationId, Arguments, ComponentGraph, CompositionId, Coordinate, DataType, Demand, Entry,
+    Field, HostSummary, Instant, Key, LoadInterval, NodeId, NodeView, Origin, Qos, Resources, Rng,
+    Schema, SourceName, wire,
 };
 
 /// A host, with what it did as it was told.
@@ -29,6 +29,7 @@ enum Happening {
     Unreachable(NodeId),
     Deployed(CompositionId),
     DeployFailed(CompositionId),
+    Found(u64, Vec<Entry>),
 }
 
 pub(crate) struct Network {
@@ -49,6 +50,8 @@ pub(crate) struct Network {
     /// Whether what is said is kept, and what was.
     pub(crate) records: bool,
     pub(crate) recorded: Vec<Vec<u8>>,
+    /// What is registered in the overlay.
+    pub(crate) entries: BTreeMap<(Key, NodeId, u64), Entry>,
     rng: Rng,
     queue: BTreeMap<(Instant, u64), (NodeId, Happening)>,
     count: u64,
@@ -90,13 +93,17 @@ pub(crate) fn host(number: u8, place_ms: f64, cores: f64) -> HostSummary {
 
 impl Network {
     pub(crate) fn new(seed: u64, hosts: &[HostSummary]) -> Self {
+        Self::with(seed, hosts, &Config::default())
+    }
+
+    pub(crate) fn with(seed: u64, hosts: &[HostSummary], config: &Config) -> Self {
         let rng = Rng::from_seed(seed);
         let members = hosts.iter().map(|host| {
             let mut view = NodeView::alone(host.clone());
             let others = hosts.iter().filter(|other| other.node != host.node);
             view.hosts = others.map(|it| (it.node, Arc::new(it.clone()))).collect();
             let member = Member {
-                composer: Composer::new(Config::default(), rng.keyed(&host.name)),
+                composer: Composer::new(config.clone(), rng.keyed(&host.name)),
                 view,
                 is_alive: true,
                 deployed: BTreeMap::new(),
@@ -116,6 +123,7 @@ impl Network {
             steps: 0,
             records: false,
             recorded: Vec::new(),
+            entries: BTreeMap::new(),
             rng,
             queue: BTreeMap::new(),
             count: 0,
@@ -170,6 +178,31 @@ impl Network {
             Effect::Undeploy { id } => {
                 member.deployed.remove(&id);
                 member.started.remove(&id);
+            }
+            Effect::Lookup { lookup, key, .. } => {
+                let entries = self.entries.range((key, NodeId([0; 32]), 0)..);
+                let of_key = entries.take_while(|((it, _, _), _)| *it == key);
+                let entries = of_key.map(|(_, entry)| entry.clone()).collect();
+                let later = self.now + Duration::from_millis(2);
+                self.push(later, at, Happening::Found(lookup, entries));
+            }
+            Effect::Register { key, slot, payload } => {
+                let entry = Entry {
+                    owner: at,
+                    key,
+                    slot,
+                    version: 1,
+                    ttl: Duration::from_secs(60),
+                    addresses: Vec::new(),
+                    load: LoadInterval::default(),
+                    coordinate: member.view.host.coordinate,
+                    payload: Some(payload),
+                    signature: [0; 64],
+                };
+                self.entries.insert((key, at, slot), entry);
+            }
+            Effect::Withdraw { key, slot } => {
+                self.entries.remove(&(key, at, slot));
             }
             Effect::Event(event) => self.events.push((at, event)),
         }
@@ -237,6 +270,7 @@ impl Network {
             }
             Happening::Unreachable(node) => self.input(to, Input::Unreachable(node)),
             Happening::Deployed(id) => self.input(to, Input::Deployed(id)),
+            Happening::Found(lookup, entries) => self.input(to, Input::Found { lookup, entries }),
             Happening::DeployFailed(id) => {
                 let reason = "a test wants it so".to_owned();
                 self.input(to, Input::DeployFailed { id, reason });

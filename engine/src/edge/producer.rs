@@ -60,6 +60,20 @@ impl Producer {
         closed.map_or(0, |reader| reader.drops)
     }
 
+    /// An edge is read for one more application: its consumer is shared.
+    pub fn join(&mut self, edge: EdgeId, application: u64) {
+        if let Some(reader) = self.readers.get_mut(&edge) {
+            reader.join(application);
+        }
+    }
+
+    /// An application needs nothing of an edge any more that was not its own; see [`Producer::join`].
+    pub fn leave(&mut self, edge: EdgeId, application: u64) {
+        if let Some(reader) = self.readers.get_mut(&edge) {
+            reader.leave(application);
+        }
+    }
+
     /// Takes the next batch of the stream and sends it to those who may have it.
     ///
     /// Where so much is retained that others would have to wait for who is behind, the oldest goes first that
@@ -68,8 +82,9 @@ impl Producer {
     /// # Panics
     /// When the batch does not join what came before of its origin: who numbers rows leaves nothing out.
     pub fn append(&mut self, batch: Batch, out: &mut Vec<(EdgeId, Arc<Batch>)>) {
-        if self.retained_bytes >= self.retention.bytes_max {
-            self.make_room();
+        if self.is_full() {
+            let leading = self.leading(batch.header.origin);
+            self.make_room(&leading);
         }
         let origin = batch.header.origin;
         let log = self.logs.entry(origin).or_insert_with(|| Log::of(&batch));
@@ -142,29 +157,87 @@ impl Producer {
         consumers.map(|reader| reader.heard).max()
     }
 
+    /// When a consumer was last heard that is here, and whether it has pulled.
+    pub fn heard(&self, edge: EdgeId) -> Option<(Instant, bool)> {
+        let reader = self.readers.get(&edge)?;
+        Some((reader.heard, reader.has_pulled))
+    }
+
     /// Whether more of `origin` may be appended.
     ///
     /// An application goes at the speed of the slowest of its own edges, the stream at that of its fastest
     /// application; nobody goes on beyond what may be retained for those who are not behind.
     pub fn has_room(&self, origin: Origin) -> bool {
         let log = self.logs.get(&origin);
-        let pacing = || self.readers.values().filter(|reader| reader.sets_pace());
-        if pacing().next().is_none() {
-            // Taps wait for nothing. Who has lapsed holds nobody back, but finds what it keeps.
-            let is_free = self.retention.flows_unread || !self.has_consumers();
-            return is_free || self.retained_bytes < self.retention.bytes_max;
+        if self.pacing().next().is_none() {
+            return self.has_unpaced_room();
         }
-        let all_have = |application: u64| {
-            pacing()
-                .filter(|reader| reader.opening.application == application)
+        let all_have = |application: &u64| {
+            self.pacing()
+                .filter(|reader| reader.is_of(*application))
                 .all(|reader| reader.has_all(origin, log))
         };
-        let somebody_leads = pacing()
-            .any(|reader| reader.has_all(origin, log) && all_have(reader.opening.application));
-        somebody_leads && (self.retained_bytes < self.retention.bytes_max || self.could_have_room())
+        let mut leaders = self.pacing().filter(|reader| reader.has_all(origin, log));
+        leaders.any(|reader| {
+            let mut applications = reader.applications.iter();
+            applications.any(|it| all_have(it) && self.has_room_of(*it))
+        })
     }
 
-    /// The last index of `origin` that no consumer will ask for again; nothing without consumers.
+    /// Whether there is room without what is kept for others than this application.
+    pub fn has_room_of(&self, application: u64) -> bool {
+        !self.is_full() || self.retained_for(application) < self.retention.bytes_max
+    }
+
+    /// Whether so much is retained as may be.
+    pub const fn is_full(&self) -> bool {
+        self.retained_bytes >= self.retention.bytes_max
+    }
+
+    /// The applications that set the pace of the stream.
+    pub fn applications(&self) -> impl Iterator<Item = u64> + '_ {
+        self.pacing()
+            .flat_map(|reader| reader.applications.iter().copied())
+    }
+
+    /// Of these, the ones of which some consumer was not sent all there is: of an origin, or of any.
+    pub fn behind(&self, origin: Option<Origin>) -> impl Iterator<Item = u64> + '_ {
+        let lacks = move |reader: &&Reader| match origin {
+            Some(origin) => !reader.has_all(origin, self.logs.get(&origin)),
+            None => {
+                let mut logs = self.logs.iter();
+                !reader.has_pulled || logs.any(|(origin, log)| !reader.has_all(*origin, Some(log)))
+            }
+        };
+        self.pacing()
+            .filter(lacks)
+            .flat_map(|reader| reader.applications.iter().copied())
+    }
+
+    /// How many bytes are retained for an application, or came behind what is.
+    fn retained_for(&self, application: u64) -> u64 {
+        let bytes = |(origin, log): (&Origin, &Log)| {
+            let kept = self.kept_by(application, *origin, log);
+            log.bytes_through(kept.unwrap_or(u64::MAX))
+        };
+        let before: u64 = self.logs.iter().map(bytes).sum();
+        self.retained_bytes - before
+    }
+
+    fn pacing(&self) -> impl Iterator<Item = &Reader> {
+        self.readers.values().filter(|reader| reader.sets_pace())
+    }
+
+    /// Whether more may be appended where nobody sets the pace: taps wait for nothing, and who has lapsed holds
+    /// nobody back, but finds what it keeps.
+    fn has_unpaced_room(&self) -> bool {
+        self.retention.flows_unread || !self.has_consumers() || !self.is_full()
+    }
+
+    /// The last index of `origin` that the foremost application will not ask for again; nothing without consumers.
+    ///
+    /// Who is behind another application gets what is retained here, and may lose it: nothing is kept for it further
+    /// up, where it would stop the others.
     pub fn released(&self, origin: Origin) -> Option<u64> {
         if self.readers.is_empty() {
             return None;
@@ -173,7 +246,24 @@ impl Producer {
             // Whoever reads has seen nothing of it; who only looks on does not matter.
             return Some(if self.has_consumers() { 0 } else { u64::MAX });
         };
-        Some(kept_by_all(&self.readers, origin, log).max(log.released()))
+        let foremost = self
+            .applications()
+            .filter_map(|application| self.kept_by(application, origin, log))
+            .max();
+        let kept = foremost.unwrap_or_else(|| kept_by_all(&self.readers, origin, log));
+        Some(kept.max(log.released()))
+    }
+
+    /// The last index of `origin` that an application will not ask for again; nothing where it reads nothing here.
+    pub fn released_by(&self, application: u64, origin: Origin) -> Option<u64> {
+        match self.logs.get(&origin) {
+            Some(log) => {
+                let kept = self.kept_by(application, origin, log)?;
+                Some(kept.max(log.released()))
+            }
+            // It has seen nothing of it.
+            None => self.applications().any(|it| it == application).then_some(0),
+        }
     }
 
     /// How many bytes are retained.
@@ -204,50 +294,35 @@ impl Producer {
 
     /// The applications all of whose consumers were sent all there is of an origin.
     fn leading(&self, origin: Origin) -> BTreeSet<u64> {
-        let log = self.logs.get(&origin);
-        let pacing = || self.readers.values().filter(|reader| reader.sets_pace());
-        let mut leading: BTreeSet<u64> =
-            pacing().map(|reader| reader.opening.application).collect();
-        for reader in pacing() {
-            if !reader.has_all(origin, log) {
-                leading.remove(&reader.opening.application);
-            }
+        let mut leading: BTreeSet<u64> = self.applications().collect();
+        for application in self.behind(Some(origin)) {
+            leading.remove(&application);
         }
         leading
     }
 
-    /// Up to where an origin is kept only by who is behind; nothing where all are.
-    fn kept_by_laggards(&self, origin: Origin, log: &Log) -> Option<u64> {
-        let leading = self.leading(origin);
-        if leading.is_empty() {
-            let is_unread = !self.readers.values().any(Reader::sets_pace);
-            return (is_unread && self.retention.flows_unread).then_some(u64::MAX);
+    /// The last index of an origin that an application will not ask for again; nothing where it reads nothing here.
+    fn kept_by(&self, application: u64, origin: Origin, log: &Log) -> Option<u64> {
+        let readers = self.pacing().filter(|reader| reader.is_of(application));
+        readers.filter_map(|reader| reader.kept(origin, log)).min()
+    }
+
+    /// Releases the oldest of what is kept for others than the foremost of these applications, until there is room.
+    ///
+    /// With none of them, and nobody who sets a pace, a stream that flows unread makes room at the cost of all.
+    pub fn make_room(&mut self, leading: &BTreeSet<u64>) {
+        let foremost = leading.iter().min_by_key(|it| self.retained_for(**it));
+        let is_unread = self.retention.flows_unread && self.pacing().next().is_none();
+        if foremost.is_none() && !is_unread {
+            return;
         }
-        let leaders = self
-            .readers
-            .values()
-            .filter(|reader| reader.sets_pace() && leading.contains(&reader.opening.application));
-        leaders.filter_map(|reader| reader.kept(origin, log)).min()
-    }
-
-    /// Whether there would be room without what only those keep who are behind.
-    fn could_have_room(&self) -> bool {
-        let bytes = |(origin, log): (&Origin, &Log)| {
-            let through = self.kept_by_laggards(*origin, log)?;
-            Some(log.bytes_through(through))
-        };
-        let bytes: u64 = self.logs.iter().filter_map(bytes).sum();
-        self.retained_bytes - bytes < self.retention.bytes_max
-    }
-
-    /// Releases the oldest of what only those keep who are behind, until there is room.
-    fn make_room(&mut self) {
+        let kept_by = |origin, log| self.kept_by(*foremost?, origin, log);
         let kept: BTreeMap<Origin, u64> = self
             .logs
             .iter()
-            .filter_map(|(origin, log)| Some((*origin, self.kept_by_laggards(*origin, log)?)))
+            .map(|(origin, log)| (*origin, kept_by(*origin, log).unwrap_or(u64::MAX)))
             .collect();
-        while self.retained_bytes >= self.retention.bytes_max {
+        while self.is_full() {
             let oldest = kept
                 .iter()
                 .filter(|(origin, kept)| {

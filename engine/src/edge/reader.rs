@@ -16,6 +16,8 @@ pub(super) type Sends = Vec<(EdgeId, Arc<Batch>)>;
 #[derive(Debug)]
 pub(super) struct Reader {
     pub(super) opening: Opening,
+    /// The applications for which it reads: whose it is, and those that share what it feeds.
+    pub(super) applications: Vec<u64>,
     pub(super) heard: Instant,
     pub(super) has_pulled: bool,
     pub(super) has_lapsed: bool,
@@ -59,6 +61,7 @@ impl Reader {
     pub(super) fn new(now: Instant, opening: Opening, logs: &BTreeMap<Origin, Log>) -> Self {
         let mut reader = Self {
             opening,
+            applications: vec![opening.application],
             heard: now,
             has_pulled: false,
             has_lapsed: false,
@@ -77,6 +80,25 @@ impl Reader {
             reader.begin(logs);
         }
         reader
+    }
+
+    /// It reads for one more application.
+    pub(super) fn join(&mut self, application: u64) {
+        if !self.is_of(application) {
+            self.applications.push(application);
+        }
+    }
+
+    /// It no longer reads for an application whose it is not.
+    pub(super) fn leave(&mut self, application: u64) {
+        let own = self.opening.application;
+        self.applications
+            .retain(|other| *other == own || *other != application);
+    }
+
+    /// Whether it reads for an application.
+    pub(super) fn is_of(&self, application: u64) -> bool {
+        self.applications.contains(&application)
     }
 
     /// Whether nothing is kept for it and nobody waits for it.

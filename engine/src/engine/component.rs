@@ -1,6 +1,6 @@
 //! What an engine keeps of each component, edge and application.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -11,6 +11,7 @@ use crate::cost::Cost;
 use crate::edge::Producer;
 use crate::mailbox::{Channel, Mailbox};
 use crate::operator::Numbering;
+use crate::report::ComponentReport;
 use crate::step::{Outcome, Ports, Step};
 
 /// A component.
@@ -92,6 +93,8 @@ pub(crate) struct Results {
     pub(crate) delays: Histogram<u64>,
     /// How many rows came after the target.
     pub(crate) misses: u64,
+    /// The same since they were last asked for.
+    pub(crate) recent: Histogram<u32>,
     /// How many batches were handed to who writes them, and how many of those were written.
     pub(crate) received: u64,
     pub(crate) acknowledged: u64,
@@ -129,6 +132,12 @@ pub(crate) struct Application {
     pub(crate) has_finished: bool,
     /// Whether one of its sources cannot be read on.
     pub(crate) is_broken: bool,
+    /// It was ended: what is left of it is there for others who read it.
+    pub(crate) is_released: bool,
+    /// Edges of others that are read for it too: what they feed is shared by it.
+    pub(crate) joined: Vec<model::EdgeId>,
+    /// What was last known of those of its components that are not here any more.
+    pub(crate) gone: Vec<ComponentReport>,
 }
 
 /// What was counted of a component since it started.
@@ -145,6 +154,8 @@ pub(crate) struct Counters {
     pub(crate) rate: Rate,
     /// Rows that readers did not get who do not read any more.
     pub(crate) drops: u64,
+    /// What `busy` and `batches` were when they were last asked for.
+    pub(crate) sampled: (Duration, u64),
 }
 
 /// Over how long rates and slack are smoothed.
@@ -196,12 +207,6 @@ impl Counters {
     }
 }
 
-impl Output {
-    pub(crate) fn has_room(&self, origin: Origin) -> bool {
-        self.readers.is_empty() || self.producer.has_room(origin)
-    }
-}
-
 impl Component {
     /// A component that reads and is read by nobody yet.
     pub(crate) fn new(
@@ -238,19 +243,96 @@ impl Component {
     /// The output ports that somebody reads.
     pub(crate) fn wanted(&self) -> Ports {
         let mut ports = Ports::default();
-        for (port, output) in (0..).zip(&self.outputs) {
-            if !output.readers.is_empty() {
-                ports.insert(port);
-            }
+        for (port, _) in self.read_outputs() {
+            ports.insert(port);
         }
         ports
     }
 
     /// Whether what would come of a batch of this channel has room.
     pub(crate) fn has_room(&self, channel: Channel) -> bool {
+        self.has_room_for(|port| self.leaving(channel, port))
+    }
+
+    /// Whether rows may leave by all ports that somebody reads, as the origins that they leave as.
+    ///
+    /// An application goes at the speed of the slowest of its own edges, at whichever port; the component at that
+    /// of its fastest application.
+    pub(crate) fn has_room_for(&self, origin: impl Fn(u16) -> Origin) -> bool {
+        if !self.is_read_at_several_ports_by_several() {
+            return self
+                .read_outputs()
+                .all(|(port, output)| output.producer.has_room(origin(port)));
+        }
+        let leading = self.leading(|port| Some(origin(port)));
+        let has_room = |application: &u64| {
+            let mut outputs = self.read_outputs();
+            outputs.all(|(_, output)| output.producer.has_room_of(*application))
+        };
+        leading.iter().any(has_room)
+    }
+
+    /// Whether what comes of windows that close has room: it leaves by the first port.
+    pub(crate) fn has_room_to_close(&self) -> bool {
+        let Some(first) = self.outputs.first() else {
+            return true;
+        };
+        if first.readers.is_empty() {
+            return true;
+        }
+        if !self.is_read_at_several_ports_by_several() {
+            return first.producer.has_room(self.origin);
+        }
+        let leading = self.leading(|_| Some(self.origin));
+        leading.iter().any(|it| first.producer.has_room_of(*it))
+    }
+
+    /// Makes room at a port for what is about to leave there, where only those are in the way who are behind others.
+    pub(crate) fn make_room(&mut self, port: u16) {
+        if !self.outputs[usize::from(port)].producer.is_full()
+            || !self.is_read_at_several_ports_by_several()
+        {
+            // A stream alone does that by itself.
+            return;
+        }
+        let leading = self.leading(|_| None);
+        self.outputs[usize::from(port)].producer.make_room(&leading);
+    }
+
+    fn is_read_at_several_ports_by_several(&self) -> bool {
+        if self.read_outputs().nth(1).is_none() {
+            return false;
+        }
+        let mut applications = self
+            .read_outputs()
+            .flat_map(|(_, output)| output.producer.applications());
+        let first = applications.next();
+        applications.any(|other| Some(other) != first)
+    }
+
+    /// The applications all of whose edges were sent all there is of an origin at each port, or of all origins.
+    fn leading(&self, origin: impl Fn(u16) -> Option<Origin>) -> BTreeSet<u64> {
+        let mut leading = self.applications();
+        for (port, output) in self.read_outputs() {
+            for application in output.producer.behind(origin(port)) {
+                leading.remove(&application);
+            }
+        }
+        leading
+    }
+
+    /// The applications that set its pace.
+    fn applications(&self) -> BTreeSet<u64> {
+        let outputs = self.read_outputs();
+        outputs
+            .flat_map(|(_, output)| output.producer.applications())
+            .collect()
+    }
+
+    fn read_outputs(&self) -> impl Iterator<Item = (u16, &Output)> {
         (0..)
             .zip(&self.outputs)
-            .all(|(port, output)| output.has_room(self.leaving(channel, port)))
+            .filter(|(_, output)| !output.readers.is_empty())
     }
 
     /// As which origin the rows of a channel leave at an output port.
@@ -260,19 +342,31 @@ impl Component {
 
     /// What of a channel need not be asked for again, when everything up to `taken` was worked off.
     ///
-    /// A stateless component keeps upstream what its consumers keep of it, and can so be built again from
+    /// A stateless component keeps upstream what the foremost of those who read it keep of it, and can so be built again from
     /// nothing but the positions that are asked of it. A stateful one has taken rows into its state, and a
     /// sink has handed them on.
     pub(crate) fn kept(&self, channel: Channel, taken: u64) -> u64 {
         if self.numbering == Numbering::Own {
             return taken;
         }
-        let kept = (0..)
-            .zip(&self.outputs)
-            .filter(|(_, output)| !output.readers.is_empty());
-        let kept =
-            kept.filter_map(|(port, output)| output.producer.released(self.leaving(channel, port)));
-        kept.min().unwrap_or(taken).min(taken)
+        let origin = |port| self.leaving(channel, port);
+        let kept = if self.is_read_at_several_ports_by_several() {
+            let kept_by = |application| {
+                let outputs = self.read_outputs();
+                outputs
+                    .filter_map(|(port, output)| {
+                        output.producer.released_by(application, origin(port))
+                    })
+                    .min()
+            };
+            self.applications().into_iter().filter_map(kept_by).max()
+        } else {
+            let outputs = self.read_outputs();
+            outputs
+                .filter_map(|(port, output)| output.producer.released(origin(port)))
+                .min()
+        };
+        kept.unwrap_or(taken).min(taken)
     }
 
     /// How much its producers retain.
@@ -303,9 +397,9 @@ impl Component {
             return;
         }
         let age = batch.header.age(now);
-        results
-            .delays
-            .saturating_record(u64::try_from(age.as_micros()).unwrap_or(u64::MAX));
+        let micros = u64::try_from(age.as_micros()).unwrap_or(u64::MAX);
+        results.delays.saturating_record(micros);
+        results.recent.saturating_record(micros);
         if age > results.target {
             results.misses += convert::size(batch.rows.len());
         }

@@ -10,20 +10,14 @@ use model::plan::{Reader, Stream};
 use model::{ComponentId, EdgeId, EventTime, Instant, Origin, QueryPlan, Schema};
 
 use super::component::{Entry, Output, Results, Stay};
-use super::edges::{Consuming, Edge, Inbound, Producing, Upstream};
 use super::remote::TAPS_MAX;
 use super::shape::{self, Shape};
 use super::{Application, Component, Engine, Role};
 use crate::columns;
 use crate::cost::Cost;
-use crate::edge::{Begin, Consumer, Opening, Producer, Retention};
+use crate::edge::{Producer, Retention};
 use crate::operator::{Compiled, DefaultCost, Numbering};
 use crate::step::Step;
-
-/// The most credit that an edge gives for one origin.
-///
-/// Unit: bytes. Source: guess; some ten full batches of usual rows.
-const CREDIT_MAX: u64 = 1 << 20;
 
 /// The most edges that a host has.
 ///
@@ -39,8 +33,8 @@ pub struct Deployment {
     pub origins: Vec<Origin>,
     /// Its sources, in the plan's order.
     pub sources: Vec<SourcePart>,
-    /// Its operators, in the plan's order; none where one runs elsewhere.
-    pub operators: Vec<Option<OperatorDeployment>>,
+    /// Its operators, in the plan's order.
+    pub operators: Vec<OperatorPart>,
     /// Its sinks, in the plan's order; none where one is elsewhere.
     pub sinks: Vec<Option<SinkDeployment>>,
 }
@@ -52,8 +46,28 @@ pub enum SourcePart {
     Elsewhere,
     /// Here, for this application alone.
     Here,
-    /// Here, by a published source that runs already: it is read from the latest.
+    /// Here, by a source that runs already, published or of another application: it is read from the latest.
     Running(ComponentId),
+}
+
+/// Where an operator runs.
+#[derive(Debug)]
+pub enum OperatorPart {
+    /// On another host, for this application: it pulls what it reads.
+    Elsewhere,
+    /// On another host, where it runs already for others: it is read, and pulls what it reads without us.
+    RunningElsewhere,
+    /// Here, for this application.
+    Here(OperatorDeployment),
+    /// Here, where it runs already for others: it is read from the latest.
+    Running(ComponentId),
+}
+
+impl OperatorPart {
+    /// Whether it runs for others, on whichever host.
+    pub(super) const fn is_shared(&self) -> bool {
+        matches!(self, Self::RunningElsewhere | Self::Running(_))
+    }
 }
 
 /// An operator to be run.
@@ -122,15 +136,12 @@ pub enum DeployError {
     /// A part has other output ports here than in the plan.
     #[error("{0:?} has other output ports here than in the plan")]
     Ports(String),
-    /// The component is not here, or has no such output port.
+    /// The component is not here, has failed, or has no such output port.
     #[error("component {0} does not run here, or yields no such stream")]
     UnknownComponent(ComponentId),
-    /// The published source numbers its rows as another origin than the plan's parts were told.
-    #[error("source {0:?} has begun anew since the application was composed")]
+    /// What runs already yields or takes in rows of other origins than the plan's parts were told.
+    #[error("{0:?}: a source has begun anew since the application was composed")]
     OtherOrigin(String),
-    /// No part of the plan runs here.
-    #[error("no part of the plan is to run here")]
-    Nothing,
     /// The application is not here, or has ended.
     #[error("application {0} is not here")]
     UnknownApplication(u64),
@@ -145,6 +156,8 @@ pub enum DeployError {
 impl Engine {
     /// Makes the components of an application that run here, and their ends of its edges. They lie dormant
     /// until [`Engine::start`], or until somebody on another host pulls what depends on them.
+    ///
+    /// Where nothing of it is to run here, it is known here all the same: it may depend on what runs for others.
     ///
     /// # Errors
     /// When the parts are not those of the plan, or this host cannot take them; nothing has changed then.
@@ -188,11 +201,16 @@ impl Engine {
             };
             deployed.sources.push(id);
         }
+        let shared: Vec<bool> = operators.iter().map(OperatorPart::is_shared).collect();
         for (index, part) in operators.into_iter().enumerate() {
-            let id = part.map(|part| {
-                let component = operator(&plan, index, part, application, &shape);
-                self.add(component, &plan.operators()[index].outputs, false)
-            });
+            let id = match part {
+                OperatorPart::Elsewhere | OperatorPart::RunningElsewhere => None,
+                OperatorPart::Running(id) => Some(id),
+                OperatorPart::Here(part) => {
+                    let component = operator(&plan, index, part, application, &shape);
+                    Some(self.add(component, &plan.operators()[index].outputs, false))
+                }
+            };
             deployed.operators.push(id);
         }
         for (index, part) in sinks.into_iter().enumerate() {
@@ -202,7 +220,7 @@ impl Engine {
             });
             deployed.sinks.push(id);
         }
-        self.join(now, &plan, &mut deployed);
+        self.join(now, &plan, &shared, &mut deployed);
         self.share_retention();
         self.compute_budgets();
         self.arm(now);
@@ -247,45 +265,16 @@ impl Engine {
                 return Err(DeployError::Count { what, parts, given });
             }
         }
-        let parts = plan.operators().iter().zip(&deployment.operators);
-        for (operator, part) in parts {
-            if part
-                .as_ref()
-                .is_some_and(|part| part.compiled.outputs != operator.outputs)
-            {
-                return Err(DeployError::Ports(operator.name.clone()));
-            }
-        }
-        let parts = plan.sources().iter().zip(&deployment.sources);
-        for ((source, part), origin) in parts.zip(&deployment.origins) {
-            let SourcePart::Running(id) = part else {
-                continue;
-            };
-            let running = self.components.get(id);
-            let running = running.ok_or(DeployError::UnknownComponent(*id))?;
-            if running.outputs.len() < source.outputs.len() {
-                return Err(DeployError::Ports(source.name.clone()));
-            }
-            if running.origin != *origin {
-                return Err(DeployError::OtherOrigin(source.name.clone()));
-            }
-        }
-        let is_here = deployment
-            .sources
-            .iter()
-            .any(|part| *part != SourcePart::Elsewhere)
-            || deployment.operators.iter().any(Option::is_some)
-            || deployment.sinks.iter().any(Option::is_some);
-        if !is_here {
-            return Err(DeployError::Nothing);
-        }
         // Each reader of a plan is one edge at most.
         let inputs = plan.operators().iter().map(|part| part.inputs.len());
         let edges = inputs.sum::<usize>() + plan.sinks().len();
         if self.edges.len() + edges > EDGES_MAX {
             return Err(DeployError::TooManyEdges);
         }
-        shape::shape(deployment)
+        let shape = shape::shape(deployment)?;
+        self.check_sources(deployment)?;
+        self.check_operators(deployment, &shape)?;
+        Ok(shape)
     }
 
     fn add_application(&mut self, name: &str) -> u64 {
@@ -297,6 +286,9 @@ impl Engine {
             has_failed: false,
             has_finished: false,
             is_broken: false,
+            is_released: false,
+            joined: Vec::new(),
+            gone: Vec::new(),
         };
         self.applications.insert(id, application);
         id
@@ -330,99 +322,6 @@ impl Engine {
             .members
             .push(id);
         self.components.insert(id, component);
-        id
-    }
-
-    /// Makes the edges of a plan that have an end here.
-    fn join(&mut self, now: Instant, plan: &QueryPlan, deployed: &mut Deployed) {
-        let operators = plan.operators().iter().enumerate();
-        let inputs = operators.flat_map(|(index, operator)| {
-            let inputs = operator.inputs.iter().enumerate();
-            inputs.map(move |(port, stream)| (*stream, Reader::Operator(index, port)))
-        });
-        let sinks = plan.sinks().iter().enumerate();
-        let all = inputs.chain(sinks.map(|(index, sink)| (sink.input, Reader::Sink(index))));
-        for (stream, reader) in all {
-            let consumer = match reader {
-                Reader::Operator(index, port) => deployed.operators[index].zip(Some(port)),
-                Reader::Sink(index) => deployed.sinks[index].zip(Some(0)),
-            };
-            let (producer, output) = match stream {
-                Stream::Source(index, port) => (deployed.sources[index], port),
-                Stream::Operator(index, port) => (deployed.operators[index], port),
-            };
-            if producer.is_none() && consumer.is_none() {
-                continue;
-            }
-            let consuming = match consumer {
-                Some((consumer, port)) => Consuming::Here(self.inbound(consumer, port)),
-                None => Consuming::Elsewhere(Box::default()),
-            };
-            let producing = match producer {
-                Some(producer) => Producing::Here(producer, output),
-                None => Producing::Elsewhere(Box::new(Upstream::new())),
-            };
-            // Whoever reads a stream of its own application is waited for; a stream that runs already is not
-            // held up before it is pulled.
-            let is_own = producer.is_none_or(|producer| {
-                self.component(producer).application == deployed.application
-            });
-            let opening = Opening {
-                application: deployed.application,
-                lapses: consumer.is_none(),
-                begin: if is_own { Begin::Held } else { Begin::Latest },
-            };
-            let edge = self.connect(now, opening, producing, consuming, Some((stream, reader)));
-            let remote = RemoteEdge {
-                edge,
-                stream,
-                reader,
-            };
-            match (producer, consumer) {
-                (Some(_), Some(_)) | (None, None) => {}
-                (None, Some(_)) => deployed.upstream.push(remote),
-                (Some(_), None) => deployed.downstream.push(remote),
-            }
-            if let Some((consumer, _)) = consumer {
-                self.component_mut(consumer).inputs.push(edge);
-            }
-        }
-    }
-
-    /// The credit of an edge for each origin.
-    pub(super) fn credit(&self) -> u64 {
-        (self.config.memory_bytes / 64).min(CREDIT_MAX)
-    }
-
-    fn inbound(&self, component: ComponentId, port: usize) -> Inbound {
-        let credit = self.credit();
-        Inbound {
-            component,
-            input: u16::try_from(port).expect("a plan has fewer inputs"),
-            state: Consumer::latest(credit),
-            credit,
-            unpulled_bytes: 0,
-        }
-    }
-
-    /// Puts an edge in place. Nothing moves on it before its first pull.
-    pub(super) fn connect(
-        &mut self,
-        now: Instant,
-        opening: Opening,
-        producer: Producing,
-        consumer: Consuming,
-        plan: Option<(Stream, Reader)>,
-    ) -> EdgeId {
-        let id = EdgeId(self.next_edge);
-        self.next_edge += 1;
-        if let Producing::Here(component, output) = producer {
-            let output = &mut self.component_mut(component).outputs[usize::from(output)];
-            output.producer.open(now, id, opening);
-            output.readers.push(id);
-        }
-        let edge = Edge::new(opening.application, producer, consumer, plan);
-        self.edges.insert(id, edge);
         id
     }
 }
@@ -460,6 +359,8 @@ fn sink(
     let channels = shape.channels_of(&[sink.input]);
     let delays = Histogram::new_with_bounds(1, DELAY_MAX_MICROS, 3)
         .expect("three significant digits are allowed");
+    let recent = Histogram::new_with_bounds(1, DELAY_MAX_MICROS, 2)
+        .expect("two significant digits are allowed");
     let role = Role::Sink(Box::new(Results {
         target: part.target,
         progress: channels
@@ -467,6 +368,7 @@ fn sink(
             .map(|channel| (*channel, EventTime::MIN))
             .collect(),
         delays,
+        recent,
         misses: 0,
         received: 0,
         acknowledged: 0,

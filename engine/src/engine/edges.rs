@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::plan::{Reader, Stream};
-use model::{ComponentId, Instant, Origin, Positions};
+use model::{ComponentId, Instant, Origin, Positions, StreamName};
 
 use crate::batch::{Batch, Header};
 use crate::edge::{Consumer, From, ORIGINS_MAX};
@@ -20,6 +20,8 @@ pub(crate) struct Edge {
     pub(crate) consumer: Consuming,
     /// What it is in the plan of its application, where it is in one.
     pub(crate) plan: Option<(Stream, Reader)>,
+    /// The operator that reads, by what its first output is called everywhere, and its input port.
+    pub(crate) reader: Option<(StreamName, usize)>,
     /// Whoever reads only looks on.
     pub(crate) is_tap: bool,
     /// When it ended; it is here only until the other host was told.
@@ -113,6 +115,7 @@ impl Edge {
             producer,
             consumer,
             plan,
+            reader: None,
             is_tap: false,
             closing: None,
         }

@@ -5,9 +5,10 @@ use model::{ComponentId, EventTime, Instant, convert};
 
 use super::edges::Consuming;
 use super::{Application, Engine, Role, Signals};
+use crate::report::Report;
 
 /// What happened to an application on this host.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Event {
     /// All its sources have ended and all results have left that leave here.
     Finished {
@@ -46,6 +47,8 @@ pub enum Event {
     Retired {
         /// Which application.
         application: u64,
+        /// What was last known of it.
+        report: Box<Report>,
     },
 }
 
@@ -57,7 +60,7 @@ impl Event {
             | Self::Degraded { application, .. }
             | Self::Failed { application, .. }
             | Self::Gone { application, .. }
-            | Self::Retired { application } => *application,
+            | Self::Retired { application, .. } => *application,
         }
     }
 }
@@ -96,8 +99,10 @@ impl Engine {
         if self.has_ended(application) {
             return;
         }
+        let mut is_released = false;
         if let Some(application) = self.applications.get_mut(&application) {
             application.has_failed = true;
+            is_released = application.is_released;
         }
         self.events.push(Event::Failed {
             application,
@@ -107,7 +112,7 @@ impl Engine {
         let members: Vec<ComponentId> = self.members(application).collect();
         for member in members.into_iter().rev() {
             self.component_mut(member).fail(reason);
-            self.release(now, member);
+            self.part(now, member);
             self.scheduler.set(member, None);
             self.ledger.set_retained(member, 0);
             self.ledger.set_state(member, 0);
@@ -116,10 +121,14 @@ impl Engine {
             sinks: true,
             sources: true,
         };
+        if is_released {
+            // Nobody asks any more what happened to it.
+            self.retire(now, application);
+        }
     }
 
     /// Whether nothing more comes of the application here: it has failed, or is not here any more, or has
-    /// finished and nobody on another host reads on.
+    /// finished and nobody else reads on.
     pub fn has_ended(&self, application: u64) -> bool {
         let Some(Application {
             has_failed,
@@ -130,15 +139,18 @@ impl Engine {
         else {
             return true;
         };
-        *has_failed || *has_finished && !members.iter().any(|id| self.is_read_elsewhere(*id))
+        *has_failed || *has_finished && !members.iter().any(|id| self.is_read_on(*id, application))
     }
 
-    fn is_read_elsewhere(&self, id: ComponentId) -> bool {
+    /// Whether somebody reads a component on another host, or for another application than its own.
+    fn is_read_on(&self, id: ComponentId, own: u64) -> bool {
         let outputs = self.component(id).outputs.iter();
         let mut edges = outputs.flat_map(|output| &output.readers);
         edges.any(|edge| {
             let edge = self.edges.get(edge);
-            edge.is_some_and(|edge| matches!(edge.consumer, Consuming::Elsewhere(_)))
+            edge.is_some_and(|edge| {
+                edge.application != own || matches!(edge.consumer, Consuming::Elsewhere(_))
+            })
         })
     }
 

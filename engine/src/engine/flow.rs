@@ -24,6 +24,7 @@ impl Engine {
         if port < component.result_ports {
             component.counters.rows_out += convert::size(batch.rows.len());
         }
+        component.make_room(port);
         let mut sends = Vec::new();
         component.outputs[usize::from(port)]
             .producer

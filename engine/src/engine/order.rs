@@ -55,11 +55,7 @@ impl Engine {
         let component = self.component(id);
         if let Some(arrival) = component.closing {
             // Windows that are closing go on before anything else comes in.
-            let has_room = component
-                .outputs
-                .first()
-                .is_none_or(|out| out.has_room(component.origin));
-            return has_room.then_some(FirstWork {
+            return component.has_room_to_close().then_some(FirstWork {
                 channel: None,
                 arrival,
                 sequence: 0,

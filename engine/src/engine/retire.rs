@@ -4,9 +4,11 @@ use arrow_schema::SchemaRef;
 use model::{ComponentId, EdgeId, EventTime, Instant, Interval, Origin};
 
 use super::component::Stay;
-use super::edges::{Consuming, Producing};
-use super::{Engine, Event, Signals};
+use super::edges::{Consuming, Edge, Producing};
+use super::timers::IDLE_MAX;
+use super::{Application, Engine, Event, Signals};
 use crate::batch::{Batch, Header, Note, Rows};
+use crate::report::{self, ComponentReport};
 
 impl Engine {
     /// Lets the sinks of an application pull, and with them all that lies before them here.
@@ -30,7 +32,12 @@ impl Engine {
         for member in members.into_iter().rev() {
             self.remove(now, member);
         }
-        self.forget(application);
+        // Those by which its parts on other hosts read what runs here for others.
+        let own = self.own_edges(application).collect::<Vec<_>>();
+        for edge in own {
+            self.end_reader(now, edge);
+        }
+        self.forget(now, application);
         self.share_retention();
         self.signals = Signals {
             sinks: true,
@@ -38,9 +45,71 @@ impl Engine {
         };
     }
 
+    /// Ends an application on this host that is to be missed by nobody: its sinks go, and with them all that nobody
+    /// else reads. What others read stays until they stop. [`Event::Retired`] tells when nothing of it is left.
+    ///
+    /// One that has failed goes at once; one that is not here is not told of.
+    pub fn release(&mut self, now: Instant, application: u64) {
+        let Some(state) = self.applications.get_mut(&application) else {
+            return;
+        };
+        if state.has_failed {
+            self.retire(now, application);
+            return;
+        }
+        state.is_released = true;
+        let members: Vec<ComponentId> = self.members(application).collect();
+        for member in members.into_iter().rev() {
+            // Reading goes before what is read, so that one may have gone with another.
+            let component = self.components.get(&member);
+            if component.is_some_and(|component| component.target().is_some()) {
+                self.remove(now, member);
+            }
+        }
+        self.end_silent_edges(now);
+        self.check_gone(now, application);
+        self.share_retention();
+        self.signals = Signals {
+            sinks: true,
+            sources: true,
+        };
+    }
+
+    /// Ends the edges to other hosts of applications that were ended: those that were never pulled, and those of
+    /// which nothing was heard for so long that nobody will come back to them.
+    pub(super) fn end_silent_edges(&mut self, now: Instant) {
+        let is_silent = |edge: &(&EdgeId, &Edge)| {
+            let (id, edge) = *edge;
+            let (Producing::Here(component, port), Consuming::Elsewhere(_)) =
+                (&edge.producer, &edge.consumer)
+            else {
+                return false;
+            };
+            let application = self.applications.get(&edge.application);
+            if !application.is_some_and(|application| application.is_released) {
+                return false;
+            }
+            let component = self.components.get(component);
+            let output = component.and_then(|component| component.outputs.get(usize::from(*port)));
+            let heard = output.and_then(|output| output.producer.heard(*id));
+            heard.is_some_and(|(heard, has_pulled)| !has_pulled || now.since(heard) >= IDLE_MAX)
+        };
+        let silent: Vec<EdgeId> = self
+            .edges
+            .iter()
+            .filter(is_silent)
+            .map(|(id, _)| *id)
+            .collect();
+        for edge in silent {
+            self.end_reader(now, edge);
+        }
+    }
+
     /// Takes away a component and its edges.
     pub(super) fn remove(&mut self, now: Instant, id: ComponentId) {
-        self.release(now, id);
+        let last = self.components.get(&id);
+        let last = last.map(|component| report::component(self, now, id, component));
+        self.part(now, id);
         let Some(component) = self.components.remove(&id) else {
             return;
         };
@@ -49,13 +118,17 @@ impl Engine {
         let application = component.application;
         if let Some(application) = self.applications.get_mut(&application) {
             application.members.retain(|member| *member != id);
+            application.gone.extend(last.map(|last| ComponentReport {
+                is_here: false,
+                ..last
+            }));
         }
         self.signals.sources = true;
         self.signals.sinks = true;
     }
 
     /// Ends the edges of a component: those it reads by, and those that read it.
-    pub(super) fn release(&mut self, now: Instant, id: ComponentId) {
+    pub(super) fn part(&mut self, now: Instant, id: ComponentId) {
         let Some(component) = self.components.get_mut(&id) else {
             return;
         };
@@ -114,6 +187,7 @@ impl Engine {
                 edge.closing = Some(now);
                 self.ready.push(id);
                 self.arm(now);
+                self.check_gone(now, application);
             }
             Consuming::Here(_) => {
                 if let Some((stream, reader)) = edge.plan
@@ -146,6 +220,7 @@ impl Engine {
         component.counters.drops += output.producer.close(id);
         self.pulled(now, producer);
         self.retire_unread(now, producer);
+        self.check_gone(now, edge.application);
     }
 
     /// Retires a component that nobody reads any more; and so what lies before it, and at last all.
@@ -163,21 +238,53 @@ impl Engine {
             return;
         }
         self.remove(now, id);
-        self.check_gone(application);
+        self.check_gone(now, application);
     }
 
-    /// Says that an application is no longer here, where nothing of it is.
-    pub(super) fn check_gone(&mut self, application: u64) {
-        if self.members(application).next().is_none() {
-            self.forget(application);
-            self.share_retention();
+    /// Says that an application is no longer here, where nothing of it is: no component, and no edge by which it reads
+    /// on another host what runs here.
+    pub(super) fn check_gone(&mut self, now: Instant, application: u64) {
+        let is_here = |application: &Application| !application.members.is_empty();
+        if self.applications.get(&application).is_none_or(is_here)
+            || self.own_edges(application).next().is_some()
+        {
+            return;
         }
+        self.forget(now, application);
+        self.share_retention();
     }
 
-    fn forget(&mut self, application: u64) {
-        if self.applications.remove(&application).is_some() {
-            self.events.push(Event::Retired { application });
+    /// The edges by which an application reads on other hosts what runs here.
+    fn own_edges(&self, application: u64) -> impl Iterator<Item = EdgeId> + '_ {
+        let edges = self.edges.iter().filter(move |(_, edge)| {
+            edge.application == application
+                && matches!(edge.producer, Producing::Here(..))
+                && matches!(edge.consumer, Consuming::Elsewhere(_))
+        });
+        edges.map(|(id, _)| *id)
+    }
+
+    fn forget(&mut self, now: Instant, application: u64) {
+        let Some(report) = self.report(now, application) else {
+            return;
+        };
+        let joined = self.applications.remove(&application);
+        for edge in joined
+            .into_iter()
+            .flat_map(|application| application.joined)
+        {
+            if let Some(Producing::Here(producer, port)) =
+                self.edges.get(&edge).map(|edge| &edge.producer)
+                && let Some(component) = self.components.get_mut(producer)
+            {
+                let output = &mut component.outputs[usize::from(*port)];
+                output.producer.leave(edge, application);
+            }
         }
+        self.events.push(Event::Retired {
+            application,
+            report: Box::new(report),
+        });
     }
 
     /// Whether an application is here and goes on.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use model::plan::Stream;
 use model::{Origin, QueryPlan};
 
-use super::{DeployError, Deployment};
+use super::{DeployError, Deployment, OperatorPart};
 use crate::mailbox::Channel;
 use crate::operator::{self, Numbering};
 use crate::step;
@@ -40,8 +40,8 @@ pub(super) fn shape(deployment: &Deployment) -> Result<Shape, DeployError> {
     };
     for (index, operator) in plan.operators().iter().enumerate() {
         let numbering = match &deployment.operators[index] {
-            Some(part) => part.numbering,
-            None => {
+            OperatorPart::Here(part) => part.numbering,
+            OperatorPart::Elsewhere | OperatorPart::RunningElsewhere | OperatorPart::Running(_) => {
                 let kind = operator::find(&operator.kind);
                 let unknown = || DeployError::UnknownKind(operator.kind.clone());
                 kind.ok_or_else(unknown)?.numbering

@@ -17,7 +17,7 @@ const PULL_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a component stays that had consumers on other hosts of which none is heard any more.
 ///
 /// Unit: time. Range: above any repair. Source: guess.
-const IDLE_MAX: Duration = Duration::from_secs(60);
+pub(super) const IDLE_MAX: Duration = Duration::from_secs(60);
 
 /// How long a component stays that nobody has pulled yet.
 ///
@@ -42,6 +42,7 @@ impl Engine {
         }
         self.timers_due = None;
         self.sweep_edges(now);
+        self.end_silent_edges(now);
         self.sweep_components(now);
         self.compute_budgets();
         self.arm(now);
@@ -138,6 +139,6 @@ impl Engine {
             return;
         };
         self.remove(now, id);
-        self.check_gone(application);
+        self.check_gone(now, application);
     }
 }

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use engine::edge::Pull;
 use engine::intake::Intake;
-use engine::{Batch, Config, Deployed, Deployment, Dispatch, Engine, Event, SourcePart, columns};
+use engine::{
+    Batch, Config, Deployed, Deployment, Dispatch, Engine, Event, OperatorPart, SourcePart, columns,
+};
 use model::plan::{Reader, Stream};
 use model::{ComponentId, EdgeId, EventTime, Instant, Rng};
 
@@ -30,7 +32,7 @@ pub(crate) fn part(flow: Flow, places: &Places, host: usize) -> Deployment {
     }
     for (part, place) in deployment.operators.iter_mut().zip(&places.operators) {
         if *place != host {
-            *part = None;
+            *part = OperatorPart::Elsewhere;
         }
     }
     for (part, place) in deployment.sinks.iter_mut().zip(&places.sinks) {

@@ -12,6 +12,7 @@ mod hosts;
 mod interleaving;
 mod links;
 mod memory;
+mod shared;
 mod sharing;
 mod spread;
 mod support;

@@ -7,7 +7,7 @@ use model::Rng;
 use proptest::prelude::*;
 
 use crate::hosts::{Faults, Feed, Hosts, Places, drain, run_spread};
-use crate::support::{Flow, Left, Record, records, run, table};
+use crate::support::{Flow, Left, Record, has_retired, records, run, table};
 
 const NO_FAULTS: Faults = Faults { one_in: 0 };
 
@@ -59,8 +59,7 @@ proptest! {
             prop_assert_eq!(engine.sizes(), [0; 4], "host {}: {:?}", host, hosts.events[host]);
             prop_assert_eq!(engine.memory().used_bytes(), 0);
             let application = deployed[host].as_ref().unwrap().application;
-            let retired = Event::Retired { application };
-            prop_assert!(hosts.events[host].contains(&retired));
+            prop_assert!(has_retired(&hosts.events[host], application));
         }
     }
 }
@@ -125,7 +124,7 @@ fn parts_that_nobody_ever_pulls_go_after_a_while() {
     hosts.pass(Duration::from_secs(2));
     assert_eq!(hosts.engines[0].sizes(), [0; 4]);
     let application = deployed[0].as_ref().unwrap().application;
-    assert!(hosts.events[0].contains(&Event::Retired { application }));
+    assert!(has_retired(&hosts.events[0], application));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch};
 use engine::intake::{BadRecord, Intake, Records, Taken};
 use engine::{
     Batch, Completed, Config, Deployed, Deployment, Dispatch, Engine, Event, OperatorDeployment,
-    SinkDeployment, SourcePart, columns, operator,
+    OperatorPart, SinkDeployment, SourcePart, columns, operator,
 };
 use model::plan::{Accepted, Builder, Stream};
 use model::{
@@ -183,7 +183,7 @@ impl Flow {
             plan: self.plan.build().unwrap(),
             origins: (0..self.sources).map(origin).collect(),
             sources: vec![SourcePart::Here; self.sources],
-            operators: self.operators.into_iter().map(Some).collect(),
+            operators: self.operators.into_iter().map(OperatorPart::Here).collect(),
             sinks: vec![Some(SinkDeployment { target }); self.sinks],
         }
     }
@@ -347,4 +347,12 @@ impl Clock for Ticking {
     fn thread_cpu(&self) -> Duration {
         Duration::from_nanos(self.0.load(Ordering::Relaxed))
     }
+}
+
+/// Whether these events tell that an application has retired.
+pub(crate) fn has_retired(events: &[Event], application: u64) -> bool {
+    let mut retired = events
+        .iter()
+        .filter(|event| matches!(event, Event::Retired { .. }));
+    retired.any(|event| event.application() == application)
 }

@@ -335,3 +335,24 @@ fn unions_of_unions_do_not_multiply_without_end() {
         "{refused}"
     );
 }
+
+#[test]
+fn a_stream_is_found_by_its_name_as_often_as_it_is_there() {
+    let mut plan = Builder::new("twice", Qos::default()).unwrap();
+    plan.source("flows", published("lab/flows"), one_port())
+        .unwrap();
+    for name in ["one", "other"] {
+        let input = [Stream::Source(0, 0)];
+        plan.operator(name, "filter", Arguments::new(), &input, one_port())
+            .unwrap();
+    }
+    plan.sink("a", Stream::Operator(0, 0)).unwrap();
+    plan.sink("b", Stream::Operator(1, 0)).unwrap();
+    let plan = plan.build().unwrap();
+    let named = |stream| -> Vec<Stream> { plan.streams_named(plan.stream_name(stream)).collect() };
+    assert_eq!(named(Stream::Source(0, 0)), [Stream::Source(0, 0)]);
+    let both = [Stream::Operator(0, 0), Stream::Operator(1, 0)];
+    assert_eq!(named(both[0]), both);
+    let unknown = StreamName::of_source(&published("lab/other"));
+    assert_eq!(plan.streams_named(unknown).count(), 0);
+}

@@ -12,7 +12,9 @@ pub(super) fn table(composition: &Composition) -> String {
     if let Some(binding) = &composition.binding {
         text.push_str(&reason(binding));
     }
-    if let Some(target) = composition.feasible_target_ms {
+    if let Some(target) = composition.feasible_target_ms
+        && composition.status == "refused"
+    {
         // Writing into a string does not fail.
         let _ = writeln!(
             text,
@@ -44,6 +46,14 @@ pub(super) fn table(composition: &Composition) -> String {
                 composition.saved_cores
             ),
         };
+        if let Some(delay) = composition.delay_from_sharing_ms {
+            let delay = milliseconds(delay);
+            let _ = writeln!(text, "predicted delay behind what is shared: {delay}");
+        }
+        if let Some(target) = composition.feasible_target_ms {
+            let target = duration_at_least(target);
+            let _ = writeln!(text, "tightest target that would be accepted now: {target}");
+        }
     }
     if let Some(runner_up) = &composition.runner_up {
         let hosts = printable(&runner_up.hosts.join(", "));
@@ -69,8 +79,9 @@ fn verdict(composition: &Composition) -> String {
     let target = milliseconds(composition.target_delay_ms);
     match composition.predicted_delay_ms {
         Some(delay) => {
+            let margin = milliseconds((composition.target_delay_ms - delay).max(0.0));
             format!(
-                "{name} {verdict}\npredicted delay {}, target {target}\n",
+                "{name} {verdict}\npredicted delay {}, target {target}, margin {margin}\n",
                 milliseconds(delay)
             )
         }
@@ -139,6 +150,8 @@ mod tests {
             }),
             congestion: Some(0.4),
             probes: 12,
+            lookups: 1,
+            delay_from_sharing_ms: None,
             binding: None,
             feasible_target_ms: None,
             remarks: vec!["syn: the cost is a default".to_owned()],
@@ -149,7 +162,7 @@ mod tests {
     fn a_verdict_comes_first_and_reasons_last() {
         let expected = "\
 intrusion is running
-predicted delay 42.1 ms, target 250 ms
+predicted delay 42.1 ms, target 250 ms, margin 208 ms
 NAME   KIND    HOST  SHARED
 flows  source  n1
 syn    filter  n4

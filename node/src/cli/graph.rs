@@ -309,6 +309,8 @@ mod tests {
                 runner_up: None,
                 congestion: None,
                 probes: 0,
+                lookups: 1,
+                delay_from_sharing_ms: None,
                 binding: None,
                 feasible_target_ms: None,
                 remarks: Vec::new(),

@@ -1,6 +1,6 @@
 //! The task that owns a node's control plane: everything that happens comes in here, one thing after the other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,6 +56,8 @@ pub(super) enum Inbound {
     /// A deployment can be made, or cannot.
     Prepared {
         id: CompositionId,
+        /// Which of its deployments.
+        number: u64,
         application: ApplicationId,
         graph: Box<ComponentGraph>,
         prepared: Box<Result<Prepared, String>>,
@@ -74,39 +76,36 @@ pub(super) enum Inbound {
     },
 }
 
-/// The deployments that are being prepared. A composition may be deployed, retired and deployed again before the
-/// first of them is ready.
+/// The deployments that are being prepared: of each composition the one that is wanted.
+///
+/// A composition may be deployed, retired and deployed again before the first of them is ready, and they may be ready
+/// in any order.
 #[derive(Debug, Default)]
 pub(super) struct Preparing {
-    /// How many are under way, and how many of these, the oldest, were retired since.
-    under_way: BTreeMap<CompositionId, (u32, u32)>,
+    next: u64,
+    wanted: BTreeMap<CompositionId, u64>,
 }
 
 impl Preparing {
-    /// One more is under way.
-    pub(super) fn begin(&mut self, id: CompositionId) {
-        self.under_way.entry(id).or_default().0 += 1;
+    /// One begins; gives its number.
+    pub(super) fn begin(&mut self, id: CompositionId) -> u64 {
+        self.next += 1;
+        self.wanted.insert(id, self.next);
+        self.next
     }
 
-    /// All that are under way are not wanted any more.
-    pub(super) fn drop_all(&mut self, id: CompositionId) {
-        if let Some((count, dropped)) = self.under_way.get_mut(&id) {
-            *dropped = *count;
-        }
+    /// The one that is under way is not wanted any more; says whether there was one.
+    pub(super) fn drop(&mut self, id: CompositionId) -> bool {
+        self.wanted.remove(&id).is_some()
     }
 
-    /// One is ready; says whether it is not wanted any more.
-    fn answer(&mut self, id: CompositionId) -> bool {
-        let Some((count, dropped)) = self.under_way.get_mut(&id) else {
-            return true;
-        };
-        let is_dropped = *dropped > 0;
-        *count -= 1;
-        *dropped = dropped.saturating_sub(1);
-        if *count == 0 {
-            self.under_way.remove(&id);
+    /// One is ready; says whether it is wanted.
+    fn finish(&mut self, id: CompositionId, number: u64) -> bool {
+        let is_wanted = self.wanted.get(&id) == Some(&number);
+        if is_wanted {
+            self.wanted.remove(&id);
         }
-        is_dropped
+        is_wanted
     }
 }
 
@@ -127,6 +126,8 @@ pub(super) struct Control {
     pub(super) parts: BTreeMap<CompositionId, Part>,
     /// What is being prepared.
     pub(super) preparing: Preparing,
+    /// What effects have told the machine, to be taken in when all of them are carried out.
+    pub(super) pending: VecDeque<Input>,
     /// What files that were loaded here keep here.
     pub(super) local: BTreeMap<ApplicationId, Local>,
     /// The streams that this host publishes, by name.
@@ -165,6 +166,7 @@ impl Control {
             next_command: 0,
             parts: BTreeMap::new(),
             preparing: Preparing::default(),
+            pending: VecDeque::new(),
             local: BTreeMap::new(),
             published: BTreeMap::new(),
             is_leaving: None,
@@ -191,6 +193,7 @@ impl Control {
                 _ = load.tick() => {
                     let busy_cores = self.cpu.sample(self.clock.now());
                     self.handle(Input::Load { busy_cores });
+                    self.measure_parts();
                 }
             }
         }
@@ -199,9 +202,28 @@ impl Control {
 
     /// Hands an input to the machine and carries out what it wants.
     pub(super) fn handle(&mut self, input: Input) {
-        let mut out: Vec<Effect> = Vec::new();
-        self.machine.handle_input(self.clock.now(), input, &mut out);
-        effects::carry_out(self, out);
+        let mut next = Some(input);
+        while let Some(input) = next {
+            let mut out: Vec<Effect> = Vec::new();
+            self.machine.handle_input(self.clock.now(), input, &mut out);
+            effects::carry_out(self, out);
+            next = self.pending.pop_front();
+        }
+    }
+
+    /// Tells the machine what was measured of what runs here.
+    fn measure_parts(&mut self) {
+        let (engine, now) = (&self.means.engine, self.clock.now());
+        let parts = self.parts.iter_mut();
+        let measured: Vec<Input> = parts
+            .filter_map(|(id, part)| {
+                let measured = part.measure(engine, now)?;
+                Some(Input::Measured { id: *id, measured })
+            })
+            .collect();
+        for input in measured {
+            self.handle(input);
+        }
     }
 
     /// Hands a command to the machine; its answer goes where `answer` says.
@@ -253,7 +275,7 @@ impl Control {
                 let is_running = self
                     .parts
                     .values()
-                    .any(|part| part.application == application);
+                    .any(|part| part.application == application && !part.is_released);
                 if !is_running {
                     self.drop_unused_locals();
                     self.local.insert(application, local);
@@ -263,10 +285,16 @@ impl Control {
             }
             Inbound::Prepared {
                 id,
+                number,
                 application,
                 graph,
                 prepared,
-            } => self.on_prepared(id, application, graph, *prepared),
+            } => {
+                // One that was dropped was answered then.
+                if self.preparing.finish(id, number) {
+                    self.on_prepared(id, application, graph, *prepared);
+                }
+            }
             Inbound::Opened { opened, answer } => self.publish(*opened, answer),
             Inbound::Unpublished(name) => self.end_publication(&name),
             Inbound::Tap { target, answer } => self.open_tap(target, answer),
@@ -290,13 +318,9 @@ impl Control {
         graph: Box<ComponentGraph>,
         prepared: Result<Prepared, String>,
     ) {
-        let deployed = if self.preparing.answer(id) {
-            Err("it was dropped before it was there".to_owned())
-        } else {
-            prepared.and_then(|prepared| {
-                Part::deploy(&self.means, &self.runtime, id, application, graph, prepared)
-            })
-        };
+        let deployed = prepared.and_then(|prepared| {
+            Part::deploy(&self.means, &self.runtime, id, application, graph, prepared)
+        });
         match deployed {
             Ok(part) => {
                 self.parts.insert(id, part);
@@ -329,17 +353,26 @@ impl Control {
                 Event::Failed {
                     component, reason, ..
                 } => PartEvent::Failed { component, reason },
-                Event::Retired { .. } => PartEvent::Retired,
-                Event::Gone { .. } => continue,
+                Event::Gone { stream, reader, .. } => {
+                    let Some(part) = self.parts.get(&id) else {
+                        continue;
+                    };
+                    let lost = part.lost(stream, reader);
+                    let host = self.machine.name_of(lost.host);
+                    PartEvent::Degraded {
+                        component: lost.reader,
+                        reason: format!("{}, which it reads, has gone from {host}", lost.stream),
+                    }
+                }
+                Event::Retired { report, .. } => {
+                    let Some(part) = self.parts.remove(&id) else {
+                        continue;
+                    };
+                    effects::note_last(self, effects::counted_of(self, &part, &report));
+                    part.retire(&self.means.engine);
+                    PartEvent::Retired
+                }
             };
-            if event == PartEvent::Retired {
-                effects::note_last(self, id);
-            }
-            if event == PartEvent::Retired
-                && let Some(part) = self.parts.remove(&id)
-            {
-                part.retire(&self.means.engine);
-            }
             self.handle(Input::Happened { id, event });
         }
     }

@@ -5,8 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use engine::operator::{ArgumentError, KINDS};
-use engine::{Deployment, OperatorDeployment, SinkDeployment, SourcePart};
-use model::{Arguments, ComponentGraph, ComponentId, Instant, NodeId, Schema, SourceName};
+use engine::{Deployment, OperatorDeployment, OperatorPart, SinkDeployment, SourcePart};
+use model::plan::Stream;
+use model::{
+    Arguments, ComponentGraph, ComponentId, Instant, NodeId, Schema, SourceName, StreamName,
+};
 
 use super::Results;
 use crate::application::{self, Application};
@@ -92,6 +95,8 @@ pub(super) struct Preparation {
     folder: PathBuf,
     /// The published streams that this host reads, by name.
     publications: BTreeMap<String, ComponentId>,
+    /// What runs here already of what is to be shared, by the name of its first stream.
+    running: BTreeMap<StreamName, ComponentId>,
     results: Results,
     clock: Arc<MachineClock>,
 }
@@ -115,6 +120,7 @@ impl Preparation {
         graph: Box<ComponentGraph>,
         local: Option<&mut Local>,
         publications: BTreeMap<String, ComponentId>,
+        running: BTreeMap<StreamName, ComponentId>,
         results: Results,
         clock: Arc<MachineClock>,
     ) -> Self {
@@ -128,6 +134,7 @@ impl Preparation {
                 .unwrap_or_default(),
             local,
             publications,
+            running,
             results,
             clock,
         }
@@ -186,6 +193,10 @@ impl Preparation {
                 running.ok_or_else(|| format!("{name} is not published here any more"))?;
             return Ok((SourcePart::Running(*running), None));
         }
+        if self.graph.sources()[index].shared {
+            let running = self.running(Stream::Source(index, 0), &part.name)?;
+            return Ok((SourcePart::Running(running), None));
+        }
         let kept = local.and_then(|local| local.sources.get_mut(index)?.as_mut());
         let kept = kept.ok_or_else(|| format!("{} was not opened on this host", part.name))?;
         let source = match kept.open.take() {
@@ -210,13 +221,27 @@ impl Preparation {
         opened.map_err(|errors| format!("{name} cannot be opened: {}", listed(&errors)))
     }
 
-    fn operator(&self, index: usize) -> Result<Option<OperatorDeployment>, String> {
+    /// What runs here already, and is to be shared.
+    fn running(&self, stream: Stream, name: &str) -> Result<ComponentId, String> {
+        let running = self.running.get(&self.graph.plan().stream_name(stream));
+        running
+            .copied()
+            .ok_or_else(|| format!("{name} was to be shared, and does not run here any more"))
+    }
+
+    fn operator(&self, index: usize) -> Result<OperatorPart, String> {
         let binding = self.graph.operators()[index];
-        if binding.host != self.node || binding.shared {
-            return Ok(None);
-        }
         let plan = self.graph.plan();
         let part = &plan.operators()[index];
+        match (binding.host == self.node, binding.shared) {
+            (false, false) => return Ok(OperatorPart::Elsewhere),
+            (false, true) => return Ok(OperatorPart::RunningElsewhere),
+            (true, true) => {
+                let running = self.running(Stream::Operator(index, 0), &part.name)?;
+                return Ok(OperatorPart::Running(running));
+            }
+            (true, false) => {}
+        }
         let kind = KINDS.iter().find(|kind| kind.name == part.kind);
         let kind =
             kind.ok_or_else(|| format!("{:?} is no operator that this host knows", part.kind))?;
@@ -234,7 +259,7 @@ impl Preparation {
                 part.name
             ));
         }
-        Ok(Some(OperatorDeployment {
+        Ok(OperatorPart::Here(OperatorDeployment {
             compiled,
             numbering: kind.numbering,
             declared: None,

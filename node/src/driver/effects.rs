@@ -1,11 +1,18 @@
 //! What the control plane wants done, done.
 
-use model::{ApplicationId, Clock, ComponentGraph, CompositionId};
+use std::collections::BTreeMap;
+
+use engine::report::Report;
+use model::plan::Stream;
+use model::{
+    ApplicationId, Binding, Clock, ComponentGraph, ComponentId, CompositionId, StreamName,
+};
 
 use super::control::{Control, Inbound};
 use super::deploy::Preparation;
+use super::parts::Part;
 use super::report;
-use crate::node::{Effect, Input, PartReport};
+use crate::node::{Effect, Input, PartEvent, PartReport};
 
 /// Carries out effects, in order.
 pub(super) fn carry_out(control: &mut Control, effects: Vec<Effect>) {
@@ -37,11 +44,13 @@ pub(super) fn carry_out(control: &mut Control, effects: Vec<Effect>) {
                     control.means.engine.start(part.number);
                 }
             }
-            Effect::Retire(id) | Effect::Release(id) => retire(control, id),
+            Effect::Retire(id) => retire(control, id),
+            Effect::Release(id) => release(control, id),
             Effect::Report { ticket, id } => {
                 let report = measure(control, id);
-                let input = Input::Reported { ticket, report };
-                control.handle(input);
+                control
+                    .pending
+                    .push_back(Input::Reported { ticket, report });
             }
             Effect::Describe(host) => control.network.describe(host),
             Effect::Note(text) => tracing::info!("{text}"),
@@ -58,21 +67,26 @@ fn deploy(
 ) {
     let publications = control.published.iter();
     let publications = publications.map(|(name, stream)| (name.clone(), stream.component));
+    let running = running(control, &graph);
     let preparation = Preparation::new(
         control.network.node(),
         graph.clone(),
         control.local.get_mut(&application),
         publications.collect(),
+        running,
         control.config.results.clone(),
         control.clock.clone(),
     );
-    control.preparing.begin(id);
+    // One that is under way is not wanted any more.
+    drop_preparation(control, id);
+    let number = control.preparing.begin(id);
     let inbox = control.means.inbox.clone();
     tokio::spawn(async move {
         let prepared = tokio::task::spawn_blocking(move || preparation.prepare()).await;
         let prepared = prepared.unwrap_or_else(|error| Err(format!("panicked: {error}")));
         let inbound = Inbound::Prepared {
             id,
+            number,
             application,
             graph,
             prepared: Box::new(prepared),
@@ -81,9 +95,51 @@ fn deploy(
     });
 }
 
+/// What runs here already of what a graph shares, by the name of its first stream.
+fn running(control: &Control, graph: &ComponentGraph) -> BTreeMap<StreamName, ComponentId> {
+    let here = control.network.node();
+    let sources = (0..).zip(graph.sources());
+    let sources = sources.map(|(index, binding)| (Stream::Source(index, 0), binding));
+    let operators = (0..).zip(graph.operators());
+    let operators = operators.map(|(index, binding)| (Stream::Operator(index, 0), binding));
+    let shared = sources
+        .chain(operators)
+        .filter(|(_, binding)| binding.shared && binding.host == here);
+    let find = |(stream, _): (Stream, &Binding)| {
+        let name = graph.plan().stream_name(stream);
+        let found = control.parts.values().filter_map(|part| part.find(name));
+        let mut running = found.filter(|(id, _)| control.means.engine.is_running(*id));
+        Some((name, running.next()?.0))
+    };
+    shared.filter_map(find).collect()
+}
+
+/// Forgets a deployment that is being prepared: it is answered here, and what comes of it is dropped.
+fn drop_preparation(control: &mut Control, id: CompositionId) {
+    if control.preparing.drop(id) {
+        let reason = "it was dropped before it was there".to_owned();
+        control
+            .pending
+            .push_back(Input::DeployFailed { id, reason });
+    }
+}
+
+fn release(control: &mut Control, id: CompositionId) {
+    drop_preparation(control, id);
+    match control.parts.get_mut(&id) {
+        Some(part) => part.release(&control.means.engine),
+        None => {
+            let event = PartEvent::Retired;
+            control.pending.push_back(Input::Happened { id, event });
+        }
+    }
+}
+
 fn retire(control: &mut Control, id: CompositionId) {
-    control.preparing.drop_all(id);
-    note_last(control, id);
+    drop_preparation(control, id);
+    if control.parts.contains_key(&id) {
+        note_last(control, measure(control, id));
+    }
     // What its file keeps here stays: the next attempt may need it.
     if let Some(part) = control.parts.remove(&id) {
         part.retire(&control.means.engine);
@@ -91,14 +147,12 @@ fn retire(control: &mut Control, id: CompositionId) {
 }
 
 /// Notes what was counted of parts that go, for a run that wants to show it.
-pub(super) fn note_last(control: &Control, id: CompositionId) {
+pub(super) fn note_last(control: &Control, report: PartReport) {
     let super::Results::Shown { last, .. } = &control.config.results else {
         return;
     };
-    if control.parts.contains_key(&id)
-        && let Ok(mut last) = last.lock()
-    {
-        last.push((control.config.name.clone(), measure(control, id)));
+    if let Ok(mut last) = last.lock() {
+        last.push((control.config.name.clone(), report));
     }
 }
 
@@ -110,6 +164,11 @@ pub(super) fn measure(control: &Control, id: CompositionId) -> PartReport {
     let Some(counted) = control.means.engine.report(part.number) else {
         return PartReport::default();
     };
+    counted_of(control, part, &counted)
+}
+
+/// What an engine counted of a part, in the words of the control plane.
+pub(super) fn counted_of(control: &Control, part: &Part, counted: &Report) -> PartReport {
     let elapsed = control.clock.now().since(part.since);
-    report::part(&counted, part.graph.plan(), elapsed)
+    report::part(counted, part.graph.plan(), elapsed)
 }

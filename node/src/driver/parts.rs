@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use composition::Usage;
 use engine::Deployed;
 use engine::columns;
 use engine::runtime::{Handle, Runtime};
@@ -22,6 +23,7 @@ use super::deploy::{OpenSink, Prepared};
 use super::hello::Hello;
 use super::link::Upstream;
 use crate::clock::MachineClock;
+use crate::node::Measured;
 use crate::run::{self, SinkThread, SourcePlace, SourceThread};
 
 /// How long edges upstream may take to say goodbye. Unit: time. Source: guess; a round trip and some.
@@ -50,9 +52,24 @@ pub(super) struct Part {
     pub(super) number: u64,
     pub(super) graph: Box<ComponentGraph>,
     pub(super) since: Instant,
+    /// It was ended, and what is left is there for others.
+    pub(super) is_released: bool,
+    /// When it was last measured.
+    measured: Instant,
     deployed: Deployed,
     upstream: Vec<JoinHandle<()>>,
     downstream: BTreeMap<(Stream, Reader), Downstream>,
+}
+
+/// What is no longer to be had.
+#[derive(Debug)]
+pub(super) struct Lost {
+    /// The stream, as the plan calls it.
+    pub(super) stream: String,
+    /// Who had it.
+    pub(super) host: NodeId,
+    /// Which part read it.
+    pub(super) reader: String,
 }
 
 /// An edge that another host pulls.
@@ -79,10 +96,13 @@ impl Part {
             .deploy(prepared.deployment)
             .map_err(|error| error.to_string())?;
         let number = deployed.application;
+        let now = means.clock.now();
         let mut part = Self {
             application,
             number,
-            since: means.clock.now(),
+            since: now,
+            is_released: false,
+            measured: now,
             downstream: deployed
                 .downstream
                 .iter()
@@ -194,35 +214,76 @@ impl Part {
 
     /// The component and port that yield a stream here.
     pub(super) fn find(&self, name: StreamName) -> Option<(ComponentId, u16)> {
-        let plan = self.graph.plan();
-        let sources =
-            plan.sources().iter().enumerate().flat_map(|(index, part)| {
-                (0..part.outputs.len()).map(move |port| (true, index, port))
-            });
-        let operators = plan
-            .operators()
-            .iter()
-            .enumerate()
-            .flat_map(|(index, part)| {
-                (0..part.outputs.len()).map(move |port| (false, index, port))
-            });
-        for (is_source, index, port) in sources.chain(operators) {
-            let port = u16::try_from(port).ok()?;
-            let (stream, component) = if is_source {
-                (Stream::Source(index, port), self.deployed.sources[index])
-            } else {
-                (
-                    Stream::Operator(index, port),
-                    self.deployed.operators[index],
-                )
-            };
-            if let Some(component) = component
-                && plan.stream_name(stream) == name
-            {
-                return Some((component, port));
-            }
+        let mut streams = self.graph.plan().streams_named(name);
+        streams.find_map(|stream| match stream {
+            Stream::Source(index, port) => self.deployed.sources[index].zip(Some(port)),
+            Stream::Operator(index, port) => self.deployed.operators[index].zip(Some(port)),
+        })
+    }
+
+    /// What was measured here since the last time; nothing where there is nothing to tell.
+    pub(super) fn measure(&mut self, engine: &Handle, now: Instant) -> Option<Measured> {
+        let elapsed = now.since(self.measured).as_secs_f64();
+        let quantile = self.graph.plan().qos().quantile;
+        let sample = engine.sample(self.number, quantile)?;
+        self.measured = now;
+        if elapsed <= 0.0 || sample.operators.is_empty() && sample.delay.is_none() {
+            return None;
         }
-        None
+        // Components are numbered in the plan's order.
+        let of = |component: &ComponentId| {
+            let found = sample
+                .operators
+                .binary_search_by_key(component, |(id, _, _)| *id);
+            Some(sample.operators[found.ok()?])
+        };
+        let operators = (0..).zip(&self.deployed.operators);
+        let usage = |(operator, component): (u16, &Option<ComponentId>)| {
+            let (_, busy, dispatches) = of(component.as_ref()?)?;
+            let dispatches = u32::try_from(dispatches).unwrap_or(u32::MAX);
+            Some(Usage {
+                operator,
+                cores: busy.as_secs_f64() / elapsed,
+                execution: busy.checked_div(dispatches).unwrap_or_default(),
+            })
+        };
+        Some(Measured {
+            operators: operators.filter_map(usage).collect(),
+            delay: sample.delay,
+        })
+    }
+
+    /// What a reader of this application reads, and who has it, as people call them.
+    pub(super) fn lost(&self, stream: Stream, reader: Reader) -> Lost {
+        let plan = self.graph.plan();
+        let (name, outputs, port) = match stream {
+            Stream::Source(index, port) => {
+                let source = &plan.sources()[index];
+                (&source.name, &source.outputs, port)
+            }
+            Stream::Operator(index, port) => {
+                let operator = &plan.operators()[index];
+                (&operator.name, &operator.outputs, port)
+            }
+        };
+        let port = match port {
+            0 => String::new(),
+            port => format!(".{}", outputs[usize::from(port)].0),
+        };
+        Lost {
+            stream: format!("{name}{port}"),
+            host: self.graph.producer(stream).host,
+            reader: match reader {
+                Reader::Operator(index, _) => plan.operators()[index].name.clone(),
+                Reader::Sink(index) => plan.sinks()[index].name.clone(),
+            },
+        }
+    }
+
+    /// Ends an application that has started: what others read stays, and is served until they stop.
+    pub(super) fn release(&mut self, engine: &Handle) {
+        self.is_released = true;
+        engine.release(self.number);
     }
 
     /// Drops all that runs here. Edges upstream say goodbye, within bounds.

@@ -56,7 +56,7 @@ fn row(component: &ComponentReport, plan: &QueryPlan, elapsed: Duration) -> Comp
         kind: kind.to_owned(),
         host: String::new(),
         node: String::new(),
-        status: "running".to_owned(),
+        status: if component.is_here { "running" } else { "gone" }.to_owned(),
         rows_in: component.rows_in,
         rows_out: component.rows_out,
         rows_per_second: if seconds > 0.0 { rows / seconds } else { 0.0 },

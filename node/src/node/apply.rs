@@ -27,6 +27,11 @@ const PLAN_BYTES_MAX: usize = 256 << 10;
 /// The most that the reasons in a record take. Unit: bytes. Source: guess; 256 operators with a line each.
 const REASONS_BYTES_MAX: usize = 64 << 10;
 
+/// The most look-ups of the composer that are open; of more, the oldest goes, and the composer stops waiting for it by itself.
+///
+/// Unit: look-ups. Source: guess; all requests that a node composes at once, with a level of 64 operators each.
+const LOOKUPS_MAX: usize = 4096;
+
 const _: () = assert!(2 * (PLAN_BYTES_MAX + REASONS_BYTES_MAX) < wire::MESSAGE_BYTES_MAX);
 
 /// An application that is being composed.
@@ -265,6 +270,22 @@ impl Node {
                 } => self.on_deploy(now, id, application, graph, out),
                 composition::Effect::Start { id } => out.push(Effect::Start(id)),
                 composition::Effect::Undeploy { id } => self.on_undeploy(id, out),
+                composition::Effect::Lookup { lookup, key, count } => {
+                    if self.lookups.len() >= LOOKUPS_MAX {
+                        self.lookups.pop_first();
+                    }
+                    let query = self.take_number();
+                    self.lookups.insert(query, lookup);
+                    let near = Some(self.view.hosts.host.coordinate);
+                    let ask = Query::Lookup { key, near, count };
+                    out.push(Effect::Query { query, ask });
+                }
+                composition::Effect::Register { key, slot, payload } => {
+                    self.tell_overlay(Query::Register { key, slot, payload }, out);
+                }
+                composition::Effect::Withdraw { key, slot } => {
+                    self.tell_overlay(Query::Withdraw { key, slot }, out);
+                }
                 composition::Effect::Event(event) => self.on_composition_event(now, event, out),
             }
         }

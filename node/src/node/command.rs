@@ -170,6 +170,9 @@ pub struct Composition {
     /// The delay that is expected.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub predicted_delay_ms: Option<f64>,
+    /// The part of it behind what is shared, where something is.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub delay_from_sharing_ms: Option<f64>,
     /// The delay that was asked for.
     pub target_delay_ms: f64,
     /// Where the parts are.
@@ -189,10 +192,13 @@ pub struct Composition {
     pub congestion: Option<f64>,
     /// How many probes it took.
     pub probes: u64,
+    /// How many look-ups of what runs already.
+    #[serde(default)]
+    pub lookups: u64,
     /// Of a refusal: what stood in the way.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub binding: Option<Binding>,
-    /// Of a refusal: a target that would be accepted now.
+    /// A target that would be accepted now: of a refusal the way out, else the tightest that was found.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub feasible_target_ms: Option<f64>,
     /// What people should know of how the file was understood, and which figures are declared or default.

@@ -37,6 +37,10 @@ pub(super) fn composition(
         runner_up,
         congestion: Some(composed.congestion),
         probes: composed.probe_count,
+        lookups: composed.lookup_count,
+        delay_from_sharing_ms: (composed.delay_from_sharing < composed.predicted_delay)
+            .then(|| milliseconds(composed.delay_from_sharing)),
+        feasible_target_ms: composed.feasible_target.map(milliseconds),
         ..nothing(order, status)
     }
 }
@@ -67,6 +71,7 @@ fn of_plan(plan: &QueryPlan, status: &str) -> Composition {
         application: plan.application().to_owned(),
         status: status.to_owned(),
         predicted_delay_ms: None,
+        delay_from_sharing_ms: None,
         target_delay_ms: milliseconds(plan.qos().latency),
         operators: Vec::new(),
         edges: edges_of(plan),
@@ -75,6 +80,7 @@ fn of_plan(plan: &QueryPlan, status: &str) -> Composition {
         runner_up: None,
         congestion: None,
         probes: 0,
+        lookups: 0,
         binding: None,
         feasible_target_ms: None,
         remarks: Vec::new(),

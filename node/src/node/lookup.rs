@@ -1,6 +1,9 @@
 //! Looking into the overlay: what lies under a name, in words.
 
-use model::{ApplicationId, CompositionId, Entry, Instant, Key, Outcome, Query, wire};
+use std::collections::BTreeSet;
+
+use composition::StreamRecord;
+use model::{ApplicationId, Entry, Instant, Key, NodeId, Outcome, Query, wire};
 
 use super::finding::{Finding, Intent};
 use super::record::Record;
@@ -12,27 +15,6 @@ use super::{Answer, CommandId, Effect, EntryRow, Failure, FailureKind, Node, Pub
 
 /// The most entries that are shown of a key. Source: guess; more than one owner may register, fit a terminal.
 const ENTRIES_MAX: usize = 64;
-
-/// Who has a stream, as it says under the stream's key.
-#[derive(Debug, Clone, PartialEq, Eq, bincode::Encode, bincode::Decode)]
-pub(super) enum Produced {
-    /// An operator of an application.
-    Component {
-        /// Of which.
-        application: ApplicationId,
-        /// In which composition.
-        composition: CompositionId,
-        /// Its name there.
-        component: String,
-        /// At which port.
-        port: String,
-    },
-    /// A publication.
-    Published {
-        /// Under which name.
-        name: String,
-    },
-}
 
 /// What the keys stand for that are looked up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -172,7 +154,7 @@ impl Node {
         let (word, says) = match kind {
             Kind::Published => ("published", self.say_publication(entry)),
             Kind::Application => ("application", self.say_record(entry)),
-            Kind::Stream => ("stream", say_produced(entry)),
+            Kind::Stream => ("stream", say_stream(entry)),
         };
         EntryRow {
             kind: word.to_owned(),
@@ -208,17 +190,24 @@ impl Node {
     }
 }
 
-fn say_produced(entry: &Entry) -> Option<String> {
-    match wire::decode::<Produced>(entry.payload.as_deref()?).ok()? {
-        Produced::Component {
-            application,
-            composition,
-            component,
-            port,
-        } => Some(format!(
-            "port {port} of {component} in {}:{}, composition {}",
-            application.owner, application.name, composition.number
-        )),
-        Produced::Published { name } => Some(format!("published as {name}")),
+/// What an operator that runs says of itself, or who publishes the stream.
+fn say_stream(entry: &Entry) -> Option<String> {
+    let payload = entry.payload.as_deref()?;
+    if let Ok(publication) = wire::decode::<Publication>(payload)
+        && publication.publisher == entry.owner
+        && publication.is_sound()
+    {
+        return Some(format!("published as {}", publication.name));
     }
+    let record: StreamRecord = wire::decode(payload).ok()?;
+    let hosts: BTreeSet<NodeId> = record.parts.iter().map(|(_, host)| *host).collect();
+    Some(format!(
+        "{} in {}, composition {}; {} ms old; of {} parts on {} hosts",
+        record.operator,
+        record.application,
+        record.composition.number,
+        milliseconds(record.age),
+        record.parts.len(),
+        hosts.len(),
+    ))
 }

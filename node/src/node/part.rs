@@ -37,6 +37,8 @@ pub(super) struct Part {
     pub(super) disconnected: BTreeSet<NodeId>,
     /// Hosts all of whose sinks are finished, this one among them.
     pub(super) finished: BTreeSet<NodeId>,
+    /// The application has ended: what is left is there for others who read it.
+    is_released: bool,
     /// When it goes unless there is a record of it.
     record_deadline: Option<Instant>,
     present_next: Instant,
@@ -51,15 +53,16 @@ impl Part {
             failed: None,
             disconnected: BTreeSet::new(),
             finished: BTreeSet::new(),
+            is_released: false,
             record_deadline: Some(now + RECORD_WAIT),
             present_next: now + PRESENT_FIRST,
         }
     }
 
-    /// When it wants something.
-    pub(super) fn poll_timeout(&self) -> Instant {
+    /// When it wants something; nothing where the application has ended.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let deadline = self.record_deadline.unwrap_or(self.present_next);
-        self.present_next.min(deadline)
+        (!self.is_released).then_some(self.present_next.min(deadline))
     }
 
     /// The hosts that have sinks.
@@ -67,13 +70,13 @@ impl Part {
         self.graph.sinks().iter().map(|sink| sink.host).collect()
     }
 
-    /// How many components of it a host has.
+    /// How many components of its own a host has.
     pub(super) fn component_count(&self, host: NodeId) -> usize {
         let graph = &self.graph;
         let bindings = graph.sources().iter().chain(graph.operators());
         bindings
             .chain(graph.sinks())
-            .filter(|binding| binding.host == host)
+            .filter(|binding| binding.host == host && !binding.shared)
             .count()
     }
 
@@ -154,14 +157,43 @@ impl Node {
         }
     }
 
+    /// Ends what runs here for an application that has ended: what others read stays until they stop. Where it has
+    /// failed, or is not there yet, all of it goes.
+    pub(super) fn end_part(
+        &mut self,
+        now: Instant,
+        id: CompositionId,
+        has_failed: bool,
+        out: &mut Vec<Effect>,
+    ) {
+        let is_due = self.deploys_due.contains_key(&id);
+        let Some(part) = self.parts.get_mut(&id) else {
+            return;
+        };
+        if has_failed || part.failed.is_some() || is_due {
+            self.retire(now, id, out);
+        } else if !std::mem::replace(&mut part.is_released, true) {
+            part.record_deadline = None;
+            self.compose(now, composition::Input::Ended(id), out);
+            out.push(Effect::Release(id));
+        }
+    }
+
     /// What runs here was measured.
     pub(super) fn on_measured(
         &mut self,
-        _now: Instant,
-        _id: CompositionId,
-        _measured: super::Measured,
-        _out: &mut Vec<Effect>,
+        now: Instant,
+        id: CompositionId,
+        measured: super::Measured,
+        out: &mut Vec<Effect>,
     ) {
+        let super::Measured { operators, delay } = measured;
+        let input = composition::Input::Measured {
+            id,
+            usage: operators,
+            delay,
+        };
+        self.compose(now, input, out);
     }
 
     pub(super) fn on_happened(
@@ -176,6 +208,10 @@ impl Node {
             self.counts.add("events_of_nothing");
             return;
         };
+        if part.is_released && event != PartEvent::Retired {
+            // The application has ended; those who read on hear of it from whoever feeds them.
+            return;
+        }
         match event {
             PartEvent::Finished => {
                 part.finished.insert(here);
@@ -243,7 +279,7 @@ impl Node {
     /// Tells the other hosts of an application, or one of them, what this one has of it.
     pub(super) fn present(&self, id: CompositionId, only: Option<NodeId>, out: &mut Vec<Effect>) {
         let here = self.id();
-        let Some(part) = self.parts.get(&id) else {
+        let Some(part) = self.parts.get(&id).filter(|part| !part.is_released) else {
             return;
         };
         let listing = self.records.listing(&part.application);
@@ -302,7 +338,7 @@ impl Node {
         let due: Vec<CompositionId> = self
             .parts
             .iter()
-            .filter(|(_, part)| part.poll_timeout() <= now)
+            .filter(|(_, part)| part.poll_timeout().is_some_and(|at| at <= now))
             .map(|(id, _)| *id)
             .collect();
         for id in due {

@@ -3,7 +3,6 @@
 use model::entry::PAYLOAD_BYTES_MAX;
 use model::{Index, Instant, Key, Outcome, Query, wire};
 
-use super::lookup::Produced;
 use super::records::slot;
 use super::streams::is_published_name;
 use super::task::{OVERLAY_WAIT, Phase, overlay_failure};
@@ -153,13 +152,10 @@ impl Node {
             payload: payload.clone(),
         };
         self.tell_overlay(listed, out);
-        let produced = Produced::Published {
-            name: publication.name.clone(),
-        };
         let produced = Query::Register {
             key: stream,
             slot,
-            payload: wire::encode(&produced),
+            payload: payload.clone(),
         };
         self.tell_overlay(produced, out);
         self.query_for(ticket, Query::Register { key, slot, payload }, out);

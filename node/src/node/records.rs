@@ -5,10 +5,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use model::entry::PAYLOAD_BYTES_MAX;
-use model::plan::Stream;
 use model::{ApplicationId, CompositionId, Entry, Index, Instant, Key, NodeId, Query, wire};
 
-use super::lookup::Produced;
 use super::message::Message;
 use super::record::{Listing, Record, State};
 use super::{Effect, Node};
@@ -39,8 +37,6 @@ struct Held {
     withdraw_at: Option<Instant>,
     /// When it is forgotten.
     forget_at: Option<Instant>,
-    /// The streams of this host that are registered for it.
-    streams: Vec<Key>,
 }
 
 /// What came of a record that was offered.
@@ -266,7 +262,6 @@ impl Node {
             record.body = None;
         }
         self.records.hints.remove(&id);
-        let streams = self.records.held.remove(&id).map(|held| held.streams);
         let listed = match listing.state() {
             State::Running => None,
             State::Stopped => Some(now + STOPPED_LISTED),
@@ -276,11 +271,9 @@ impl Node {
             record,
             withdraw_at: listed,
             forget_at: listed.map(|_| now + ENDED_KEPT),
-            streams: Vec::new(),
         };
         self.records.held.insert(id.clone(), held);
         self.end_parts_before(now, &listing, out);
-        self.withdraw_streams(streams.unwrap_or_default(), &id, out);
         self.register(&id, out);
         self.on_spread_overtaken(&listing);
         if listing.is_running() {
@@ -299,7 +292,7 @@ impl Node {
         self.spread(now, changed, false, 0, out);
     }
 
-    /// Retires what a record ends: its own composition where it is over, and earlier ones.
+    /// Ends what a record ends: its own composition where it is over, and earlier ones.
     fn end_parts_before(&mut self, now: Instant, listing: &Listing, out: &mut Vec<Effect>) {
         let head = &listing.head;
         let is_over = |id: &CompositionId| {
@@ -312,12 +305,14 @@ impl Node {
             .filter(|(id, part)| part.application == head.application && is_over(id))
             .map(|(id, _)| *id)
             .collect();
+        let has_failed = matches!(listing.state(), State::Failed { .. });
         for id in over {
-            self.retire(now, id, out);
+            let has_failed = has_failed && id == head.composition;
+            self.end_part(now, id, has_failed, out);
         }
     }
 
-    /// Registers what this node has to say of an application: its record, in the index, and its streams.
+    /// Registers what this node has to say of an application: its record, and in the index.
     fn register(&mut self, id: &ApplicationId, out: &mut Vec<Effect>) {
         let held = &self.records.held[id];
         let listing = Record {
@@ -345,60 +340,6 @@ impl Node {
                 payload,
             };
             self.tell_overlay(ask, out);
-        }
-        self.register_streams(id, out);
-    }
-
-    /// Registers the streams that this host produces for an application: what operators here yield, without
-    /// their late and bad rows.
-    fn register_streams(&mut self, id: &ApplicationId, out: &mut Vec<Effect>) {
-        let here = self.id();
-        let held = &self.records.held[id];
-        let Some(body) = &held.record.body else {
-            return;
-        };
-        if !held.record.listing.is_running() || !held.streams.is_empty() {
-            return;
-        }
-        let composition = held.record.listing.head.composition;
-        let graph = &body.graph;
-        let mut streams = Vec::new();
-        let operators = graph.plan().operators().iter().zip(graph.operators());
-        for (index, (operator, binding)) in operators.enumerate() {
-            if binding.host != here {
-                continue;
-            }
-            for (port, (name, _)) in (0..).zip(&operator.outputs) {
-                if ["late", "bad"].contains(&name.as_str()) {
-                    continue;
-                }
-                let produced = Produced::Component {
-                    application: id.clone(),
-                    composition,
-                    component: operator.name.clone(),
-                    port: name.clone(),
-                };
-                let stream = graph.plan().stream_name(Stream::Operator(index, port));
-                streams.push((Key::stream(stream), wire::encode(&produced)));
-            }
-        }
-        let slot = slot(Key::application(id));
-        for (key, payload) in &streams {
-            let ask = Query::Register {
-                key: *key,
-                slot,
-                payload: payload.clone(),
-            };
-            self.tell_overlay(ask, out);
-        }
-        let held = self.records.held.get_mut(id).expect("it was just read");
-        held.streams = streams.into_iter().map(|(key, _)| key).collect();
-    }
-
-    fn withdraw_streams(&mut self, keys: Vec<Key>, id: &ApplicationId, out: &mut Vec<Effect>) {
-        let slot = slot(Key::application(id));
-        for key in keys {
-            self.tell_overlay(Query::Withdraw { key, slot }, out);
         }
     }
 

@@ -81,7 +81,12 @@ pub(super) fn find(wanted: &Wanted, listing: &Listing, body: &Body, view: &View)
 /// The key of a stream of an application.
 pub(super) fn stream_key(wanted: &Wanted, body: &Body) -> Result<Key, Failure> {
     let plan = body.graph.plan();
-    Ok(Key::stream(plan.stream_name(stream(wanted, plan)?)))
+    // An operator is registered under its first stream.
+    let first = match stream(wanted, plan)? {
+        Stream::Operator(index, _) => Stream::Operator(index, 0),
+        stream @ Stream::Source(..) => stream,
+    };
+    Ok(Key::stream(plan.stream_name(first)))
 }
 
 fn is_published(plan: &QueryPlan, source: usize) -> bool {

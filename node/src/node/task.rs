@@ -140,6 +140,14 @@ impl Node {
         outcome: Outcome,
         out: &mut Vec<Effect>,
     ) {
+        if let Some(lookup) = self.lookups.remove(&query) {
+            let entries = match outcome {
+                Outcome::Entries(entries) => entries,
+                Outcome::Nodes(_) | Outcome::Done | Outcome::Failed(_) => Vec::new(),
+            };
+            self.compose(now, composition::Input::Found { lookup, entries }, out);
+            return;
+        }
         let Some(ticket) = self.queries.remove(&query) else {
             match outcome {
                 Outcome::Failed(QueryError::Timeout) => self.counts.add("registrations_late"),

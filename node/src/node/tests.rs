@@ -225,8 +225,6 @@ fn a_record_is_kept_registered_and_confirmed() {
     let owner = identity(2).node();
     let effects = receive(&mut node, 2, &Message::Record(Box::new(record.clone())));
     let key = Key::application(&record.listing.head.application);
-    let stream = record.body.as_ref().expect("a body").graph.plan();
-    let stream = stream.stream_name(model::plan::Stream::Operator(0, 0));
     let keys: Vec<Key> = effects
         .iter()
         .filter_map(|effect| match effect {
@@ -238,7 +236,7 @@ fn a_record_is_kept_registered_and_confirmed() {
         })
         .collect();
     let index = Key::index(Index::Applications, key.shard());
-    assert_eq!(keys, [key, index, Key::stream(stream)]);
+    assert_eq!(keys, [key, index]);
     let listing = Box::new(record.listing.clone());
     let confirm = wire::encode(&Message::Confirm { ticket: 0, listing });
     let confirm = Effect::Send {

@@ -124,5 +124,14 @@ impl Node {
             payload: wire::encode(&self.view.hosts.host),
         };
         self.tell_overlay(ask, out);
+        // Kinds that not every host offers are found by their names.
+        for kind in self.view.hosts.host.operators.clone().unwrap_or_default() {
+            let ask = Query::Register {
+                key: Key::operator(&kind),
+                slot: 0,
+                payload: wire::encode(&self.view.hosts.host),
+            };
+            self.tell_overlay(ask, out);
+        }
     }
 }

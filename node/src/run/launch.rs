@@ -9,7 +9,7 @@ use std::time::Duration;
 use engine::operator::DefaultCost;
 use engine::report::Report;
 use engine::runtime::{Handle, Runtime, panic_message};
-use engine::{Config, Deployment, OperatorDeployment, SinkDeployment, SourcePart};
+use engine::{Config, Deployment, OperatorDeployment, OperatorPart, SinkDeployment, SourcePart};
 use model::{Clock, ComponentId, Origin, Qos, QueryPlan, Slack, StreamName};
 
 use super::sink::{self, Limit};
@@ -167,7 +167,11 @@ fn deployment(
     Deployment {
         sources: vec![SourcePart::Here; entries.len()],
         origins: entries.iter().map(|entry| entry.origin).collect(),
-        operators: operators.into_iter().map(operator).map(Some).collect(),
+        operators: operators
+            .into_iter()
+            .map(operator)
+            .map(OperatorPart::Here)
+            .collect(),
         sinks: plan
             .sinks()
             .iter()

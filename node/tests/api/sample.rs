@@ -37,6 +37,8 @@ pub(crate) fn composition() -> Composition {
         runner_up: None,
         congestion: Some(0.25),
         probes: 6,
+        lookups: 1,
+        delay_from_sharing_ms: None,
         binding: None,
         feasible_target_ms: None,
         remarks: Vec::new(),

@@ -3,8 +3,8 @@ use std::sync::mpsc;
 use arrow_array::{ArrayRef, Int64Array, RecordBatch};
 use engine::runtime::Runtime;
 use engine::{
-    Batch, Config, Deployed, Deployment, OperatorDeployment, SinkDeployment, SourcePart, columns,
-    operator,
+    Batch, Config, Deployed, Deployment, OperatorDeployment, OperatorPart, SinkDeployment,
+    SourcePart, columns, operator,
 };
 use model::plan::Builder;
 use model::{DataType, Field, NodeId, Qos, Scalar, Schema, SourceName, Value};
@@ -84,7 +84,7 @@ fn deploy(runtime: &Runtime, window_millis: Option<i64>) -> Deployed {
             .operator("w", "window", parameters, &[stream], outputs)
             .unwrap();
         stream = accepted.port(0).unwrap();
-        operators.push(Some(OperatorDeployment {
+        operators.push(OperatorPart::Here(OperatorDeployment {
             compiled,
             numbering: kind.numbering,
             declared: None,

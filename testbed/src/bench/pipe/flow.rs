@@ -10,7 +10,8 @@ use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use engine::intake::{Intake, Records, bad_schema};
 use engine::runtime::{Handle, Runtime};
 use engine::{
-    Config, Deployed, Deployment, OperatorDeployment, SinkDeployment, SourcePart, columns, operator,
+    Config, Deployed, Deployment, OperatorDeployment, OperatorPart, SinkDeployment, SourcePart,
+    columns, operator,
 };
 use model::plan::Builder;
 use model::{
@@ -119,7 +120,10 @@ fn deployment(produces: bool) -> anyhow::Result<Deployment> {
             true => SourcePart::Here,
             false => SourcePart::Elsewhere,
         }],
-        operators: vec![produces.then_some(filter)],
+        operators: vec![match produces {
+            true => OperatorPart::Here(filter),
+            false => OperatorPart::Elsewhere,
+        }],
         sinks: vec![(!produces).then_some(SinkDeployment { target })],
     })
 }

@@ -1,0 +1,384 @@
+//! What runs on this host, and whom it serves: what projection looks at.
+//!
+//! A component serves every application whose results depend on it, whoever made it: those that have it for their own, and those that read
+//! it, or something behind it, as a shared stream. Each of them is charged for what slows it.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use model::{ApplicationId, CompositionId, Instant, NodeId, NodeView, StreamName, convert};
+
+use crate::policy::Projection;
+use crate::queue::{Discipline, Job, Queue};
+use crate::usage::Usage;
+
+/// The most samples of a component's traffic that are kept. Unit: samples of about a second. Source: papers, section 4.2.
+const SAMPLES_MAX: usize = 60;
+
+/// From how many samples on a component counts as measured. Source: guess; some seconds.
+const SAMPLES_MIN: usize = 5;
+
+/// From where on traffic is bursty: its mean above its mean, as a multiple of it. Source: papers, section 4.2.
+const BURSTY: f64 = 1.5;
+
+/// The least id that a composition can have.
+const FIRST: CompositionId = CompositionId {
+    node: NodeId([0; 32]),
+    number: 0,
+};
+
+/// A component by its first stream, who made it, and its place in that plan: several may run the same beside each other.
+pub(crate) type Name = (StreamName, CompositionId, u16);
+
+/// A component that runs here.
+#[derive(Debug)]
+struct Component {
+    /// As it was declared when it was admitted.
+    declared: Job,
+    /// Processor time a second, as measured.
+    samples: VecDeque<f64>,
+    /// The processor time of what is worked off at once, as measured.
+    execution: Option<Duration>,
+}
+
+impl Component {
+    /// What it takes: as measured, until then as declared.
+    fn job(&self) -> Job {
+        let count = self.samples.len();
+        let execution = self.execution.unwrap_or(self.declared.execution);
+        if count < SAMPLES_MIN {
+            return Job {
+                execution: execution.max(self.declared.execution),
+                ..self.declared
+            };
+        }
+        let mean = |samples: &mut dyn Iterator<Item = f64>| {
+            let (sum, count) = samples.fold((0.0, 0_u32), |(sum, count), it| (sum + it, count + 1));
+            sum / f64::from(count.max(1))
+        };
+        let all = mean(&mut self.samples.iter().copied());
+        let high = mean(&mut self.samples.iter().copied().filter(|it| *it > all));
+        let is_bursty = high >= BURSTY * all;
+        Job {
+            laxity: self.declared.laxity,
+            cores: all,
+            burst_cores: if is_bursty { high - all } else { 0.0 },
+            execution,
+        }
+    }
+}
+
+/// An application that depends on what runs here.
+#[derive(Debug)]
+struct User {
+    application: ApplicationId,
+    /// Where it is decided what may still slow it: the host of its first sink.
+    sink: NodeId,
+    target: Duration,
+    /// Its delay as it was last heard, with what was let in here since. Nothing before it has started.
+    delay: Option<Duration>,
+    /// What it was last told to others.
+    told: Duration,
+    uses: Vec<Name>,
+    /// What its sink, which is here then, has granted to whom, and until when that may not be seen in the delay.
+    granted: BTreeMap<CompositionId, (Duration, Instant)>,
+}
+
+impl User {
+    /// What may still slow it. Nothing before it has started: it is not known.
+    fn slack(&self) -> Option<Duration> {
+        let granted: Duration = self.granted.values().map(|(increase, _)| *increase).sum();
+        Some(self.target.saturating_sub(self.delay? + granted))
+    }
+}
+
+/// What an application would be slowed by, and who may grant that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub(crate) struct Charge {
+    pub(crate) of: CompositionId,
+    pub(crate) sink: NodeId,
+    pub(crate) increase: Duration,
+}
+
+/// Who comes to be served here.
+#[derive(Debug)]
+pub(crate) struct Newcomer {
+    pub(crate) application: ApplicationId,
+    pub(crate) sink: NodeId,
+    pub(crate) target: Duration,
+    /// The components that it has here for its own: each with its place in the plan.
+    pub(crate) own: Vec<(StreamName, u16, Job)>,
+    /// What runs here already that it depends on.
+    pub(crate) shared: Vec<StreamName>,
+}
+
+/// What runs here, and whom it serves. Bounded by what the ledger holds.
+#[derive(Debug, Default)]
+pub(crate) struct Serving {
+    components: BTreeMap<Name, Component>,
+    users: BTreeMap<CompositionId, User>,
+}
+
+impl Serving {
+    /// Whether something runs here that yields this stream.
+    pub(crate) fn find(&self, stream: StreamName) -> Option<Name> {
+        let mut range = self.components.range((stream, FIRST, 0)..);
+        let (name, _) = range.next()?;
+        (name.0 == stream).then_some(*name)
+    }
+
+    /// All that runs here, and `reserved_cores` that are promised to whoever comes.
+    pub(crate) fn queue(
+        &self,
+        view: &NodeView,
+        projection: Projection,
+        reserved_cores: f64,
+    ) -> Queue {
+        let discipline = match projection {
+            Projection::Paper => Discipline::ProcessorSharing,
+            Projection::None | Projection::Rank => Discipline::Rank,
+        };
+        let reserved = Job {
+            laxity: Duration::ZERO,
+            cores: reserved_cores,
+            burst_cores: 0.0,
+            execution: Duration::ZERO,
+        };
+        let jobs = self.components.values().map(Component::job);
+        let jobs = jobs.chain((reserved_cores > 0.0).then_some(reserved));
+        let cores = view.host.capacity.cpu_cores;
+        Queue::new(discipline, cores, view.busy_cores.max(0.0), jobs.collect())
+    }
+
+    /// By how much each application would be slowed, were `newcomers` here: all that are, but for `but`.
+    pub(crate) fn charges(
+        &self,
+        queue: &Queue,
+        newcomers: &[Job],
+        but: CompositionId,
+    ) -> Vec<Charge> {
+        let after = queue.with(newcomers);
+        let increase = |component: &Component| {
+            let job = component.job();
+            after.execution(&job).saturating_sub(queue.execution(&job))
+        };
+        let increases: BTreeMap<Name, Duration> = self
+            .components
+            .iter()
+            .map(|(name, component)| (*name, increase(component)))
+            .collect();
+        let users = self.users.iter().filter(|(id, _)| **id != but);
+        users
+            .filter_map(|(id, user)| {
+                let increase = user
+                    .uses
+                    .iter()
+                    .filter_map(|name| increases.get(name))
+                    .sum();
+                (increase > Duration::ZERO).then_some(Charge {
+                    of: *id,
+                    sink: user.sink,
+                    increase,
+                })
+            })
+            .collect()
+    }
+
+    /// The application that some charges would make late, as far as is known here: of several the one with the least slack.
+    pub(crate) fn suffering(
+        &self,
+        charges: &[Charge],
+    ) -> Option<(&ApplicationId, Duration, Duration)> {
+        let late = charges.iter().filter_map(|charge| {
+            let user = self.users.get(&charge.of)?;
+            let slack = user.slack()?;
+            (charge.increase > slack).then_some((&user.application, charge.increase, slack))
+        });
+        late.min_by_key(|(_, _, slack)| *slack)
+    }
+
+    /// Serves somebody more. Nothing has changed where it cannot be.
+    ///
+    /// # Errors
+    /// A stream that it depends on and that nothing here yields.
+    pub(crate) fn admit(
+        &mut self,
+        id: CompositionId,
+        newcomer: Newcomer,
+    ) -> Result<(), StreamName> {
+        let mut uses = Vec::new();
+        for stream in newcomer.shared {
+            uses.push(self.find(stream).ok_or(stream)?);
+        }
+        for (stream, operator, declared) in newcomer.own {
+            let name = (stream, id, operator);
+            uses.push(name);
+            let component = Component {
+                declared,
+                samples: VecDeque::new(),
+                execution: None,
+            };
+            self.components.insert(name, component);
+        }
+        let user = User {
+            application: newcomer.application,
+            sink: newcomer.sink,
+            target: newcomer.target,
+            delay: None,
+            told: Duration::ZERO,
+            uses,
+            granted: BTreeMap::new(),
+        };
+        self.users.insert(id, user);
+        Ok(())
+    }
+
+    /// Others are slowed by what came here: until their sinks say otherwise, they are as slow.
+    pub(crate) fn slow(&mut self, charges: &[Charge]) {
+        for charge in charges {
+            if let Some(delay) = self
+                .users
+                .get_mut(&charge.of)
+                .and_then(|user| user.delay.as_mut())
+            {
+                *delay += charge.increase;
+            }
+        }
+    }
+
+    /// An application has this delay from now on. Says whether that is new enough for others to be told.
+    pub(crate) fn set_delay(&mut self, id: CompositionId, delay: Duration) -> bool {
+        let Some(user) = self.users.get_mut(&id) else {
+            return false;
+        };
+        user.delay = Some(delay);
+        let is_new = user.told.abs_diff(delay) > TOLD_STEP.max(user.told / 50);
+        if is_new {
+            user.told = delay;
+        }
+        is_new
+    }
+
+    /// The sink of an application, which is here, grants that it is slowed. Of two that come to be at once the lower is not kept waiting: the
+    /// other counts what it granted when it knows its delay.
+    ///
+    /// # Errors
+    /// Which application cannot, and its slack; nothing for the slack where it has not started: what it is will be known.
+    pub(crate) fn grant(
+        &mut self,
+        by: CompositionId,
+        charges: &[(CompositionId, Duration)],
+        until: Instant,
+    ) -> Result<(), (CompositionId, ApplicationId, Option<Duration>)> {
+        for (of, increase) in charges {
+            // One that has ended in the meantime is slowed by nothing.
+            let Some(user) = self.users.get_mut(of) else {
+                continue;
+            };
+            user.granted.remove(&by);
+            match user.slack() {
+                Some(slack) if *increase <= slack => {}
+                None if by < *of => {}
+                slack => return Err((*of, user.application.clone(), slack)),
+            }
+        }
+        for (of, increase) in charges {
+            if let Some(user) = self.users.get_mut(of) {
+                user.granted.insert(by, (*increase, until));
+            }
+        }
+        Ok(())
+    }
+
+    /// An application that has not started knows its delay: its sink, which is here, can be asked what it can spare.
+    ///
+    /// # Errors
+    /// What is left of its target, where what was granted before is more.
+    pub(crate) fn settle(
+        &mut self,
+        id: CompositionId,
+        delay: Duration,
+    ) -> Result<(), (ApplicationId, Duration)> {
+        let Some(user) = self.users.get_mut(&id) else {
+            return Ok(());
+        };
+        let granted: Duration = user.granted.values().map(|(increase, _)| *increase).sum();
+        if delay + granted > user.target {
+            let left = user.target.saturating_sub(granted);
+            return Err((user.application.clone(), left));
+        }
+        user.delay = Some(delay);
+        Ok(())
+    }
+
+    /// What was granted is seen by now, or did not come about.
+    pub(crate) fn lapse(&mut self, now: Instant) {
+        for user in self.users.values_mut() {
+            user.granted.retain(|_, (_, until)| *until > now);
+        }
+    }
+
+    /// What was granted to a composition that did not come about.
+    pub(crate) fn take_back(&mut self, by: CompositionId) {
+        for user in self.users.values_mut() {
+            user.granted.remove(&by);
+        }
+    }
+
+    /// What components of a composition were measured to take.
+    pub(crate) fn measure(&mut self, id: CompositionId, usage: &[Usage]) {
+        for ((_, owner, operator), component) in &mut self.components {
+            if *owner != id {
+                continue;
+            }
+            let mut of_it = usage.iter().filter(|it| it.operator == *operator);
+            if let Some(usage) = of_it.next()
+                && usage.cores.is_finite()
+                && usage.cores >= 0.0
+            {
+                if component.samples.len() >= SAMPLES_MAX {
+                    component.samples.pop_front();
+                }
+                component.samples.push_back(usage.cores);
+                if usage.execution > Duration::ZERO {
+                    component.execution = Some(usage.execution);
+                }
+            }
+        }
+    }
+
+    /// How long a component takes here now.
+    pub(crate) fn execution(&self, queue: &Queue, name: Name) -> Option<Duration> {
+        let component = self.components.get(&name)?;
+        Some(queue.execution(&component.job()))
+    }
+
+    /// What an operator's component can wait.
+    pub(crate) fn laxity(&self, id: CompositionId, operator: u16) -> Option<Duration> {
+        let own = self.components.iter();
+        let mut own = own.filter(|((_, owner, it), _)| *owner == id && *it == operator);
+        own.next().map(|(_, component)| component.declared.laxity)
+    }
+
+    /// An application has ended; what it had for its own may run on for others.
+    pub(crate) fn end(&mut self, id: CompositionId) {
+        self.users.remove(&id);
+    }
+
+    /// Nothing of a composition is here any more.
+    pub(crate) fn remove(&mut self, id: CompositionId) {
+        self.users.remove(&id);
+        self.components.retain(|(_, owner, _), _| *owner != id);
+    }
+
+    /// How many components run here, and how many applications they serve.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        (
+            convert::size(self.components.len()),
+            convert::size(self.users.len()),
+        )
+    }
+}
+
+/// A delay that changes by less than this, or a fiftieth, is not told to others. Unit: time. Source: guess.
+const TOLD_STEP: Duration = Duration::from_millis(1);

@@ -1,0 +1,220 @@
+//! How the parts of a plan are joined: by edges between those that are here, by one end of an edge to those that are
+//! not, and by none to what runs already and pulls for itself.
+
+use std::collections::BTreeSet;
+
+use model::plan::{Reader, Stream};
+use model::{ComponentId, EdgeId, Instant, QueryPlan, StreamName};
+
+use super::edges::{Consuming, Edge, Inbound, Producing, Upstream};
+use super::shape::{self, Shape};
+use super::{DeployError, Deployed, Deployment, Engine, OperatorPart, RemoteEdge, SourcePart};
+use crate::edge::{Begin, Consumer, Opening};
+use crate::mailbox::Channel;
+
+/// The most credit that an edge gives for one origin.
+///
+/// Unit: bytes. Source: guess; some ten full batches of usual rows.
+const CREDIT_MAX: u64 = 1 << 20;
+
+impl Engine {
+    /// Checks the sources that run here already against the plan that is to read them.
+    pub(super) fn check_sources(&self, deployment: &Deployment) -> Result<(), DeployError> {
+        let parts = deployment.plan.sources().iter().zip(&deployment.sources);
+        for ((source, part), origin) in parts.zip(&deployment.origins) {
+            let SourcePart::Running(id) = part else {
+                continue;
+            };
+            let running = self.running(*id)?;
+            if running.outputs.len() < source.outputs.len() {
+                return Err(DeployError::Ports(source.name.clone()));
+            }
+            if running.origin != *origin {
+                return Err(DeployError::OtherOrigin(source.name.clone()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks the operators, those that are to be made and those that run already, against the plan.
+    pub(super) fn check_operators(
+        &self,
+        deployment: &Deployment,
+        shape: &Shape,
+    ) -> Result<(), DeployError> {
+        let plan = &deployment.plan;
+        let parts = plan.operators().iter().zip(&deployment.operators);
+        for (index, (operator, part)) in parts.enumerate() {
+            match part {
+                OperatorPart::Elsewhere | OperatorPart::RunningElsewhere => {}
+                OperatorPart::Here(part) if part.compiled.outputs != operator.outputs => {
+                    return Err(DeployError::Ports(operator.name.clone()));
+                }
+                OperatorPart::Here(_) => {}
+                OperatorPart::Running(id) => {
+                    let running = self.running(*id)?;
+                    if running.outputs.len() != operator.outputs.len() {
+                        return Err(DeployError::Ports(operator.name.clone()));
+                    }
+                    // The same name says that it computes the same, of streams of the same names: not that these
+                    // have not begun anew.
+                    let ways = |channels: &[Channel]| -> BTreeSet<Channel> {
+                        channels.iter().copied().collect()
+                    };
+                    if running.origin != shape::origin_of(plan, index)
+                        || ways(&running.channels) != ways(&shape.channels[index])
+                    {
+                        return Err(DeployError::OtherOrigin(operator.name.clone()));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn running(&self, id: ComponentId) -> Result<&super::Component, DeployError> {
+        let running = self.components.get(&id);
+        let running = running.filter(|component| !component.has_failed());
+        running.ok_or(DeployError::UnknownComponent(id))
+    }
+
+    /// Makes the edges of a plan that have an end here. Operators that are shared have theirs already.
+    pub(super) fn join(
+        &mut self,
+        now: Instant,
+        plan: &QueryPlan,
+        shared: &[bool],
+        deployed: &mut Deployed,
+    ) {
+        let operators = plan.operators().iter().enumerate();
+        let inputs = operators.flat_map(|(index, operator)| {
+            let inputs = operator.inputs.iter().enumerate();
+            inputs.map(move |(port, stream)| (*stream, Reader::Operator(index, port)))
+        });
+        let sinks = plan.sinks().iter().enumerate();
+        let all = inputs.chain(sinks.map(|(index, sink)| (sink.input, Reader::Sink(index))));
+        for (stream, reader) in all {
+            let consumer = match reader {
+                Reader::Operator(index, port) => deployed.operators[index].zip(Some(port)),
+                Reader::Sink(index) => deployed.sinks[index].zip(Some(0)),
+            };
+            let (producer, output) = match stream {
+                Stream::Source(index, port) => (deployed.sources[index], port),
+                Stream::Operator(index, port) => (deployed.operators[index], port),
+            };
+            let name = match reader {
+                Reader::Operator(index, port) => {
+                    Some((plan.stream_name(Stream::Operator(index, 0)), port))
+                }
+                Reader::Sink(_) => None,
+            };
+            if let (Reader::Operator(index, _), Some(name)) = (reader, name)
+                && shared[index]
+            {
+                if let Some(producer) = producer {
+                    self.join_edges(deployed.application, (producer, output), name);
+                }
+                continue;
+            }
+            if producer.is_none() && consumer.is_none() {
+                continue;
+            }
+            let consuming = match consumer {
+                Some((consumer, port)) => Consuming::Here(self.inbound(consumer, port)),
+                None => Consuming::Elsewhere(Box::default()),
+            };
+            let producing = match producer {
+                Some(producer) => Producing::Here(producer, output),
+                None => Producing::Elsewhere(Box::new(Upstream::new())),
+            };
+            // Whoever reads a stream of its own application is waited for; a stream that runs already is not
+            // held up before it is pulled.
+            let is_own = producer.is_none_or(|producer| {
+                self.component(producer).application == deployed.application
+            });
+            let opening = Opening {
+                application: deployed.application,
+                lapses: consumer.is_none(),
+                begin: if is_own { Begin::Held } else { Begin::Latest },
+            };
+            let edge = self.connect(now, opening, producing, consuming, Some((stream, reader)));
+            if let Some(edge) = self.edges.get_mut(&edge) {
+                edge.reader = name;
+            }
+            let remote = RemoteEdge {
+                edge,
+                stream,
+                reader,
+            };
+            match (producer, consumer) {
+                (Some(_), Some(_)) | (None, None) => {}
+                (None, Some(_)) => deployed.upstream.push(remote),
+                (Some(_), None) => deployed.downstream.push(remote),
+            }
+            if let Some((consumer, _)) = consumer {
+                self.component_mut(consumer).inputs.push(edge);
+            }
+        }
+    }
+
+    /// The credit of an edge for each origin.
+    pub(super) fn credit(&self) -> u64 {
+        (self.config.memory_bytes / 64).min(CREDIT_MAX)
+    }
+
+    fn inbound(&self, component: ComponentId, port: usize) -> Inbound {
+        let credit = self.credit();
+        Inbound {
+            component,
+            input: u16::try_from(port).expect("a plan has fewer inputs"),
+            state: Consumer::latest(credit),
+            credit,
+            unpulled_bytes: 0,
+        }
+    }
+
+    /// Puts an edge in place. Nothing moves on it before its first pull.
+    pub(super) fn connect(
+        &mut self,
+        now: Instant,
+        opening: Opening,
+        producer: Producing,
+        consumer: Consuming,
+        plan: Option<(Stream, Reader)>,
+    ) -> EdgeId {
+        let id = EdgeId(self.next_edge);
+        self.next_edge += 1;
+        if let Producing::Here(component, output) = producer {
+            let output = &mut self.component_mut(component).outputs[usize::from(output)];
+            output.producer.open(now, id, opening);
+            output.readers.push(id);
+        }
+        let edge = Edge::new(opening.application, producer, consumer, plan);
+        self.edges.insert(id, edge);
+        id
+    }
+
+    /// Lets the edges of a stream here that feed a shared operator be read for this application as well: where others
+    /// who read the stream stand still, it goes on for who shares the operator.
+    fn join_edges(
+        &mut self,
+        application: u64,
+        stream: (ComponentId, u16),
+        reader: (StreamName, usize),
+    ) {
+        let (producer, port) = stream;
+        let output = &self.component(producer).outputs[usize::from(port)];
+        let is_it = |edge: &&EdgeId| {
+            let edge = self.edges.get(edge);
+            edge.is_some_and(|edge| edge.reader == Some(reader) && edge.application != application)
+        };
+        let edges: Vec<EdgeId> = output.readers.iter().filter(is_it).copied().collect();
+        let output = &mut self.component_mut(producer).outputs[usize::from(port)];
+        for edge in &edges {
+            output.producer.join(*edge, application);
+        }
+        if let Some(application) = self.applications.get_mut(&application) {
+            application.joined.extend(edges);
+        }
+    }
+}
