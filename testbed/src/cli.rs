@@ -4,6 +4,7 @@ mod experiment;
 mod fault;
 mod local;
 mod pipe;
+mod swarm;
 
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
@@ -57,6 +58,8 @@ enum Command {
     Bench(Bench),
     /// Compare ways of composing, and check what is claimed of them.
     Experiment(Experiment),
+    /// Simulate small networks in which everything goes wrong, and check that they come to rest.
+    Swarm(swarm::Swarm),
     /// What a benchmark runs in a process of its own.
     #[command(subcommand, hide = true)]
     Child(Child),
@@ -231,6 +234,7 @@ impl Command {
                 print(|| report.table(), || report.json().to_string(), output)?;
                 return Ok(report.holds());
             }
+            Self::Swarm(swarm) => return swarm.execute(),
             Self::Child(child) => child.execute()?,
         }
         Ok(true)

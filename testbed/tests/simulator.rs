@@ -1,4 +1,8 @@
 //! The simulator, by what it claims.
 
+#[path = "simulator/conformance.rs"]
+mod conformance;
 #[path = "simulator/network.rs"]
 mod network;
+#[path = "simulator/swarm.rs"]
+mod swarm;

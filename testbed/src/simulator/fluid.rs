@@ -49,6 +49,8 @@ struct Part {
     has_sinks: bool,
     is_started: bool,
     is_released: bool,
+    /// Whether some of its operators have ended, and others go on.
+    is_partial: bool,
 }
 
 /// A composition: where its parts are.
@@ -175,6 +177,7 @@ impl Fluid {
             has_sinks,
             is_started: false,
             is_released: false,
+            is_partial: false,
         };
         self.parts.insert((host, id), part);
         self.note_reading(host, id, hosts);
@@ -182,9 +185,11 @@ impl Fluid {
         self.changed.insert(id);
     }
 
-    /// Whether anything of a composition is on a host.
-    pub(super) fn has(&self, host: usize, id: CompositionId) -> bool {
-        self.parts.contains_key(&(host, id))
+    /// Whether others read something of a composition.
+    pub(super) fn is_kept_for_others(&self, id: CompositionId) -> bool {
+        let running = self.running.get(&id);
+        let mut readers = running.into_iter().flat_map(|it| it.readers.values());
+        readers.any(|readers| !readers.is_empty())
     }
 
     /// Whether what a host has of a composition has been started, and is to go on.
@@ -193,14 +198,15 @@ impl Fluid {
         part.is_some_and(|part| !part.is_released && (part.is_started || !part.has_sinks))
     }
 
+    /// Whether all that was deployed on a host and has not gone runs: nothing of it has ended because nobody reads it.
+    pub(super) fn is_whole(&self, host: usize) -> bool {
+        self.parts_of(host)
+            .all(|id| !self.parts[&(host, id)].is_partial)
+    }
+
     /// The graph of a composition that runs.
     pub(super) fn graph(&self, id: CompositionId) -> Option<&Arc<ComponentGraph>> {
         self.running.get(&id).map(|running| &running.graph)
-    }
-
-    /// The target of a composition that runs.
-    pub(super) fn target(&self, id: CompositionId) -> Option<Duration> {
-        self.running.get(&id).map(|running| running.facts.target)
     }
 
     /// The parts of a host.

@@ -342,7 +342,7 @@ impl Overlay {
                 continue;
             };
             times.push(time);
-            cost.ask(holder != node, bytes, 1);
+            cost.ask(holder != node, bytes, Some(1));
             let entry = entry.clone();
             match self.serve(now, owner, holder, Request::Keep { entry }) {
                 Answer::Kept => kept.push(holder),
@@ -421,7 +421,7 @@ impl Overlay {
                 };
                 page = entries.into_vec();
                 has_more = more;
-                cost.ask(holder != node, 64, entries_bytes(&page));
+                cost.ask(holder != node, 64, Some(entries_bytes(&page)));
             }
         }
         Some(merged.into_entries().collect())
@@ -467,14 +467,14 @@ impl Overlay {
             let is_heard = time.is_some_and(|time| time <= patience);
             took = took.max(time.filter(|_| is_heard).unwrap_or(patience));
             if !is_heard {
-                cost.ask(true, 64, 0);
+                cost.ask(true, 64, None);
                 continue;
             }
             if let Answer::Entries { entries, has_more } =
                 self.serve(now, me, holder, request.clone())
             {
                 let entries = entries.into_vec();
-                cost.ask(holder != node, 64, entries_bytes(&entries));
+                cost.ask(holder != node, 64, Some(entries_bytes(&entries)));
                 answers.push((holder, entries, has_more));
             }
         }
@@ -535,7 +535,7 @@ impl Overlay {
             }
         }
         for message in messages {
-            cost.ask(true, convert::size(wire::encode(&message).len()), 0);
+            cost.ask(true, convert::size(wire::encode(&message).len()), None);
             self.hand_over(now, node, message);
         }
     }

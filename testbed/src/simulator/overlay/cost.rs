@@ -39,11 +39,11 @@ impl Cost {
         self.time += hops.into_iter().sum::<Duration>();
     }
 
-    /// A question of these bytes and its answer; nothing is sent where a node asks itself.
-    pub(super) fn ask(&mut self, is_sent: bool, asked: u64, answered: u64) {
+    /// A question of these bytes and its answer, where there is one; nothing is sent where a node asks itself.
+    pub(super) fn ask(&mut self, is_sent: bool, asked: u64, answered: Option<u64>) {
         if is_sent {
-            self.messages += 1 + u64::from(answered > 0);
-            self.bytes += asked + answered;
+            self.messages += 1 + u64::from(answered.is_some());
+            self.bytes += asked + answered.unwrap_or(0);
         }
     }
 

@@ -161,13 +161,8 @@ impl World {
             }
             return;
         }
-        for (at, of) in [(to, from), (from, to)] {
-            if self.hosts[at].measured.insert(of) {
-                let round_trip = self.round_trip(at, of);
-                self.queue
-                    .push(self.now + round_trip, 0, Event::Measured { at, of });
-            }
-        }
+        self.measure(to, from);
+        self.measure(from, to);
         let from = self.hosts[from].id;
         self.hand(to, cause, Input::Message { from, bytes });
     }
@@ -208,6 +203,23 @@ impl World {
             if self.is_heard(host, other) {
                 self.see(host, other);
             }
+        }
+    }
+
+    /// A host measures the round trip to one that it has to do with.
+    fn measure(&mut self, at: usize, of: usize) {
+        if self.hosts[at].measured.insert(of) {
+            let round_trip = self.round_trip(at, of);
+            self.queue
+                .push(self.now + round_trip, 0, Event::Measured { at, of });
+        }
+    }
+
+    /// A host comes to know another that it has to do with.
+    pub(super) fn meet(&mut self, at: usize, of: usize) {
+        if at != of && self.hosts[at].is_up && self.is_heard(at, of) {
+            self.hosts[at].measured.insert(of);
+            self.see(at, of);
         }
     }
 

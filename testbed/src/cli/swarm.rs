@@ -1,0 +1,83 @@
+//! The command `swarm`.
+
+use std::io::Write;
+use std::ops::Range;
+
+use anyhow::Context;
+use clap::Args;
+
+use super::note;
+use crate::simulator::swarm::{self, Run};
+
+/// Networks drawn from seeds, in which everything goes wrong for a while.
+#[derive(Debug, Args)]
+pub(super) struct Swarm {
+    /// Which seeds: from the first, up to but without the second.
+    #[arg(long, value_name = "FROM..TO", value_parser = seeds, default_value = "0..100")]
+    seeds: Range<u64>,
+    /// One seed alone.
+    #[arg(long, value_name = "N", conflicts_with = "seeds")]
+    seed: Option<u64>,
+    /// Tell what happens step by step.
+    #[arg(long)]
+    trace: bool,
+}
+
+impl Swarm {
+    /// Runs all seeds; gives whether all of them came to rest as they should.
+    pub(super) fn execute(self) -> anyhow::Result<bool> {
+        let seeds = match self.seed {
+            Some(seed) => seed..seed + 1,
+            None => self.seeds,
+        };
+        let mut failed = Vec::new();
+        for seed in seeds {
+            let mut print = |line: String| note(&line);
+            let trace: Option<&mut dyn FnMut(String)> = match self.trace {
+                true => Some(&mut print),
+                false => None,
+            };
+            let run = swarm::run(seed, trace);
+            print_run(&run).context("standard output")?;
+            if !run.violations.is_empty() {
+                failed.push(seed);
+                for violation in &run.violations {
+                    note(&format!("  {violation}"));
+                }
+                note(&format!(
+                    "  again: synergy-testbed swarm --seed {seed} --trace"
+                ));
+            }
+        }
+        if !failed.is_empty() {
+            note(&format!("{} seeds failed: {failed:?}", failed.len()));
+        }
+        Ok(failed.is_empty())
+    }
+}
+
+fn print_run(run: &Run) -> std::io::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    writeln!(
+        stdout,
+        "seed {} {} {}: {} asked, {} admitted, {} events, {} violations",
+        run.seed,
+        run.digest,
+        run.case,
+        run.requests,
+        run.admitted,
+        run.events,
+        run.violations.len()
+    )?;
+    stdout.flush()
+}
+
+fn seeds(text: &str) -> Result<Range<u64>, String> {
+    let problem = || format!("{text:?} is no range of seeds, as 0..100 is");
+    let (from, to) = text.split_once("..").ok_or_else(problem)?;
+    let (from, to) = (from.parse(), to.parse());
+    let (Ok(from), Ok(to)) = (from, to) else {
+        return Err(problem());
+    };
+    Ok(from..to)
+}

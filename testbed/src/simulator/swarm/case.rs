@@ -1,0 +1,319 @@
+//! What a seed draws: a network, what it is asked, and what goes wrong.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use composition::queue::Discipline;
+use composition::{Order, Place, Policy, policy};
+use model::plan::Builder;
+use model::{
+    ApplicationId, Arguments, DataType, Demand, Field, Origin, Qos, QueryPlan, Rng, Schema,
+    SourceName, Value, convert,
+};
+
+use super::Plane;
+use crate::simulator::network::{Duplicate, Jitter, Loss, Partition, Rule, Slow};
+use crate::simulator::{Fidelity, HostSetup, Setup, World};
+
+/// Up to how many hosts all graphs can be tried. Source: guess; 4 operators on 6 hosts have some thousand.
+const EXHAUSTIVE_MAX: usize = 6;
+
+/// What a seed draws.
+#[derive(Debug)]
+pub(super) struct Case {
+    seed: u64,
+    plane: Arc<Plane>,
+    hosts: Vec<HostSetup>,
+    policy: &'static dyn Policy,
+    request_count: usize,
+    /// Hosts that go down for good.
+    lost: BTreeSet<usize>,
+}
+
+/// Something that is done to the network.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// A request.
+    Apply(Request),
+    /// The request of this number is stopped.
+    Stop(usize),
+    Crash(usize),
+    Restart(usize),
+    Fault(Fault),
+    /// All faults of the network end.
+    Heal,
+    Background(usize, f64),
+}
+
+/// A fault of the network.
+#[derive(Debug, Clone)]
+pub(super) enum Fault {
+    Loss(f64),
+    Duplicate(f64),
+    Jitter(Duration),
+    Partition(BTreeSet<usize>),
+    Slow(usize, Duration),
+}
+
+impl Fault {
+    pub(super) fn rule(self) -> Box<dyn Rule> {
+        match self {
+            Self::Loss(fraction) => Box::new(Loss(fraction)),
+            Self::Duplicate(fraction) => Box::new(Duplicate(fraction)),
+            Self::Jitter(most) => Box::new(Jitter(most)),
+            Self::Partition(side) => Box::new(Partition(side)),
+            Self::Slow(host, by) => Box::new(Slow { host, by }),
+        }
+    }
+}
+
+/// A request.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) at: usize,
+    name: String,
+    /// From which host the stream is.
+    from: usize,
+    /// What tells streams apart: two requests of one meaning may share.
+    meaning: u64,
+    /// Operators in a row, and whether a second row joins them.
+    length: u64,
+    is_forked: bool,
+    target: Duration,
+    demand: Demand,
+    spread: bool,
+}
+
+fn draw(rng: &mut Rng, below: usize) -> usize {
+    convert::index(rng.below(convert::size(below)))
+}
+
+impl Case {
+    pub(super) fn draw(seed: u64, rng: &mut Rng) -> Self {
+        // Small ones are quick, and most of what goes wrong needs few.
+        let count = match rng.below(4) {
+            0 => 2 + draw(rng, 4),
+            1 | 2 => 4 + draw(rng, 12),
+            _ => 12 + draw(rng, 29),
+        };
+        let side = Duration::from_millis(1 + rng.below(80));
+        let plane = Arc::new(Plane::draw(count, side, &mut rng.keyed("plane")));
+        let mut hosts = Vec::new();
+        for _ in 0..count {
+            let is_special = rng.below(6) == 0;
+            let offset = Duration::from_millis(rng.below(100_000));
+            let cores = [0.5, 1.0, 2.0, 4.0, 8.0][draw(rng, 5)];
+            hosts.push(HostSetup {
+                cores,
+                background: cores * 0.4 * rng.fraction(),
+                uplink_bytes_per_second: [1e5, 1e6, 1e7, 1e8][draw(rng, 4)],
+                operators: is_special.then(|| vec!["map".to_owned()]),
+                clock_offset: offset,
+                clock_drift: (rng.fraction() - 0.5) * 2e-3,
+                ..HostSetup::default()
+            });
+        }
+        let all = policy::ALL;
+        let policy = loop {
+            let policy = all[draw(rng, all.len())];
+            if policy.search() != policy::Search::All || count <= EXHAUSTIVE_MAX {
+                break policy;
+            }
+        };
+        let lost: BTreeSet<usize> = (0..count)
+            .filter(|_| rng.below(20) == 0)
+            .take(count / 4)
+            .collect();
+        Self {
+            seed,
+            plane,
+            hosts,
+            policy,
+            request_count: 1 + draw(rng, 10),
+            lost,
+        }
+    }
+
+    pub(super) fn setup(&self) -> Setup {
+        Setup {
+            seed: self.seed,
+            topology: self.plane.clone(),
+            hosts: self.hosts.clone(),
+            composition: composition::Config {
+                policy: self.policy,
+                ..composition::Config::default()
+            },
+            fidelity: Fidelity::Fluid,
+            execution: match self.policy.projection() {
+                policy::Projection::Paper => Discipline::ProcessorSharing,
+                policy::Projection::None | policy::Projection::Rank => Discipline::Rank,
+            },
+        }
+    }
+
+    /// Hosts that are up when faults have stopped.
+    pub(super) fn returning(&self) -> Vec<usize> {
+        let all = 0..self.hosts.len();
+        all.filter(|host| !self.lost.contains(host)).collect()
+    }
+
+    /// What is done, and when, in order of time.
+    pub(super) fn steps(&self, rng: &mut Rng, until: Duration) -> Vec<(Duration, Step)> {
+        let mut steps = Vec::new();
+        let moment = |rng: &mut Rng, from: f64| until.mul_f64(from + (1.0 - from) * rng.fraction());
+        for number in 0..self.request_count {
+            let request = self.request(number, rng);
+            steps.push((moment(rng, 0.02), Step::Apply(request)));
+            if rng.below(3) == 0 {
+                steps.push((moment(rng, 0.2), Step::Stop(number)));
+            }
+        }
+        for host in &self.lost {
+            steps.push((moment(rng, 0.1), Step::Crash(*host)));
+        }
+        let hosts = self.hosts.len();
+        for _ in 0..rng.below(5) {
+            let step = match rng.below(9) {
+                0 => Step::Fault(Fault::Loss(0.3 * rng.fraction())),
+                1 => Step::Fault(Fault::Duplicate(0.5 * rng.fraction())),
+                2 => {
+                    let most = Duration::from_millis(1 + rng.below(300));
+                    Step::Fault(Fault::Jitter(most))
+                }
+                3 => {
+                    let side = (0..hosts).filter(|_| rng.below(2) == 0).collect();
+                    Step::Fault(Fault::Partition(side))
+                }
+                4 => {
+                    let by = Duration::from_millis(10 + rng.below(2000));
+                    Step::Fault(Fault::Slow(draw(rng, hosts), by))
+                }
+                5 => Step::Heal,
+                6 => {
+                    let host = draw(rng, hosts);
+                    let cores = self.hosts[host].cores * rng.fraction();
+                    Step::Background(host, cores)
+                }
+                _ => {
+                    let host = draw(rng, hosts);
+                    if rng.below(2) == 0 && !self.lost.contains(&host) {
+                        steps.push((moment(rng, 0.3), Step::Restart(host)));
+                    }
+                    Step::Crash(host)
+                }
+            };
+            steps.push((moment(rng, 0.0), step));
+        }
+        steps.sort_by_key(|(at, _)| *at);
+        steps
+    }
+
+    fn request(&self, number: usize, rng: &mut Rng) -> Request {
+        let hosts = self.hosts.len();
+        let rows_per_second = [10.0, 100.0, 1000.0][draw(rng, 3)];
+        Request {
+            at: draw(rng, hosts),
+            name: format!("app{number}"),
+            from: draw(rng, hosts.min(3)),
+            meaning: rng.below(3),
+            length: 1 + rng.below(4),
+            is_forked: rng.below(4) == 0,
+            target: Duration::from_millis(20 + rng.below(500)),
+            demand: Demand {
+                rows_per_second,
+                row_bytes: 20.0 + 200.0 * rng.fraction(),
+                cost_seconds: 0.3 * rng.fraction() / rows_per_second,
+                selectivity: rng.fraction(),
+            },
+            spread: rng.below(2) == 0,
+        }
+    }
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} hosts, {} requests, {}",
+            self.hosts.len(),
+            self.request_count,
+            self.policy.name()
+        )
+    }
+}
+
+impl Request {
+    /// The order, as its host would give it.
+    pub(super) fn order(&self, world: &World) -> Order {
+        let owner = world.node(self.at);
+        let from = world.node(self.from);
+        let plan = self
+            .plan(from)
+            .expect("names are valid and streams are read");
+        let count = plan.operators().len();
+        Order {
+            application: ApplicationId {
+                owner,
+                name: self.name.clone(),
+            },
+            plan,
+            origins: vec![Origin(1 + u128::from(convert::size(self.from)))],
+            sources: vec![from],
+            source_demands: vec![self.demand],
+            demands: vec![self.demand; count],
+            places: vec![Place::Any; count],
+            sinks: vec![owner],
+            spread: self.spread,
+            is_trial: false,
+        }
+    }
+
+    fn plan(&self, from: model::NodeId) -> Option<QueryPlan> {
+        let schema = || Schema::new(vec![Field::new("value", DataType::Int64)]).ok();
+        let ports = || Some(vec![("out".to_owned(), schema()?)]);
+        let qos = Qos {
+            latency: self.target,
+            ..Qos::default()
+        };
+        let mut plan = Builder::new(&self.name, qos).ok()?;
+        let source = SourceName::Published {
+            publisher: from,
+            name: "swarm/rows".to_owned(),
+        };
+        let first = plan.source("rows", source, ports()?).ok()?.port(0)?;
+        let mut stream = first;
+        for number in 0..self.length {
+            let text = format!("value > {}", self.meaning + number);
+            let arguments =
+                Arguments::from_iter([("where".to_owned(), Value::from(text.as_str()))]);
+            let name = format!("filter{number}");
+            stream = plan
+                .operator(&name, "filter", arguments, &[stream], ports()?)
+                .ok()?
+                .port(0)?;
+        }
+        if self.is_forked {
+            let text = format!("value < {}", self.meaning);
+            let arguments =
+                Arguments::from_iter([("where".to_owned(), Value::from(text.as_str()))]);
+            let other = plan
+                .operator("other", "filter", arguments, &[first], ports()?)
+                .ok()?
+                .port(0)?;
+            stream = plan
+                .commutative_operator(
+                    "both",
+                    "union",
+                    Arguments::default(),
+                    &[stream, other],
+                    ports()?,
+                )
+                .ok()?
+                .port(0)?;
+        }
+        plan.sink("out", stream).ok()?;
+        plan.build().ok()
+    }
+}

@@ -1,0 +1,199 @@
+//! What must hold when faults are long over.
+
+use std::collections::BTreeMap;
+
+use model::Instant;
+use node::node::{Answer, Command};
+
+use crate::simulator::check::Violation;
+use crate::simulator::outcome::Ticket;
+use crate::simulator::world::World;
+
+/// What was done to a network.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    pub(super) tickets: Vec<Ticket>,
+    /// What was asked to be stopped, and by what.
+    pub(super) stops: Vec<(Ticket, Ticket)>,
+    pub(super) crashes: Vec<(Instant, usize)>,
+}
+
+impl Progress {
+    pub(super) fn admitted(&self, world: &World) -> usize {
+        let outcomes = self.tickets.iter().filter_map(|it| world.outcome(*it));
+        outcomes.filter(|it| it.admitted.is_some()).count()
+    }
+
+    /// Whether a request was stopped, as it was told; nothing where nobody knows, since who was asked went down, or failed.
+    fn is_stopped(&self, world: &World, ticket: Ticket) -> Option<bool> {
+        let mut is_stopped = Some(false);
+        for (_, stop) in self.stops.iter().filter(|(of, _)| *of == ticket) {
+            match world.answer(*stop) {
+                Some(Ok(Answer::Stopped(_))) => return Some(true),
+                _ => is_stopped = None,
+            }
+        }
+        is_stopped
+    }
+
+    /// Whether a host has gone down since then.
+    fn has_crashed(&self, host: usize, since: Instant) -> bool {
+        self.crashes
+            .iter()
+            .any(|(at, it)| *it == host && *at >= since)
+    }
+}
+
+/// What does not hold.
+pub(super) fn check(world: &mut World, progress: &Progress) -> Vec<Violation> {
+    let mut wrong = Wrong {
+        at: world.now(),
+        found: Vec::new(),
+    };
+    ends(world, progress, &mut wrong);
+    promises(world, &mut wrong);
+    applications(world, progress, &mut wrong);
+    records(world, progress, &mut wrong);
+    wrong.found
+}
+
+struct Wrong {
+    at: Instant,
+    found: Vec<Violation>,
+}
+
+impl Wrong {
+    fn add(&mut self, host: Option<usize>, what: String) {
+        let at = self.at;
+        self.found.push(Violation { at, host, what });
+    }
+}
+
+/// Each request has ended, unless who was asked went down.
+fn ends(world: &World, progress: &Progress, wrong: &mut Wrong) {
+    for ticket in &progress.tickets {
+        let asked = world.asked_of(*ticket);
+        if asked.answered.is_none() && !progress.has_crashed(asked.host, asked.at) {
+            let what = format!("{:?} was never answered", asked.application);
+            wrong.add(Some(asked.host), what);
+        }
+    }
+}
+
+/// Nothing is reserved, and what is allocated runs.
+fn promises(world: &World, wrong: &mut Wrong) {
+    for host in 0..world.hosts.len() {
+        if !world.is_up(host) {
+            continue;
+        }
+        let (reserved, allocated) = world.hosts[host].node.promised();
+        if reserved.cpu_cores > 0.0 || reserved.uplink_bytes_per_second > 0.0 {
+            wrong.add(Some(host), format!("{reserved:?} is reserved still"));
+        }
+        let running = world.fluid.cores(host);
+        // An application keeps what it was allocated until the last of it goes.
+        if world.fluid.is_whole(host) && (allocated.cpu_cores - running).abs() > 1e-6 {
+            let what = format!(
+                "{:.6} cores are allocated, and components for {running:.6} run",
+                allocated.cpu_cores
+            );
+            wrong.add(Some(host), what);
+        }
+    }
+}
+
+/// What was stopped is gone but for what others read, and what runs is everywhere where its graph says.
+fn applications(world: &World, progress: &Progress, wrong: &mut Wrong) {
+    for ticket in &progress.tickets {
+        let asked = world.asked_of(*ticket);
+        let Some(id) = asked.composition else {
+            continue;
+        };
+        let name = asked.application.as_ref().map_or("", |it| it.name.as_str());
+        match progress.is_stopped(world, *ticket) {
+            Some(true) => {
+                for host in world.fluid.hosts_of(id) {
+                    if !world.fluid.is_kept_for_others(id) {
+                        wrong.add(Some(host), format!("{name} runs here, and was stopped"));
+                    }
+                }
+            }
+            Some(false) => {
+                let Some(graph) = world.graphs.get(&id) else {
+                    continue;
+                };
+                let hosts = graph.hosts();
+                let numbers = hosts.iter().filter_map(|node| world.host_of(*node));
+                let numbers: Vec<usize> = numbers.collect();
+                let is_whole = |host: &usize| !progress.has_crashed(*host, asked.at);
+                if !numbers.iter().all(is_whole) || !world.is_up(asked.host) {
+                    continue;
+                }
+                for host in numbers {
+                    if !world.fluid.is_serving(host, id) {
+                        wrong.add(Some(host), format!("{name} should run here"));
+                    }
+                }
+            }
+            None => {}
+        }
+    }
+}
+
+/// Hosts agree on what runs.
+fn records(world: &mut World, progress: &Progress, wrong: &mut Wrong) {
+    let up: Vec<usize> = (0..world.hosts.len())
+        .filter(|it| world.is_up(*it))
+        .collect();
+    let asked: Vec<(usize, Ticket)> = [up.first(), up.last()]
+        .into_iter()
+        .flatten()
+        .map(|host| (*host, world.command(*host, Command::Applications)))
+        .collect();
+    world.run_until_answered();
+    let mut lists: Vec<(usize, BTreeMap<(String, String), String>)> = Vec::new();
+    for (host, ticket) in asked {
+        match world.answer(ticket) {
+            Some(Ok(Answer::Applications(rows))) => {
+                // Of what was stopped only those know who took part in it, once it is gone from the index.
+                let rows = rows.iter().filter(|row| row.status != "stopped");
+                let rows =
+                    rows.map(|row| ((row.owner.clone(), row.name.clone()), row.status.clone()));
+                lists.push((host, rows.collect()));
+            }
+            other => wrong.add(Some(host), format!("no list of applications: {other:?}")),
+        }
+    }
+    if let [(one, first), (other, second)] = lists.as_slice()
+        && first != second
+    {
+        let what = format!("it lists {first:?}, and host {other} {second:?}");
+        wrong.add(Some(*one), what);
+    }
+    let Some((at, list)) = lists.first() else {
+        return;
+    };
+    for ticket in &progress.tickets {
+        let it = world.asked_of(*ticket);
+        let (Some(id), Some(application)) = (it.composition, &it.application) else {
+            continue;
+        };
+        let key = (super::hex(&application.owner.0), application.name.clone());
+        let status = list.get(&key).map(String::as_str);
+        let hosts = world.graphs.get(&id).map(|graph| graph.hosts());
+        let numbers = hosts.into_iter().flatten();
+        let mut numbers = numbers.filter_map(|node| world.host_of(node));
+        if numbers.any(|host| progress.has_crashed(host, it.at)) {
+            continue;
+        }
+        let is_right = match progress.is_stopped(world, *ticket) {
+            Some(true) => status.is_none(),
+            Some(false) => status == Some("running"),
+            None => true,
+        };
+        if !is_right {
+            let what = format!("{} is listed as {status:?}", application.name);
+            wrong.add(Some(*at), what);
+        }
+    }
+}

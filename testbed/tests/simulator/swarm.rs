@@ -1,0 +1,45 @@
+//! Seeds of the swarm, and that a seed is one run in every process.
+
+use std::process::Command;
+
+use testbed::simulator::swarm;
+
+fn converge(seeds: std::ops::Range<u64>) {
+    let mut failed = Vec::new();
+    for seed in seeds {
+        let run = swarm::run(seed, None);
+        let lines = run.violations.iter().map(ToString::to_string);
+        failed.extend(lines.map(|line| format!("seed {seed}: {line}")));
+    }
+    assert!(
+        failed.is_empty(),
+        "again: synergy-testbed swarm --seed N --trace\n{}",
+        failed.join("\n")
+    );
+}
+
+#[test]
+fn seeds_come_to_rest_when_faults_stop() {
+    converge(0..50);
+}
+
+#[test]
+fn other_seeds_come_to_rest_when_faults_stop() {
+    converge(50..100);
+}
+
+#[test]
+fn a_seed_is_one_run_in_every_process() {
+    let output = Command::new(env!("CARGO_BIN_EXE_synergy-testbed"))
+        .args(["swarm", "--seed", "17"])
+        .output()
+        .expect("the program runs");
+    let printed = String::from_utf8(output.stdout).expect("text");
+    let here = swarm::run(17, None);
+    assert!(here.events > 1000, "{}", here.events);
+    assert!(
+        printed.starts_with(&format!("seed 17 {} ", here.digest)),
+        "{printed}, and here {}",
+        here.digest
+    );
+}
