@@ -11,7 +11,7 @@ pub mod fault;
 pub mod folder;
 pub mod hook;
 pub mod interrupt;
-mod launch;
+pub(crate) mod launch;
 pub mod netns;
 pub mod process;
 pub mod program;

@@ -244,7 +244,7 @@ impl Starting {
 }
 
 /// The last lines of what a node printed.
-fn log_end(folder: &Folder, node: u32) -> Vec<String> {
+pub(crate) fn log_end(folder: &Folder, node: u32) -> Vec<String> {
     let bytes = std::fs::read(folder.log(node)).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
     let lines: Vec<&str> = text.lines().collect();

@@ -145,10 +145,16 @@ impl Net {
 
     /// Removes all that was made. What is not there any more is no mistake.
     pub(super) fn remove(&self) -> anyhow::Result<()> {
+        // A namespace that is deleted keeps its links for as long as a connection is not quite closed.
+        let begin = format!("{}v", self.stem);
+        for link in named("links", &["-o", "link", "show", "type", "veth"])? {
+            if link.starts_with(&begin) {
+                ip(&["link", "delete", &link])?;
+            }
+        }
         let begin = format!("{}-", self.stem);
         for namespace in named("netns", &["netns", "list"])? {
             if namespace.starts_with(&begin) {
-                // Its links go with it.
                 ip(&["netns", "delete", &namespace])?;
             }
         }
@@ -171,7 +177,8 @@ fn named(what: &str, arguments: &[&str]) -> anyhow::Result<Vec<String>> {
         let mut words = line.split_whitespace();
         let first = words.next()?;
         let name = match first.strip_suffix(':') {
-            Some(_) => words.next()?.trim_end_matches(':'),
+            // A link's name may have its other end behind it.
+            Some(_) => words.next()?.split([':', '@']).next()?,
             None => first,
         };
         Some(name.to_owned())

@@ -154,3 +154,33 @@ fn the_ways_of_a_testbed_change_only_where_that_was_asked_for() {
     testbed(&bed, &["down"]);
     bed.assert_nothing_is_left();
 }
+
+#[test]
+fn a_link_that_is_taken_down_cuts_its_node_off() {
+    let _turn = Turn::take();
+    let bed = Bed::new();
+    let output = run(&mut bed.testbed(&["up", "-n", "3", "--netns", "-o", "json"]));
+    if !output.status.success() {
+        let said = text(&output.stderr);
+        assert!(said.contains("leave --netns out"), "{said}");
+        eprintln!("skipped: {said}");
+        bed.assert_nothing_is_left();
+        return;
+    }
+    testbed(&bed, &["unplug", "n3"]);
+    let state = |node: usize| {
+        let rows = json(&mut bed.testbed(&["status", "-o", "json"]));
+        rows[node - 1]["state"].as_str().map(str::to_owned)
+    };
+    assert_eq!(state(3).as_deref(), Some("silent"));
+    assert_eq!(state(1).as_deref(), Some("up"));
+    testbed(&bed, &["heal"]);
+    bed.until("it answers again", SEEN_WAIT, || {
+        (state(3).as_deref() == Some("up")).then_some(())
+    });
+    testbed(&bed, &["down"]);
+    bed.assert_nothing_is_left();
+    // What it made is gone: the same can be made again.
+    testbed(&bed, &["up", "-n", "2", "--netns"]);
+    testbed(&bed, &["down"]);
+}

@@ -20,7 +20,8 @@ use crate::local::down;
 use crate::local::fault::number;
 use crate::local::folder::Folder;
 use crate::local::interrupt::Interrupt;
-use crate::local::process;
+use crate::local::launch::log_end;
+use crate::local::process::{self, Process};
 use crate::local::shape;
 use crate::local::up::{self, Testbed};
 
@@ -46,8 +47,8 @@ pub(super) struct Asked {
     pub(super) composition: Composition,
 }
 
-/// For how long a first result is waited for. Unit: time. Source: guess; ten times what is promised.
-const FIRST_RESULT_WAIT: Duration = Duration::from_secs(20);
+/// For how long a first result is waited for. Unit: time. Source: guess; five times what is promised.
+const FIRST_RESULT_WAIT: Duration = Duration::from_secs(10);
 
 /// How often it is looked for. Unit: time. Source: guess; below what a round trip differs by.
 const FIRST_RESULT_INTERVAL: Duration = Duration::from_millis(5);
@@ -239,8 +240,27 @@ impl<'a> Bed<'a> {
     }
 }
 
+impl Bed<'_> {
+    /// Says what nodes said last that have ended by themselves: figures would not tell.
+    fn tell_ended(&self) {
+        let Ok(running) = Process::all_of(self.folder) else {
+            return;
+        };
+        for node in &self.testbed.nodes {
+            if !running.iter().any(|process| process.node == node.number) {
+                let log = log_end(self.folder, node.number).join("\n  ");
+                note(&format!(
+                    "node {} has ended; it said last:\n  {log}",
+                    node.number
+                ));
+            }
+        }
+    }
+}
+
 impl Drop for Bed<'_> {
     fn drop(&mut self) {
+        self.tell_ended();
         if let Err(error) = down::down(self.folder) {
             note(&format!("the testbed could not be ended: {error:#}"));
         }

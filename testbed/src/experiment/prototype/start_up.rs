@@ -13,12 +13,12 @@ use crate::experiment::workload::{Settings, Workload};
 use crate::local::interrupt::Interrupt;
 
 /// How many look-ups and how many applications are measured with each number of nodes. Source: guess; the median is of tens.
-const LOOKUPS: usize = 60;
+const LOOKUPS: usize = 40;
 /// See [`LOOKUPS`].
-const APPLICATIONS: usize = 30;
+const APPLICATIONS: usize = 20;
 
 /// The targets of applications: none of them stands in the way. Source: guess.
-const TARGET: Duration = Duration::from_secs(3);
+const TARGET: Duration = Duration::from_secs(2);
 
 /// The name of the one series.
 const SERIES: &str = "synergy";
