@@ -26,6 +26,7 @@ use clap_complete::Shell;
 
 use crate::application::problem::printable;
 use crate::application::units;
+use crate::driver::Hooks;
 use crate::node::{Failure, FailureKind};
 use output::Verbosity;
 use target::Target;
@@ -88,6 +89,9 @@ struct Globals {
     target: Target,
     #[command(flatten)]
     verbosity: Verbosity,
+    /// No words set them.
+    #[arg(skip)]
+    hooks: Hooks,
 }
 
 #[derive(Debug, Subcommand)]
@@ -129,8 +133,16 @@ enum Command {
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
+    main_with(Hooks::default())
+}
+
+/// The same for a testbed's program, which tells a node more than the command line has words for.
+pub fn main_with(hooks: Hooks) -> ExitCode {
     let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
+        Ok(mut cli) => {
+            cli.globals.hooks = hooks;
+            cli
+        }
         Err(error) => {
             // Help and version come this way too. Nothing is left to tell when even this cannot be printed.
             let _ = error.print();

@@ -19,6 +19,7 @@ mod request;
 mod tap;
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex};
 
@@ -61,6 +62,28 @@ pub struct Config {
     pub policy: Policy,
     /// What becomes of results that are meant for whoever asked.
     pub results: Results,
+    /// What only testbeds tell it.
+    pub hooks: Hooks,
+}
+
+/// What testbeds tell a node by a program of their own. The program `synergy` has no words for it.
+#[derive(Clone, Default)]
+pub struct Hooks {
+    /// How the ways from other nodes are shaped.
+    pub ways: Option<net::Ways>,
+    /// How it composes; as every node does if not given.
+    pub policy: Option<&'static dyn composition::policy::Policy>,
+    /// How many worker threads there are, if not one for each core. Range: from 1.
+    pub workers: Option<NonZeroUsize>,
+}
+
+impl std::fmt::Debug for Hooks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Hooks")
+            .field("policy", &self.policy)
+            .field("workers", &self.workers)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What becomes of results that are meant for whoever asked: of sinks that write to standard output.
@@ -146,7 +169,7 @@ pub async fn start(
         join: config.join.clone(),
         host: host.clone(),
         first_version: first_number,
-        delay: None,
+        ways: config.hooks.ways.clone(),
     };
     let shared: Arc<dyn Clock> = clock.clone();
     let (network, events) = net::start(network, shared.clone(), rng.keyed("network")).await?;
@@ -166,7 +189,7 @@ pub async fn start(
                 ..host
             },
             network: config.network.clone(),
-            composition: composition::Config::default(),
+            composition: composition(&config.hooks),
             first_number,
         },
         rng.keyed("node"),
@@ -180,4 +203,12 @@ pub async fn start(
         network,
         task,
     })
+}
+
+fn composition(hooks: &Hooks) -> composition::Config {
+    let config = composition::Config::default();
+    composition::Config {
+        policy: hooks.policy.unwrap_or(config.policy),
+        ..config
+    }
 }

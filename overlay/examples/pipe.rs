@@ -94,7 +94,7 @@ async fn start(number: u8, join: Vec<String>) -> (Network, mpsc::Receiver<Event>
         },
         identity,
         first_version: 1,
-        delay: None,
+        ways: None,
     };
     let clock = Arc::new(Timer(tokio::time::Instant::now()));
     overlay::net::start(config, clock, Rng::from_seed(u64::from(number)))

@@ -2,14 +2,14 @@
 //!
 //! Every 10 s a node pings at most [`NEIGHBORS_MAX`] neighbors: the three that are closest to it by key, which makes one
 //! network of all nodes, and three at random, which makes it a narrow one. A ping and its answer carry what the sender
-//! says of itself and what it heard of eight others. They also carry a digest of whom the sender
-//! knows: where two that know at most 64 hosts differ, they tell each other all. A node that hears of a host for the
+//! says of itself and what it heard of sixteen others. They also carry a digest of whom the sender
+//! knows: where two that know fewer than 128 hosts differ, they tell each other all. A node that hears of a host for the
 //! first time pings its neighbors at once, so that news crosses a small network in a few round trips.
 //!
-//! What it costs. Idle: 6 pings out, 6 in and their answers every 10 s are 2.4 messages a second of about 2 KiB (nine
-//! summaries): at 0.1 ms each, 0.025 % of a core. A join: each of n <= 64 nodes pings its neighbors once or twice more, at most
+//! What it costs. Idle: 6 pings out, 6 in and their answers every 10 s are 2.4 messages a second of about 4 KiB
+//! (seventeen summaries): at 0.1 ms each, 0.025 % of a core. A join: each of n < 128 nodes pings its neighbors once or twice more, at most
 //! 24 n messages in all; at n = 30 they are below 64 KiB in and out of each node. Larger networks tell no news early.
-//! How fresh: of n hosts, about 100 rumors in 10 s come in; up to a hundred hosts are heard of every 10 s each.
+//! How fresh: of n hosts, about 200 rumors in 10 s come in; up to two hundred hosts are heard of every 10 s each.
 //!
 //! What a host says of itself over its own connection always counts; what others say of it counts if it is newer.
 //! Summaries are hints: whatever is built on them is checked at the host itself.

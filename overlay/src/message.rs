@@ -10,8 +10,8 @@ use model::{Coordinate, Entry, HostSummary, Key, NodeId};
 
 /// The most hosts that a ping or its answer tells of.
 ///
-/// Unit: hosts. Source: design; a summary is about 200 bytes, so 64 of them are 13 KiB.
-pub const RUMORS_MAX: usize = 64;
+/// Unit: hosts. Source: as many as are known; a summary is about 200 bytes, so 128 of them are 25 KiB.
+pub const RUMORS_MAX: usize = 128;
 
 /// The most entries in one message.
 ///

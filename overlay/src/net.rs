@@ -31,6 +31,7 @@ mod transport;
 
 pub use frames::{FRAME_BYTES_MAX, FrameReceiver, FrameSender, Frames, Next};
 pub use opening::Incoming;
+pub use transport::{Way, Ways};
 
 /// What a node's network is told at its start.
 #[derive(Clone)]
@@ -47,8 +48,8 @@ pub struct Config {
     pub host: HostSummary,
     /// The first version of its entries: larger than any that it used before, also before a restart.
     pub first_version: u64,
-    /// How long what arrives from a peer is held back: for testbeds that stand for wide areas.
-    pub delay: Option<Arc<dyn Fn(NodeId) -> Duration + Send + Sync>>,
+    /// How the ways from peers are shaped: for testbeds that stand for wide areas.
+    pub ways: Option<Ways>,
 }
 
 impl std::fmt::Debug for Config {

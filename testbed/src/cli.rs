@@ -1,6 +1,7 @@
 //! The command line: `synergy-testbed`. Figures go to standard output, everything else to standard error.
 
 mod experiment;
+mod fault;
 mod local;
 mod pipe;
 mod swarm;
@@ -36,11 +37,19 @@ enum Command {
     /// Show the nodes of a testbed.
     Status(local::Status),
     /// Kill nodes: they end at once and say goodbye to nobody.
-    Kill(local::Nodes),
+    Kill(fault::Nodes),
     /// Stop nodes where they stand, until they are resumed.
-    Pause(local::Nodes),
+    Pause(fault::Nodes),
     /// Let nodes go on that were paused.
-    Resume(local::Nodes),
+    Resume(fault::Nodes),
+    /// Make everything take longer to and from nodes.
+    Slow(fault::Slow),
+    /// Cut nodes off from others: nothing that is sent arrives, and nobody is told.
+    Partition(fault::Partition),
+    /// Take down the links of nodes that have network namespaces.
+    Unplug(fault::Unplug),
+    /// Undo every `slow`, `partition` and `unplug`.
+    Heal(fault::Heal),
     /// Start a node again that was killed, with the identity that it had.
     Start(local::Start),
     /// End all nodes of a testbed and remove what it made.
@@ -178,11 +187,14 @@ pub fn main() -> ExitCode {
     match Cli::parse().command.execute() {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            note(&format!("synergy-testbed: {error:#}"));
-            ExitCode::FAILURE
-        }
+        Err(error) => failed(&error),
     }
+}
+
+/// Says why this program failed.
+pub fn failed(error: &anyhow::Error) -> ExitCode {
+    note(&format!("synergy-testbed: {error:#}"));
+    ExitCode::FAILURE
 }
 
 /// Whether the arguments behind the program's name are a command, so that documents can be held to the
@@ -206,6 +218,10 @@ impl Command {
             Self::Kill(nodes) => nodes.execute(Fault::Kill)?,
             Self::Pause(nodes) => nodes.execute(Fault::Pause)?,
             Self::Resume(nodes) => nodes.execute(Fault::Resume)?,
+            Self::Slow(slow) => slow.execute()?,
+            Self::Partition(partition) => partition.execute()?,
+            Self::Unplug(unplug) => unplug.execute()?,
+            Self::Heal(heal) => heal.execute()?,
             Self::Start(start) => start.execute()?,
             Self::Down(down) => down.execute()?,
             Self::Bench(Bench { output, name }) => {

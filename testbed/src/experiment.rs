@@ -1,6 +1,6 @@
 //! Experiments: one command each, with figures, a table and plots.
 //!
-//! Those here run in the simulator. An [`Experiment`] says over which axis figures are taken; [`workload`] draws what is asked for,
+//! Those of [`prototype`] run real processes; all others run in the simulator. An [`Experiment`] says over which axis figures are taken; [`workload`] draws what is asked for,
 //! [`build_up`] is one run, [`sweep`] runs all policies and seeds, [`grid`] holds what came of it, as means over seeds with their
 //! intervals. What was run, on what machine and of which seeds stands in the report, beside what is modelled.
 
@@ -21,6 +21,7 @@ mod exhaustive;
 pub mod grid;
 pub mod interval;
 pub mod plot;
+pub mod prototype;
 mod scale;
 pub mod sweep;
 pub mod workload;

@@ -50,8 +50,10 @@ impl Start {
         };
         let settings = Settings::load(&given, &machine)
             .map_err(|problems| Failure::new(FailureKind::Invalid, problems.to_string()))?;
-        daemon::run(&settings, cores().get(), |text| globals.note(text))
-            .map_err(|error| Failure::new(FailureKind::Failed, error.to_string()))?;
+        daemon::run(&settings, cores().get(), globals.hooks.clone(), |text| {
+            globals.note(text);
+        })
+        .map_err(|error| Failure::new(FailureKind::Failed, error.to_string()))?;
         Ok(Status::Ok)
     }
 

@@ -1,6 +1,7 @@
 //! The daemon of a host: a node with its data folder and its HTTP interface, until it is told to stop.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use engine::scheduler::Policy;
@@ -8,7 +9,7 @@ use model::{Resources, Rng};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-use super::{Config, Results, StartError};
+use super::{Config, Hooks, Results, StartError};
 use crate::api::{self, Access, Request};
 use crate::clock::MachineClock;
 use crate::data_dir::{self, DataDir, DataDirError};
@@ -32,13 +33,15 @@ pub enum DaemonError {
     System(#[from] std::io::Error),
 }
 
-/// Runs a node until a signal or a person ends it. `told` hears when it listens, for people.
+/// Runs a node until a signal or a person ends it. `told` hears when it listens, for people. It has `workers` threads
+/// for operators, unless the hooks say otherwise.
 ///
 /// # Errors
 /// See [`DaemonError`].
 pub fn run(
     settings: &Settings,
     workers: usize,
+    hooks: Hooks,
     told: impl FnOnce(&str),
 ) -> Result<(), DaemonError> {
     let folder = DataDir::open(&settings.data_dir)?;
@@ -70,9 +73,10 @@ pub fn run(
                 uplink_bytes_per_second: settings.offer.uplink_bytes_per_second,
             },
             memory_bytes: settings.memory_bytes,
-            workers,
+            workers: hooks.workers.map_or(workers, NonZeroUsize::get),
             policy: Policy::Deadline,
             results: Results::Tapped,
+            hooks,
         };
         let rng = Rng::from_secret(data_dir::entropy()?);
         let node = super::start(config, clock, rng).await?;

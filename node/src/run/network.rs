@@ -127,6 +127,7 @@ async fn start(
             workers: options.workers,
             policy: options.policy,
             results: results.clone(),
+            hooks: driver::Hooks::default(),
         };
         let started = driver::start(
             config,

@@ -36,7 +36,7 @@ pub(super) async fn start(
     let listen = parse(&config.listen)?;
     let keypair = identity::keypair(&config.identity);
     let lives = Lives::default();
-    let transport = transport::build(&keypair, network, lives.clone(), config.delay)
+    let transport = transport::build(&keypair, network, lives.clone(), config.ways)
         .map_err(|error| StartError::Listen(config.listen.join(" "), error.to_string()))?;
     let behavior = Behavior::new(&keypair, network);
     let peer = identity::peer_id(node);

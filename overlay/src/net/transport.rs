@@ -5,6 +5,8 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use libp2p::core::UpgradeInfo;
 use libp2p::core::muxing::StreamMuxerBox;
 use libp2p::core::transport::{Boxed, Transport};
@@ -12,6 +14,7 @@ use libp2p::core::upgrade::{InboundConnectionUpgrade, OutboundConnectionUpgrade,
 use libp2p::identity::Keypair;
 use libp2p::{PeerId, dns, noise, tcp, yamux};
 use model::NodeId;
+use tokio::sync::watch;
 
 use super::identity::node_id;
 use crate::net::transport::held::Held;
@@ -28,8 +31,24 @@ const HANDSHAKE_TIME: Duration = Duration::from_secs(3);
 /// Substreams of a connection. Source: the bound on data streams, twice, and those of the routing library.
 const SUBSTREAMS_MAX: usize = 4_096;
 
-/// How long what arrives from a peer is held back.
-pub(super) type Delay = Arc<dyn Fn(NodeId) -> Duration + Send + Sync>;
+/// How the way from a peer to this node is shaped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Way {
+    /// How long everything is held back that arrives, each step of making a connection included.
+    pub delay: Duration,
+    /// Whether nothing arrives, and no connection is made, as if somebody had cut the cable: nobody is told.
+    pub is_cut: bool,
+}
+
+/// How the ways from peers are shaped. Asked once for each connection, which follows what it was given as long as it
+/// lives.
+pub type Ways = Arc<dyn Fn(NodeId) -> watch::Receiver<Way> + Send + Sync>;
+
+/// How many ways a connection needs that is made over a wide area: until the dialer can speak, and until the listener can.
+///
+/// Unit: ways. Source: a round trip for TCP, and one and a half for the three messages of noise; what is negotiated
+/// travels with them.
+const HANDSHAKE_WAYS: (u32, u32) = (4, 5);
 
 /// The signs of life of all peers with a connection. One of them is shared by all connections of a peer.
 #[derive(Debug, Clone, Default)]
@@ -63,7 +82,7 @@ pub(super) fn build(
     keypair: &Keypair,
     network: &str,
     lives: Lives,
-    delay: Option<Delay>,
+    ways: Option<Ways>,
 ) -> io::Result<Boxed<(PeerId, StreamMuxerBox)>> {
     let noise = noise::Config::new(keypair)
         .map_err(io::Error::other)?
@@ -77,10 +96,9 @@ pub(super) fn build(
         .multiplex_ext(move |peer, _| Muxing {
             inner: muxing.clone(),
             life: lives.of(*peer),
-            delay: delay
+            way: ways
                 .as_ref()
-                .and_then(|delay| node_id(peer).map(|node| delay(node)))
-                .filter(|by| !by.is_zero()),
+                .and_then(|ways| node_id(peer).map(|node| ways(node))),
         })
         .timeout(HANDSHAKE_TIME)
         .boxed();
@@ -92,7 +110,23 @@ pub(super) fn build(
 struct Muxing {
     inner: yamux::Config,
     life: Arc<Life>,
-    delay: Option<Duration>,
+    way: Option<watch::Receiver<Way>>,
+}
+
+impl Muxing {
+    /// What is below the multiplexer, when the handshake had its time: what came before this point was not held back.
+    async fn hold<S>(self, socket: S, ways: u32) -> (Held<S>, yamux::Config) {
+        if let Some(mut way) = self.way.clone() {
+            let is_cut_for_good = way.wait_for(|way| !way.is_cut).await.is_err();
+            if is_cut_for_good {
+                // Whoever waits for this connection gives up.
+                std::future::pending::<()>().await;
+            }
+            let delay = way.borrow().delay;
+            tokio::time::sleep(delay * ways).await;
+        }
+        (Held::new(socket, self.life, self.way), self.inner)
+    }
 }
 
 impl UpgradeInfo for Muxing {
@@ -110,11 +144,14 @@ where
 {
     type Output = yamux::Muxer<Held<S>>;
     type Error = io::Error;
-    type Future = <yamux::Config as InboundConnectionUpgrade<Held<S>>>::Future;
+    type Future = BoxFuture<'static, Result<Self::Output, Self::Error>>;
 
     fn upgrade_inbound(self, socket: S, info: Self::Info) -> Self::Future {
-        let held = Held::new(socket, self.life, self.delay);
-        self.inner.upgrade_inbound(held, info)
+        async move {
+            let (held, muxing) = self.hold(socket, HANDSHAKE_WAYS.1).await;
+            muxing.upgrade_inbound(held, info).await
+        }
+        .boxed()
     }
 }
 
@@ -124,10 +161,13 @@ where
 {
     type Output = yamux::Muxer<Held<S>>;
     type Error = io::Error;
-    type Future = <yamux::Config as OutboundConnectionUpgrade<Held<S>>>::Future;
+    type Future = BoxFuture<'static, Result<Self::Output, Self::Error>>;
 
     fn upgrade_outbound(self, socket: S, info: Self::Info) -> Self::Future {
-        let held = Held::new(socket, self.life, self.delay);
-        self.inner.upgrade_outbound(held, info)
+        async move {
+            let (held, muxing) = self.hold(socket, HANDSHAKE_WAYS.0).await;
+            muxing.upgrade_outbound(held, info).await
+        }
+        .boxed()
     }
 }

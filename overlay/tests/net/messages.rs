@@ -1,11 +1,10 @@
 //! Control messages.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use overlay::net::{Event, MESSAGE_BYTES_MAX};
 
-use crate::support::{Node, config, identity, pair};
+use crate::support::{Node, config, identity, late, pair};
 
 #[tokio::test]
 async fn messages_go_both_ways_in_order() {
@@ -80,7 +79,7 @@ async fn a_delay_is_felt_by_messages() {
     let delay = Duration::from_millis(150);
     let mut first = Node::start(config(1, vec![])).await;
     let mut slow = config(2, first.network.addresses());
-    slow.delay = Some(Arc::new(move |_| delay));
+    slow.ways = Some(late(delay));
     let mut second = Node::start(slow).await;
     first.wait_for_connection().await;
     second.wait_for_connection().await;

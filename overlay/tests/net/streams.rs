@@ -1,12 +1,11 @@
 //! Data streams.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use overlay::net::{Event, FRAME_BYTES_MAX, FrameReceiver, FrameSender, Incoming, OpenError};
 use tokio::time::timeout;
 
-use crate::support::{Node, PATIENCE, config, identity, pair};
+use crate::support::{Node, PATIENCE, config, identity, late, pair};
 
 async fn incoming(node: &mut Node) -> Incoming {
     node.wait_for("a stream", |event| match event {
@@ -185,7 +184,7 @@ async fn a_delay_is_felt_by_streams() {
     let delay = Duration::from_millis(150);
     let first = Node::start(config(1, vec![])).await;
     let mut slow = config(2, first.network.addresses());
-    slow.delay = Some(Arc::new(move |_| delay));
+    slow.ways = Some(late(delay));
     let mut second = Node::start(slow).await;
     first.wait_for_connection().await;
     second.wait_for_connection().await;

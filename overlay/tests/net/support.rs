@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use model::{Clock, Coordinate, HostSummary, Instant, LoadInterval, NodeId, Resources, Rng};
 use overlay::Identity;
-use overlay::net::{Config, Event, Network};
-use tokio::sync::mpsc;
+use overlay::net::{Config, Event, Network, Way, Ways};
+use tokio::sync::{mpsc, watch};
 
 /// No test waits longer for anything.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
@@ -57,8 +57,17 @@ pub(crate) fn config(number: u64, join: Vec<String>) -> Config {
         },
         identity,
         first_version: 1,
-        delay: None,
+        ways: None,
     }
+}
+
+/// All that arrives takes so long.
+pub(crate) fn late(delay: Duration) -> Ways {
+    let way = Way {
+        delay,
+        is_cut: false,
+    };
+    Arc::new(move |_| watch::channel(way).1)
 }
 
 /// A node, and what it told.

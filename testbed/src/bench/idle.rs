@@ -58,6 +58,8 @@ pub fn measure(options: &Options) -> anyhow::Result<Report> {
             nodes: options.nodes,
             program: options.program.clone(),
             arguments: options.arguments.clone(),
+            shape: None,
+            netns: None,
         },
         &interrupt,
     )?;

@@ -5,13 +5,16 @@ use std::path::PathBuf;
 
 use anyhow::anyhow;
 use clap::{Args, Subcommand, ValueEnum};
-use composition::policy;
+use composition::policy::{self, Policy};
 use composition::queue::Discipline;
 
 use super::note;
 use crate::bench::report::Report;
 use crate::experiment::workload::Settings;
-use crate::experiment::{Experiment, Options};
+use crate::experiment::{Experiment, Options, prototype};
+use crate::local::folder::Folder;
+use crate::local::interrupt::Interrupt;
+use crate::local::up::NODES_MAX;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Name {
@@ -36,6 +39,91 @@ pub(super) enum Name {
     /// What composition costs over the number of hosts, in the simulator.
     #[command(name = "C11")]
     C11(Simulated),
+    /// Delay over requests, of real processes.
+    #[command(name = "C1")]
+    C1(Prototype),
+    /// Success over requests, of real processes.
+    #[command(name = "C2")]
+    C2(Prototype),
+    /// How long it takes to compose and to get a first result over requests, of real processes.
+    #[command(name = "C4")]
+    C4(Prototype),
+    /// How long it takes to join, to look up, to compose and to get a first result over nodes, of real processes.
+    #[command(name = "T4")]
+    T4(Prototype),
+}
+
+/// How an experiment with real processes is run.
+#[derive(Debug, Args)]
+pub(super) struct Prototype {
+    /// How many nodes there are, or over how many it goes.
+    #[arg(long, value_delimiter = ',', value_name = "N,...", default_value = "8,32,88",
+        value_parser = clap::value_parser!(u32).range(2..=i64::from(NODES_MAX)))]
+    nodes: Vec<u32>,
+    /// Delay everything between nodes as between hosts of a file of round trips.
+    #[arg(long, value_name = "FILE")]
+    latency: Option<PathBuf>,
+    /// How many seeds, from 1 on.
+    #[arg(long, default_value = "1")]
+    seeds: u64,
+    /// After how many requests figures are taken; T4 does not go over them.
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "N,...",
+        default_value = "20,60,100,200,300"
+    )]
+    requests: Vec<NonZeroUsize>,
+    /// The ways of composing, by their names; T4 has one.
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "NAME,...",
+        default_value = "random,greedy,composition,synergy_paper,synergy"
+    )]
+    policies: Vec<String>,
+    /// How many processors each node offers: of declared costs, which make nodes scarce that do next to nothing.
+    #[arg(long, value_name = "N", default_value = "0.25")]
+    cores: f64,
+    /// The folder of the testbeds, which goes when it is done.
+    #[arg(long, value_name = "DIR", default_value = ".synergy/experiment")]
+    dir: PathBuf,
+    /// Into which folder the figures and plots are written.
+    #[arg(long, value_name = "FOLDER")]
+    out: Option<PathBuf>,
+}
+
+impl Prototype {
+    fn run(self, name: &str) -> anyhow::Result<Report> {
+        let experiment =
+            prototype::Experiment::find(name).ok_or_else(|| anyhow!("no experiment {name}"))?;
+        let mut requests: Vec<usize> = self.requests.iter().map(|it| it.get()).collect();
+        requests.sort_unstable();
+        requests.dedup();
+        let options = prototype::Options {
+            folder: Folder::at(&self.dir)?,
+            nodes: self.nodes,
+            latency: self.latency,
+            seeds: (1..=self.seeds).collect(),
+            requests,
+            policies: policies(&self.policies)?,
+            cores: self.cores,
+        };
+        let interrupt = Interrupt::by_signals()?;
+        let (grid, report) = experiment.run(&options, &interrupt, &note)?;
+        if let Some(folder) = &self.out {
+            experiment.write(folder, &grid, &report)?;
+        }
+        Ok(report)
+    }
+}
+
+/// The ways of composing of these names.
+fn policies(names: &[String]) -> anyhow::Result<Vec<&'static dyn Policy>> {
+    let found = names
+        .iter()
+        .map(|name| policy::find(name).ok_or_else(|| anyhow!("there is no policy called {name}")));
+    found.collect()
 }
 
 /// How an experiment in the simulator is run.
@@ -86,6 +174,10 @@ impl Name {
             Self::C8(it) => ("C8", it),
             Self::C10(it) => ("C10", it),
             Self::C11(it) => ("C11", it),
+            Self::C1(it) => return it.run("C1"),
+            Self::C2(it) => return it.run("C2"),
+            Self::C4(it) => return it.run("C4"),
+            Self::T4(it) => return it.run("T4"),
         };
         let experiment = Experiment::find(name).ok_or_else(|| anyhow!("no experiment {name}"))?;
         let options = simulated.options(experiment)?;
@@ -105,10 +197,7 @@ impl Simulated {
         }
         requests.sort_unstable();
         requests.dedup();
-        let policies = self.policies.iter().map(|name| {
-            policy::find(name).ok_or_else(|| anyhow!("there is no policy called {name}"))
-        });
-        let mut policies = policies.collect::<anyhow::Result<Vec<_>>>()?;
+        let mut policies = policies(&self.policies)?;
         if policies.is_empty() {
             policies = experiment.policies();
         }

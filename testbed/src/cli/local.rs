@@ -1,5 +1,6 @@
 //! The commands of testbeds.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,13 +12,12 @@ use serde::Serialize;
 
 use super::{Output, note, print};
 use crate::bench::idle;
-use crate::local::fault::{self, Fault};
 use crate::local::folder::Folder;
 use crate::local::interrupt::Interrupt;
 use crate::local::status::{self, Row};
 use crate::local::table::{ABSENT, table};
 use crate::local::up::{self, NODES_MAX, Testbed, Up as UpRow};
-use crate::local::{down, program};
+use crate::local::{down, program, shape};
 
 /// Which testbed, and how it is shown.
 #[derive(Debug, Args)]
@@ -48,6 +48,27 @@ pub(super) struct Up {
     /// The memory that each may take for rows and state.
     #[arg(long, value_name = "SIZE", value_parser = memory)]
     memory: Option<u64>,
+    /// Delay everything between nodes as between hosts of a file of round trips.
+    #[arg(long, value_name = "FILE")]
+    latency: Option<PathBuf>,
+    /// Which hosts of that file the nodes stand for.
+    #[arg(long, default_value = "1")]
+    seed: u64,
+    /// Let the ways between nodes be changed while they run, by `slow`, `partition` and `heal`.
+    #[arg(long)]
+    faults: bool,
+    /// How nodes compose, by the word for it in experiments.
+    #[arg(long, value_name = "NAME", value_parser = policy)]
+    policy: Option<String>,
+    /// How many threads of each run operators; one for each core if not given.
+    #[arg(long, value_name = "N")]
+    workers: Option<NonZeroUsize>,
+    /// Give each node a network namespace, with an address and a link of its own. Needs root, `ip` and, for --rate, `tc`.
+    #[arg(long)]
+    netns: bool,
+    /// What each of these links carries, each way, such as 10mbit.
+    #[arg(long, value_name = "RATE", requires = "netns")]
+    rate: Option<String>,
     /// What else each is told, as `synergy node start` takes it.
     #[arg(last = true, value_name = "ARGUMENT")]
     arguments: Vec<String>,
@@ -59,7 +80,7 @@ pub(super) struct Up {
     shown: Shown,
 }
 
-/// What nodes run.
+/// What nodes run; where the ways between them are shaped, this program instead.
 #[derive(Debug, Args)]
 pub(super) struct Program {
     /// The program that nodes run; the one beside this if not given.
@@ -73,15 +94,6 @@ pub(super) struct Status {
     at: At,
     #[command(flatten)]
     shown: Shown,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct Nodes {
-    /// Which nodes, by their numbers.
-    #[arg(required = true, value_name = "K")]
-    nodes: Vec<u32>,
-    #[command(flatten)]
-    at: At,
 }
 
 #[derive(Debug, Args)]
@@ -137,15 +149,40 @@ impl Program {
 impl Up {
     pub(super) fn execute(self) -> anyhow::Result<()> {
         let folder = self.at.folder()?;
+        let is_told = self.policy.is_some() || self.workers.is_some();
+        let is_shaped = self.latency.is_some() || self.faults || is_told;
         let options = up::Options {
             nodes: self.nodes,
-            program: self.program.find()?,
+            // Nodes of a testbed that is shaped run this very program.
+            program: match is_shaped {
+                true => PathBuf::new(),
+                false => self.program.find()?,
+            },
             arguments: arguments(self.memory, self.arguments),
+            shape: is_shaped.then_some(shape::Options {
+                latency: self.latency,
+                seed: self.seed,
+                policy: self.policy,
+                workers: self.workers,
+            }),
+            netns: self.netns.then_some(up::Links { rate: self.rate }),
         };
         let testbed = up::up(&folder, &options, &Interrupt::by_signals()?)?;
         show(&testbed, || started(&testbed.nodes), &self.shown)?;
         note(&next(&testbed, &self.at));
         Ok(())
+    }
+}
+
+/// A word for a way of composing.
+pub(super) fn policy(text: &str) -> Result<String, String> {
+    let names: Vec<_> = composition::policy::ALL
+        .iter()
+        .map(|it| it.name())
+        .collect();
+    match names.contains(&text) {
+        true => Ok(text.to_owned()),
+        false => Err(format!("expected one of {}", names.join(", "))),
     }
 }
 
@@ -182,12 +219,6 @@ impl Status {
     pub(super) fn execute(&self) -> anyhow::Result<()> {
         let rows = status::status(&self.at.folder()?)?;
         show(&rows, || states(&rows), &self.shown)
-    }
-}
-
-impl Nodes {
-    pub(super) fn execute(&self, fault: Fault) -> anyhow::Result<()> {
-        fault::apply(&self.at.folder()?, &self.nodes, fault)
     }
 }
 
@@ -242,8 +273,17 @@ fn next(testbed: &Testbed, at: &At) -> String {
         Some(".synergy/testbed") | None => (String::new(), String::new()),
         Some(dir) => (format!(" --dir {dir}"), format!("SYNERGY_TESTBED={dir} ")),
     };
+    let area = testbed.area.as_ref().map_or_else(String::new, |area| {
+        format!(
+            "The nodes stand for hosts {} of {}: a round trip takes {:.1} ms on average, and {:.1} ms at most.\n",
+            area.hosts.join(", "),
+            area.file.display(),
+            area.mean_round_trip_ms,
+            area.longest_round_trip_ms,
+        )
+    });
     format!(
-        "{last} nodes know one another after {:.1} s. What to type next, in this folder:\n  \
+        "{area}{last} nodes know one another after {:.1} s. What to type next, in this folder:\n  \
          {before}synergy --node {last} apply examples/intrusion/app.toml\n  \
          {before}synergy --node 1 app ls\n  \
          synergy-testbed status{dir}\n  \

@@ -184,6 +184,18 @@ impl Workload {
         streams.map(|(number, _)| stream(number))
     }
 
+    /// The stream that a request is for.
+    pub fn stream(&self, number: usize) -> String {
+        stream(self.requests[number].pipeline)
+    }
+
+    /// The operators of a request in their order: the number of their kind, and what a row costs.
+    pub fn operators(&self, number: usize) -> impl Iterator<Item = (usize, Duration)> + '_ {
+        let request = &self.requests[number];
+        let kinds = &self.pipelines[request.pipeline].kinds[..request.operators];
+        kinds.iter().map(|kind| (*kind, self.costs[*kind]))
+    }
+
     /// The order of a request; `node` tells who a host is.
     pub fn order(&self, number: usize, node: impl Fn(usize) -> NodeId) -> Order {
         let request = &self.requests[number];

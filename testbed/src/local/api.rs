@@ -18,6 +18,9 @@ pub struct Api {
 /// How long an answer may take. Unit: time. Source: guess; what a node knows of itself it knows at once.
 const ANSWER_WAIT: Duration = Duration::from_secs(1);
 
+/// How long one may take for which a node asks others. Unit: time. Source: the overlay's bound, and a busy machine.
+const LIST_WAIT: Duration = Duration::from_secs(5);
+
 /// The longest answer that is read. Unit: bytes. Source: guess; a thousand hosts of 1 KiB each, and as much again.
 const ANSWER_MAX: u64 = 2 << 20;
 
@@ -51,7 +54,7 @@ impl Api {
     /// # Errors
     /// When it does not answer, or with something else.
     pub fn nodes(&self, data: &Path) -> anyhow::Result<Vec<NodeRow>> {
-        self.ask(data, "nodes")
+        self.ask(data, "nodes", LIST_WAIT)
     }
 
     /// What a node knows of itself.
@@ -59,10 +62,15 @@ impl Api {
     /// # Errors
     /// When it does not answer, or with something else.
     pub fn info(&self, data: &Path) -> anyhow::Result<NodeInfo> {
-        self.ask(data, "node")
+        self.ask(data, "node", ANSWER_WAIT)
     }
 
-    fn ask<T: DeserializeOwned>(&self, data: &Path, what: &str) -> anyhow::Result<T> {
+    fn ask<T: DeserializeOwned>(
+        &self,
+        data: &Path,
+        what: &str,
+        wait: Duration,
+    ) -> anyhow::Result<T> {
         let address = address(data)?;
         let token =
             std::fs::read_to_string(data.join("token")).context("has no token that can be read")?;
@@ -70,6 +78,9 @@ impl Api {
             .agent
             .get(format!("http://{address}/v1/{what}"))
             .header("Authorization", format!("Bearer {}", token.trim()))
+            .config()
+            .timeout_global(Some(wait))
+            .build()
             .call()?;
         let status = answer.status();
         let body = answer.body_mut().with_config().limit(ANSWER_MAX);

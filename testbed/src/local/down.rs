@@ -33,6 +33,9 @@ pub fn down(folder: &Folder) -> anyhow::Result<Ended> {
     let is_ours = folder.exists() && folder.is_ours()?;
     let _lock = is_ours.then(|| folder.lock()).transpose()?;
     let ended = end(folder)?;
+    if is_ours {
+        unmake(folder)?;
+    }
     if folder.exists() {
         folder.remove()?;
     }
@@ -67,6 +70,12 @@ pub fn end(folder: &Folder) -> anyhow::Result<Ended> {
         in_order: count - killed,
         killed,
     })
+}
+
+/// Removes the network namespaces of a testbed whose nodes have ended, where it has any.
+pub(super) fn unmake(folder: &Folder) -> anyhow::Result<()> {
+    let net = folder.record()?.and_then(|record| record.net);
+    net.map_or(Ok(()), |net| net.remove())
 }
 
 /// Waits until all have ended, at most for a time; those that have are taken out.

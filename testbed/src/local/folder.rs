@@ -11,7 +11,8 @@ use model::Clock;
 use node::clock::MachineClock;
 use serde::{Deserialize, Serialize};
 
-use super::process;
+use super::netns::Net;
+use super::{process, program, shape};
 
 /// Where a testbed is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +31,12 @@ pub struct Record {
     pub program: PathBuf,
     /// What its nodes are told beside what each testbed tells its nodes.
     pub arguments: Vec<String>,
+    /// Whether the ways between them are shaped, and can be changed while they run.
+    #[serde(default)]
+    pub is_shaped: bool,
+    /// Their network namespaces, where they have any.
+    #[serde(default)]
+    pub net: Option<Net>,
 }
 
 /// The right to change a testbed. It goes with the process that has it, however that ends.
@@ -44,6 +51,15 @@ pub struct Lock {
 const LOCK: &str = "lock";
 const RECORD: &str = "testbed.json";
 const NODE: &str = "node-";
+
+/// What stands beside the nodes of a testbed that is shaped.
+const SHAPED: [&str; 5] = [
+    program::LINK,
+    shape::SHAPE,
+    shape::FAULTS,
+    "shape.json.new",
+    "faults.json.new",
+];
 
 /// How long a command waits for one that works on the same testbed.
 ///
@@ -218,6 +234,9 @@ impl Folder {
                 fs::remove_dir_all(&path).with_context(|| path.display().to_string())?;
             }
         }
+        for name in SHAPED {
+            remove_file(&self.path.join(name))?;
+        }
         Ok(())
     }
 
@@ -289,6 +308,8 @@ mod tests {
             nodes: 2,
             program: "synergy".into(),
             arguments: vec!["--memory".to_owned(), "64MiB".to_owned()],
+            is_shaped: false,
+            net: None,
         }
     }
 

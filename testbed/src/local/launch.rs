@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::path::Path;
 use std::process::Child;
 use std::time::Duration;
 
 use anyhow::Context;
-use model::{Clock, Instant};
+use model::{Clock, Instant, convert};
 use node::clock::MachineClock;
+use node::node::NodeInfo;
 
 use super::api::{self, Api};
 use super::folder::{Folder, Record};
@@ -59,6 +61,11 @@ const JOIN_WAIT_EACH: Duration = Duration::from_secs(1);
 ///
 /// Unit: time. Source: guess; the first is below what a start takes, the last costs little of what a node needs.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(200));
+
+/// How many others a node knows at most: in a larger testbed each has joined that knows so many.
+///
+/// Unit: nodes. Source: what the overlay keeps.
+const HOSTS_KNOWN_MAX: usize = 128;
 
 /// How much of what a node printed is shown when it did not come up. Unit: lines. Source: guess.
 const LOG_LINES: usize = 15;
@@ -154,33 +161,43 @@ impl<'a> Launch<'a> {
             starting.ask_later(now);
             return;
         };
-        let known = match self.api.nodes(&data) {
-            Ok(known) => known,
-            Err(error) => {
-                starting.lacks = format!("does not say whom it knows: {error:#}");
-                starting.ask_later(now);
-                return;
-            }
-        };
-        let heard = known.iter().filter(|row| row.status != "unheard");
-        let heard = heard.filter(|row| self.names.contains(&row.name)).count();
-        let itself = known.iter().find(|row| row.status == "self");
-        match itself {
-            Some(itself) if heard >= self.names.len() => {
+        match self.knows_all(&data) {
+            Ok(itself) => {
+                let starting = &mut self.starting[index];
                 starting.up = Some(Up {
                     number: starting.node,
-                    name: itself.name.clone(),
-                    node: itself.node.clone(),
+                    name: itself.name,
+                    node: itself.node,
                     api: api.to_string(),
                     pid: starting.child.id(),
                     ready_ms: millis(ready),
                 });
             }
-            Some(_) | None => {
-                starting.lacks = format!("knows {heard} of {} nodes", self.names.len());
+            Err(error) => {
+                let starting = &mut self.starting[index];
+                starting.lacks = format!("{error:#}");
                 starting.ask_later(now);
             }
         }
+    }
+
+    /// What a node says of itself that knows all of whom it has to know, or as many as a node ever knows.
+    fn knows_all(&self, data: &Path) -> anyhow::Result<NodeInfo> {
+        let info = self.api.info(data)?;
+        let all = self.names.len();
+        let known = convert::index(info.hosts_known) + 1;
+        anyhow::ensure!(
+            known >= all.min(HOSTS_KNOWN_MAX + 1),
+            "knows {known} of {all} nodes"
+        );
+        // Of a whole testbed nobody else can be known. The list is looked up in the network, and so takes its time.
+        if convert::size(all) < u64::from(self.record.nodes) {
+            let known = self.api.nodes(data)?;
+            let heard = known.iter().filter(|row| row.status != "unheard");
+            let heard = heard.filter(|row| self.names.contains(&row.name)).count();
+            anyhow::ensure!(heard >= all, "knows {heard} of {all} nodes");
+        }
+        Ok(info)
     }
 
     /// Waits a time, or until something happens that a start cannot survive.
@@ -227,7 +244,7 @@ impl Starting {
 }
 
 /// The last lines of what a node printed.
-fn log_end(folder: &Folder, node: u32) -> Vec<String> {
+pub(crate) fn log_end(folder: &Folder, node: u32) -> Vec<String> {
     let bytes = std::fs::read(folder.log(node)).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
     let lines: Vec<&str> = text.lines().collect();

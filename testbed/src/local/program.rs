@@ -36,8 +36,26 @@ pub fn find(named: Option<&Path>) -> anyhow::Result<PathBuf> {
 
 /// What people call the K-th node.
 pub fn name(node: u32) -> String {
-    format!("n{node}")
+    format!("{NAME_STEM}{node}")
 }
+
+/// What stands before a node's number in its name.
+pub const NAME_STEM: &str = "n";
+
+/// Makes this program the nodes' own, by the name by which it knows that it is: what a node needs to follow a testbed's shape.
+///
+/// # Errors
+/// When the system refuses.
+pub(super) fn link(folder: &Folder) -> anyhow::Result<PathBuf> {
+    let this = std::env::current_exe().context("the system does not say where this program is")?;
+    let link = folder.path().join(LINK);
+    super::folder::remove_file(&link)?;
+    std::os::unix::fs::symlink(this, &link).with_context(|| link.display().to_string())?;
+    Ok(link)
+}
+
+/// The name of that link in the testbed's folder.
+pub(super) const LINK: &str = "synergy";
 
 /// Starts the K-th node of a testbed, which joins those who are reached at some addresses.
 ///
@@ -57,20 +75,37 @@ pub fn start(
     for name in ["api", "address"] {
         super::folder::remove_file(&data.join(name))?;
     }
-    let mut command = Command::new(&record.program);
+    let (listen, api, mut command) = match &record.net {
+        None => {
+            let here = ("/ip4/127.0.0.1/tcp/0".to_owned(), "127.0.0.1:0".to_owned());
+            (here.0, here.1, Command::new(&record.program))
+        }
+        Some(net) => {
+            net.make_node(node)?;
+            let (listen, api) = net.listens(node)?;
+            let mut command = net.command(node);
+            command.arg(&record.program);
+            (listen, api, command)
+        }
+    };
     // A node of a testbed is what the testbed makes it, whatever stands in somebody's environment.
     for (key, _) in std::env::vars_os() {
         if key.to_string_lossy().starts_with("SYNERGY_") {
             command.env_remove(key);
         }
     }
+    if record.is_shaped {
+        command.env(super::hook::VARIABLE, &data);
+    }
     command
         .args(["node", "start", "--data-dir"])
         .arg(&data)
         .args(["--name", &name(node)])
         .args(["--network", &record.network])
-        .args(["--listen", "/ip4/127.0.0.1/tcp/0"])
-        .args(["--api", "127.0.0.1:0"])
+        .args(["--listen", &listen])
+        .args(["--api", &api])
+        // Nobody but this machine is in the network that it makes.
+        .args(record.net.iter().map(|_| "--insecure-listen"))
         .args(join.iter().flat_map(|address| ["--join", address.as_str()]))
         .args(&record.arguments)
         .stdin(Stdio::null())

@@ -12,7 +12,9 @@ use serde::Serialize;
 use super::folder::{Folder, Record};
 use super::interrupt::Interrupt;
 use super::launch::Launch;
+use super::netns::Net;
 use super::process::{Process, Signal};
+use super::shape::{self, Area, SHAPE, Shape};
 use super::{down, program};
 use crate::cli::note;
 
@@ -25,6 +27,17 @@ pub struct Options {
     pub program: PathBuf,
     /// What they are told beside what each testbed tells its nodes.
     pub arguments: Vec<String>,
+    /// How the ways between them are shaped, if they are. They run this program then, whatever `program` is.
+    pub shape: Option<shape::Options>,
+    /// Whether each has a network namespace of its own.
+    pub netns: Option<Links>,
+}
+
+/// What the links of nodes are that have network namespaces.
+#[derive(Debug, Clone, Default)]
+pub struct Links {
+    /// What each carries, as `tc` writes it, such as `10mbit`; without it, what the machine makes of it.
+    pub rate: Option<String>,
 }
 
 /// The most nodes that a testbed may have. Unit: nodes. Source: guess; more than one machine carries.
@@ -56,6 +69,9 @@ pub struct Testbed {
     pub network: String,
     /// From the start of the first until each knew all.
     pub joined_ms: f64,
+    /// Where its nodes are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub area: Option<Area>,
     /// Its nodes.
     pub nodes: Vec<Up>,
 }
@@ -81,23 +97,38 @@ pub fn up(folder: &Folder, options: &Options, interrupt: &Interrupt) -> anyhow::
     );
     if folder.record()?.is_some() {
         note("cleaning up what a testbed left that was not ended by `down`");
+        down::unmake(folder)?;
         folder.clear()?;
     }
     let clock = MachineClock::start();
     let record = Record {
         network: network(&clock),
         nodes: options.nodes,
-        program: options.program.clone(),
+        program: match options.shape {
+            Some(_) => folder.path().join(program::LINK),
+            None => options.program.clone(),
+        },
         arguments: options.arguments.clone(),
+        is_shaped: options.shape.is_some(),
+        net: options
+            .netns
+            .as_ref()
+            .map(|links| Net::of(folder, links.rate.clone())),
     };
     folder.write_record(&record)?;
     let names = (1..=options.nodes).map(program::name).collect();
-    let launch = Launch::new(folder, &record, names, interrupt);
-    let started = bring_up(launch, options.nodes);
-    let nodes = match started {
-        Ok(nodes) => nodes,
+    let made = record.net.as_ref().map_or(Ok(()), |net| net.make());
+    let shaped = made.and_then(|()| shape(folder, options));
+    let clock = MachineClock::start();
+    let started = shaped.and_then(|area| {
+        let launch = Launch::new(folder, &record, names, interrupt);
+        Ok((area, bring_up(launch, options.nodes)?))
+    });
+    let (area, nodes) = match started {
+        Ok(started) => started,
         Err(error) => {
             down::end(folder).context("what was started could not be ended")?;
+            down::unmake(folder)?;
             folder.remove()?;
             drop(lock);
             return Err(error);
@@ -107,8 +138,20 @@ pub fn up(folder: &Folder, options: &Options, interrupt: &Interrupt) -> anyhow::
         folder: folder.path().to_owned(),
         network: record.network,
         joined_ms: millis(clock.now().since(Instant::ZERO)),
+        area,
         nodes,
     })
+}
+
+/// Writes what nodes follow, where they follow anything.
+fn shape(folder: &Folder, options: &Options) -> anyhow::Result<Option<Area>> {
+    let Some(wanted) = &options.shape else {
+        return Ok(None);
+    };
+    let (shape, area) = Shape::make(folder, options.nodes, wanted)?;
+    shape::write(folder, SHAPE, &shape)?;
+    program::link(folder)?;
+    Ok(area)
 }
 
 /// The first alone, then one that joins it, then all others, which join these two: so the network outlives either.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::net::TcpStream;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use model::{Clock, Instant};
 use node::clock::MachineClock;
 use serde_json::Value;
 
-use crate::support::{Bed, json, run, text};
+use crate::support::{Bed, Turn, json, run, text};
 
 /// How many nodes a test has: one more than operators and the two that publish and accept would need.
 const NODES: u32 = 5;
@@ -93,20 +92,17 @@ path = "{name}.jsonl"
     )
 }
 
-/// Tests with real nodes take turns: each has as many as this machine should carry.
-static TURN: Mutex<()> = Mutex::new(());
-
 /// Nodes that know one another.
 struct Network {
     bed: Bed,
     /// The ids of the nodes, in order of their numbers.
     ids: Vec<String>,
-    _turn: MutexGuard<'static, ()>,
+    _turn: Turn,
 }
 
 impl Network {
     fn up() -> Self {
-        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = Turn::take();
         let bed = Bed::new();
         let up = json(&mut bed.testbed(&["up", "-n", &NODES.to_string(), "--memory", "64MiB"]));
         let nodes = up["nodes"].as_array().expect("nodes").iter();
@@ -426,7 +422,7 @@ fn the_host_that_accepted_may_be_the_one_that_is_killed() {
 
 #[test]
 fn idle_nodes_are_measured_and_gone_afterwards() {
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let _turn = Turn::take();
     let bed = Bed::new();
     let arguments = "bench -o json idle -n 3 --settle 1s --for 1s";
     let arguments: Vec<&str> = arguments.split(' ').collect();

@@ -4,6 +4,7 @@ use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -19,6 +20,21 @@ const COMMAND_WAIT: Duration = Duration::from_secs(45);
 
 /// How often something is looked at that gives no sign. Unit: time.
 const INTERVAL: Duration = Duration::from_millis(20);
+
+/// Tests with real nodes take turns: each has as many as this machine should carry.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    _guard: MutexGuard<'static, ()>,
+}
+
+impl Turn {
+    /// Waits until no other test has it.
+    pub(crate) fn take() -> Self {
+        static TURN: Mutex<()> = Mutex::new(());
+        let _guard = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        Self { _guard }
+    }
+}
 
 /// A testbed's folder, and nothing in it yet.
 #[derive(Debug)]

@@ -9,8 +9,11 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tokio_util::sync::{CancellationToken, ReusableBoxFuture, WaitForCancellationFutureOwned};
+
+use super::Way;
 
 /// How much a delayed connection holds back before it reads no more.
 ///
@@ -49,23 +52,37 @@ impl Life {
     }
 }
 
-/// A connection with a [`Life`], and a delay where one is wanted.
+/// A connection with a [`Life`], and a shaped way where one is wanted.
 #[derive(Debug)]
 pub(crate) struct Held<S> {
     socket: S,
     life: Arc<Life>,
     /// Wakes the reader when the connection is cut.
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
-    line: Option<DelayLine>,
+    line: Option<Line>,
 }
 
 impl<S> Held<S> {
-    pub(super) fn new(socket: S, life: Arc<Life>, delay: Option<Duration>) -> Self {
+    pub(super) fn new(socket: S, life: Arc<Life>, way: Option<watch::Receiver<Way>>) -> Self {
         Self {
             socket,
             cut: Box::pin(life.cut.clone().cancelled_owned()),
             life,
-            line: delay.map(DelayLine::new),
+            line: way.map(Line::new),
+        }
+    }
+
+    fn is_cut_off(&self) -> bool {
+        let line = self.line.as_ref();
+        line.is_some_and(|line| line.way.borrow().is_cut)
+    }
+
+    /// What became of sending something. Over a way that is cut nobody hears that the peer has closed the connection:
+    /// whatever is sent is gone then, and counts as sent.
+    fn sent<T>(&self, result: Poll<io::Result<T>>, as_if: T) -> Poll<io::Result<T>> {
+        match result {
+            Poll::Ready(Err(_)) if self.is_cut_off() => Poll::Ready(Ok(as_if)),
+            result => result,
         }
     }
 }
@@ -104,12 +121,14 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Held<S> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         self.life.check()?;
-        Pin::new(&mut self.socket).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.socket).poll_write(cx, bytes);
+        self.sent(written, bytes.len())
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.life.check()?;
-        Pin::new(&mut self.socket).poll_flush(cx)
+        let flushed = Pin::new(&mut self.socket).poll_flush(cx);
+        self.sent(flushed, ())
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -120,11 +139,13 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Held<S> {
 
 /// What arrived and is not due yet, in order.
 #[derive(Debug)]
-struct DelayLine {
-    by: Duration,
+struct Line {
+    way: watch::Receiver<Way>,
+    /// Wakes the reader when the way has changed.
+    changed: ReusableBoxFuture<'static, watch::Receiver<Way>>,
     queue: VecDeque<Arrival>,
     held_bytes: usize,
-    /// How the connection ended, due after everything before it.
+    /// When the connection ended, and how: after everything before it.
     end: Option<(Instant, io::ErrorKind)>,
     sleep: Pin<Box<Sleep>>,
     scratch: Box<[u8]>,
@@ -132,19 +153,28 @@ struct DelayLine {
 
 #[derive(Debug)]
 struct Arrival {
-    due: Instant,
+    at: Instant,
     bytes: Vec<u8>,
     taken: usize,
 }
 
-impl DelayLine {
-    fn new(by: Duration) -> Self {
+/// Gives a way when it has changed; never, where nobody can change it any more.
+async fn changed(mut way: watch::Receiver<Way>) -> watch::Receiver<Way> {
+    if way.changed().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+    way
+}
+
+impl Line {
+    fn new(way: watch::Receiver<Way>) -> Self {
         Self {
-            by,
+            changed: ReusableBoxFuture::new(changed(way.clone())),
+            way,
             queue: VecDeque::new(),
             held_bytes: 0,
             end: None,
-            sleep: Box::pin(tokio::time::sleep(by)),
+            sleep: Box::pin(tokio::time::sleep(Duration::ZERO)),
             scratch: vec![0; READ_BYTES].into_boxed_slice(),
         }
     }
@@ -156,11 +186,17 @@ impl DelayLine {
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
         self.take_in(socket, cx);
-        let due = match (self.queue.front(), self.end) {
-            (Some(first), _) => first.due,
-            (None, Some((due, _))) => due,
+        while let Poll::Ready(way) = self.changed.poll(cx) {
+            self.changed.set(changed(way));
+        }
+        let way = *self.way.borrow();
+        let arrived = match (self.queue.front(), self.end) {
+            _ if way.is_cut => return Poll::Pending,
+            (Some(first), _) => first.at,
+            (None, Some((at, _))) => at,
             (None, None) => return Poll::Pending,
         };
+        let due = arrived + way.delay;
         if due > Instant::now() {
             self.sleep.as_mut().reset(due);
             ready!(self.sleep.as_mut().poll(cx));
@@ -188,14 +224,14 @@ impl DelayLine {
             let Poll::Ready(result) = socket.as_mut().poll_read(cx, &mut self.scratch) else {
                 return;
             };
-            let due = Instant::now() + self.by;
+            let at = Instant::now();
             match result {
-                Ok(0) => self.end = Some((due, io::ErrorKind::UnexpectedEof)),
-                Err(error) => self.end = Some((due, error.kind())),
+                Ok(0) => self.end = Some((at, io::ErrorKind::UnexpectedEof)),
+                Err(error) => self.end = Some((at, error.kind())),
                 Ok(count) => {
                     self.held_bytes += count;
                     self.queue.push_back(Arrival {
-                        due,
+                        at,
                         bytes: self.scratch[..count].to_vec(),
                         taken: 0,
                     });
@@ -207,7 +243,7 @@ impl DelayLine {
 
 #[cfg(test)]
 mod tests {
-    use futures::{AsyncReadExt, AsyncWriteExt};
+    use futures::{AsyncReadExt, AsyncWriteExt, FutureExt};
     use tokio_util::compat::TokioAsyncReadCompatExt;
 
     use super::*;
@@ -217,7 +253,11 @@ mod tests {
         let (near, far) = tokio::io::duplex(1 << 20);
         let life = Arc::new(Life::default());
         let delay = Duration::from_millis(40);
-        let mut held = Held::new(near.compat(), Arc::clone(&life), Some(delay));
+        let (_way, shaped) = watch::channel(Way {
+            delay,
+            is_cut: false,
+        });
+        let mut held = Held::new(near.compat(), Arc::clone(&life), Some(shaped));
         let mut far = far.compat();
         let start = Instant::now();
         far.write_all(b"first").await.expect("room");
@@ -233,6 +273,37 @@ mod tests {
         assert_eq!(rest, [vec![1; 40_000], vec![2; 10]].concat());
         assert!(start.elapsed() >= delay * 2);
         assert_eq!(life.bytes(), 40_015);
+    }
+
+    #[tokio::test]
+    async fn over_a_way_that_is_cut_nothing_arrives_and_nobody_hears_of_an_end() {
+        let (near, far) = tokio::io::duplex(1 << 10);
+        let (way, shaped) = watch::channel(Way::default());
+        let mut held = Held::new(near.compat(), Arc::default(), Some(shaped));
+        let mut far = far.compat();
+        let mut buffer = [0; 1];
+        let cut = |is_cut| Way {
+            is_cut,
+            ..Way::default()
+        };
+        way.send_replace(cut(true));
+        far.write_all(&[7]).await.expect("room");
+        drop(far);
+        let read = held.read(&mut buffer).now_or_never();
+        assert!(read.is_none(), "{read:?}");
+        held.write_all(&[1; 64]).await.expect("as if it was sent");
+        let healed = async {
+            tokio::task::yield_now().await;
+            way.send_replace(cut(false));
+        };
+        let (read, ()) = futures::join!(held.read(&mut buffer), healed);
+        assert_eq!(
+            (read.expect("a byte"), buffer),
+            (1, [7]),
+            "who waits is woken"
+        );
+        assert_eq!(held.read(&mut buffer).await.expect("an end"), 0);
+        assert!(held.write_all(&[1; 64]).await.is_err());
     }
 
     #[tokio::test]

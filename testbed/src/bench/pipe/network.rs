@@ -38,7 +38,7 @@ pub(super) async fn start(
         },
         identity,
         first_version: 1,
-        delay: None,
+        ways: None,
     };
     net::start(config, clock, Rng::from_seed(number.into()))
         .await

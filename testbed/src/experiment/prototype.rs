@@ -1,0 +1,189 @@
+//! Experiments on the prototype: real processes on this machine, as far apart as measured hosts.
+//!
+//! T4 says how long it takes to join, to look up, to compose and to get a first result, over the number of nodes. C1, C2 and C4 ask for
+//! more and more applications, as [`super::workload`] draws them, of nodes that compose by different policies. Streams are files of rows
+//! that are replayed as fast as time passes; results go to files, where the first row is looked for.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use composition::policy::Policy;
+use model::convert;
+
+use super::grid::Grid;
+use super::plot;
+use super::workload::Settings;
+use crate::bench::report::Report;
+use crate::local::folder::Folder;
+use crate::local::interrupt::Interrupt;
+
+mod bed;
+mod build_up;
+mod start_up;
+
+/// An experiment on the prototype.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Experiment {
+    /// Its name, with which figures begin.
+    pub name: &'static str,
+    axis: &'static str,
+    /// Which figures are shown as tables and plots. All are in the report.
+    shown: &'static [&'static str],
+}
+
+/// How an experiment is run.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where its testbeds are, one after the other.
+    pub folder: Folder,
+    /// How many nodes they have.
+    pub nodes: Vec<u32>,
+    /// The round trips between them; without it, they are as near as this machine makes them.
+    pub latency: Option<PathBuf>,
+    /// What runs are drawn from.
+    pub seeds: Vec<u64>,
+    /// After how many requests figures are taken, ascending.
+    pub requests: Vec<usize>,
+    /// The ways of composing.
+    pub policies: Vec<&'static dyn Policy>,
+    /// What each node offers. Unit: processors.
+    pub cores: f64,
+}
+
+/// All experiments on the prototype.
+pub const ALL: &[Experiment] = &[
+    Experiment {
+        name: "T4",
+        axis: "nodes",
+        shown: &[
+            "join_s",
+            "lookup_round_trips_p50",
+            "compose_ms_p50",
+            "first_result_ms_p50",
+            "first_result_ms_p95",
+            "resident_bytes",
+        ],
+    },
+    Experiment {
+        name: "C1",
+        axis: "requests",
+        shown: &["delay_ms", "way_ms", "new_way_ms", "success_fraction"],
+    },
+    Experiment {
+        name: "C2",
+        axis: "requests",
+        shown: &[
+            "successful",
+            "success_fraction",
+            "admitted_fraction",
+            "violated_fraction",
+        ],
+    },
+    Experiment {
+        name: "C4",
+        axis: "requests",
+        shown: &[
+            "compose_ms_p50",
+            "compose_ms_p95",
+            "first_result_ms_p50",
+            "first_result_ms_p95",
+            "probes_per_request",
+            "success_fraction",
+        ],
+    },
+];
+
+impl Experiment {
+    /// The experiment of this name.
+    pub fn find(name: &str) -> Option<&'static Self> {
+        ALL.iter().find(|it| it.name == name)
+    }
+
+    /// Runs it. `told` hears how far it is. Nothing of its testbeds is left.
+    ///
+    /// # Errors
+    /// When nodes do not come up, or what runs need is refused.
+    pub fn run(
+        &self,
+        options: &Options,
+        interrupt: &Interrupt,
+        told: &dyn Fn(&str),
+    ) -> anyhow::Result<(Grid, Report)> {
+        let mut grid = Grid::new(self.name, self.axis);
+        let mut report = Report::new(self.name, options.seeds.clone());
+        if options.latency.is_some() {
+            report.simulated("network: each connection is held back by half of a measured round trip in user space");
+        }
+        if self.name == "T4" {
+            start_up::run(options, interrupt, told, &mut grid)?;
+            start_up::claims(&grid, &mut report);
+        } else {
+            build_up::run(options, interrupt, told, &mut grid)?;
+            build_up::claims(options, &grid, &mut report);
+        }
+        report.tables(&grid.tables(self.shown));
+        grid.report(&mut report);
+        Ok((grid, report))
+    }
+
+    /// Writes the report and a plot of each figure that is shown into a folder, which is made.
+    ///
+    /// # Errors
+    /// When a file cannot be written; others may have been.
+    pub fn write(&self, folder: &Path, grid: &Grid, report: &Report) -> anyhow::Result<()> {
+        let write = |name: String, text: &str| {
+            let path = folder.join(name);
+            std::fs::write(&path, text).with_context(|| path.display().to_string())
+        };
+        std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+        let json = serde_json::to_string_pretty(&report.json())?;
+        write(format!("{}.json", self.name), &format!("{json}\n"))?;
+        for figure in self.shown {
+            write(
+                format!("{}.{figure}.svg", self.name),
+                &plot::draw(grid, figure)?,
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// What is drawn for so many nodes: kinds and pipelines in proportion to them, and streams that are slow enough for all nodes to
+/// share one machine. Chains only: a plan that forks waits for both of its branches, and would tell of rows more than of ways.
+fn settings(nodes: u32, requests: usize) -> Settings {
+    let hosts = convert::index(u64::from(nodes));
+    Settings {
+        fork_fraction: 0.0,
+        rows_per_second: 2.0,
+        pipelines: (hosts / 2).clamp(4, 30),
+        kinds: (2 * hosts).max(16),
+        requests,
+        ..Settings::default().scaled_to(hosts)
+    }
+}
+
+/// The p-quantile of some times, in milliseconds: the least that so many of them do not exceed. Nothing where there are none.
+fn quantile_ms(times: &[Duration], p: f64) -> Option<f64> {
+    let mut sorted = times.to_vec();
+    sorted.sort_unstable();
+    let rank = (convert::count_to_f64(convert::size(sorted.len())) * p).ceil();
+    let rank = usize::try_from(convert::round(rank)).unwrap_or(0);
+    sorted
+        .get(rank.saturating_sub(1))
+        .map(|time| time.as_secs_f64() * 1e3)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_are_of_what_was_measured() {
+        let times: Vec<Duration> = (1..=20).map(Duration::from_millis).collect();
+        assert_eq!(quantile_ms(&times, 0.5), Some(10.0));
+        assert_eq!(quantile_ms(&times, 0.95), Some(19.0));
+        assert_eq!(quantile_ms(&times[..1], 0.95), Some(1.0));
+        assert_eq!(quantile_ms(&[], 0.5), None);
+    }
+}

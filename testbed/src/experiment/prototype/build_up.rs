@@ -1,0 +1,207 @@
+//! C1, C2 and C4: more and more requests of nodes that compose by one policy, and then by another.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use model::{Rng, convert};
+use node::node::Failure;
+
+use super::bed::{Asked, Bed};
+use super::{Options, quantile_ms, settings};
+use crate::bench::report::Report;
+use crate::experiment::grid::Grid;
+use crate::experiment::workload::Workload;
+use crate::local::interrupt::Interrupt;
+use crate::local::process;
+
+/// How many requests are under way at once. Source: guess; two cores carry that many compositions.
+const REQUESTS_MAX: usize = 4;
+
+/// How long applications run before it is asked how they fare. Unit: time. Source: guess; several rows each.
+const SETTLE: Duration = Duration::from_secs(5);
+
+/// Which part of the results may miss the target in an application that counts as successful: the last rows of a start are late,
+/// and one machine carries all nodes. Source: guess.
+const MISSES_MAX: f64 = 0.05;
+
+pub(super) fn run(
+    options: &Options,
+    interrupt: &Interrupt,
+    told: &dyn Fn(&str),
+    grid: &mut Grid,
+) -> anyhow::Result<()> {
+    for seed in &options.seeds {
+        for nodes in &options.nodes {
+            for policy in &options.policies {
+                let bed = Bed::up(options, *nodes, *seed, *policy, interrupt)?;
+                let series = match options.nodes.len() {
+                    1 => policy.name().to_owned(),
+                    _ => format!("{}@{nodes}", policy.name()),
+                };
+                let joined = bed.testbed.joined_ms / 1e3;
+                told(&format!(
+                    "{series} seed {seed}: {nodes} nodes joined in {joined:.1} s"
+                ));
+                build_up(
+                    &bed,
+                    options,
+                    *nodes,
+                    *seed,
+                    &mut |requests, figure, number| {
+                        told(&format!(
+                            "{series} seed {seed}, {requests} requests: {figure} {number:.2}"
+                        ));
+                        let place = convert::count_to_f64(convert::size(requests));
+                        grid.add(&series, place, figure, number);
+                    },
+                )?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Asks for all requests, and says how those fare that were asked for, at each of the numbers that are wanted.
+fn build_up(
+    bed: &Bed<'_>,
+    options: &Options,
+    nodes: u32,
+    seed: u64,
+    add: &mut dyn FnMut(usize, &'static str, f64),
+) -> anyhow::Result<()> {
+    let rng = Rng::from_seed(seed);
+    let most = options.requests.last().copied().unwrap_or(0);
+    let workload = Workload::draw(&settings(nodes, most), &rng);
+    bed.publish(&workload, &rng)?;
+    let mut asked: Vec<Result<Asked, Failure>> = Vec::new();
+    for requests in &options.requests {
+        asked.extend(ask(bed, &workload, asked.len()..*requests));
+        process::pause(SETTLE)?;
+        for (figure, number) in figures(bed, &workload, &asked) {
+            add(*requests, figure, number);
+        }
+    }
+    Ok(())
+}
+
+/// Asks for some requests, a few at a time, in their order.
+fn ask(
+    bed: &Bed<'_>,
+    workload: &Workload,
+    numbers: std::ops::Range<usize>,
+) -> Vec<Result<Asked, Failure>> {
+    at_once(numbers, |number| bed.ask(workload, number))
+}
+
+/// Does something for each of some numbers, for a few at a time; what came of it, in order.
+fn at_once<T: Send>(numbers: std::ops::Range<usize>, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
+    let next = AtomicUsize::new(numbers.start);
+    let done = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..REQUESTS_MAX {
+            scope.spawn(|| {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= numbers.end {
+                        return;
+                    }
+                    let result = work(number);
+                    let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
+                    done.push((number, result));
+                }
+            });
+        }
+    });
+    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.sort_unstable_by_key(|(number, _)| *number);
+    done.into_iter().map(|(_, result)| result).collect()
+}
+
+/// How all fare that were asked for.
+fn figures(
+    bed: &Bed<'_>,
+    workload: &Workload,
+    asked: &[Result<Asked, Failure>],
+) -> Vec<(&'static str, f64)> {
+    let states = at_once(0..asked.len(), |number| {
+        asked[number].as_ref().ok()?;
+        bed.status(workload, number)
+    });
+    let count = |count: usize| convert::count_to_f64(convert::size(count));
+    let (mut successful, mut violated) = (0, 0);
+    let mut delays = Vec::new();
+    for (asked, status) in asked.iter().zip(&states) {
+        let (Ok(asked), Some(status)) = (asked, status) else {
+            continue;
+        };
+        delays.extend(
+            status
+                .delay_ms
+                .map(|delay| convert::seconds(delay.p50 / 1e3)),
+        );
+        let results = convert::count_to_f64(status.results);
+        let is_late = convert::count_to_f64(status.misses) > MISSES_MAX * results;
+        let runs = status.status == "running" || status.status == "finished";
+        match runs && asked.first_result.is_some() && !is_late {
+            true => successful += 1,
+            false => violated += 1,
+        }
+    }
+    let admitted: Vec<&Asked> = asked.iter().flatten().collect();
+    let shared = admitted.iter().map(|it| it.composition.shared).sum::<u64>();
+    let probes = admitted.iter().map(|it| it.composition.probes).sum::<u64>();
+    let composed: Vec<Duration> = admitted.iter().map(|it| it.composed).collect();
+    let first: Vec<Duration> = admitted.iter().filter_map(|it| it.first_result).collect();
+    let all = count(asked.len()).max(1.0);
+    let accepted = count(admitted.len()).max(1.0);
+    let mut figures = vec![
+        ("successful", count(successful)),
+        ("success_fraction", count(successful) / all),
+        ("admitted_fraction", count(admitted.len()) / all),
+        ("violated_fraction", count(violated) / all),
+        (
+            "shared_per_request",
+            convert::count_to_f64(shared) / accepted,
+        ),
+        (
+            "probes_per_request",
+            convert::count_to_f64(probes) / accepted,
+        ),
+    ];
+    for (figure, times, p) in [
+        ("delay_ms", &delays, 0.5),
+        ("delay_ms_p95", &delays, 0.95),
+        ("compose_ms_p50", &composed, 0.5),
+        ("compose_ms_p95", &composed, 0.95),
+        ("first_result_ms_p50", &first, 0.5),
+        ("first_result_ms_p95", &first, 0.95),
+    ] {
+        figures.extend(quantile_ms(times, p).map(|it| (figure, it)));
+    }
+    for (figure, is_whole) in [("way_ms", true), ("new_way_ms", false)] {
+        let ways = admitted.iter().map(|it| bed.way(&it.composition, is_whole));
+        let sum: Duration = ways.sum();
+        figures.push((figure, sum.as_secs_f64() * 1e3 / accepted));
+    }
+    figures
+}
+
+/// What must hold of the figures.
+pub(super) fn claims(options: &Options, grid: &Grid, report: &mut Report) {
+    let Some(most) = options.requests.last() else {
+        return;
+    };
+    let place = convert::count_to_f64(convert::size(*most));
+    let success = |series: &str| grid.find(series, place, "success_fraction");
+    let Some(synergy) = success("synergy") else {
+        return;
+    };
+    for other in ["random", "greedy", "composition"] {
+        if let Some(other_success) = success(other) {
+            let claim = format!("synergy_not_below_{other}");
+            report.claim(&claim, synergy.mean >= other_success.mean);
+        }
+    }
+}
