@@ -23,7 +23,7 @@ use crate::policy::Projection;
 use crate::queue::Job;
 use crate::reminder::Kind;
 use crate::request::{Part, number};
-use crate::serving::{Charge, Newcomer};
+use crate::serving::{Change, Charge, Newcomer};
 use crate::stream::Before;
 
 mod charge;
@@ -31,7 +31,7 @@ mod start;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use charge::Deferred;
+pub(crate) use charge::{CHARGES_MAX, Deferred};
 
 /// How often a way is measured: the first time may count what it takes to connect. The shortest counts.
 const PINGS: u8 = 2;
@@ -76,6 +76,10 @@ impl Allocation {
             State::Deploying { until } | State::Deployed { until, .. } => Some(until),
             State::Started => None,
         }
+    }
+
+    pub(crate) const fn attempt(&self) -> u8 {
+        self.attempt
     }
 
     /// The parts of the plan that are on a host and what each of them reads; those that it makes anew, and those that run there already.
@@ -175,11 +179,19 @@ impl Composer {
             .into_iter()
             .map(|(index, _)| (stream(index), number(index), confirm.jobs[index]))
             .collect();
-        let newcomers: Vec<Job> = own.iter().map(|(_, _, job)| *job).collect();
+        let shared: Vec<(StreamName, Duration)> = shared
+            .into_iter()
+            .map(|(index, _)| (stream(index), confirm.jobs[index].laxity))
+            .collect();
+        let change = Change {
+            newcomers: own.iter().map(|(_, _, job)| *job).collect(),
+            stricter: self.serving.stricter(&shared),
+        };
         let mut charges = Vec::new();
-        if confirm.projection != Projection::None && !newcomers.is_empty() {
-            let queue = self.serving.queue(view, confirm.projection, 0.0);
-            charges = self.serving.charges(&queue, &newcomers, id);
+        if confirm.projection != Projection::None {
+            let queue = |change: &Change| self.serving.queue(view, confirm.projection, 0.0, change);
+            let (before, after) = (queue(&Change::default()), queue(&change));
+            charges = self.serving.charges((&before, &after), &change, id);
             if let Some((suffers, increase, slack)) = self.serving.suffering(&charges) {
                 let lack = Lack::of_impact(suffers, increase, slack);
                 self.counts.refuse(lack.check);
@@ -191,7 +203,7 @@ impl Composer {
             sink: graph.sinks()[0].host,
             target: plan.qos().latency,
             own,
-            shared: shared.iter().map(|(index, _)| stream(*index)).collect(),
+            shared,
         };
         self.serving.admit(id, newcomer).map_err(|_| {
             Decline::failed("what it was to be shared from does not run here any more")
@@ -330,7 +342,10 @@ impl Composer {
     fn tell(&self, view: &NodeView, id: CompositionId) -> Vec<Told> {
         let allocation = &self.allocations[&id];
         let here = view.node();
-        let queue = self.serving.queue(view, allocation.projection, 0.0);
+        let projection = allocation.projection;
+        let queue = self
+            .serving
+            .queue(view, projection, 0.0, &Change::default());
         let plan = allocation.graph.plan();
         let parts = allocation.parts(here).into_iter();
         parts
@@ -447,7 +462,12 @@ impl Composer {
     }
 
     /// Undoes what was confirmed here of a composition, if anything was.
-    fn drop_allocation(&mut self, now: Instant, id: CompositionId, out: &mut Outbox<'_>) {
+    pub(crate) fn drop_allocation(
+        &mut self,
+        now: Instant,
+        id: CompositionId,
+        out: &mut Outbox<'_>,
+    ) {
         if let Some(allocation) = self.allocations.remove(&id) {
             Self::withdraw(id, &allocation, out);
             self.ledger.release(id);

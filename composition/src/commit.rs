@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use model::{CompositionId, Instant, NodeId, NodeView, Resources};
 
+use crate::allocation::CHARGES_MAX;
 use crate::composer::{Composer, Outbox};
 use crate::config::{ATTEMPTS_EACH, ATTEMPTS_MAX, CONFIRM_ROUNDS};
 use crate::counts::Ignored;
@@ -241,7 +242,7 @@ impl Composer {
                     commit.told.insert(told.part, told);
                 }
             }
-            for charge in confirmed.charges {
+            for charge in confirmed.charges.into_iter().take(CHARGES_MAX) {
                 let of_sink = commit.charges.entry(charge.sink).or_default();
                 let increase = of_sink.entry(charge.of).or_default();
                 *increase = increase.saturating_add(charge.increase);

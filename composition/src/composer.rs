@@ -74,6 +74,9 @@ pub enum Input {
     Timeout,
 }
 
+/// From how many look-ups on those are forgotten that nobody waits for any more: where the overlay does not answer.
+const LOOKUPS_MAX: usize = 1024;
+
 /// One node's part of composition.
 #[derive(Debug)]
 pub struct Composer {
@@ -285,6 +288,10 @@ impl Composer {
         self.visits.lapse(now);
         self.closed.lapse(now);
         self.lapse_allocations(now, out);
+        if self.lookups.len() > LOOKUPS_MAX {
+            let sessions = &self.sessions;
+            self.lookups.retain(|_, id| sessions.contains_key(id));
+        }
         let Self {
             answers_due,
             allocations,

@@ -24,7 +24,7 @@ pub struct Config {
     pub probes_max: u16,
     /// How long a reservation is held before it lapses, and a confirmed graph that is not started.
     ///
-    /// Unit: time. Range: above twice [`CONFIRM_ROUNDS`] times [`Config::confirm_interval`] and above
+    /// Unit: time. Range: above three times [`CONFIRM_ROUNDS`] times [`Config::confirm_interval`], once for each step of a commit, and above
     /// [`Config::collection_max`], so that nothing lapses while its composing node still works on it; long ones block other requests
     /// when a composing node dies. Source: papers, section 3.4.
     pub lease: Duration,
@@ -70,13 +70,13 @@ impl Default for Config {
             probing_ratio: 1.0,
             fan_out_max: 5,
             probes_max: PROBES_MAX,
-            lease: Duration::from_secs(10),
+            lease: Duration::from_secs(15),
             collection_min: Duration::from_secs(1),
             collection_max: Duration::from_secs(5),
             confirm_interval: Duration::from_millis(1500),
             sessions_max: 64,
         };
-        assert!(config.confirm_interval * 2 * u32::from(CONFIRM_ROUNDS) < config.lease);
+        assert!(config.confirm_interval * 3 * u32::from(CONFIRM_ROUNDS) < config.lease);
         assert!(config.collection_max < config.lease);
         config
     }

@@ -67,6 +67,8 @@ pub(crate) struct Probe {
     pub(crate) id: CompositionId,
     /// Which of the composing node's rounds of probing it belongs to.
     pub(crate) round: u8,
+    /// How many graphs had failed before the round.
+    pub(crate) failed: u8,
     pub(crate) request: Arc<Request>,
     pub(crate) share: Share,
     /// How many probes were sent that no other end will tell of: this one and its ancestors of which it is the first child.
@@ -197,6 +199,7 @@ impl<Context> bincode::Decode<Context> for Probe {
         let probe = Self {
             id: CompositionId::decode(decoder)?,
             round: u8::decode(decoder)?,
+            failed: u8::decode(decoder)?,
             request: Arc::decode(decoder)?,
             share: Share::decode(decoder)?,
             sent: u32::decode(decoder)?,

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use model::{Instant, NodeView, Resources, convert};
 
+use crate::allocation::Allocation;
 use crate::composer::{Composer, Outbox};
 use crate::counts::Ignored;
 use crate::ledger::Claim;
@@ -17,6 +18,7 @@ use crate::message::{Body, Ended, Ending, Hop, Probe};
 use crate::path;
 use crate::policy::Projection;
 use crate::request::{HostIndex, Part};
+use crate::serving::Change;
 use crate::share::Share;
 
 /// A probe that is to go on.
@@ -39,9 +41,13 @@ impl Composer {
         if probe.request.node(probe.host) != view.node() {
             return self.counts.ignore(Ignored::Misdirected);
         }
-        if self.closed.has(probe.id) || self.allocations.contains_key(&probe.id) {
+        let allocated = self.allocations.get(&probe.id).map(Allocation::attempt);
+        let is_overtaken = allocated.is_some_and(|attempt| attempt > probe.failed);
+        if is_overtaken || self.closed.has_since(probe.id, probe.failed) {
             return self.counts.ignore(Ignored::Late);
         }
+        // Whoever probes again has given up what was confirmed here before.
+        self.drop_allocation(now, probe.id, out);
         let until = now + self.config.lease;
         let Some(visit) = self.visits.enter(&probe, until) else {
             return self.counts.ignore(Ignored::Late);
@@ -88,7 +94,9 @@ impl Composer {
         }
         let projection = request.body().projection;
         let reserved = self.ledger.reserved_by_others(probe.id).cpu_cores;
-        let queue = self.serving.queue(view, projection, reserved);
+        let queue = self
+            .serving
+            .queue(view, projection, reserved, &Change::default());
         let cost = request.cost_seconds(probe.part);
         let laxity = request.laxity(
             probe.part,
@@ -115,7 +123,12 @@ impl Composer {
         // 3. What those would suffer who are served here.
         let newcomers = path::jobs_last(&request, &path, laxity);
         if projection != Projection::None && !newcomers.is_empty() {
-            let charges = self.serving.charges(&queue, &newcomers, probe.id);
+            let after = queue.with(&newcomers);
+            let change = Change {
+                newcomers,
+                ..Change::default()
+            };
+            let charges = self.serving.charges((&queue, &after), &change, probe.id);
             if let Some((suffers, increase, slack)) = self.serving.suffering(&charges) {
                 let lack = Lack::of_impact(suffers, increase, slack);
                 return self.refuse(probe, lack, out);
@@ -192,6 +205,7 @@ impl Composer {
             let sent = Probe {
                 id: probe.id,
                 round: probe.round,
+                failed: probe.failed,
                 request: Arc::clone(&request),
                 share,
                 sent: inherited.saturating_add(1),
@@ -217,7 +231,7 @@ impl Composer {
 fn claim(probe: &Probe) -> Claim {
     Claim {
         id: probe.id,
-        failed: 0,
+        failed: probe.failed,
     }
 }
 

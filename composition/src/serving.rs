@@ -35,6 +35,8 @@ pub(crate) type Name = (StreamName, CompositionId, u16);
 struct Component {
     /// As it was declared when it was admitted.
     declared: Job,
+    /// What each application that depends on it can wait: it is as strict as the strictest of them.
+    laxities: BTreeMap<CompositionId, Duration>,
     /// Processor time a second, as measured.
     samples: VecDeque<f64>,
     /// The processor time of what is worked off at once, as measured.
@@ -44,6 +46,14 @@ struct Component {
 impl Component {
     /// What it takes: as measured, until then as declared.
     fn job(&self) -> Job {
+        let strictest = self.laxities.values().min();
+        Job {
+            laxity: strictest.copied().unwrap_or(self.declared.laxity),
+            ..self.measured()
+        }
+    }
+
+    fn measured(&self) -> Job {
         let count = self.samples.len();
         let execution = self.execution.unwrap_or(self.declared.execution);
         if count < SAMPLES_MIN {
@@ -100,6 +110,27 @@ pub(crate) struct Charge {
     pub(crate) increase: Duration,
 }
 
+/// What would be different on this host.
+#[derive(Debug, Default)]
+pub(crate) struct Change {
+    /// What comes.
+    pub(crate) newcomers: Vec<Job>,
+    /// What somebody comes to depend on, and can wait.
+    pub(crate) stricter: BTreeMap<Name, Duration>,
+}
+
+impl Change {
+    /// A component as it would be.
+    fn of(&self, name: &Name, component: &Component) -> Job {
+        let job = component.job();
+        let stricter = self.stricter.get(name).copied();
+        Job {
+            laxity: stricter.map_or(job.laxity, |it| it.min(job.laxity)),
+            ..job
+        }
+    }
+}
+
 /// Who comes to be served here.
 #[derive(Debug)]
 pub(crate) struct Newcomer {
@@ -108,8 +139,8 @@ pub(crate) struct Newcomer {
     pub(crate) target: Duration,
     /// The components that it has here for its own: each with its place in the plan.
     pub(crate) own: Vec<(StreamName, u16, Job)>,
-    /// What runs here already that it depends on.
-    pub(crate) shared: Vec<StreamName>,
+    /// What runs here already that it depends on, and can wait.
+    pub(crate) shared: Vec<(StreamName, Duration)>,
 }
 
 /// What runs here, and whom it serves. Bounded by what the ledger holds.
@@ -127,12 +158,13 @@ impl Serving {
         (name.0 == stream).then_some(*name)
     }
 
-    /// All that runs here, and `reserved_cores` that are promised to whoever comes.
+    /// All that runs here as it would be with a change, and `reserved_cores` that are promised to whoever comes.
     pub(crate) fn queue(
         &self,
         view: &NodeView,
         projection: Projection,
         reserved_cores: f64,
+        change: &Change,
     ) -> Queue {
         let discipline = match projection {
             Projection::Paper => Discipline::ProcessorSharing,
@@ -144,28 +176,30 @@ impl Serving {
             burst_cores: 0.0,
             execution: Duration::ZERO,
         };
-        let jobs = self.components.values().map(Component::job);
-        let jobs = jobs.chain((reserved_cores > 0.0).then_some(reserved));
+        let components = self.components.iter();
+        let jobs = components
+            .map(|(name, it)| change.of(name, it))
+            .chain((reserved_cores > 0.0).then_some(reserved))
+            .chain(change.newcomers.iter().copied());
         let cores = view.host.capacity.cpu_cores;
         Queue::new(discipline, cores, view.busy_cores.max(0.0), jobs.collect())
     }
 
-    /// By how much each application would be slowed, were `newcomers` here: all that are, but for `but`.
+    /// By how much each application would be slowed by a change, from what `before` was to what `after` would be: all that are, but for `but`.
     pub(crate) fn charges(
         &self,
-        queue: &Queue,
-        newcomers: &[Job],
+        (before, after): (&Queue, &Queue),
+        change: &Change,
         but: CompositionId,
     ) -> Vec<Charge> {
-        let after = queue.with(newcomers);
-        let increase = |component: &Component| {
-            let job = component.job();
-            after.execution(&job).saturating_sub(queue.execution(&job))
+        let increase = |name: &Name, component: &Component| {
+            let then = after.execution(&change.of(name, component));
+            then.saturating_sub(before.execution(&component.job()))
         };
         let increases: BTreeMap<Name, Duration> = self
             .components
             .iter()
-            .map(|(name, component)| (*name, increase(component)))
+            .map(|(name, component)| (*name, increase(name, component)))
             .collect();
         let users = self.users.iter().filter(|(id, _)| **id != but);
         users
@@ -181,6 +215,14 @@ impl Serving {
                     increase,
                 })
             })
+            .collect()
+    }
+
+    /// What somebody would make stricter who comes to depend on some streams.
+    pub(crate) fn stricter(&self, shared: &[(StreamName, Duration)]) -> BTreeMap<Name, Duration> {
+        let found = shared.iter();
+        found
+            .filter_map(|(stream, laxity)| Some((self.find(*stream)?, *laxity)))
             .collect()
     }
 
@@ -207,13 +249,19 @@ impl Serving {
         newcomer: Newcomer,
     ) -> Result<(), StreamName> {
         let mut uses = Vec::new();
-        for stream in newcomer.shared {
-            uses.push(self.find(stream).ok_or(stream)?);
+        for (stream, _) in &newcomer.shared {
+            uses.push(self.find(*stream).ok_or(*stream)?);
+        }
+        for (name, (_, laxity)) in uses.iter().zip(&newcomer.shared) {
+            if let Some(component) = self.components.get_mut(name) {
+                component.laxities.insert(id, *laxity);
+            }
         }
         for (stream, operator, declared) in newcomer.own {
             let name = (stream, id, operator);
             uses.push(name);
             let component = Component {
+                laxities: BTreeMap::from([(id, declared.laxity)]),
                 declared,
                 samples: VecDeque::new(),
                 execution: None,
@@ -357,17 +405,20 @@ impl Serving {
     pub(crate) fn laxity(&self, id: CompositionId, operator: u16) -> Option<Duration> {
         let own = self.components.iter();
         let mut own = own.filter(|((_, owner, it), _)| *owner == id && *it == operator);
-        own.next().map(|(_, component)| component.declared.laxity)
+        own.next().map(|(_, component)| component.job().laxity)
     }
 
     /// An application has ended; what it had for its own may run on for others.
     pub(crate) fn end(&mut self, id: CompositionId) {
         self.users.remove(&id);
+        for component in self.components.values_mut() {
+            component.laxities.remove(&id);
+        }
     }
 
     /// Nothing of a composition is here any more.
     pub(crate) fn remove(&mut self, id: CompositionId) {
-        self.users.remove(&id);
+        self.end(id);
         self.components.retain(|(_, owner, _), _| *owner != id);
     }
 

@@ -20,17 +20,21 @@ use crate::discovery::{Discovery, Split};
 use crate::effect::{Check, Constraint, Event, Reason, Refusal};
 use crate::facts::Facts;
 use crate::merge::{self, Blocked};
-use crate::message::{Body, Ended, Probe};
+use crate::message::{Body, Ended};
 use crate::order::Order;
 use crate::policy::{Search, Sharing};
 use crate::refusal;
 use crate::reminder::{Kind, Reminder};
 use crate::request::{Goal, HostIndex, Part, Request};
 use crate::select::Graph;
-use crate::share::{Coverage, Share};
+use crate::share::Coverage;
 use crate::stream::Before;
 
 mod discover;
+mod round;
+
+pub(crate) use round::Round;
+use round::start_round;
 
 /// A request that this node composes.
 #[derive(Debug)]
@@ -75,17 +79,6 @@ pub(crate) enum Phase {
     },
     /// A graph was chosen.
     Committing(Box<Commit>),
-}
-
-/// How a round of probing asks. In the order in which they follow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Round {
-    /// Probes that others dominate are pruned.
-    Pruning,
-    /// None are, within what may be under way.
-    Full,
-    /// Without a target and without reserving.
-    Relaxed,
 }
 
 impl Phase {
@@ -364,6 +357,7 @@ impl Composer {
                 )
             {
                 // What was to be shared is gone: it is looked for elsewhere, or made anew.
+                self.release_tried(now, id, &session, out);
                 self.discover(now, view, id, session, out);
                 continue;
             }
@@ -397,6 +391,19 @@ impl Composer {
         self.release(now, id, ATTEMPTS_MAX, session.asked.clone(), out);
     }
 
+    /// Has everybody let go of the graphs that were tried, if any were: hosts are asked again.
+    fn release_tried(
+        &mut self,
+        now: Instant,
+        id: CompositionId,
+        session: &Session,
+        out: &mut Outbox<'_>,
+    ) {
+        if session.attempts > 0 {
+            self.release(now, id, session.attempts, session.asked.clone(), out);
+        }
+    }
+
     /// Has some hosts let go of what they hold up to an attempt.
     pub(crate) fn release(
         &mut self,
@@ -426,61 +433,4 @@ pub(crate) fn refuse(
         feasible_target,
     };
     out.event(Event::Refused { id, refusal });
-}
-
-/// Sends the first probes of a round: one to the host of each source. Gives the phase that this begins.
-fn start_round(
-    now: Instant,
-    config: &Config,
-    id: CompositionId,
-    session: &mut Session,
-    round: Round,
-    out: &mut Outbox<'_>,
-) -> Phase {
-    let is_trial = session.order.is_trial;
-    let is_whole = config.policy.search() == Search::All;
-    session.facts.clear_refused();
-    session.request = Arc::new(session.request.with(|body| {
-        body.prunes = round != Round::Full && !is_whole;
-        body.reserves = !is_trial && round != Round::Relaxed;
-        if round == Round::Relaxed {
-            body.goal = Goal::Fastest;
-        }
-    }));
-    session.number = session.number.saturating_add(1);
-    let latency = session.order.plan.qos().latency;
-    let longest = latency.saturating_mul(2);
-    let collection = longest.clamp(config.collection_min, config.collection_max);
-    let request = &session.request;
-    session
-        .asked
-        .extend(request.body().hosts.iter().map(|it| it.node));
-    let starts: Vec<(Part, HostIndex)> = (0..)
-        .zip(&request.body().sources)
-        .flat_map(|(number, source)| {
-            let hosts = source.hosts.iter();
-            hosts.map(move |host| (Part::Source(number), *host))
-        })
-        .collect();
-    let shares = Share::WHOLE.split(starts.len());
-    for ((part, host), share) in starts.into_iter().zip(shares) {
-        let probe = Probe {
-            id,
-            round: session.number,
-            request: Arc::clone(request),
-            share,
-            sent: 1,
-            path: Vec::new(),
-            part,
-            host,
-            link: Duration::ZERO,
-            delay: request.age(part, host),
-        };
-        out.send(request.node(host), Body::Probe(Box::new(probe)));
-    }
-    Phase::Probing {
-        round,
-        until: now + collection,
-        coverage: Coverage::default(),
-    }
 }

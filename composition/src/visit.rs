@@ -174,7 +174,13 @@ pub(crate) struct Closed {
 const CLOSED_MAX: usize = 1024;
 
 impl Closed {
-    /// Whether a composition has ended here: no probe of it counts any more.
+    /// Whether a composition has ended here for good, or an attempt after so many had failed: no probe counts any more that was sent then.
+    pub(crate) fn has_since(&self, id: CompositionId, failed: u8) -> bool {
+        let closed = self.closed.get(&id);
+        closed.is_some_and(|(attempt, _)| *attempt > failed || *attempt == 0)
+    }
+
+    /// Whether anything of a composition has ended here.
     pub(crate) fn has(&self, id: CompositionId) -> bool {
         self.closed.contains_key(&id)
     }

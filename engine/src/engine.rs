@@ -22,7 +22,7 @@ use crate::batch::Batch;
 use crate::intake::Taken;
 use crate::ledger::{Ledger, RETENTION_DIVISOR};
 use crate::mailbox::Channel;
-use crate::report::{self, Report};
+use crate::report::{self, ComponentReport, Report};
 use crate::scheduler::{Policy, Scheduler};
 
 mod component;
@@ -316,6 +316,12 @@ impl Engine {
     /// What has been counted and measured so far; nothing of an application that is not here.
     pub fn report(&self, now: Instant, application: u64) -> Option<Report> {
         report::report(self, now, application)
+    }
+
+    /// What has been counted and measured so far of a component that is here, whoever made it.
+    pub fn report_of(&self, now: Instant, id: ComponentId) -> Option<ComponentReport> {
+        let component = self.components.get(&id)?;
+        Some(report::component(self, now, id, component))
     }
 
     /// Whether an application is here: not after it has retired.

@@ -18,7 +18,7 @@ use crate::batch::Batch;
 use crate::engine::{Config, DeployError, Deployed, Deployment, Engine, Event, Sample};
 use crate::intake::Taken;
 use crate::mailbox::Channel;
-use crate::report::Report;
+use crate::report::{ComponentReport, Report};
 
 mod links;
 
@@ -190,6 +190,12 @@ impl Handle {
     pub fn report(&self, application: u64) -> Option<Report> {
         let now = self.shared.clock.now();
         self.shared.lock().engine.report(now, application)
+    }
+
+    /// What is known of a component that is here, whoever made it.
+    pub fn report_of(&self, component: ComponentId) -> Option<ComponentReport> {
+        let now = self.shared.clock.now();
+        self.shared.lock().engine.report_of(now, component)
     }
 
     /// Waits for something to happen to an application, or for the runtime to be stopped.

@@ -12,7 +12,8 @@ pub struct Binding {
     /// The host.
     pub host: NodeId,
     /// Whether it ran already, for somebody else: an operator, or a source that lies before such a one. What lies
-    /// before a shared operator is shared too, and bound to where it really runs.
+    /// before a shared operator is bound to where it really runs, and shared too, unless it is made once more for
+    /// somebody else.
     pub shared: bool,
 }
 
@@ -44,8 +45,9 @@ pub enum GraphError {
         /// How many bindings there are.
         bindings: usize,
     },
-    /// What runs already reads what runs already: all that lies before a shared operator is shared too.
-    #[error("{0:?} runs already, and what it reads does not")]
+    /// What runs already reads what runs already: an operator that only shared ones read is shared too, or nobody
+    /// would ever read it.
+    #[error("{0:?} is to be made, and read by nobody but what runs already")]
     Unshared(String),
 }
 
@@ -64,7 +66,7 @@ impl ComponentGraph {
     /// The plan with its parts bound, in the plan's order.
     ///
     /// # Errors
-    /// When the number of bindings is not that of the parts, or a shared operator reads what is not shared.
+    /// When the number of bindings is not that of the parts, or an operator is to be made that only shared ones read.
     pub fn new(
         plan: QueryPlan,
         origins: Vec<Origin>,
@@ -94,20 +96,30 @@ impl ComponentGraph {
             operators,
             sinks,
         };
-        let mut operators = graph.plan.operators().iter().zip(&graph.operators);
-        let reads_unshared = operators.find(|(operator, binding)| {
-            let mut inputs = operator.inputs.iter();
-            let is_unshared = |input: &Stream| match input {
-                Stream::Operator(..) => !graph.producer(*input).shared,
-                // A source may be read for itself as well.
-                Stream::Source(..) => false,
-            };
-            binding.shared && inputs.any(is_unshared)
-        });
-        match reads_unshared {
-            Some((operator, _)) => Err(GraphError::Unshared(operator.name.clone())),
+        match graph.read_by_nobody() {
+            Some(part) => Err(GraphError::Unshared(part.to_owned())),
             None => Ok(graph),
         }
+    }
+
+    /// An operator of its own that nothing of its own reads. Sources may be read for others alone.
+    fn read_by_nobody(&self) -> Option<&str> {
+        let operators = || self.plan.operators().iter().zip(&self.operators);
+        let own = operators().filter(|(_, binding)| !binding.shared);
+        let inputs = own.flat_map(|(operator, _)| &operator.inputs);
+        let inputs = inputs.chain(self.plan.sinks().iter().map(|sink| &sink.input));
+        let read: BTreeSet<usize> = inputs
+            .filter_map(|input| match input {
+                Stream::Operator(index, _) => Some(*index),
+                Stream::Source(..) => None,
+            })
+            .collect();
+        let mut unread = operators()
+            .enumerate()
+            .filter(|(index, (_, binding))| !binding.shared && !read.contains(index));
+        unread
+            .next()
+            .map(|(_, (operator, _))| operator.name.as_str())
     }
 
     /// What was asked for.
@@ -191,16 +203,19 @@ mod tests {
     use crate::plan::{Arguments, Builder};
     use crate::{DataType, Field, Qos, Schema};
 
-    fn graph(shared: [bool; 3]) -> Result<ComponentGraph, GraphError> {
+    /// Two operators after each other, a sink behind each of them, or behind the second only.
+    fn graph(shared: [bool; 3], sinks: &[usize]) -> Result<ComponentGraph, GraphError> {
         let field = Field::new("a", DataType::Int64);
         let schema = Schema::new(vec![field]).unwrap();
         let ports = || vec![("out".to_owned(), schema.clone())];
-        let published = SourceName::Published {
-            publisher: NodeId([1; 32]),
-            name: "flows".to_owned(),
+        let inline = SourceName::Inline {
+            owner: NodeId([1; 32]),
+            application: "test".to_owned(),
+            source: "flows".to_owned(),
+            host: NodeId([1; 32]),
         };
         let mut plan = Builder::new("test", Qos::default()).unwrap();
-        plan.source("flows", published, ports()).unwrap();
+        plan.source("flows", inline, ports()).unwrap();
         for (place, name) in ["first", "second"].into_iter().enumerate() {
             let input = match place {
                 0 => Stream::Source(0, 0),
@@ -209,7 +224,10 @@ mod tests {
             plan.operator(name, "filter", Arguments::new(), &[input], ports())
                 .unwrap();
         }
-        plan.sink("out", Stream::Operator(1, 0)).unwrap();
+        for sink in sinks {
+            plan.sink(&format!("out{sink}"), Stream::Operator(*sink, 0))
+                .unwrap();
+        }
         let [source, first, second] = shared.map(|shared| Binding {
             host: NodeId([2; 32]),
             shared,
@@ -219,12 +237,12 @@ mod tests {
             vec![Origin(1)],
             vec![source],
             vec![first, second],
-            vec![Binding::new(NodeId([3; 32]))],
+            vec![Binding::new(NodeId([3; 32])); sinks.len()],
         )
     }
 
     #[test]
-    fn what_runs_already_reads_what_runs_already() {
+    fn what_runs_already_reads_nothing_that_is_made_for_it() {
         for shared in [
             [false; 3],
             [true, false, false],
@@ -232,9 +250,11 @@ mod tests {
             [false, true, true],
             [true; 3],
         ] {
-            assert!(graph(shared).is_ok(), "{shared:?}");
+            assert!(graph(shared, &[1]).is_ok(), "{shared:?}");
         }
         let unshared = |name: &str| Err(GraphError::Unshared(name.to_owned()));
-        assert_eq!(graph([true, false, true]), unshared("second"));
+        assert_eq!(graph([true, false, true], &[1]), unshared("first"));
+        // It is made for somebody who reads it.
+        assert!(graph([true, false, true], &[0, 1]).is_ok());
     }
 }

@@ -2,6 +2,8 @@
 
 #[path = "simulator/conformance.rs"]
 mod conformance;
+#[path = "simulator/discrete.rs"]
+mod discrete;
 #[path = "simulator/network.rs"]
 mod network;
 #[path = "simulator/swarm.rs"]

@@ -15,7 +15,7 @@ use crate::message::{Body, Decline};
 use crate::usage::Usage;
 
 /// The most applications that a sink is asked about at once. Source: those of a host, see the ledger.
-const CHARGES_MAX: usize = 1024;
+pub(crate) const CHARGES_MAX: usize = 1024;
 
 /// The most charges that wait; who is not among them asks again. Source: guess.
 const DEFERRED_MAX: usize = 64;

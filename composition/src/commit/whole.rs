@@ -135,21 +135,42 @@ pub(super) fn jobs(session: &Session, graph: &Graph) -> Vec<Job> {
         });
         behind.insert(part, longest.max().unwrap_or_default());
     }
-    let order = &session.order;
-    let demands = order.demands.iter().enumerate();
+    let target = request.body().target;
+    let laxity = |part: Part| {
+        let way = until.get(&part).copied().unwrap_or_default()
+            + behind.get(&part).copied().unwrap_or_default();
+        target.saturating_sub(way)
+    };
+    // What lies before something shared can wait as long as that.
+    let starts = (0..).zip(session.parts.starts.iter().zip(&graph.starts));
+    let mut shared: BTreeMap<usize, Duration> = BTreeMap::new();
+    for (number, (start, host)) in starts {
+        let Before::Operator(index) = start else {
+            continue;
+        };
+        let laxity = laxity(Part::Source(number));
+        let node = request.node(*host);
+        let providers = session.split.shared[index].iter();
+        let places = providers
+            .filter(|it| it.node == node)
+            .flat_map(|it| it.places.keys());
+        for place in places {
+            if let Before::Operator(before) = place {
+                let known = shared.entry(*before).or_insert(laxity);
+                *known = laxity.min(*known);
+            }
+        }
+    }
+    let demands = session.order.demands.iter().enumerate();
     demands
         .map(|(index, demand)| {
             let at = session.parts.operators.iter().position(|it| *it == index);
-            let way = at.map(|at| {
-                let part = Part::Operator(number(at));
-                until.get(&part).copied().unwrap_or_default()
-                    + behind.get(&part).copied().unwrap_or_default()
-            });
+            let laxity = match at {
+                Some(at) => laxity(Part::Operator(number(at))),
+                None => shared.get(&index).copied().unwrap_or(target),
+            };
             Job {
-                laxity: request
-                    .body()
-                    .target
-                    .saturating_sub(way.unwrap_or_default()),
+                laxity,
                 cores: demand.resources(0).cpu_cores,
                 burst_cores: 0.0,
                 execution: convert::seconds(demand.cost_seconds),

@@ -152,6 +152,7 @@ impl Composer {
         if self.config.policy.sharing() == Sharing::Fallback
             && session.discovery.pass_over(&session.split)
         {
+            self.release_tried(now, id, &session, out);
             return self.discover(now, view, id, session, out);
         }
         self.try_next(now, view, id, session, Vec::new(), out);

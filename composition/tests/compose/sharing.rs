@@ -354,3 +354,24 @@ fn every_policy_composes_what_there_is_room_for() {
         }
     }
 }
+
+#[test]
+fn who_would_make_what_is_shared_stricter_answers_for_those_beside_it() {
+    for (target_ms, is_shared) in [(400, true), (13, false)] {
+        let hosts = [host(1, 0.0, 0.0), host(2, 0.0, 0.0), host(3, 1.0, 1.0)];
+        let mut network = Network::new(1, &hosts);
+        // The first can wait, the one beside it cannot: 3 + 2.5 / 0.7 ms of execution, 16.9 were the first the stricter one.
+        let lax = order("lax", 4000, &CHAIN[..1], &["o0"], (2, 1), 0.4);
+        network.compose(1, id(1), lax);
+        network.run(30);
+        let beside = order("beside", 12, &CHAIN[..1], &["o0"], (3, 2), 0.3);
+        network.compose(2, by(2), beside);
+        network.run(30);
+        network.outcome(by(2)).expect("it is stricter");
+        let wanted = order("wanted", target_ms, &CHAIN[..1], &["o0"], (2, 3), 0.4);
+        network.compose(3, by(3), wanted);
+        network.run(60);
+        let outcome = network.outcome(by(3));
+        assert_eq!(outcome.is_ok(), is_shared, "{target_ms} ms: {outcome:?}");
+    }
+}

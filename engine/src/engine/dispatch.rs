@@ -48,6 +48,18 @@ pub(super) struct Worked {
 #[derive(Debug, Clone, Copy)]
 pub struct Panicked(pub(super) ComponentId);
 
+impl Completed {
+    /// Which component has worked.
+    pub const fn component(&self) -> ComponentId {
+        self.component
+    }
+
+    /// How many rows it worked off: none where it closed windows.
+    pub fn rows(&self) -> usize {
+        self.worked.as_ref().map_or(0, |worked| worked.rows)
+    }
+}
+
 impl Dispatch {
     /// Runs the step. This is where a worker spends its time; no lock is needed.
     pub fn run(self) -> Completed {

@@ -67,6 +67,10 @@ impl Engine {
             }
         }
         self.end_silent_edges(now);
+        let unread: Vec<ComponentId> = self.members(application).collect();
+        for member in unread.into_iter().rev() {
+            self.retire_unread(now, member);
+        }
         self.check_gone(now, application);
         self.share_retention();
         self.signals = Signals {

@@ -82,6 +82,11 @@ impl Handle {
         })
     }
 
+    /// Whether an edge from another host is here, and pulls may have to be sent on it.
+    pub fn is_upstream(&self, edge: EdgeId) -> bool {
+        self.shared.lock().engine.is_upstream(edge)
+    }
+
     /// A batch on this edge from another host is under way for so long.
     pub fn set_transit(&self, edge: EdgeId, transit: Duration) {
         self.change(|engine, _| engine.set_transit(edge, transit));

@@ -240,8 +240,11 @@ fn a_stateful_component_gives_all_who_share_it_the_same_rows() {
     bed.assert_is_as_at_first();
 }
 
+/// An application, and how many of its operators are those of the first.
+type Shares = (fn() -> Flow, usize);
+
 /// One of several stands still from the first row on, and all others get all rows, at full speed.
-fn one_stalls(flows: &[(fn() -> Flow, usize)], stalled: usize) {
+fn one_stalls(flows: &[Shares], stalled: usize) {
     let mut bed = Bed::new();
     let mut running: Vec<Running> = Vec::new();
     for (flow, shared) in flows {
@@ -286,7 +289,7 @@ fn one_stalls(flows: &[(fn() -> Flow, usize)], stalled: usize) {
 
 #[test]
 fn nobody_waits_for_one_of_those_who_share_a_filter_that_passes_little() {
-    let flows: [(fn() -> Flow, usize); 3] = [(tenth, 0), (tenth, 1), (windows_of_tenth, 1)];
+    let flows: [Shares; 3] = [(tenth, 0), (tenth, 1), (windows_of_tenth, 1)];
     one_stalls(&flows, 0);
     one_stalls(&flows, 1);
 }
@@ -323,7 +326,7 @@ fn one_way<const PORT: usize>() -> Flow {
 
 #[test]
 fn nobody_waits_for_who_reads_another_port_of_what_they_share() {
-    let flows: [(fn() -> Flow, usize); 2] = [(one_way::<0>, 0), (one_way::<1>, 1)];
+    let flows: [Shares; 2] = [(one_way::<0>, 0), (one_way::<1>, 1)];
     one_stalls(&flows, 0);
     one_stalls(&flows, 1);
 }
@@ -369,6 +372,77 @@ fn a_source_that_began_anew_makes_what_read_it_before_another() {
         refused,
         Err(engine::DeployError::OtherOrigin(name)) if name == "operator0"
     ));
+}
+
+#[test]
+fn the_strictest_of_all_who_share_sets_the_budget_as_long_as_it_reads() {
+    let mut bed = Bed::new();
+    let provider = bed.share(tenth(), &[]);
+    let filter = provider.operators[0];
+    let budget = |bed: &Bed| {
+        let report = bed.engine.report(bed.now, provider.started.application);
+        let report = report.unwrap().components.remove(0);
+        assert_eq!(report.id, filter);
+        report.budget
+    };
+    let alone = budget(&bed);
+    let mut deployment = tenth().deployment();
+    deployment.sources = vec![SourcePart::Running(bed.source)];
+    deployment.operators = vec![OperatorPart::Running(filter)];
+    let target = Duration::from_millis(80);
+    deployment.sinks = vec![Some(engine::SinkDeployment { target })];
+    let strict = bed.engine.deploy(bed.now, deployment).unwrap();
+    bed.engine.start(bed.now, strict.application);
+    let shared = budget(&bed);
+    assert!(shared <= target.into() && alone > target.into());
+    bed.engine.release(bed.now, strict.application);
+    bed.now = bed.now + Duration::from_millis(200);
+    bed.settle();
+    assert_eq!(budget(&bed), alone);
+}
+
+#[test]
+fn what_was_measured_is_told_once() {
+    let mut bed = Bed::new();
+    let mut provider = bed.share(windows_of_tenth(), &[]);
+    let mut second = bed.share(tenth(), &provider.operators[..1]);
+    let sample = |bed: &mut Bed, of: &Running| {
+        let application = of.started.application;
+        bed.engine.sample(application, 0.95).unwrap()
+    };
+    for _ in 0..3 {
+        bed.feed();
+    }
+    bed.now = bed.now + Duration::from_millis(40);
+    bed.drain(&mut provider);
+    bed.drain(&mut second);
+    let measured = sample(&mut bed, &provider);
+    let ids: Vec<ComponentId> = measured.operators.iter().map(|it| it.0).collect();
+    assert_eq!(ids, provider.operators);
+    for (_, busy, dispatches) in &measured.operators {
+        assert!(*dispatches > 0 && *busy == Duration::from_nanos(100 * dispatches));
+    }
+    let (delay, most) = (measured.delay.unwrap(), Duration::from_millis(45));
+    assert!(
+        delay > Duration::from_millis(39) && delay < most,
+        "{delay:?}"
+    );
+    let of_second = sample(&mut bed, &second);
+    assert_eq!(
+        of_second.operators,
+        [],
+        "what it shares is told by whose it is"
+    );
+    assert!(of_second.delay.is_some());
+
+    let nothing = sample(&mut bed, &provider);
+    assert!(
+        nothing
+            .operators
+            .iter()
+            .all(|it| (it.1, it.2) == (Duration::ZERO, 0))
+    );
+    assert_eq!(nothing.delay, None);
 }
 
 /// What of a dataflow is on a host where all but the sinks is shared.
@@ -444,8 +518,8 @@ fn over_hosts(seed: u64, faults: Faults, provider_stops: bool) {
         }
         missing += drain(&mut hosts, 4, sink(&second, 4), &mut left[1]);
         if step == 4000 && provider_stops {
-            for host in 0..5 {
-                let (now, application) = (hosts.now, provider[host].as_ref().unwrap().application);
+            for (host, deployed) in provider.iter().enumerate() {
+                let (now, application) = (hosts.now, deployed.as_ref().unwrap().application);
                 hosts.engines[host].release(now, application);
             }
         }

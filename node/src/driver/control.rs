@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use engine::Event;
 use engine::runtime::Runtime;
+use model::plan::{Reader, Stream};
 use model::{ApplicationId, Clock, ComponentGraph, CompositionId, Instant};
 use overlay::net::{self, Network};
 use tokio::sync::{mpsc, oneshot};
 
 use super::deploy::{Local, Prepared};
-use super::parts::{Means, Part, RoundTrips};
+use super::parts::{Lost, Means, Part, RoundTrips};
 use super::publish::Published;
 use super::{Config, effects};
 use crate::api::{Request, Tapped};
@@ -354,15 +355,8 @@ impl Control {
                     component, reason, ..
                 } => PartEvent::Failed { component, reason },
                 Event::Gone { stream, reader, .. } => {
-                    let Some(part) = self.parts.get(&id) else {
-                        continue;
-                    };
-                    let lost = part.lost(stream, reader);
-                    let host = self.machine.name_of(lost.host);
-                    PartEvent::Degraded {
-                        component: lost.reader,
-                        reason: format!("{}, which it reads, has gone from {host}", lost.stream),
-                    }
+                    self.on_gone(id, stream, reader);
+                    continue;
                 }
                 Event::Retired { report, .. } => {
                     let Some(part) = self.parts.remove(&id) else {
@@ -372,6 +366,24 @@ impl Control {
                     part.retire(&self.means.engine);
                     PartEvent::Retired
                 }
+            };
+            self.handle(Input::Happened { id, event });
+        }
+    }
+
+    /// What a part reads has gone: so it has for all that share the part.
+    fn on_gone(&mut self, id: CompositionId, stream: Stream, reader: Reader) {
+        let Some(part) = self.parts.get(&id) else {
+            return;
+        };
+        let parts = self.parts.iter();
+        let losing = parts.filter_map(|(id, it)| Some((*id, it.loses(part, stream, reader)?)));
+        let losing: Vec<(CompositionId, Lost)> = losing.collect();
+        for (id, lost) in losing {
+            let host = self.machine.name_of(lost.host);
+            let event = PartEvent::Degraded {
+                component: lost.reader,
+                reason: format!("{}, which it reads, has gone from {host}", lost.stream),
             };
             self.handle(Input::Happened { id, event });
         }
@@ -412,5 +424,28 @@ async fn until(clock: &MachineClock, instant: Option<Instant>) {
     match instant {
         Some(instant) => tokio::time::sleep(instant.since(clock.now())).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::NodeId;
+
+    use super::*;
+
+    #[test]
+    fn of_the_preparations_of_a_composition_the_last_is_wanted_in_whichever_order_they_end() {
+        let id = CompositionId {
+            node: NodeId([1; 32]),
+            number: 1,
+        };
+        let mut preparing = Preparing::default();
+        let first = preparing.begin(id);
+        assert!(preparing.drop(id), "it is answered when it is dropped");
+        assert!(!preparing.drop(id), "and once");
+        let second = preparing.begin(id);
+        assert!(!preparing.finish(id, first));
+        assert!(preparing.finish(id, second));
+        assert!(!preparing.finish(id, second));
     }
 }

@@ -170,5 +170,6 @@ pub(super) fn measure(control: &Control, id: CompositionId) -> PartReport {
 /// What an engine counted of a part, in the words of the control plane.
 pub(super) fn counted_of(control: &Control, part: &Part, counted: &Report) -> PartReport {
     let elapsed = control.clock.now().since(part.since);
-    report::part(counted, part.graph.plan(), elapsed)
+    let shared = part.shared(&control.means.engine);
+    report::part(counted, &shared, part.graph.plan(), elapsed)
 }

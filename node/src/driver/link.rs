@@ -47,12 +47,14 @@ impl Upstream {
     pub(super) async fn run(self) {
         // Nothing is opened before somebody wants rows: that is how applications start, from their sinks.
         let wanted = poll_fn(|cx| self.engine.poll_pull(self.edge, cx)).await;
-        if wanted.is_err() {
+        if wanted.is_ok_and(|pull| pull.is_goodbye()) {
+            // Whoever has not been heard of need not be taken leave of.
             return;
         }
         let mut wait = RETRY.0;
         let mut is_connected = true;
-        loop {
+        // The edge may go while nobody can be told: then there is nothing left to open.
+        while self.engine.is_upstream(self.edge) {
             match self
                 .network
                 .open(self.host, wire::encode(&self.hello))

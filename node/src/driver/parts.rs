@@ -7,6 +7,7 @@ use std::time::Duration;
 use composition::Usage;
 use engine::Deployed;
 use engine::columns;
+use engine::report::ComponentReport;
 use engine::runtime::{Handle, Runtime};
 use model::plan::{Reader, Stream};
 use model::{
@@ -253,8 +254,42 @@ impl Part {
         })
     }
 
+    /// What is known of the operators that run here for others and are shared by this application.
+    pub(super) fn shared(&self, engine: &Handle) -> Vec<ComponentReport> {
+        let parts = self.graph.plan().operators().iter();
+        let parts = parts
+            .zip(self.graph.operators())
+            .zip(&self.deployed.operators);
+        let shared = parts.filter(|((_, binding), _)| binding.shared);
+        shared
+            .filter_map(|((operator, _), component)| {
+                let name = operator.name.clone();
+                Some(ComponentReport {
+                    name,
+                    ..engine.report_of((*component)?)?
+                })
+            })
+            .collect()
+    }
+
+    /// What this application loses where another, perhaps itself, loses what a part of it reads: who reads may be
+    /// shared.
+    pub(super) fn loses(&self, other: &Self, stream: Stream, reader: Reader) -> Option<Lost> {
+        if self.number == other.number {
+            return Some(self.lost(stream, reader));
+        }
+        let Reader::Operator(index, port) = reader else {
+            return None;
+        };
+        let component = other.deployed.operators[index]?;
+        let mut operators = self.deployed.operators.iter();
+        let index = operators.position(|it| *it == Some(component))?;
+        let stream = self.graph.plan().operators()[index].inputs.get(port)?;
+        Some(self.lost(*stream, Reader::Operator(index, port)))
+    }
+
     /// What a reader of this application reads, and who has it, as people call them.
-    pub(super) fn lost(&self, stream: Stream, reader: Reader) -> Lost {
+    fn lost(&self, stream: Stream, reader: Reader) -> Lost {
         let plan = self.graph.plan();
         let (name, outputs, port) = match stream {
             Stream::Source(index, port) => {

@@ -7,14 +7,22 @@ use model::{QueryPlan, Slack, convert};
 
 use crate::node::{ComponentRow, PartReport, Quantiles};
 
-/// What was counted of an application's parts here in `elapsed`.
-pub(super) fn part(report: &Report, plan: &QueryPlan, elapsed: Duration) -> PartReport {
+/// What was counted of an application's parts here in `elapsed`, and of what it shares here, by its names in the plan.
+pub(super) fn part(
+    report: &Report,
+    shared: &[ComponentReport],
+    plan: &QueryPlan,
+    elapsed: Duration,
+) -> PartReport {
+    let own = report.components.iter();
+    let own = own.map(|component| row(component, plan, elapsed));
+    let shared = shared.iter().map(|component| ComponentRow {
+        // It ran before this application did.
+        rows_per_second: component.rate,
+        ..row(component, plan, elapsed)
+    });
     let mut part = PartReport {
-        components: report
-            .components
-            .iter()
-            .map(|component| row(component, plan, elapsed))
-            .collect(),
+        components: own.chain(shared).collect(),
         ..PartReport::default()
     };
     for component in &report.components {

@@ -16,7 +16,8 @@ use crate::api::{File, Gate, Request};
 use crate::clock::MachineClock;
 use crate::driver::{self, Config, LastCounts, Results, Running};
 use crate::node::{
-    Answer, Answered, ApplicationStatus, Command, Composition, Failure, FailureKind, PartReport,
+    Answer, Answered, ApplicationStatus, Command, ComponentRow, Composition, Failure, FailureKind,
+    PartReport,
 };
 
 /// How long nodes of one process may take to find each other.
@@ -203,6 +204,14 @@ async fn compose(
 /// A status with what was counted of parts that were gone before they could be asked.
 fn with_gone(mut status: ApplicationStatus, gone: Vec<(String, PartReport)>) -> ApplicationStatus {
     for (host, report) in gone {
+        let is_told = |counted: &ComponentRow| {
+            let mut rows = status.components.iter();
+            rows.any(|row| row.name == counted.name && row.host == host && row.rows_in > 0)
+        };
+        if report.components.iter().any(is_told) {
+            // It went after it had answered.
+            continue;
+        }
         status.delay_ms = status.delay_ms.or(report.delay_ms);
         status.results += report.results;
         status.misses += report.misses;
@@ -264,8 +273,8 @@ impl dyn Status + '_ {
             "component", "kind", "host", "rows in", "rows out", "late", "bad"
         ));
         for row in &last.components {
-            // Parts that went before anybody asked have taken their counts with them.
-            let is_known = row.status == "running" || row.rows_in > 0 || row.rows_out > 0;
+            // What a host that is lost has counted nobody knows.
+            let is_known = row.status != "unreachable" || row.rows_in > 0 || row.rows_out > 0;
             let count = |count: u64| match is_known {
                 true => count.to_string(),
                 false => "-".to_owned(),

@@ -168,6 +168,32 @@ fn a_failed_component_ends_the_application_everywhere() {
 }
 
 #[test]
+fn what_others_read_keeps_what_it_took_until_they_stop() {
+    let mut net = Net::new(6, 5);
+    net.apply(0, order(0, "intrusion", "5"));
+    net.pass(Duration::from_secs(2));
+    net.is_read_by_others = true;
+    let taken = net.taken();
+    net.command(5, Command::Stop("intrusion".to_owned()))
+        .expect("stopped");
+    net.pass(Duration::from_secs(120));
+    assert!((net.taken() - taken).abs() < 1e-9, "it runs on");
+    let hosts: Vec<usize> = (0..6)
+        .filter(|host| net.deployed.keys().any(|(at, _)| *at == net.ids[*host]))
+        .collect();
+    assert!(hosts.len() > 1);
+    // What happens to what is left ends nothing: the application has ended.
+    let reason = "it broke".to_owned();
+    let component = "few".to_owned();
+    net.happen(hosts[0], PartEvent::Failed { component, reason });
+    assert_eq!(status(&mut net, 5, "intrusion").status, "stopped");
+    for host in hosts {
+        net.happen(host, PartEvent::Retired);
+    }
+    assert!(net.taken().abs() < 1e-9);
+}
+
+#[test]
 fn a_finished_application_is_finished_everywhere() {
     let mut net = Net::new(5, 7);
     net.apply(0, order(0, "intrusion", "5"));

@@ -38,6 +38,8 @@ pub(crate) struct Net {
     pub repetition: f64,
     /// Whether a host that is down is noticed by who writes to it.
     pub is_down_noticed: bool,
+    /// Whether others read what runs, so that it does not go when its application has ended.
+    pub is_read_by_others: bool,
     /// Whether the overlay answers.
     pub has_overlay: bool,
     /// What runs where, and whether it was started.
@@ -97,6 +99,7 @@ impl Net {
             loss: 0.0,
             repetition: 0.0,
             is_down_noticed: true,
+            is_read_by_others: false,
             has_overlay: true,
             deployed: BTreeMap::new(),
             entries: BTreeMap::new(),
@@ -255,6 +258,7 @@ impl Net {
             Effect::Retire(id) => {
                 self.deployed.remove(&(host, id));
             }
+            Effect::Release(_) if self.is_read_by_others => {}
             Effect::Release(id) => {
                 let happened = Input::Happened {
                     id,

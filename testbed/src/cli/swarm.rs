@@ -60,12 +60,13 @@ fn print_run(run: &Run) -> std::io::Result<()> {
     let mut stdout = std::io::stdout().lock();
     writeln!(
         stdout,
-        "seed {} {} {}: {} asked, {} admitted, {} events, {} violations",
+        "seed {} {} {}: {} asked, {} admitted, {} operators shared, {} events, {} violations",
         run.seed,
         run.digest,
         run.case,
         run.requests,
         run.admitted,
+        run.shared,
         run.events,
         run.violations.len()
     )?;

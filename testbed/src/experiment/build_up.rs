@@ -1,4 +1,4 @@
-//! One run: applications are asked for one after the other, and none is stopped.
+//! One run: applications are asked for, and none is stopped.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +25,8 @@ pub struct Case {
     pub execution: Discipline,
     /// The most that others take of a host's processor: of each host a part is drawn evenly from 0 to here.
     pub background: f64,
+    /// The time from one request to the next; where there is none, each waits for the answer to the one before.
+    pub every: Option<Duration>,
     /// After how many requests figures are taken, ascending; requests beyond the last are not made.
     pub checkpoints: Vec<usize>,
 }
@@ -45,6 +47,9 @@ const CORES: f64 = 1.0;
 const UPLINK: f64 = 10e6 / 8.0;
 /// See [`CORES`].
 const MEMORY: u64 = 1 << 30;
+
+/// How long the world goes on before the first request, so that what hosts offer can be found. Unit: time. Source: several look-ups.
+const WARM_UP: Duration = Duration::from_secs(10);
 
 /// How long the world goes on before figures are taken, for what is still under way. Unit: time. Source: several times the longest
 /// round trip.
@@ -74,8 +79,12 @@ impl Case {
             let host = workload.requests()[number].host;
             let order = workload.order(number, |host| world.node(host));
             tickets.push(world.apply(host, order));
-            world.run_until_answered();
+            match self.every {
+                Some(time) => world.run_for(time),
+                None => world.run_until_answered(),
+            }
             if self.checkpoints.contains(&(number + 1)) {
+                world.run_until_answered();
                 world.run_for(SETTLING);
                 found.push(Checkpoint {
                     requests: number + 1,
@@ -86,7 +95,7 @@ impl Case {
         found
     }
 
-    /// The hosts of a workload, with nothing running.
+    /// The hosts of a workload, which know what each of them offers, and nothing running.
     pub fn world(&self, workload: &Workload) -> World {
         let mut others = Rng::from_seed(self.seed).keyed("background");
         let hosts = (0..self.settings.hosts).map(|host| HostSetup {
@@ -97,7 +106,7 @@ impl Case {
             operators: Some(workload.offered(host)),
             ..HostSetup::default()
         });
-        World::new(Setup {
+        let mut world = World::new(Setup {
             seed: self.seed,
             topology: topology(self.seed, self.settings.hosts),
             hosts: hosts.collect(),
@@ -107,7 +116,9 @@ impl Case {
             },
             fidelity: Fidelity::Fluid,
             execution: self.execution,
-        })
+        });
+        world.run_for(WARM_UP);
+        world
     }
 
     /// What is true of the applications that were asked for, now.

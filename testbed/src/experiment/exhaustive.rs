@@ -68,6 +68,7 @@ fn trials(
         settings: settings.clone(),
         execution: options.execution,
         background: BACKGROUND,
+        every: None,
         checkpoints: Vec::new(),
     };
     let workload = Workload::draw(&settings, &Rng::from_seed(seed));

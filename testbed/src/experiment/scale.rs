@@ -1,5 +1,7 @@
 //! How what composition costs grows with the number of hosts: as many requests as hosts, and kinds and pipelines in proportion.
 
+use std::time::Duration;
+
 use model::{Clock, convert};
 use node::clock::MachineClock;
 
@@ -7,6 +9,10 @@ use super::Options;
 use super::build_up::Case;
 use super::grid::Grid;
 use crate::bench::machine::Sample;
+
+/// The time from one request to the next with 500 hosts, and as much less with more: each host asks as often. Source: papers, section 10,
+/// five a second.
+const SPACING: Duration = Duration::from_millis(200);
 
 /// Runs one size after the other, the smallest first: memory is the most that the process has occupied so far.
 pub(super) fn run(options: &Options, grid: &mut Grid, told: &(dyn Fn(&str) + Sync)) {
@@ -23,6 +29,7 @@ pub(super) fn run(options: &Options, grid: &mut Grid, told: &(dyn Fn(&str) + Syn
                     settings: options.settings.scaled_to(hosts),
                     execution: options.execution,
                     background: 0.0,
+                    every: Some(SPACING.mul_f64(500.0 / place)),
                     checkpoints: vec![hosts],
                 };
                 let start = clock.now();

@@ -33,6 +33,7 @@ pub fn run(points: &[Point], options: &Options, grid: &mut Grid, told: &(dyn Fn(
                     settings: point.settings.clone(),
                     execution: options.execution,
                     background: point.background,
+                    every: None,
                     checkpoints: point.checkpoints.clone(),
                 };
                 cases.push_back((number, case));

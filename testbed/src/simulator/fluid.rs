@@ -22,6 +22,7 @@ mod life;
 pub(super) struct Facts {
     pub(super) target: Duration,
     pub(super) demands: Vec<Demand>,
+    pub(super) source_demands: Vec<Demand>,
 }
 
 impl Facts {
@@ -29,6 +30,7 @@ impl Facts {
         Self {
             target: order.plan.qos().latency,
             demands: order.demands.clone(),
+            source_demands: order.source_demands.clone(),
         }
     }
 }
@@ -42,6 +44,8 @@ struct Part {
     graph: Arc<ComponentGraph>,
     /// Operators that it has here for itself and that run.
     operators: BTreeSet<usize>,
+    /// Operators of others here, by which its parts elsewhere read them.
+    shared: BTreeSet<usize>,
     /// Components of other compositions that it reads.
     reads: Vec<Component>,
     /// Whether sources or sinks of it are here.
@@ -119,6 +123,9 @@ impl Fluid {
     }
 
     /// Makes what a graph binds to a host.
+    ///
+    /// # Errors
+    /// When something that it shares does not run there any more; nothing of it is left.
     pub(super) fn deploy(
         &mut self,
         host: usize,
@@ -126,12 +133,27 @@ impl Fluid {
         graph: Arc<ComponentGraph>,
         facts: Arc<Facts>,
         hosts: &Hosts,
-    ) {
+    ) -> Result<(), String> {
         self.remove_part(host, id);
         let is_here = |node: NodeId| hosts.get_index_of(&node) == Some(host);
-        let own = graph.operators().iter().enumerate();
-        let own = own.filter(|(_, it)| is_here(it.host) && !it.shared);
-        let operators: BTreeSet<usize> = own.map(|(index, _)| index).collect();
+        let here = graph.operators().iter().enumerate();
+        let here = here.filter(|(_, it)| is_here(it.host));
+        let (mut operators, mut shared) = (BTreeSet::new(), BTreeSet::new());
+        for (index, binding) in here {
+            let list = if binding.shared {
+                &mut shared
+            } else {
+                &mut operators
+            };
+            list.insert(index);
+        }
+        for index in &shared {
+            let name = graph.plan().stream_name(Stream::Operator(*index, 0));
+            if self.provider(host, name, id).is_none() {
+                let name = &graph.plan().operators()[*index].name;
+                return Err(format!("{name} does not run here any more"));
+            }
+        }
         let sources = graph.sources().iter();
         let has_sources = sources.clone().any(|it| is_here(it.host) && !it.shared);
         let has_sinks = graph.sinks().iter().any(|it| is_here(it.host));
@@ -153,7 +175,7 @@ impl Fluid {
             self.running.insert(id, running);
         }
         let Some(running) = self.running.get_mut(&id) else {
-            return;
+            return Ok(());
         };
         running.hosts.insert(host);
         for index in &operators {
@@ -172,6 +194,7 @@ impl Fluid {
         let part = Part {
             graph,
             operators,
+            shared,
             reads: Vec::new(),
             has_sources,
             has_sinks,
@@ -183,6 +206,7 @@ impl Fluid {
         self.note_reading(host, id, hosts);
         self.touch(host);
         self.changed.insert(id);
+        Ok(())
     }
 
     /// Whether others read something of a composition.
@@ -207,6 +231,11 @@ impl Fluid {
     /// The graph of a composition that runs.
     pub(super) fn graph(&self, id: CompositionId) -> Option<&Arc<ComponentGraph>> {
         self.running.get(&id).map(|running| &running.graph)
+    }
+
+    /// The target of a composition that runs.
+    pub(super) fn target(&self, id: CompositionId) -> Option<Duration> {
+        self.running.get(&id).map(|running| running.facts.target)
     }
 
     /// The parts of a host.

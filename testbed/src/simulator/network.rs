@@ -198,6 +198,17 @@ impl Network {
         verdict
     }
 
+    /// What becomes of a frame on a stream, which loses, repeats and reorders nothing: the delay of the way and the wait
+    /// before it, and whether it is cut.
+    pub(super) fn judge_stream(&mut self, passing: &Passing) -> Verdict {
+        let mut verdict = Verdict::default();
+        for rule in &mut self.always {
+            rule.judge(passing, &mut verdict, &mut self.rng);
+        }
+        verdict.is_cut |= self.cuts(passing.from, passing.to);
+        verdict
+    }
+
     /// How long one copy of a message is under way.
     pub(super) fn delay(&mut self, verdict: &Verdict) -> Duration {
         if verdict.jitter.is_zero() {

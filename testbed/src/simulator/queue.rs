@@ -6,6 +6,8 @@ use std::collections::BinaryHeap;
 use model::{CompositionId, Instant};
 use node::node::Input;
 
+use super::discrete::Happening;
+
 /// Something that happens.
 #[derive(Debug)]
 pub(super) enum Event {
@@ -37,6 +39,12 @@ pub(super) enum Event {
     Lapse(CompositionId),
     /// The overlay has something to do.
     Overlay,
+    /// Something happens at a host's engine; in discrete fidelity.
+    Engine {
+        host: usize,
+        start: u32,
+        what: Box<Happening>,
+    },
     /// A checker looks at all hosts.
     Check,
 }

@@ -40,6 +40,8 @@ pub struct Run {
     pub requests: usize,
     /// Of these, admitted.
     pub admitted: usize,
+    /// Operators that they share.
+    pub shared: u64,
     /// Events in all.
     pub events: u64,
     /// What went wrong.
@@ -81,6 +83,7 @@ pub fn run(seed: u64, mut trace: Option<&mut dyn FnMut(String)>) -> Run {
         case: case.to_string(),
         requests: progress.tickets.len(),
         admitted: progress.admitted(&world),
+        shared: progress.shared(&world),
         events: world.event_count(),
         violations,
     }

@@ -14,17 +14,19 @@ use node::node::{Answered, Command, CommandId, EffectsDigest, Input, Publication
 use super::acquaintance::Acquaintances;
 use super::check::{Checker, Violation};
 use super::clock::HostClock;
+use super::discrete::Discrete;
 use super::fluid::{Facts, Fluid, Hosts};
 use super::host::{self, Host};
 use super::network::{Network, Rule, Uplinks, Ways};
 use super::outcome::{Delays, Outcome, Ticket, Traffic};
 use super::overlay::{Cost, Overlay};
 use super::queue::{Event, Queue};
-use super::{Setup, coordinates};
+use super::{Fidelity, Setup, coordinates};
 use crate::topology::Topology;
 
 mod asking;
 mod effects;
+mod engines;
 mod faults;
 mod steps;
 
@@ -83,6 +85,8 @@ pub struct World {
     pub(super) overlay: Overlay,
     pub(super) acquaintances: Acquaintances,
     pub(super) fluid: Fluid,
+    /// In discrete fidelity alone.
+    pub(super) discrete: Option<Discrete>,
     pub(super) facts: BTreeMap<ApplicationId, Arc<Facts>>,
     /// The last graph that was deployed of each composition, and of each application the last composition.
     pub(super) graphs: BTreeMap<CompositionId, Arc<ComponentGraph>>,
@@ -138,12 +142,16 @@ impl World {
             setup.execution,
             machines.collect::<Vec<_>>().into_iter(),
         );
+        let cores = setup.hosts.iter().map(|it| it.cores).collect();
+        let discrete = (setup.fidelity == Fidelity::Discrete)
+            .then(|| Discrete::new(cores, rng.keyed("discrete")));
         let mut world = Self {
             now: Instant::ZERO,
             network: Network::new(rules, rng.keyed("network")),
             overlay: Overlay::new(rng.keyed("overlay")),
             acquaintances,
             fluid,
+            discrete,
             hosts: Vec::with_capacity(count),
             numbers: Hosts::default(),
             queue: Queue::default(),
@@ -294,8 +302,13 @@ impl World {
     }
 
     /// The true delay of an application that was admitted, now; nothing where some of it does not run.
+    ///
+    /// In discrete fidelity the median of the latest results, from the sources; what lies before a sharing point is not told apart.
     pub fn delay(&mut self, ticket: Ticket) -> Option<Delays> {
         let id = self.asked_of(ticket).composition?;
+        if self.discrete.is_some() {
+            return self.measured_delay(id);
+        }
         self.fluid.delays(id, &self.numbers)
     }
 

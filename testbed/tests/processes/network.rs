@@ -53,6 +53,45 @@ connector = "requester"
     )
 }
 
+/// Records 20 ms after each other, as fast as they were: the n-th says n.
+const RECORDS: &str = r#"
+connector = "file"
+path = "records.jsonl"
+time = { field = "at", unit = "ms" }
+speed = 1.0
+"#;
+
+/// So many records last longer than any test.
+const RECORD_COUNT: usize = 20_000;
+
+/// Windows of half a second, of 25 records, to a file of the application's name.
+fn counting(name: &str) -> String {
+    format!(
+        r#"
+name = "{name}"
+[qos]
+latency = "2s"
+[source.records]
+stream = "lab/load"
+[operator.known]
+use = "filter"
+from = "records"
+where = "n >= 0"
+[operator.counted]
+use = "window"
+from = "known"
+window = {{ tumbling = "500ms" }}
+[operator.counted.select]
+count = "count(*)"
+last = "max(n)"
+[sink.out]
+from = "counted"
+connector = "file"
+path = "{name}.jsonl"
+"#
+    )
+}
+
 /// Nodes that know one another.
 struct Network {
     bed: Bed,
@@ -86,7 +125,11 @@ impl Network {
 
     /// Publishes readings at a node and waits until another finds them.
     fn publish(&self, at: u32, other: u32) {
-        let source = self.bed.file("source.toml", SOURCE);
+        self.publish_source(at, other, SOURCE);
+    }
+
+    fn publish_source(&self, at: u32, other: u32, source: &str) {
+        let source = self.bed.file("source.toml", source);
         self.ask(at, &["stream", "publish", "lab/load", &source]);
         self.bed.until("the stream is found", SPREAD_WAIT, || {
             let streams = self.ask(other, &["stream", "ls"]);
@@ -102,6 +145,26 @@ impl Network {
         let hosts: BTreeSet<&str> = operators(&composed).collect();
         assert_eq!(hosts.len(), 3, "{composed}");
         composed
+    }
+
+    /// The windows that have left at the sink of an application of [`counting`]: how many records, and the last.
+    fn counted(&self, name: &str) -> Vec<(i64, i64)> {
+        let path = self.bed.file_of(&format!("{name}.jsonl"));
+        let written = std::fs::read_to_string(path).unwrap_or_default();
+        let whole = written.rsplit_once('\n').map_or("", |(whole, _)| whole);
+        let row = |line: &str| {
+            let row: Value = serde_json::from_str(line).expect("a row");
+            let number = |field: &str| row[field].as_i64().expect("a number");
+            (number("count"), number("last"))
+        };
+        whole.lines().map(row).collect()
+    }
+
+    fn until_counted(&self, name: &str, windows: usize) -> Vec<(i64, i64)> {
+        self.bed.until("windows leave", SPREAD_WAIT, || {
+            let counted = self.counted(name);
+            (counted.len() >= windows).then_some(counted)
+        })
     }
 
     fn kill(&self, node: u32) {
@@ -240,6 +303,60 @@ fn any_node_publishes_applies_taps_and_stops() {
     let listed = network.ask(4, &["app", "ls"]);
     assert!(names(&listed).contains("busy"), "{listed}");
     network.stop(4, "busy", &[1, 2, 3, 5]);
+    network.down();
+}
+
+#[test]
+fn who_shares_a_window_misses_no_row_when_the_other_stops() {
+    let network = Network::up();
+    let records: String = (0..RECORD_COUNT)
+        .map(|n| format!("{{\"at\": {}, \"n\": {n}}}\n", n * 20))
+        .collect();
+    network.bed.file("records.jsonl", &records);
+    network.publish_source(1, 2, RECORDS);
+    let first = network.bed.file("first.toml", &counting("first"));
+    let second = network.bed.file("second.toml", &counting("second"));
+    network.ask(2, &["apply", &first]);
+    network.until_counted("first", 2);
+    network.bed.until("it is found", SPREAD_WAIT, || {
+        let planned = network.ask(3, &["plan", &second]);
+        (planned["shared"] == 2).then_some(())
+    });
+    let composed = network.ask(3, &["apply", &second]);
+    assert_eq!(composed["shared"], 2, "{composed}");
+    network.until_counted("second", 2);
+    network.stop(4, "first", &[1, 2, 3, 5]);
+    let until_stopped = network.counted("second").len();
+    let counted = network.until_counted("second", until_stopped + 4);
+    assert!(counted.iter().all(|(count, _)| *count == 25), "{counted:?}");
+    let mut pairs = counted.iter().zip(&counted[1..]);
+    let follows = |((_, last), (_, next)): (&(i64, i64), &(i64, i64))| last + 25 == *next;
+    assert!(pairs.all(follows), "{counted:?}");
+    let shown = network.ask(5, &["app", "show", "second"]);
+    assert_eq!(shown["status"], "running", "{shown}");
+    let shared = shown["components"].as_array().expect("components").iter();
+    let rows = shared.filter(|row| ["known", "counted"].contains(&row["name"].as_str().unwrap()));
+    let rows: Vec<u64> = rows.filter_map(|row| row["rows_in"].as_u64()).collect();
+    assert!(
+        rows.len() == 2 && rows.iter().all(|rows| *rows > 100),
+        "{shown}"
+    );
+
+    // What it reads goes, and it says so, wherever it is asked.
+    network.ask(1, &["stream", "stop", "lab/load"]);
+    let has_gone = |shown: &Value| {
+        let reason = shown["reason"].as_str().unwrap_or_default();
+        shown["status"] == "degraded"
+            && reason.contains("records, which it reads, has gone from n1")
+    };
+    network.until_shown(4, "second", SPREAD_WAIT, has_gone);
+    network.stop(1, "second", &[2, 3]);
+    for node in 1..=NODES {
+        network.bed.until("nothing is left", SPREAD_WAIT, || {
+            let info = network.ask(node, &["node", "info"]);
+            (info["applications"] == 0).then_some(())
+        });
+    }
     network.down();
 }
 

@@ -64,6 +64,11 @@ impl Bed {
         path.to_str().expect("a folder in UTF-8").to_owned()
     }
 
+    /// Where a file beside the testbed is, or would be.
+    pub(crate) fn file_of(&self, name: &str) -> PathBuf {
+        self.around.path().join(name)
+    }
+
     /// Nodes run a script from now on.
     pub(crate) fn node_is(&self, script: &str) {
         let path = self.around.path().join("synergy");

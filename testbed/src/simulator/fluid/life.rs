@@ -203,6 +203,7 @@ impl Fluid {
                 part.is_partial |= !ending.is_empty();
                 let is_source_read = part.has_sources && is_any_source_read(&graph, &is_read);
                 let is_over = part.operators.is_empty()
+                    && !part.shared.iter().any(|index| is_read[*index])
                     && !is_source_read
                     && (part.is_released || !part.has_sinks);
                 for index in &ending {

@@ -86,7 +86,7 @@ mod tests {
         }
         for n in 0..50 {
             let to = Place::of_key(Key::published(&format!("key {n}")));
-            let is_meant = |node: usize| node % 3 != 0;
+            let is_meant = |node: usize| !node.is_multiple_of(3);
             let mut all: Vec<usize> = (0..500).filter(|node| is_meant(*node)).collect();
             all.sort_by_key(|node| to.distance(&places[*node]));
             assert_eq!(ring.closest(&to, 7, is_meant), all[..7]);

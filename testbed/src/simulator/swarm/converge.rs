@@ -24,6 +24,12 @@ impl Progress {
         outcomes.filter(|it| it.admitted.is_some()).count()
     }
 
+    pub(super) fn shared(&self, world: &World) -> u64 {
+        let outcomes = self.tickets.iter().filter_map(|it| world.outcome(*it));
+        let admitted = outcomes.filter_map(|it| it.admitted.as_ref());
+        admitted.map(|it| it.shared).sum()
+    }
+
     /// Whether a request was stopped, as it was told; nothing where nobody knows, since who was asked went down, or failed.
     fn is_stopped(&self, world: &World, ticket: Ticket) -> Option<bool> {
         let mut is_stopped = Some(false);
@@ -140,6 +146,9 @@ fn applications(world: &World, progress: &Progress, wrong: &mut Wrong) {
     }
 }
 
+/// What a host lists: by owner and name, the status.
+type List = BTreeMap<(String, String), String>;
+
 /// Hosts agree on what runs.
 fn records(world: &mut World, progress: &Progress, wrong: &mut Wrong) {
     let up: Vec<usize> = (0..world.hosts.len())
@@ -151,7 +160,7 @@ fn records(world: &mut World, progress: &Progress, wrong: &mut Wrong) {
         .map(|host| (*host, world.command(*host, Command::Applications)))
         .collect();
     world.run_until_answered();
-    let mut lists: Vec<(usize, BTreeMap<(String, String), String>)> = Vec::new();
+    let mut lists: Vec<(usize, List)> = Vec::new();
     for (host, ticket) in asked {
         match world.answer(ticket) {
             Some(Ok(Answer::Applications(rows))) => {

@@ -47,19 +47,33 @@ impl World {
                 self.graphs.insert(id, Arc::clone(&graph));
                 let latest = self.latest.entry(application).or_insert(id);
                 *latest = (*latest).max(id);
-                self.fluid.deploy(host, id, graph, facts, &self.numbers);
+                let made = self.deploy_engine(host, id, &graph, &facts).and_then(|()| {
+                    let numbers = &self.numbers;
+                    self.fluid.deploy(host, id, graph, facts, numbers)
+                });
+                let input = match made {
+                    Ok(()) => Input::Deployed(id),
+                    Err(reason) => Input::DeployFailed { id, reason },
+                };
                 self.follow_loads();
-                self.later(host, DEPLOYED_AFTER, cause, Input::Deployed(id));
+                self.later(host, DEPLOYED_AFTER, cause, input);
             }
-            Effect::Start(id) => self.fluid.start(host, id),
+            Effect::Start(id) => {
+                self.fluid.start(host, id);
+                self.start_engine(host, id);
+            }
             Effect::Retire(id) => {
+                self.retire_engine(host, id);
                 let gone = self.fluid.retire(host, id, &self.numbers);
                 self.tell_retired(gone);
             }
-            Effect::Release(id) => {
-                let gone = self.fluid.release(host, id, &self.numbers);
-                self.tell_retired(gone);
-            }
+            Effect::Release(id) => match self.discrete {
+                Some(_) => self.release_engine(host, id),
+                None => {
+                    let gone = self.fluid.release(host, id, &self.numbers);
+                    self.tell_retired(gone);
+                }
+            },
             Effect::Report { ticket, id } => {
                 let report = self.report(host, id);
                 let input = Input::Reported { ticket, report };
@@ -122,6 +136,7 @@ impl World {
     pub(super) fn tell_retired(&mut self, gone: Vec<(usize, CompositionId)>) {
         self.follow_loads();
         for (host, id) in gone {
+            self.retire_engine(host, id);
             let event = PartEvent::Retired;
             self.later(host, RETIRED_AFTER, 0, Input::Happened { id, event });
         }

@@ -80,6 +80,9 @@ impl World {
         };
         overlay.crash(now, host, &ways);
         self.plan_overlay();
+        if let Some(discrete) = &mut self.discrete {
+            discrete.crash(host);
+        }
         for id in self.fluid.crash(host) {
             self.queue.push(now + LAPSED_AFTER, 0, Event::Lapse(id));
         }

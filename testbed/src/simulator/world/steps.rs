@@ -50,6 +50,11 @@ impl World {
                 self.tell_retired(gone);
             }
             Event::Overlay => self.on_overlay(),
+            Event::Engine { host, start, what } => {
+                if self.hosts[host].is_up && self.hosts[host].start == start {
+                    self.on_engine(host, *what);
+                }
+            }
             Event::Check => {
                 for host in 0..self.hosts.len() {
                     self.check(host);
@@ -283,7 +288,10 @@ impl World {
     /// Hosts are told what was measured of what they run, where it has changed.
     fn on_usage(&mut self) {
         for id in std::mem::take(&mut self.fluid.changed) {
-            let delay = self.fluid.delays(id, &self.numbers).map(|it| it.full);
+            let delay = match self.discrete {
+                Some(_) => self.measured_delay(id).map(|it| it.full),
+                None => self.fluid.delays(id, &self.numbers).map(|it| it.full),
+            };
             for host in self.fluid.hosts_of(id) {
                 let jobs = self.fluid.jobs(host, id).into_iter();
                 let operators = jobs.filter_map(|(index, job)| {
