@@ -68,10 +68,6 @@ pub enum Effect {
 
 /// How a request of this node ended. Each ends once.
 #[derive(Debug, Clone, PartialEq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "an event is rare, and taken apart at once"
-)]
 pub enum Event {
     /// It was composed and has started; of a trial, it could be.
     Composed {

@@ -227,7 +227,10 @@ impl Composer {
         let is_judged_later = session.request.body().goal == Goal::Any;
         let next = match round {
             _ if is_judged_later => return self.give_up(now, id, session, Some(&blocked), out),
-            Round::Pruning if session.facts.has_pruned || !is_whole => Round::Full,
+            // Where hosts are chosen for what a path has used, a probe that was pruned would have gone elsewhere.
+            Round::Pruning if !is_whole || (session.order.spread && session.facts.has_pruned) => {
+                Round::Full
+            }
             Round::Pruning | Round::Full => Round::Relaxed,
             Round::Relaxed => return self.give_up(now, id, session, Some(&blocked), out),
         };

@@ -17,7 +17,7 @@ use crate::share::Share;
 const VISITS_MAX: usize = 128;
 
 /// How many probes of a group go on for each of delay and congestion. Source: design, protocols 2.
-const BEST: usize = 3;
+const BEST: usize = 1;
 
 /// Probes of one part that agree on every open fork.
 type Group = (Part, Vec<(Part, HostIndex)>);

@@ -1,6 +1,7 @@
 //! Component graphs: a query plan with every part bound to a component on a host.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::id::NodeId;
 use crate::plan::{QueryPlan, Reader, Stream};
@@ -54,7 +55,8 @@ pub enum GraphError {
 /// A composed application: the plan and where each source, operator and sink of it runs.
 #[derive(Debug, Clone, PartialEq, bincode::Encode)]
 pub struct ComponentGraph {
-    plan: QueryPlan,
+    /// Shared by all copies of the graph: a host has several, and none changes it.
+    plan: Arc<QueryPlan>,
     /// Who numbers the records of each source.
     origins: Vec<Origin>,
     sources: Vec<Binding>,
@@ -68,12 +70,13 @@ impl ComponentGraph {
     /// # Errors
     /// When the number of bindings is not that of the parts, or an operator is to be made that only shared ones read.
     pub fn new(
-        plan: QueryPlan,
+        plan: impl Into<Arc<QueryPlan>>,
         origins: Vec<Origin>,
         sources: Vec<Binding>,
         operators: Vec<Binding>,
         sinks: Vec<Binding>,
     ) -> Result<Self, GraphError> {
+        let plan = plan.into();
         let counts = [
             ("origins", plan.sources().len(), origins.len()),
             ("sources", plan.sources().len(), sources.len()),
@@ -123,7 +126,7 @@ impl ComponentGraph {
     }
 
     /// What was asked for.
-    pub const fn plan(&self) -> &QueryPlan {
+    pub fn plan(&self) -> &QueryPlan {
         &self.plan
     }
 

@@ -151,7 +151,7 @@ fn a_file_is_sent_with_the_folder_that_it_stands_in() {
         0,
         "\
 intrusion is running
-predicted delay 42.0 ms, target 250 ms
+predicted delay 42.0 ms, target 250 ms, margin 208 ms
 NAME   KIND    HOST  SHARED
 flows  source  n1
 syn    filter  n2

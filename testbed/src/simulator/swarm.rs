@@ -55,6 +55,7 @@ pub fn run(seed: u64, mut trace: Option<&mut dyn FnMut(String)>) -> Run {
     let mut world = World::new(case.setup());
     world.check_each_event();
     world.keep_digest();
+    world.notice_down(case.is_down_noticed);
     if trace.is_some() {
         world.keep_trace();
     }

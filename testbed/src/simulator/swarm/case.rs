@@ -28,6 +28,10 @@ pub(super) struct Case {
     hosts: Vec<HostSetup>,
     policy: &'static dyn Policy,
     request_count: usize,
+    /// Whether requests come at once, so that they meet everywhere.
+    is_rush: bool,
+    /// Whether who writes to a host that is down hears so.
+    pub(super) is_down_noticed: bool,
     /// Hosts that go down for good.
     lost: BTreeSet<usize>,
 }
@@ -81,6 +85,8 @@ pub(super) struct Request {
     /// Operators in a row, and whether a second row joins them.
     length: u64,
     is_forked: bool,
+    /// Whether it only asks what would be.
+    is_trial: bool,
     target: Duration,
     demand: Demand,
     spread: bool,
@@ -132,6 +138,8 @@ impl Case {
             hosts,
             policy,
             request_count: 1 + draw(rng, 10),
+            is_rush: rng.below(3) == 0,
+            is_down_noticed: rng.below(3) > 0,
             lost,
         }
     }
@@ -165,7 +173,11 @@ impl Case {
         let moment = |rng: &mut Rng, from: f64| until.mul_f64(from + (1.0 - from) * rng.fraction());
         for number in 0..self.request_count {
             let request = self.request(number, rng);
-            steps.push((moment(rng, 0.02), Step::Apply(request)));
+            let at = match self.is_rush {
+                true => Duration::from_millis(2000 + rng.below(200)),
+                false => moment(rng, 0.02),
+            };
+            steps.push((at, Step::Apply(request)));
             if rng.below(3) == 0 {
                 steps.push((moment(rng, 0.2), Step::Stop(number)));
             }
@@ -220,6 +232,7 @@ impl Case {
             meaning: rng.below(3),
             length: 1 + rng.below(4),
             is_forked: rng.below(4) == 0,
+            is_trial: rng.below(12) == 0,
             target: Duration::from_millis(20 + rng.below(500)),
             demand: Demand {
                 rows_per_second,
@@ -266,7 +279,7 @@ impl Request {
             places: vec![Place::Any; count],
             sinks: vec![owner],
             spread: self.spread,
-            is_trial: false,
+            is_trial: self.is_trial,
         }
     }
 
