@@ -156,6 +156,7 @@ fn the_ways_of_a_testbed_change_only_where_that_was_asked_for() {
 }
 
 #[test]
+#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 fn a_link_that_is_taken_down_cuts_its_node_off() {
     let _turn = Turn::take();
     let bed = Bed::new();

@@ -223,18 +223,6 @@ impl<'a> Bed<'a> {
         serde_json::from_value(shown).ok()
     }
 
-    /// Stops the application of a request.
-    pub(super) fn stop(&self, workload: &Workload, number: usize) {
-        let client = &self.clients[workload.requests()[number].host];
-        if let Err(failure) = client.delete(&format!("/v1/apps/{}", name(number))) {
-            note(&format!(
-                "{} is not stopped: {}",
-                name(number),
-                failure.message
-            ));
-        }
-    }
-
     fn result(&self, number: usize) -> std::path::PathBuf {
         self.files.path().join(format!("{}.jsonl", name(number)))
     }

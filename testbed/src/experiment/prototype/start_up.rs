@@ -13,9 +13,9 @@ use crate::experiment::workload::{Settings, Workload};
 use crate::local::interrupt::Interrupt;
 
 /// How many look-ups and how many applications are measured with each number of nodes. Source: guess; the median is of tens.
-const LOOKUPS: usize = 40;
+const LOOKUPS: usize = 30;
 /// See [`LOOKUPS`].
-const APPLICATIONS: usize = 20;
+const APPLICATIONS: usize = 15;
 
 /// The targets of applications: none of them stands in the way. Source: guess.
 const TARGET: Duration = Duration::from_secs(2);
@@ -57,7 +57,9 @@ fn measure(
     let settings = Settings {
         chain: (3, 3),
         rows_per_second: 10.0,
-        pipelines: 8,
+        // As many as there are applications, all of them alike in popularity: few find what they can share.
+        pipelines: APPLICATIONS,
+        popularity: 0.0,
         target: (TARGET, TARGET),
         cost: (Duration::from_millis(1), Duration::from_millis(2)),
         ..settings(nodes, APPLICATIONS)
@@ -106,7 +108,6 @@ fn measure(
                 if asked.first_result.is_none() {
                     failed += 1.0;
                 }
-                bed.stop(&workload, number);
             }
             Err(failure) => {
                 crate::cli::note(&format!("request {number}: {}", failure.message));
