@@ -9,7 +9,6 @@ use crate::candidates::STEP;
 use crate::message::Hop;
 use crate::queue::Job;
 use crate::request::{HostIndex, Part, Request};
-use crate::select;
 
 /// What a path asks of each of its hosts: its parts there, and the ways that leave it. The way on from the last hop is not known
 /// yet.
@@ -48,23 +47,6 @@ pub(crate) fn jobs_last(request: &Request, path: &[Hop], laxity: Duration) -> Ve
             execution: convert::seconds(request.cost_seconds(hop.part)),
         })
         .collect()
-}
-
-/// How congested a path makes its hosts and ways: as `select::congestion`, of a path.
-pub(crate) fn congestion(request: &Request, path: &[Hop]) -> f64 {
-    let placed = placed(request, path);
-    let of_parts = path.iter().map(|hop| {
-        let needs = request.needs(hop.part);
-        select::part_congestion(&needs, &hop.spare.available, &placed[&hop.host])
-    });
-    let of_links = path.windows(2).map(|pair| match pair {
-        [from, to] if from.host != to.host => {
-            let bytes = request.edge_bytes_per_second(from.part, to.part);
-            select::link_congestion(bytes, &from.spare.available, &placed[&from.host])
-        }
-        _ => 0.0,
-    });
-    of_parts.chain(of_links).sum()
 }
 
 /// Where the forks are of which another branch still needs to know where they are, when a path has come to its last hop.

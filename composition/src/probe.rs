@@ -134,8 +134,7 @@ impl Composer {
                 return self.refuse(probe, lack, out);
             }
         }
-        let congestion = path::congestion(&request, &path);
-        if !self.visits.may_go_on(&probe, &path, delay, congestion) {
+        if !self.visits.may_go_on(&probe, &path, delay) {
             self.counts.pruned += 1;
             return end(probe, path, Ending::Pruned, out);
         }

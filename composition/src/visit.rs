@@ -16,9 +16,6 @@ use crate::share::Share;
 /// node composes.
 const VISITS_MAX: usize = 128;
 
-/// How many probes of a group go on for each of delay and congestion. Source: design, protocols 2.
-const BEST: usize = 1;
-
 /// Probes of one part that agree on every open fork.
 type Group = (Part, Vec<(Part, HostIndex)>);
 
@@ -29,8 +26,8 @@ pub(crate) struct Visit {
     until: Instant,
     /// The probes that came.
     pub(crate) seen: BTreeSet<(Share, Part)>,
-    /// Delay and congestion of those that went on.
-    groups: BTreeMap<Group, Vec<(Duration, f64)>>,
+    /// How early the earliest came that went on.
+    groups: BTreeMap<Group, Duration>,
     /// How many were sent for each part.
     sent_counts: BTreeMap<Part, usize>,
     /// What was sent to whom.
@@ -78,15 +75,11 @@ impl Visits {
         self.visits.get_mut(&probe.id)
     }
 
-    /// Whether a probe that passed its checks goes on: unless of those that went before it, three are no worse in delay, and
-    /// three in congestion.
-    pub(crate) fn may_go_on(
-        &mut self,
-        probe: &Probe,
-        path: &[Hop],
-        delay: Duration,
-        congestion: f64,
-    ) -> bool {
+    /// Whether a probe that passed its checks goes on: unless one that went before it came as early.
+    ///
+    /// What is behind this host is the same for both, and what was found on the way to it is told when a probe ends. The first to come is mostly
+    /// the earliest, since probes travel the ways that they are about.
+    pub(crate) fn may_go_on(&mut self, probe: &Probe, path: &[Hop], delay: Duration) -> bool {
         let Some(visit) = self.visits.get_mut(&probe.id) else {
             return false;
         };
@@ -94,13 +87,11 @@ impl Visits {
             return true;
         }
         let group = (probe.part, path::open_forks(&probe.request, path));
-        let gone = visit.groups.entry(group).or_default();
-        let faster = gone.iter().filter(|(it, _)| *it <= delay).count();
-        let idler = gone.iter().filter(|(_, it)| *it <= congestion).count();
-        if faster >= BEST && idler >= BEST {
+        let earliest = visit.groups.entry(group).or_insert(Duration::MAX);
+        if *earliest <= delay {
             return false;
         }
-        gone.push((delay, congestion));
+        *earliest = delay;
         true
     }
 

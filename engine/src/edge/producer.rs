@@ -105,6 +105,11 @@ impl Producer {
         self.retained_bytes -= log.release(kept);
     }
 
+    /// Whether anything was ever appended.
+    pub fn has_begun(&self) -> bool {
+        !self.logs.is_empty()
+    }
+
     /// Takes what a consumer says and sends what it may have now.
     ///
     /// A pull for an edge that is not open is ignored: it was overtaken by the end of the edge.

@@ -75,8 +75,38 @@ struct Machine {
     cores: f64,
     background: f64,
     jobs: BTreeMap<Component, Job>,
+    /// What each composition that depends on a component can wait: the component is as strict as the strictest of them.
+    laxities: BTreeMap<Component, BTreeMap<CompositionId, Duration>>,
     /// The same, as production computes with it; nothing where it has changed since.
     queue: Option<queue::Queue>,
+}
+
+impl Machine {
+    /// A composition comes to depend on a component, and can wait so long.
+    fn depend(&mut self, component: Component, by: CompositionId, laxity: Duration) {
+        let laxities = self.laxities.entry(component).or_default();
+        laxities.insert(by, laxity);
+        let strictest = laxities.values().min().copied();
+        if let (Some(job), Some(strictest)) = (self.jobs.get_mut(&component), strictest) {
+            job.laxity = strictest;
+        }
+        self.queue = None;
+    }
+
+    /// A composition depends on nothing here any more.
+    fn forget(&mut self, by: CompositionId) {
+        for (component, laxities) in &mut self.laxities {
+            if laxities.remove(&by).is_some()
+                && let Some(strictest) = laxities.values().min()
+                && let Some(job) = self.jobs.get_mut(component)
+            {
+                job.laxity = *strictest;
+            }
+        }
+        self.laxities
+            .retain(|component, _| self.jobs.contains_key(component));
+        self.queue = None;
+    }
 }
 
 /// All that runs.
@@ -108,6 +138,7 @@ impl Fluid {
             cores,
             background,
             jobs: BTreeMap::new(),
+            laxities: BTreeMap::new(),
             queue: None,
         });
         Self {
@@ -186,10 +217,20 @@ impl Fluid {
                 burst_cores: 0.0,
                 execution: convert::seconds(demand.cost_seconds),
             };
-            self.machines[host].jobs.insert((id, *index), job);
+            let machine = &mut self.machines[host];
+            machine.jobs.insert((id, *index), job);
+            machine.depend((id, *index), id, job.laxity);
             let name = graph.plan().stream_name(Stream::Operator(*index, 0));
             let providers = self.providers.entry((host, name)).or_default();
             providers.insert((id, *index));
+        }
+        let laxities = running.laxities.clone();
+        for index in &shared {
+            let name = graph.plan().stream_name(Stream::Operator(*index, 0));
+            if let Some(component) = self.provider(host, name, id) {
+                self.machines[host].depend(component, id, laxities[*index]);
+                self.changed.insert(component.0);
+            }
         }
         let part = Part {
             graph,

@@ -41,6 +41,7 @@ impl Fluid {
             return Vec::new();
         };
         part.is_released = true;
+        self.machines[host].forget(id);
         self.settle([id].into(), hosts, false)
     }
 
@@ -127,6 +128,7 @@ impl Fluid {
                 readers.remove(&(id, host));
             }
         }
+        self.machines[host].forget(id);
         if let Some(running) = self.running.get_mut(&id) {
             running.hosts.remove(&host);
             if running.hosts.is_empty() {
