@@ -23,7 +23,7 @@ use crate::policy::Projection;
 use crate::queue::Job;
 use crate::reminder::Kind;
 use crate::request::{Part, number};
-use crate::serving::{Change, Charge, Newcomer};
+use crate::serving::{Change, Charge, MadeOf, Newcomer, Shared};
 use crate::stream::Before;
 
 mod charge;
@@ -175,16 +175,23 @@ impl Composer {
         let here = here.filter(|(_, at)| at.host == view.node());
         let (shared, own): (Vec<_>, Vec<_>) = here.partition(|(_, at)| at.shared);
         let stream = |index: usize| Before::Operator(index).stream(plan);
-        let own: Vec<(StreamName, u16, Job)> = own
+        let own: Vec<(StreamName, u16, Job, MadeOf)> = own
             .into_iter()
-            .map(|(index, _)| (stream(index), number(index), confirm.jobs[index]))
+            .map(|(index, _)| {
+                let made_of = graph.made_of(index);
+                (stream(index), number(index), confirm.jobs[index], made_of)
+            })
             .collect();
-        let shared: Vec<(StreamName, Duration)> = shared
+        let shared: Vec<Shared> = shared
             .into_iter()
-            .map(|(index, _)| (stream(index), confirm.jobs[index].laxity))
+            .map(|(index, _)| Shared {
+                stream: stream(index),
+                made_of: graph.made_of(index),
+                laxity: confirm.jobs[index].laxity,
+            })
             .collect();
         let change = Change {
-            newcomers: own.iter().map(|(_, _, job)| *job).collect(),
+            newcomers: own.iter().map(|(_, _, job, _)| *job).collect(),
             stricter: self.serving.stricter(&shared),
         };
         let mut charges = Vec::new();
@@ -356,7 +363,10 @@ impl Composer {
                         let stream = Before::Operator(index).stream(plan);
                         let is_shared = allocation.graph.operators()[index].shared;
                         let name = match is_shared {
-                            true => self.serving.find(stream),
+                            true => {
+                                let made_of = allocation.graph.made_of(index);
+                                self.serving.find(stream, &made_of)
+                            }
                             false => Some((stream, id, number(index))),
                         };
                         name.and_then(|name| self.serving.execution(&queue, name))

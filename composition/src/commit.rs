@@ -140,7 +140,9 @@ impl Composer {
         if session.attempts >= ATTEMPTS_MAX || graphs.is_empty() {
             self.release_all(now, id, &session, out);
             let feasible = session.closest.map(refusal::feasible_target);
-            return refuse(id, Reason::Unconfirmed, session.binding, feasible, out);
+            let counts = session.counts();
+            let binding = session.binding;
+            return refuse(id, Reason::Unconfirmed, binding, feasible, counts, out);
         }
         let composed = Commit::describe(view, &session, &graphs);
         let graph = graphs.swap_remove(0);
@@ -365,6 +367,15 @@ impl Composer {
             session.discovery.exclude(from);
             if let Some(host) = host {
                 session.facts.exclude(host);
+            }
+        }
+        if let (Decline::Lacks(_), Some(host)) = (&why, host) {
+            // It would decline the same again.
+            let here = (0..)
+                .zip(&commit.graph.hosts)
+                .filter(|(_, it)| **it == host);
+            for (number, _) in here {
+                session.facts.decline(Part::Operator(number), host);
             }
         }
         let name = part_name(&session, &commit.graph, host);

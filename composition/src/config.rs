@@ -47,11 +47,13 @@ pub struct Config {
 /// How often a confirmation, a start, and a release are sent before it is given up. Source: design.
 pub(crate) const CONFIRM_ROUNDS: u8 = 3;
 
-/// How many graphs are tried for a request with what it shares: the best and two more. Source: design, protocols 2.
-pub(crate) const ATTEMPTS_EACH: u8 = 3;
+/// How many graphs are tried for a request with what it shares: each failure tells what hosts have measured, so that the next is chosen better.
+///
+/// Source: in the simulator (C6 at 1,000 requests) three leave 1.3 % refused, mostly by ways that coordinates took for shorter than they are.
+pub(crate) const ATTEMPTS_EACH: u8 = 5;
 
 /// How many are tried in all, where it shares less after that. Source: guess; twice, and once more.
-pub(crate) const ATTEMPTS_MAX: u8 = 9;
+pub(crate) const ATTEMPTS_MAX: u8 = 15;
 
 impl Config {
     /// How many candidates each hop probes: `ceil(alpha k)`.

@@ -127,7 +127,9 @@ impl Discovery {
                     it.age + longest_way(view, order, it.coordinate, it.node, operator)
                 };
                 providers.sort_by_key(|it| (near(it), it.node));
-                providers.dedup_by_key(|it| it.node);
+                // A host may have it several times, for who did not know of one another.
+                let mut hosts = BTreeSet::new();
+                providers.retain(|it| hosts.insert(it.node));
                 self.known.insert(operator, providers);
             }
             Some(Wanted::Kind) => {

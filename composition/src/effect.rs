@@ -128,6 +128,10 @@ pub struct Refusal {
     pub binding: Option<Constraint>,
     /// A latency target that would be accepted now, where there is one.
     pub feasible_target: Option<Duration>,
+    /// How many probes were sent for it.
+    pub probe_count: u64,
+    /// How many look-ups were made for it.
+    pub lookup_count: u64,
 }
 
 /// What stood in the way of a request.

@@ -28,6 +28,8 @@ pub(crate) struct Facts {
     refused: BTreeMap<(Part, HostIndex), Lack>,
     /// Which hosts were asked, and could be reached or not.
     asked: BTreeSet<(Part, HostIndex)>,
+    /// Parts that a host declined when it was to confirm them.
+    declined: BTreeSet<(Part, HostIndex)>,
     /// Hosts that cannot be reached: no graph may have them.
     out: BTreeSet<HostIndex>,
     /// Whether any probe was pruned.
@@ -76,6 +78,9 @@ impl Facts {
             Ending::Refused { part, host, .. } | Ending::Lost { part, host } => Some((part, host)),
             Ending::Returned | Ending::Pruned => None,
         };
+        // Who refuses for the delay alone is a hop all the same.
+        let last = ended.path.last().map(|hop| (hop.part, hop.host));
+        let next = next.filter(|next| Some(*next) != last);
         let next_alone = ended.path.is_empty();
         let fits = if next_alone {
             // A lost probe is told without its path: that is known from its siblings, or of no use.
@@ -118,6 +123,15 @@ impl Facts {
     fn add_link(&mut self, from: &Hop, to: &Hop) {
         let way = (from.part, from.host, to.part, to.host);
         self.links.insert(way, to.link);
+    }
+
+    /// That a host does not take a part now, whatever it had left when it was probed.
+    pub(crate) fn decline(&mut self, part: Part, host: HostIndex) {
+        self.declined.insert((part, host));
+    }
+
+    pub(crate) fn has_declined(&self, part: Part, host: HostIndex) -> bool {
+        self.declined.contains(&(part, host))
     }
 
     /// That a host cannot be reached.

@@ -173,6 +173,9 @@ fn extend(
     host: HostIndex,
     target: Duration,
 ) -> Result<Extension, Option<Lack>> {
+    if facts.has_declined(part, host) {
+        return Err(None);
+    }
     let spare = facts.spare(host).ok_or(None)?;
     let needs = request.needs(part);
     let mut takes = vec![(host, needs)];

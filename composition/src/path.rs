@@ -49,17 +49,6 @@ pub(crate) fn jobs_last(request: &Request, path: &[Hop], laxity: Duration) -> Ve
         .collect()
 }
 
-/// Where the forks are of which another branch still needs to know where they are, when a path has come to its last hop.
-pub(crate) fn open_forks(request: &Request, path: &[Hop]) -> Vec<(Part, HostIndex)> {
-    let Some((last, before)) = path.split_last() else {
-        return Vec::new();
-    };
-    let open = before
-        .iter()
-        .filter(|hop| request.is_open_at(hop.part, last.part));
-    open.map(|hop| (hop.part, hop.host)).collect()
-}
-
 /// The delay of the way from this node to a host of a request: as this node knows it, else as the composing node does.
 pub(crate) fn link(view: &NodeView, request: &Request, host: HostIndex) -> Duration {
     let host = request.body().hosts[usize::from(host)];

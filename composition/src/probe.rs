@@ -86,7 +86,7 @@ impl Composer {
         let request = Arc::clone(&probe.request);
         if let Part::Source(index) = probe.part
             && let Some(stream) = request.body().sources[usize::from(index)].shared
-            && self.serving.find(stream).is_none()
+            && !self.serving.has(stream)
         {
             // It ran here when that was said, and does no more.
             let (part, host) = (probe.part, probe.host);
@@ -118,7 +118,8 @@ impl Composer {
         let delay = probe.delay + probe.link + execution;
         let least = delay + request.rest(probe.part);
         if least > request.limit() {
-            return self.refuse(probe, Lack::of_delay(least, request.limit()), out);
+            // Another probe may come here earlier: what was found on the way is told.
+            return self.refuse_at(probe, path, Lack::of_delay(least, request.limit()), out);
         }
         // 3. What those would suffer who are served here.
         let newcomers = path::jobs_last(&request, &path, laxity);
@@ -134,7 +135,7 @@ impl Composer {
                 return self.refuse(probe, lack, out);
             }
         }
-        if !self.visits.may_go_on(&probe, &path, delay) {
+        if !self.visits.may_go_on(&probe, delay) {
             self.counts.pruned += 1;
             return end(probe, path, Ending::Pruned, out);
         }
@@ -220,9 +221,14 @@ impl Composer {
     }
 
     fn refuse(&mut self, probe: Probe, lack: Lack, out: &mut Outbox<'_>) {
+        let path = probe.path.clone();
+        self.refuse_at(probe, path, lack, out);
+    }
+
+    /// The same, with the hops that are told; the one that refuses may be the last of them.
+    fn refuse_at(&mut self, probe: Probe, path: Vec<Hop>, lack: Lack, out: &mut Outbox<'_>) {
         self.counts.refuse(lack.check);
         let (part, host) = (probe.part, probe.host);
-        let path = probe.path.clone();
         end(probe, path, Ending::Refused { part, host, lack }, out);
     }
 }

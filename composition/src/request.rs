@@ -350,24 +350,6 @@ impl Request {
         age.unwrap_or_default()
     }
 
-    /// Whether some way from `fork` to a sink does not lead through `at`: then another branch still needs `fork`, and
-    /// paths that are to meet it must agree on where it is.
-    pub(crate) fn is_open_at(&self, fork: Part, at: Part) -> bool {
-        if self.readers(fork).len() < 2 {
-            return false;
-        }
-        let mut visited = BTreeSet::new();
-        let mut next = vec![fork];
-        while let Some(part) = next.pop() {
-            if matches!(part, Part::Sink(_)) {
-                return true;
-            }
-            let onward = self.readers(part).iter().map(|(reader, _)| *reader);
-            next.extend(onward.filter(|reader| *reader != at && visited.insert(*reader)));
-        }
-        false
-    }
-
     /// How many probes one host may send for one part in one round, so that all hosts together stay below the
     /// most that may be under way.
     pub(crate) fn quota(&self) -> usize {

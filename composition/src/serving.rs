@@ -30,9 +30,14 @@ const FIRST: CompositionId = CompositionId {
 /// A component by its first stream, who made it, and its place in that plan: several may run the same beside each other.
 pub(crate) type Name = (StreamName, CompositionId, u16);
 
+/// All that a component is made of, and where that is.
+pub(crate) type MadeOf = BTreeMap<StreamName, NodeId>;
+
 /// A component that runs here.
 #[derive(Debug)]
 struct Component {
+    /// What tells it from others that yield the same: see [`model::ComponentGraph::made_of`].
+    made_of: MadeOf,
     /// As it was declared when it was admitted.
     declared: Job,
     /// What each application that depends on it can wait: it is as strict as the strictest of them.
@@ -131,6 +136,15 @@ impl Change {
     }
 }
 
+/// Something that runs here already and that somebody comes to depend on.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) stream: StreamName,
+    pub(crate) made_of: MadeOf,
+    /// What that can wait for them.
+    pub(crate) laxity: Duration,
+}
+
 /// Who comes to be served here.
 #[derive(Debug)]
 pub(crate) struct Newcomer {
@@ -138,9 +152,9 @@ pub(crate) struct Newcomer {
     pub(crate) sink: NodeId,
     pub(crate) target: Duration,
     /// The components that it has here for its own: each with its place in the plan.
-    pub(crate) own: Vec<(StreamName, u16, Job)>,
+    pub(crate) own: Vec<(StreamName, u16, Job, MadeOf)>,
     /// What runs here already that it depends on, and can wait.
-    pub(crate) shared: Vec<(StreamName, Duration)>,
+    pub(crate) shared: Vec<Shared>,
 }
 
 /// What runs here, and whom it serves. Bounded by what the ledger holds.
@@ -151,11 +165,22 @@ pub(crate) struct Serving {
 }
 
 impl Serving {
-    /// Whether something runs here that yields this stream.
-    pub(crate) fn find(&self, stream: StreamName) -> Option<Name> {
-        let mut range = self.components.range((stream, FIRST, 0)..);
-        let (name, _) = range.next()?;
-        (name.0 == stream).then_some(*name)
+    /// What runs here and yields a stream, made of this.
+    pub(crate) fn find(&self, stream: StreamName, made_of: &MadeOf) -> Option<Name> {
+        let mut yielding = self.yielding(stream);
+        yielding
+            .find(|(_, component)| component.made_of == *made_of)
+            .map(|(name, _)| *name)
+    }
+
+    /// Whether something runs here that yields a stream.
+    pub(crate) fn has(&self, stream: StreamName) -> bool {
+        self.yielding(stream).next().is_some()
+    }
+
+    fn yielding(&self, stream: StreamName) -> impl Iterator<Item = (&Name, &Component)> {
+        let range = self.components.range((stream, FIRST, 0)..);
+        range.take_while(move |(name, _)| name.0 == stream)
     }
 
     /// All that runs here as it would be with a change, and `reserved_cores` that are promised to whoever comes.
@@ -219,10 +244,10 @@ impl Serving {
     }
 
     /// What somebody would make stricter who comes to depend on some streams.
-    pub(crate) fn stricter(&self, shared: &[(StreamName, Duration)]) -> BTreeMap<Name, Duration> {
+    pub(crate) fn stricter(&self, shared: &[Shared]) -> BTreeMap<Name, Duration> {
         let found = shared.iter();
         found
-            .filter_map(|(stream, laxity)| Some((self.find(*stream)?, *laxity)))
+            .filter_map(|it| Some((self.find(it.stream, &it.made_of)?, it.laxity)))
             .collect()
     }
 
@@ -249,18 +274,20 @@ impl Serving {
         newcomer: Newcomer,
     ) -> Result<(), StreamName> {
         let mut uses = Vec::new();
-        for (stream, _) in &newcomer.shared {
-            uses.push(self.find(*stream).ok_or(*stream)?);
+        for shared in &newcomer.shared {
+            let found = self.find(shared.stream, &shared.made_of);
+            uses.push(found.ok_or(shared.stream)?);
         }
-        for (name, (_, laxity)) in uses.iter().zip(&newcomer.shared) {
+        for (name, shared) in uses.iter().zip(&newcomer.shared) {
             if let Some(component) = self.components.get_mut(name) {
-                component.laxities.insert(id, *laxity);
+                component.laxities.insert(id, shared.laxity);
             }
         }
-        for (stream, operator, declared) in newcomer.own {
+        for (stream, operator, declared, made_of) in newcomer.own {
             let name = (stream, id, operator);
             uses.push(name);
             let component = Component {
+                made_of,
                 laxities: BTreeMap::from([(id, declared.laxity)]),
                 declared,
                 samples: VecDeque::new(),

@@ -5,7 +5,7 @@
 //! Where that finds nothing, a relaxed one asks without a target and without reserving, for the target that would
 //! be accepted.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -102,6 +102,11 @@ impl Session {
             .map(|(index, _)| index)
     }
 
+    /// How many probes and look-ups there were.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        (self.probe_count, self.discovery.lookup_count)
+    }
+
     /// What people call a part of the request.
     pub(crate) fn name(&self, part: Part) -> String {
         let plan = &self.order.plan;
@@ -124,9 +129,36 @@ impl Session {
         let mut graphs = merge::merge(&self.request, &self.facts, self.request.limit(), is_whole)?;
         graphs.retain(|graph| {
             let places = (graph.starts.clone(), graph.hosts.clone());
-            !self.tried.contains(&places)
+            !self.tried.contains(&places) && self.agrees(graph)
         });
+        if graphs.is_empty() {
+            // Nothing that is left was found to lack anything.
+            return Err(Blocked {
+                part: Part::Sink(0),
+                lacks: BTreeMap::new(),
+            });
+        }
         Ok(graphs)
+    }
+
+    /// Whether what is shared by a graph was made of the same parts, where it has some in common: a part is in one place.
+    fn agrees(&self, graph: &Graph) -> bool {
+        let mut placed: BTreeMap<Before, NodeId> = BTreeMap::new();
+        let starts = self.parts.starts.iter().zip(&graph.starts);
+        starts.into_iter().all(|(start, host)| {
+            let Before::Operator(index) = start else {
+                return true;
+            };
+            let node = self.request.node(*host);
+            let mut providers = self.split.shared[index].iter();
+            let provider = providers.find(|it| it.node == node);
+            provider.is_none_or(|provider| {
+                provider
+                    .places
+                    .iter()
+                    .all(|(part, at)| *placed.entry(*part).or_insert(*at) == *at)
+            })
+        })
     }
 
     /// That a host did not answer where the request begins, where none did.
@@ -238,7 +270,7 @@ impl Composer {
             // Nobody refused anything: nothing was heard.
             self.release_all(now, id, &session, out);
             let binding = session.silent();
-            return refuse(id, Reason::Timeout, binding, None, out);
+            return refuse(id, Reason::Timeout, binding, None, session.counts(), out);
         }
         let phase = start_round(now, &self.config, id, &mut session, next, out);
         self.sessions.insert(id, (session, phase));
@@ -260,6 +292,7 @@ impl Composer {
             None => session.graphs(&self.config).unwrap_or_default(),
         };
         let fastest = graphs.iter().map(|graph| graph.delay).min();
+        let counts = session.counts();
         let at_target = match blocked {
             Some(_) => None,
             None => {
@@ -284,7 +317,7 @@ impl Composer {
             Reason::Timeout
         };
         let feasible_target = fastest.map(refusal::feasible_target);
-        refuse(id, reason, binding, feasible_target, out);
+        refuse(id, reason, binding, feasible_target, counts, out);
     }
 
     /// There are graphs: of a trial that is the answer, else the best is confirmed.
@@ -368,7 +401,7 @@ impl Composer {
                 let name = session.name(part);
                 let binding = Some(refusal::unreachable(&name, node));
                 self.release_all(now, id, &session, out);
-                refuse(id, Reason::Infeasible, binding, None, out);
+                refuse(id, Reason::Infeasible, binding, None, session.counts(), out);
                 continue;
             }
             match phase {
@@ -422,18 +455,22 @@ impl Composer {
     }
 }
 
-/// Tells whoever asked.
+/// Tells whoever asked; `counts` are of probes and look-ups.
 pub(crate) fn refuse(
     id: CompositionId,
     reason: Reason,
     binding: Option<Constraint>,
     feasible_target: Option<Duration>,
+    counts: (u64, u64),
     out: &mut Outbox<'_>,
 ) {
+    let (probe_count, lookup_count) = counts;
     let refusal = Refusal {
         reason,
         binding,
         feasible_target,
+        probe_count,
+        lookup_count,
     };
     out.event(Event::Refused { id, refusal });
 }

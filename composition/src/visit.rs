@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use model::{CompositionId, Instant, NodeId};
 
-use crate::message::{Ended, Ending, Hop, Probe};
-use crate::path;
+use crate::message::{Ended, Ending, Probe};
 use crate::request::{HostIndex, Part};
 use crate::share::Share;
 
@@ -16,9 +15,6 @@ use crate::share::Share;
 /// node composes.
 const VISITS_MAX: usize = 128;
 
-/// Probes of one part that agree on every open fork.
-type Group = (Part, Vec<(Part, HostIndex)>);
-
 /// What is remembered of a round of a request.
 #[derive(Debug)]
 pub(crate) struct Visit {
@@ -26,8 +22,8 @@ pub(crate) struct Visit {
     until: Instant,
     /// The probes that came.
     pub(crate) seen: BTreeSet<(Share, Part)>,
-    /// How early the earliest came that went on.
-    groups: BTreeMap<Group, Duration>,
+    /// For each part, how early the earliest came that went on.
+    earliest: BTreeMap<Part, Duration>,
     /// How many were sent for each part.
     sent_counts: BTreeMap<Part, usize>,
     /// What was sent to whom.
@@ -66,7 +62,7 @@ impl Visits {
                 round: probe.round,
                 until,
                 seen: BTreeSet::new(),
-                groups: BTreeMap::new(),
+                earliest: BTreeMap::new(),
                 sent_counts: BTreeMap::new(),
                 sent: BTreeMap::new(),
             };
@@ -77,17 +73,16 @@ impl Visits {
 
     /// Whether a probe that passed its checks goes on: unless one that went before it came as early.
     ///
-    /// What is behind this host is the same for both, and what was found on the way to it is told when a probe ends. The first to come is mostly
-    /// the earliest, since probes travel the ways that they are about.
-    pub(crate) fn may_go_on(&mut self, probe: &Probe, path: &[Hop], delay: Duration) -> bool {
+    /// What is behind this host is the same for both, and what was found on the way to it is told when a probe ends: graphs are merged of hops,
+    /// not of paths. The first to come is mostly the earliest, since probes travel the ways that they are about.
+    pub(crate) fn may_go_on(&mut self, probe: &Probe, delay: Duration) -> bool {
         let Some(visit) = self.visits.get_mut(&probe.id) else {
             return false;
         };
         if !probe.request.body().prunes {
             return true;
         }
-        let group = (probe.part, path::open_forks(&probe.request, path));
-        let earliest = visit.groups.entry(group).or_insert(Duration::MAX);
+        let earliest = visit.earliest.entry(probe.part).or_insert(Duration::MAX);
         if *earliest <= delay {
             return false;
         }

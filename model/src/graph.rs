@@ -1,9 +1,10 @@
 //! Component graphs: a query plan with every part bound to a component on a host.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::id::NodeId;
+use crate::name::StreamName;
 use crate::plan::{QueryPlan, Reader, Stream};
 use crate::position::Origin;
 
@@ -123,6 +124,27 @@ impl ComponentGraph {
         unread
             .next()
             .map(|(_, (operator, _))| operator.name.as_str())
+    }
+
+    /// All that an operator is made of, itself included: the first stream of each operator, and its host. Two components that yield the same
+    /// stream are the same where this is.
+    ///
+    /// # Panics
+    /// When the plan has no such operator.
+    pub fn made_of(&self, operator: usize) -> BTreeMap<StreamName, NodeId> {
+        let mut made_of = BTreeMap::new();
+        let mut next = vec![operator];
+        while let Some(index) = next.pop() {
+            let name = self.plan.stream_name(Stream::Operator(index, 0));
+            if made_of.insert(name, self.operators[index].host).is_none() {
+                let inputs = self.plan.operators()[index].inputs.iter();
+                next.extend(inputs.filter_map(|input| match *input {
+                    Stream::Operator(before, _) => Some(before),
+                    Stream::Source(..) => None,
+                }));
+            }
+        }
+        made_of
     }
 
     /// What was asked for.

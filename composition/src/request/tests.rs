@@ -63,25 +63,6 @@ fn ways_and_their_rests_follow_from_the_inputs() {
 }
 
 #[test]
-fn a_fork_is_open_until_all_its_branches_have_met() {
-    // O1 -> {O2 -> O4, O3 -> O5} -> O6 -> O7, numbered from 0.
-    let inputs: &[&[Part]] = &[
-        &[S(0)],
-        &[O(0)],
-        &[O(0)],
-        &[O(1)],
-        &[O(2)],
-        &[O(3), O(4)],
-        &[O(5)],
-    ];
-    let request = Request::new(body(inputs, &[O(6)])).unwrap();
-    for (at, is_open) in [(1, true), (3, true), (5, false), (6, false)] {
-        assert_eq!(request.is_open_at(O(0), O(at)), is_open, "at {at}");
-    }
-    assert!(!request.is_open_at(O(1), O(3)), "one reader is no fork");
-}
-
-#[test]
 fn what_makes_no_sense_is_no_request_also_as_bytes() {
     let good = body(&[&[S(0)], &[O(0)]], &[O(1)]);
     type Change = fn(&mut Body);

@@ -29,10 +29,10 @@ impl Composer {
             return self.counts.ignore(Ignored::Repeated);
         }
         if self.sessions.len() >= self.config.sessions_max {
-            return refuse(id, Reason::Busy, None, None, out);
+            return refuse(id, Reason::Busy, None, None, (0, 0), out);
         }
         if !candidates::is_complete(&order) {
-            return refuse(id, Reason::Infeasible, None, None, out);
+            return refuse(id, Reason::Infeasible, None, None, (0, 0), out);
         }
         let session = Session {
             order,
@@ -94,7 +94,8 @@ impl Composer {
             Ok(gathered) => gathered,
             Err(binding) => {
                 self.release_all(now, id, &session, out);
-                return refuse(id, Reason::Infeasible, binding, None, out);
+                let counts = session.counts();
+                return refuse(id, Reason::Infeasible, binding, None, counts, out);
             }
         };
         session.facts = Facts::default();

@@ -107,7 +107,12 @@ fn running(control: &Control, graph: &ComponentGraph) -> BTreeMap<StreamName, Co
         .filter(|(_, binding)| binding.shared && binding.host == here);
     let find = |(stream, _): (Stream, &Binding)| {
         let name = graph.plan().stream_name(stream);
-        let found = control.parts.values().filter_map(|part| part.find(name));
+        let wanted = match stream {
+            Stream::Operator(index, _) => Some(graph.made_of(index)),
+            Stream::Source(..) => None,
+        };
+        let found = control.parts.values();
+        let found = found.filter_map(|part| part.find_made_of(name, wanted.as_ref()));
         let mut running = found.filter(|(id, _)| control.means.engine.is_running(*id));
         Some((name, running.next()?.0))
     };

@@ -222,6 +222,23 @@ impl Part {
         })
     }
 
+    /// The same, of a component that is made of this, where that is said.
+    pub(super) fn find_made_of(
+        &self,
+        name: StreamName,
+        made_of: Option<&BTreeMap<StreamName, NodeId>>,
+    ) -> Option<(ComponentId, u16)> {
+        let mut operators = self.graph.plan().streams_named(name);
+        let is_same = match made_of {
+            None => true,
+            Some(made_of) => operators.any(|stream| match stream {
+                Stream::Operator(index, _) => self.graph.made_of(index) == *made_of,
+                Stream::Source(..) => false,
+            }),
+        };
+        self.find(name).filter(|_| is_same)
+    }
+
     /// What was measured here since the last time; nothing where there is nothing to tell.
     pub(super) fn measure(&mut self, engine: &Handle, now: Instant) -> Option<Measured> {
         let elapsed = now.since(self.measured).as_secs_f64();

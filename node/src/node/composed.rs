@@ -128,6 +128,8 @@ pub(super) fn failure(order: &Order, refusal: &Refusal) -> Failure {
     let refused = Composition {
         binding,
         feasible_target_ms: feasible.map(|target| milliseconds(target).ceil()),
+        probes: refusal.probe_count,
+        lookups: refusal.lookup_count,
         ..nothing(order, "refused")
     };
     Failure {

@@ -180,7 +180,10 @@ impl Fluid {
         }
         for index in &shared {
             let name = graph.plan().stream_name(Stream::Operator(*index, 0));
-            if self.provider(host, name, id).is_none() {
+            if self
+                .provider(host, name, (id, &graph.made_of(*index)))
+                .is_none()
+            {
                 let name = &graph.plan().operators()[*index].name;
                 return Err(format!("{name} does not run here any more"));
             }
@@ -227,7 +230,7 @@ impl Fluid {
         let laxities = running.laxities.clone();
         for index in &shared {
             let name = graph.plan().stream_name(Stream::Operator(*index, 0));
-            if let Some(component) = self.provider(host, name, id) {
+            if let Some(component) = self.provider(host, name, (id, &graph.made_of(*index))) {
                 self.machines[host].depend(component, id, laxities[*index]);
                 self.changed.insert(component.0);
             }

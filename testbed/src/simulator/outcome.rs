@@ -19,7 +19,7 @@ pub struct Outcome {
     pub refusal: Option<Failure>,
     /// From the request to its answer, at the composing host.
     pub elapsed: Duration,
-    /// Probes that were sent for it, as the composing node counted them. Of a refusal nothing is told: 0.
+    /// Probes that were sent for it, as the composing node counted them, of refusals too.
     pub probes: u64,
     /// Control messages between hosts that followed from it, until now: its probes, its commit, its record.
     pub messages: u64,

@@ -1,9 +1,9 @@
 //! How what runs ends: dropped, released and kept as long as others read it, or gone with its host.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::plan::{Reader, Stream};
-use model::{CompositionId, StreamName};
+use model::{CompositionId, NodeId, StreamName};
 
 use super::age::readers;
 use super::{Component, Fluid, Hosts};
@@ -70,10 +70,15 @@ impl Fluid {
         &self,
         host: usize,
         name: StreamName,
-        reader: CompositionId,
+        (reader, made_of): (CompositionId, &BTreeMap<StreamName, NodeId>),
     ) -> Option<Component> {
         let providers = self.providers.get(&(host, name))?;
-        providers.iter().find(|it| it.0 != reader).copied()
+        let is_same = |it: &&Component| {
+            let running = self.running.get(&it.0);
+            running.is_some_and(|running| running.graph.made_of(it.1) == *made_of)
+        };
+        let mut others = providers.iter().filter(|it| it.0 != reader);
+        others.find(is_same).copied()
     }
 
     /// Notes at those whose streams it shares that a part reads them.
@@ -109,7 +114,8 @@ impl Fluid {
             let binding = graph.operators()[index];
             let at = hosts.get_index_of(&binding.host)?;
             let name = plan.stream_name(Stream::Operator(index, 0));
-            self.provider(at, name, id).filter(|_| binding.shared)
+            self.provider(at, name, (id, &graph.made_of(index)))
+                .filter(|_| binding.shared)
         });
         shared.collect()
     }
