@@ -18,7 +18,7 @@ use crate::counts::Ignored;
 use crate::effect::Effect;
 use crate::ledger::Claim;
 use crate::measure::Lack;
-use crate::message::{Body, Confirm, Confirmed, Decline, Told};
+use crate::message::{Body, Confirm, Confirmed, Decline};
 use crate::policy::Projection;
 use crate::queue::Job;
 use crate::reminder::Kind;
@@ -28,6 +28,7 @@ use crate::stream::Before;
 
 mod charge;
 mod start;
+mod tell;
 #[cfg(test)]
 mod tests;
 
@@ -343,61 +344,6 @@ impl Composer {
             charges,
         };
         out.send(id.node, Body::Confirmed(Box::new(confirmed)));
-    }
-
-    /// How long the parts of a plan take that are here, and the ways into them.
-    fn tell(&self, view: &NodeView, id: CompositionId) -> Vec<Told> {
-        let allocation = &self.allocations[&id];
-        let here = view.node();
-        let projection = allocation.projection;
-        let queue = self
-            .serving
-            .queue(view, projection, 0.0, &Change::default());
-        let plan = allocation.graph.plan();
-        let parts = allocation.parts(here).into_iter();
-        parts
-            .map(|(part, inputs)| {
-                let execution = match part {
-                    Part::Operator(index) => {
-                        let index = usize::from(index);
-                        let stream = Before::Operator(index).stream(plan);
-                        let is_shared = allocation.graph.operators()[index].shared;
-                        let name = match is_shared {
-                            true => {
-                                let made_of = allocation.graph.made_of(index);
-                                self.serving.find(stream, &made_of)
-                            }
-                            false => Some((stream, id, number(index))),
-                        };
-                        name.and_then(|name| self.serving.execution(&queue, name))
-                    }
-                    Part::Source(_) | Part::Sink(_) => None,
-                };
-                let links = inputs.iter().map(|input| {
-                    let host = allocation.graph.producer(*input).host;
-                    (part_of(*input), self.way(view, host))
-                });
-                let mut links: Vec<(Part, Duration)> = links.collect();
-                links.sort_unstable();
-                links.dedup_by_key(|(part, _)| *part);
-                Told {
-                    part,
-                    execution: execution.unwrap_or_default(),
-                    links,
-                }
-            })
-            .collect()
-    }
-
-    /// The delay of the way from a host: measured where it was, else as it is believed to be.
-    fn way(&self, view: &NodeView, from: NodeId) -> Duration {
-        let measured = self.ways.get(&from).map(|(way, _)| *way);
-        let is_known = view.round_trips.contains_key(&from);
-        let believed = || view.delay(from, view.node()).unwrap_or_default();
-        match measured {
-            Some(measured) if !is_known => measured,
-            _ => believed(),
-        }
     }
 
     pub(crate) fn on_deploy_failed(
