@@ -1,6 +1,7 @@
 //! Maximum sharing discovery: which operators of a plan run already, as close to the sinks as can be.
 //!
-//! Breadth first from the sinks, all operators of a level looked up at once. Where one runs whose age, with the least that the
+//! Breadth first from the sinks, all operators of a level looked up at once; of a small plan all levels, since look-ups are cheaper than waiting for
+//! one after the other. Where one runs whose age, with the least that the
 //! rest takes, meets the target, it is kept, and nothing before it is looked for. Operators are looked up under their first stream.
 //! Where nothing meets the target behind what was found, that is passed over, and the search goes on before it: shorter prefixes, down to none.
 //! Source: papers, section 5; the fallback is ours.
@@ -19,6 +20,11 @@ use crate::stream::{self, Before, StreamRecord};
 
 /// How long the overlay may take to answer. Unit: time. Source: guess; some look-ups over a wide area.
 const LOOKUP_WAIT: Duration = Duration::from_secs(2);
+
+/// Up to how many operators of a plan are all looked up at once.
+///
+/// Unit: operators. Source: guess; beyond, most plans have found something before all levels are asked.
+const AT_ONCE_MAX: usize = 16;
 
 /// How many entries are asked for. Unit: entries. Source: twice what is used, since some may not fit.
 pub(crate) const ENTRIES: usize = 2 * CANDIDATES_MAX;
@@ -243,7 +249,13 @@ fn walk(order: &Order, known: &BTreeMap<usize, Vec<Provider>>) -> Split {
             continue;
         }
         match known.get(&operator) {
-            None => split.missing.push(operator),
+            None => {
+                split.missing.push(operator);
+                if plan.operators().len() <= AT_ONCE_MAX {
+                    // What lies before it is asked for at once: should it be found, that was in vain.
+                    next.extend(&plan.operators()[operator].inputs);
+                }
+            }
             Some(providers) if !providers.is_empty() => {
                 split.shared.insert(operator, providers.clone());
             }

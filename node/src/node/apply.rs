@@ -16,6 +16,11 @@ use super::{Answer, Answered, CommandId, Effect, Failure, FailureKind, Node, com
 /// Unit: time. Range: some look-ups. Source: guess; where nobody answers, a greater record follows anyway.
 const EARLIER_WAIT: Duration = Duration::from_millis(500);
 
+/// From how long after its start on a node knows what it had accepted before: hosts that run something of it have presented themselves.
+///
+/// Unit: time. Range: above [`super::part`]'s period of presenting.
+const HEARD_AFTER: Duration = Duration::from_secs(60);
+
 /// How long a composition may take: longer than the composer does, which answers by itself.
 const COMPOSE_WAIT: Duration = Duration::from_secs(60);
 
@@ -61,7 +66,8 @@ impl Node {
             id: None,
         };
         let ticket = self.take_number();
-        if is_trial || self.has_running(&applying.order.application) {
+        let has_heard = now.since(Instant::ZERO) > HEARD_AFTER;
+        if is_trial || has_heard || self.has_running(&applying.order.application) {
             self.begin_composing(now, ticket, command, applying, out);
             return;
         }

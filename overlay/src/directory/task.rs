@@ -16,8 +16,8 @@ use crate::message::{NearBy, Request};
 /// Source: design.
 pub const ASKED: usize = 5;
 
-/// The least time that the others are waited for when two of the closest three have answered; else twice the time that
-/// these took. Unit: time. Source: guess; a dead node must not cost every look-up a second.
+/// The least time that the others are waited for when two of the closest three have answered; else half the time that
+/// these took, of a listing, which is to be complete, and of what is to be kept twice the time. Unit: time. Source: guess; a dead node must not cost every look-up a second.
 const GRACE_MIN: Duration = Duration::from_millis(50);
 
 /// The most pages that one holder may answer with. Unit: pages. Range: what a key may hold, of the small entries
@@ -174,6 +174,7 @@ impl Task {
 
     /// A node answered, or failed to.
     pub(super) fn on_standing(&mut self, now: Instant, node: NodeId, standing: Standing) {
+        let is_find = matches!(self.goal, Goal::Find { .. });
         let Some(round) = self.round_mut() else {
             return;
         };
@@ -184,8 +185,9 @@ impl Task {
         let closest = round.asked.iter().take(REPLICAS);
         let answered = closest.filter(|asked| **asked == Standing::Answered);
         if answered.count() >= REPLICAS - 1 && round.settles.is_none() {
-            let grace = ((now - round.began) * 2).max(GRACE_MIN);
-            round.settles = Some(now + grace);
+            let took = now - round.began;
+            let grace = if is_find { took / 2 } else { took * 2 };
+            round.settles = Some(now + grace.max(GRACE_MIN));
         }
     }
 
