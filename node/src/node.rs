@@ -289,8 +289,8 @@ pub struct Node {
     overdue: BTreeSet<CompositionId>,
     counts: Counts,
     next_number: u64,
-    /// Whether the node has said to the overlay that it is there.
-    is_listed: bool,
+    /// Since when it is there: nothing before it has said so to the overlay.
+    since: Option<Instant>,
 }
 
 impl Node {
@@ -320,7 +320,7 @@ impl Node {
             overdue: BTreeSet::new(),
             counts: Counts::default(),
             next_number: config.first_number,
-            is_listed: false,
+            since: None,
             rng: rng.keyed("node"),
             config,
         }
@@ -328,8 +328,8 @@ impl Node {
 
     /// Takes what happened, and says what is to be done.
     pub fn handle_input(&mut self, now: Instant, input: Input, out: &mut Vec<Effect>) {
-        if !self.is_listed {
-            self.is_listed = true;
+        if self.since.is_none() {
+            self.since = Some(now);
             self.list_host(out);
         }
         match input {
@@ -369,7 +369,7 @@ impl Node {
 
     /// When [`Input::Timeout`] is wanted.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        if !self.is_listed {
+        if self.since.is_none() {
             return Some(Instant::ZERO);
         }
         let tasks = self.tasks.values().map(|task| task.deadline);

@@ -66,7 +66,9 @@ impl Node {
             id: None,
         };
         let ticket = self.take_number();
-        let has_heard = now.since(Instant::ZERO) > HEARD_AFTER;
+        let has_heard = self
+            .since
+            .is_some_and(|since| now.since(since) > HEARD_AFTER);
         if is_trial || has_heard || self.has_running(&applying.order.application) {
             self.begin_composing(now, ticket, command, applying, out);
             return;

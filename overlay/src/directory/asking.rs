@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use model::{Instant, Key, NodeId};
 
 use super::routes::ROUTE_LEN;
-use super::task::{Goal, Phase, Standing, Task};
+use super::task::{ASKED, Goal, Phase, Standing, Task};
 use super::{
     Around, Directory, Pending, SILENT_MAX, TaskId, WALK_PATIENCE, WALK_TIMEOUT, WALKS_MAX,
 };
 use crate::distance::Place;
 use crate::machine::{Effect, WalkId};
+use crate::members::KNOWN_MAX;
 use crate::message::{Answer, Held, Message, Request};
 
 impl Directory {
@@ -46,7 +47,16 @@ impl Directory {
         if count <= ROUTE_LEN && self.routes.find(now, key).is_some() {
             self.begin(now, around, id, out);
         } else {
+            let is_find = self
+                .tasks
+                .get(&id)
+                .is_some_and(|task| matches!(task.goal, Goal::Find { .. }));
             self.walk(now, key, count, out);
+            // Of a network this small everybody is known: the closest are among them.
+            let known = around.members.count();
+            if is_find && (ASKED..KNOWN_MAX).contains(&known) {
+                self.begin(now, around, id, out);
+            }
         }
         id
     }
