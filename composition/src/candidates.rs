@@ -286,7 +286,7 @@ fn eligible(
         .collect()
 }
 
-fn offers(host: &HostSummary, kind: &str) -> bool {
+pub(crate) fn offers(host: &HostSummary, kind: &str) -> bool {
     let offered = host.operators.as_ref();
     offered.is_none_or(|kinds| kinds.iter().any(|it| it == kind))
 }

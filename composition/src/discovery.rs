@@ -13,6 +13,7 @@ use std::time::Duration;
 use model::plan::Stream;
 use model::{Coordinate, Entry, HostSummary, Instant, Key, NodeId, NodeView, convert, wire};
 
+use crate::candidates;
 use crate::order::{Order, Place};
 use crate::policy::Sharing;
 use crate::request::CANDIDATES_MAX;
@@ -191,9 +192,11 @@ impl Discovery {
             };
         }
         let mut known = self.known.clone();
+        let costs = costs_behind(order);
         for (operator, providers) in &mut known {
             let is_passed = self.passed.contains(operator);
-            providers.retain(|it| !is_passed && may_serve(view, order, *operator, it));
+            let cost = costs[*operator];
+            providers.retain(|it| !is_passed && may_serve(view, order, (*operator, cost), it));
             providers.truncate(CANDIDATES_MAX);
         }
         // An operator that is to be composed may run already, hidden behind one that is shared: then it is taken from there too.
@@ -282,11 +285,15 @@ fn provider(order: &Order, operator: usize, entry: &Entry) -> Option<Provider> {
     })
 }
 
-/// Whether a provider's age and the least that the rest takes meet the target.
-fn may_serve(view: &NodeView, order: &Order, operator: usize, provider: &Provider) -> bool {
+/// Whether a provider's age and the least that the rest takes meet the target; `cost` is that of what is behind, in seconds.
+fn may_serve(
+    view: &NodeView,
+    order: &Order,
+    (operator, cost): (usize, f64),
+    provider: &Provider,
+) -> bool {
     let way = longest_way(view, order, provider.coordinate, provider.node, operator);
-    let costs = costs_behind(order);
-    provider.age + way + convert::seconds(costs[operator]) <= order.plan.qos().latency
+    provider.age + way + convert::seconds(cost) <= order.plan.qos().latency
 }
 
 /// The longest way from a host to a sink behind an operator, taken straight.
@@ -336,11 +343,11 @@ fn rare_kinds<'o>(view: &NodeView, order: &'o Order) -> BTreeSet<&'o str> {
         .collect();
     let known = || std::iter::once(&view.host).chain(view.hosts.values().map(|host| &**host));
     let is_rare = |kind: &&str| {
-        let offers = |host: &&HostSummary| {
-            let offered = host.operators.as_ref();
-            offered.is_none_or(|kinds| kinds.iter().any(|it| it == kind))
-        };
-        known().filter(offers).take(CANDIDATES_MAX).count() < CANDIDATES_MAX
+        known()
+            .filter(|host| candidates::offers(host, kind))
+            .take(CANDIDATES_MAX)
+            .count()
+            < CANDIDATES_MAX
             && known().any(|host| host.operators.is_some())
     };
     kinds.into_iter().filter(is_rare).collect()

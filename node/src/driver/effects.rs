@@ -112,7 +112,7 @@ fn running(control: &Control, graph: &ComponentGraph) -> BTreeMap<StreamName, Co
             Stream::Source(..) => None,
         };
         let found = control.parts.values();
-        let found = found.filter_map(|part| part.find_made_of(name, wanted.as_ref()));
+        let found = found.filter_map(|part| part.find(name, wanted.as_ref()));
         let mut running = found.filter(|(id, _)| control.means.engine.is_running(*id));
         Some((name, running.next()?.0))
     };

@@ -213,30 +213,24 @@ impl Part {
         (self.graph.reader(reader).host == peer).then_some((edge.edge, &mut edge.task))
     }
 
-    /// The component and port that yield a stream here.
-    pub(super) fn find(&self, name: StreamName) -> Option<(ComponentId, u16)> {
-        let mut streams = self.graph.plan().streams_named(name);
-        streams.find_map(|stream| match stream {
-            Stream::Source(index, port) => self.deployed.sources[index].zip(Some(port)),
-            Stream::Operator(index, port) => self.deployed.operators[index].zip(Some(port)),
-        })
-    }
-
-    /// The same, of a component that is made of this, where that is said.
-    pub(super) fn find_made_of(
+    /// The component and port that yield a stream here; made of this, where that is said.
+    pub(super) fn find(
         &self,
         name: StreamName,
         made_of: Option<&BTreeMap<StreamName, NodeId>>,
     ) -> Option<(ComponentId, u16)> {
-        let mut operators = self.graph.plan().streams_named(name);
-        let is_same = match made_of {
-            None => true,
-            Some(made_of) => operators.any(|stream| match stream {
-                Stream::Operator(index, _) => self.graph.made_of(index) == *made_of,
-                Stream::Source(..) => false,
-            }),
-        };
-        self.find(name).filter(|_| is_same)
+        let mut streams = self.graph.plan().streams_named(name);
+        streams.find_map(|stream| match stream {
+            Stream::Source(index, port) if made_of.is_none() => {
+                self.deployed.sources[index].zip(Some(port))
+            }
+            Stream::Operator(index, port)
+                if made_of.is_none_or(|made_of| self.graph.made_of(index) == *made_of) =>
+            {
+                self.deployed.operators[index].zip(Some(port))
+            }
+            Stream::Source(..) | Stream::Operator(..) => None,
+        })
     }
 
     /// What was measured here since the last time; nothing where there is nothing to tell.

@@ -218,7 +218,7 @@ impl Control {
             return None;
         };
         let (component, port) = match composition {
-            Some(id) => self.parts.get(id)?.find(*stream)?,
+            Some(id) => self.parts.get(id)?.find(*stream, None)?,
             None => {
                 let published = self.published.values();
                 let mut ports = published.flat_map(|published| {
