@@ -233,6 +233,9 @@ impl Composer {
         body: Body,
         out: &mut Outbox<'_>,
     ) {
+        if !body.is_bounded() {
+            return self.counts.ignore(Ignored::Unfit);
+        }
         match body {
             Body::Probe(probe) => self.on_probe(now, view, *probe, out),
             Body::Ended(ended) => self.on_ended(now, view, from, *ended, out),

@@ -8,7 +8,7 @@ use model::{ApplicationId, ComponentGraph, CompositionId, Resources};
 use crate::measure::{Lack, Spare};
 use crate::policy::Projection;
 use crate::queue::Job;
-use crate::request::{HostIndex, PATH_MAX, Part, Request};
+use crate::request::{HostIndex, PATH_MAX, Part, Request, TARGET_MAX};
 use crate::serving::Charge;
 use crate::share::Share;
 
@@ -59,6 +59,45 @@ pub(crate) enum Body {
     Pong { id: CompositionId, attempt: u8 },
     /// To the hosts of a graph, from that of a sink: this is its delay now.
     Delay { id: CompositionId, delay: Duration },
+}
+
+impl Body {
+    /// Whether no time in it is longer than any target: sums of them are times.
+    pub(crate) fn is_bounded(&self) -> bool {
+        fn all(mut times: impl Iterator<Item = Duration>) -> bool {
+            times.all(|it| it <= TARGET_MAX)
+        }
+        match self {
+            Self::Probe(it) => all(&mut it
+                .path
+                .iter()
+                .map(|hop| hop.link)
+                .chain([it.link, it.delay])),
+            Self::Ended(it) => all(it.path.iter().map(|hop| hop.link)),
+            Self::Confirm(it) => all(it.jobs.iter().map(|job| job.laxity)),
+            Self::Confirmed(it) => {
+                let links = it
+                    .told
+                    .iter()
+                    .flat_map(|told| told.links.iter().map(|link| link.1));
+                let executions = it.told.iter().map(|told| told.execution);
+                let increases = it.charges.iter().map(|charge| charge.increase);
+                all(links.chain(executions).chain(increases))
+            }
+            Self::Charge { charges, delay, .. } => {
+                all(charges.iter().map(|(_, increase)| *increase).chain(*delay))
+            }
+            Self::Start(it) => all(it.ages.iter().copied().chain([it.delay])),
+            Self::Delay { delay, .. } => *delay <= TARGET_MAX,
+            Self::Declined { .. }
+            | Self::Granted { .. }
+            | Self::Started { .. }
+            | Self::Release { .. }
+            | Self::Released { .. }
+            | Self::Ping { .. }
+            | Self::Pong { .. } => true,
+        }
+    }
 }
 
 /// A probe on its way to a part's candidate.
