@@ -27,7 +27,7 @@ pub enum Effect {
         /// The parts and where each of them is.
         graph: ComponentGraph,
     },
-    /// Everybody has what it needs: the sinks of this node pull.
+    /// Everybody has what it needs: all parts on this node pull.
     Start {
         /// Of which composition.
         id: CompositionId,

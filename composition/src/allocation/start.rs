@@ -44,10 +44,7 @@ impl Composer {
             State::Deployed { .. } => {
                 allocation.state = State::Started;
                 allocation.ages.clone_from(&start.ages);
-                let sinks = allocation.graph.sinks();
-                if sinks.iter().any(|sink| sink.host == view.node()) {
-                    out.effect(Effect::Start { id });
-                }
+                out.effect(Effect::Start { id });
                 let others: BTreeSet<NodeId> = hosts
                     .into_iter()
                     .filter(|it| *it != view.node() && *it != from)

@@ -27,7 +27,7 @@ fn operators(network: &Network, id: CompositionId) -> Vec<NodeId> {
 }
 
 #[test]
-fn the_plan_of_the_slides_is_composed_and_its_sinks_start() {
+fn the_plan_of_the_slides_is_composed_and_its_hosts_start() {
     let mut network = six(1);
     let wanted = order("slides", 400, SLIDES, &["o5"], (2, 1), 0.5);
     network.compose(1, id(1), wanted);

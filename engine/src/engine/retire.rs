@@ -11,16 +11,13 @@ use crate::batch::{Batch, Header, Note, Rows};
 use crate::report::{self, ComponentReport};
 
 impl Engine {
-    /// Lets the sinks of an application pull, and with them all that lies before them here.
+    /// Lets all components of an application pull. What nobody reads yet holds back what it yields.
     ///
     /// Starting it again, or one that is not here, does nothing.
     pub fn start(&mut self, now: Instant, application: u64) {
-        let sinks: Vec<ComponentId> = self
-            .members(application)
-            .filter(|id| self.component(*id).target().is_some())
-            .collect();
-        for sink in sinks {
-            self.wake(now, sink);
+        let members: Vec<ComponentId> = self.members(application).collect();
+        for member in members {
+            self.wake(now, member);
         }
     }
 

@@ -1,5 +1,5 @@
-//! The consuming end of an edge to another host: it is opened when there is something to pull, and opened again
-//! when it broke.
+//! The consuming end of an edge to another host: it is opened while its graph is being confirmed, or else when there is
+//! something to pull, and opened again when it broke.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use engine::runtime::Handle;
 use model::{Clock, CompositionId, EdgeId, NodeId, wire};
-use overlay::net::{Network, OpenError};
+use overlay::net::{FrameReceiver, FrameSender, Network, OpenError};
 use tokio::sync::mpsc;
 
 use super::control::Inbound;
@@ -45,21 +45,25 @@ pub(super) struct Upstream {
 impl Upstream {
     /// Pulls until the edge is closed.
     pub(super) async fn run(self) {
-        // Nothing is opened before somebody wants rows: that is how applications start, from their sinks.
-        let wanted = poll_fn(|cx| self.engine.poll_pull(self.edge, cx)).await;
-        if wanted.is_ok_and(|pull| pull.is_goodbye()) {
-            // Whoever has not been heard of need not be taken leave of.
-            return;
+        // What waits for a stream when the graph starts waits for a round trip; now others are being confirmed.
+        let mut early = self.open().await.ok();
+        if early.is_none() {
+            // Who has the stream is not as far as this host: it will be when somebody wants rows.
+            let wanted = poll_fn(|cx| self.engine.poll_pull(self.edge, cx)).await;
+            if wanted.is_ok_and(|pull| pull.is_goodbye()) {
+                // Whoever has not been heard of need not be taken leave of.
+                return;
+            }
         }
         let mut wait = RETRY.0;
         let mut is_connected = true;
         // The edge may go while nobody can be told: then there is nothing left to open.
         while self.engine.is_upstream(self.edge) {
-            match self
-                .network
-                .open(self.host, wire::encode(&self.hello))
-                .await
-            {
+            let opened = match early.take() {
+                Some(opened) => Ok(opened),
+                None => self.open().await,
+            };
+            match opened {
                 Ok((sender, receiver)) => {
                     if !is_connected {
                         self.tell(PartEvent::Reconnected { host: self.host }).await;
@@ -103,6 +107,11 @@ impl Upstream {
             tokio::time::sleep(wait).await;
             wait = (wait * 2).min(RETRY.1);
         }
+    }
+
+    async fn open(&self) -> Result<(FrameSender, FrameReceiver), OpenError> {
+        let hello = wire::encode(&self.hello);
+        self.network.open(self.host, hello).await
     }
 
     /// Half of the round trip to the host, as far as it is known.

@@ -107,6 +107,7 @@ impl Members {
             heard,
             came: now,
             samples: round_trip.into_iter().collect(),
+            pinged: None,
             missed: 0,
         };
         out.push(seen(&member));

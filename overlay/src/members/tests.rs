@@ -99,6 +99,50 @@ fn who_connects_is_pinged_at_once_and_its_answer_measures_the_round_trip() {
 }
 
 #[test]
+fn what_it_takes_to_connect_is_no_round_trip() {
+    let mut members = members();
+    let mut out = Vec::new();
+    members.ping(at(1), node(1), Vec::new(), &mut out);
+    members.on_connected(at(2), node(1), &mut out);
+    assert_eq!(pings(&out), [(node(1), 0), (node(1), 1)]);
+    out.clear();
+    for number in 0..2 {
+        members.on_pong(at(3), node(1), number, gossip(1, Vec::new()), &mut out);
+    }
+    let measured = out.iter().filter_map(|effect| match effect {
+        Effect::Seen { round_trip, .. } => *round_trip,
+        _ => None,
+    });
+    assert_eq!(measured.collect::<Vec<_>>(), [Duration::from_secs(1)]);
+}
+
+#[test]
+fn in_a_small_network_everybody_is_met_by_the_lower_of_two_and_then_in_turns() {
+    let mut members = Members::new(at(0), host(20), Rng::from_seed(1));
+    let rumors = (1..40).filter(|n| *n != 20).map(|n| rumor(n, 1)).collect();
+    members.on_ping(at(0), node(1), 0, gossip(1, rumors), &mut Vec::new());
+    let mut asked = BTreeMap::<NodeId, u32>::new();
+    let mut now = at(0);
+    for _ in 0..12 {
+        now = now.max(members.poll_timeout());
+        let mut out = Vec::new();
+        members.on_timeout(now, &mut out);
+        for (of, number) in pings(&out) {
+            *asked.entry(of).or_default() += 1;
+            let n = u16::from_le_bytes([of.0[0], of.0[1]]);
+            members.on_pong(now, of, number, gossip(n, Vec::new()), &mut Vec::new());
+        }
+        if now < at(1) {
+            let lower = asked.keys().filter(|of| **of < node(20)).count();
+            assert!(lower <= NEIGHBORS_MAX, "they ask: {asked:?}");
+            assert!((21..40).all(|n| asked.contains_key(&node(n))), "{asked:?}");
+        }
+    }
+    let turns = (21..40).filter(|n| asked[&node(*n)] > 1).count();
+    assert!(turns > 15, "whoever is known is asked again: {asked:?}");
+}
+
+#[test]
 fn an_answer_to_nothing_and_a_ping_in_another_name_are_refused() {
     let mut members = members();
     let mut out = Vec::new();

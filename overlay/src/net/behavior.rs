@@ -3,6 +3,7 @@
 use std::num::{NonZeroU8, NonZeroUsize};
 use std::time::Duration;
 
+use libp2p::core::upgrade::Version;
 use libp2p::identity::Keypair;
 use libp2p::kad::store::MemoryStore;
 use libp2p::swarm::NetworkBehaviour;
@@ -22,9 +23,9 @@ const HANDSHAKES_MAX: u32 = 256;
 /// Connections with one peer: both may dial at once, and the routing library may as well.
 const CONNECTIONS_PER_PEER_MAX: u32 = 4;
 
-/// How long a connection on which no substream is open is kept. Unit: time. Source: design, 60 s with the time
-/// that control substreams stay open.
-const IDLE_TIME: Duration = Duration::from_secs(30);
+/// How long a connection on which no substream is open is kept. Unit: time. Source: the time in which members of a small
+/// network ping one another (`members`), twice: they stay connected, since whoever composes has no time to connect.
+const IDLE_TIME: Duration = Duration::from_secs(600);
 
 /// How long a walk may take. Unit: time. Source: design.
 const WALK_TIME: Duration = Duration::from_secs(2);
@@ -88,5 +89,8 @@ impl Behavior {
 pub(super) fn swarm_config() -> swarm::Config {
     swarm::Config::with_tokio_executor()
         .with_idle_connection_timeout(IDLE_TIME)
+        // Each purpose has one protocol, and who opens a substream speaks first: waiting for a confirmation is a round trip for
+        // nothing.
+        .with_substream_upgrade_protocol_override(Version::V1Lazy)
         .with_dial_concurrency_factor(NonZeroU8::new(4).expect("four is not zero"))
 }

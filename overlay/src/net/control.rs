@@ -21,8 +21,7 @@ use super::MESSAGE_BYTES_MAX;
 use super::gauge::Held;
 use crate::message::Message;
 
-/// After how long without a message a substream is closed. With the swarm's idle time it bounds how long an
-/// unused connection is kept, to 60 s. Unit: time. Source: design.
+/// After how long without a message a substream is closed. Unit: time. Source: design.
 const IDLE_TIME: Duration = Duration::from_secs(30);
 
 /// How long the rest of a frame may take after its beginning. Unit: time. Source: guess; 1 MiB at 1 Mbit/s.
