@@ -16,6 +16,7 @@ use grid::Grid;
 use sweep::Point;
 use workload::Settings;
 
+mod at_once;
 pub mod build_up;
 mod exhaustive;
 pub mod grid;

@@ -1,8 +1,5 @@
 //! C1, C2 and C4: more and more requests of nodes that compose by one policy, and then by another.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 use model::{Rng, convert};
@@ -11,6 +8,7 @@ use node::node::Failure;
 use super::bed::{Asked, Bed};
 use super::{Options, quantile_ms, settings};
 use crate::bench::report::Report;
+use crate::experiment::at_once::at_once;
 use crate::experiment::grid::Grid;
 use crate::experiment::workload::Workload;
 use crate::local::interrupt::Interrupt;
@@ -92,31 +90,7 @@ fn ask(
     workload: &Workload,
     numbers: std::ops::Range<usize>,
 ) -> Vec<Result<Asked, Failure>> {
-    at_once(numbers, |number| bed.ask(workload, number))
-}
-
-/// Does something for each of some numbers, for a few at a time; what came of it, in order.
-fn at_once<T: Send>(numbers: std::ops::Range<usize>, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
-    let next = AtomicUsize::new(numbers.start);
-    let done = Mutex::new(Vec::new());
-    thread::scope(|scope| {
-        for _ in 0..REQUESTS_MAX {
-            scope.spawn(|| {
-                loop {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
-                    if number >= numbers.end {
-                        return;
-                    }
-                    let result = work(number);
-                    let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
-                    done.push((number, result));
-                }
-            });
-        }
-    });
-    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-    done.sort_unstable_by_key(|(number, _)| *number);
-    done.into_iter().map(|(_, result)| result).collect()
+    at_once(REQUESTS_MAX, numbers, |number| bed.ask(workload, number))
 }
 
 /// How all fare that were asked for.
@@ -125,7 +99,7 @@ fn figures(
     workload: &Workload,
     asked: &[Result<Asked, Failure>],
 ) -> Vec<(&'static str, f64)> {
-    let states = at_once(0..asked.len(), |number| {
+    let states = at_once(REQUESTS_MAX, 0..asked.len(), |number| {
         asked[number].as_ref().ok()?;
         bed.status(workload, number)
     });
