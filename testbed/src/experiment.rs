@@ -7,7 +7,6 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Context;
 use composition::policy::{self, Policy};
 use composition::queue::Discipline;
 
@@ -26,6 +25,7 @@ pub mod prototype;
 mod scale;
 pub mod sweep;
 pub mod workload;
+mod written;
 
 /// An experiment in the simulator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -195,14 +195,20 @@ impl Experiment {
             Kind::Plans => exhaustive::run(options, &mut grid, told),
             Kind::Hosts => scale::run(options, &mut grid, told),
         }
+        let report = self.report(options, &grid);
+        (grid, report)
+    }
+
+    /// What is told of figures.
+    fn report(&self, options: &Options, grid: &Grid) -> Report {
         let mut report = Report::new(self.name, options.seeds.clone());
-        for part in SIMULATED {
+        for part in self.simulated() {
             report.simulated(part);
         }
         report.tables(&grid.tables(self.shown));
         grid.report(&mut report);
-        self.claims(options, &grid, &mut report);
-        (grid, report)
+        self.claims(options, grid, &mut report);
+        report
     }
 
     /// The places on the axis, and what is asked for there.
@@ -267,23 +273,23 @@ impl Experiment {
         }
     }
 
-    /// Writes the report and a plot of each figure that is shown into a folder, which is made.
+    /// Writes the report, its tables and a plot of each figure that is shown into a folder, which is made; and those of the experiments that
+    /// show other figures of the same runs.
     ///
     /// # Errors
     /// When a file cannot be written; others may have been.
-    pub fn write(&self, folder: &Path, grid: &Grid, report: &Report) -> anyhow::Result<()> {
-        let write = |name: String, text: &str| {
-            let path = folder.join(name);
-            std::fs::write(&path, text).with_context(|| path.display().to_string())
-        };
-        std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-        let json = serde_json::to_string_pretty(&report.json())?;
-        write(format!("{}.json", self.name), &format!("{json}\n"))?;
-        for figure in self.shown {
-            let svg = plot::draw(grid, figure)?;
-            write(format!("{}.{figure}.svg", self.name), &svg)?;
+    pub fn write(&self, folder: &Path, options: &Options, grid: &Grid) -> anyhow::Result<()> {
+        for of_the_same in ALL.iter().filter(|it| it.kind == self.kind) {
+            let grid = grid.named(of_the_same.name);
+            let report = of_the_same.report(options, &grid);
+            written::write(folder, &grid, &report, of_the_same.shown)?;
         }
         Ok(())
+    }
+
+    /// What is modelled and not run.
+    const fn simulated(&self) -> &'static [&'static str] {
+        SIMULATED
     }
 }
 

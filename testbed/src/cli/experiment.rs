@@ -88,7 +88,7 @@ pub(super) struct Prototype {
     /// The folder of the testbeds, which goes when it is done.
     #[arg(long, value_name = "DIR", default_value = ".synergy/experiment")]
     dir: PathBuf,
-    /// Into which folder the figures and plots are written.
+    /// Into which folder figures, tables and plots are written: of C1, C2 and C4 together, which show the same runs.
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
 }
@@ -112,7 +112,7 @@ impl Prototype {
         let interrupt = Interrupt::by_signals()?;
         let (grid, report) = experiment.run(&options, &interrupt, &note)?;
         if let Some(folder) = &self.out {
-            experiment.write(folder, &grid, &report)?;
+            experiment.write(folder, &options, &grid)?;
         }
         Ok(report)
     }
@@ -150,7 +150,7 @@ pub(super) struct Simulated {
     /// How many runs go on at a time.
     #[arg(long, default_value = "1")]
     jobs: NonZeroUsize,
-    /// Into which folder the figures and plots are written.
+    /// Into which folder figures, tables and plots are written: of C3, C5 and C6 together, which show the same runs.
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
 }
@@ -183,7 +183,7 @@ impl Name {
         let options = simulated.options(experiment)?;
         let (grid, report) = experiment.run(&options, &note);
         if let Some(folder) = &simulated.out {
-            experiment.write(folder, &grid, &report)?;
+            experiment.write(folder, &options, &grid)?;
         }
         Ok(report)
     }

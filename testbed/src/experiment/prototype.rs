@@ -7,13 +7,12 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context;
 use composition::policy::Policy;
 use model::convert;
 
 use super::grid::Grid;
-use super::plot;
 use super::workload::Settings;
+use super::written;
 use crate::bench::report::Report;
 use crate::local::folder::Folder;
 use crate::local::interrupt::Interrupt;
@@ -111,39 +110,45 @@ impl Experiment {
         told: &dyn Fn(&str),
     ) -> anyhow::Result<(Grid, Report)> {
         let mut grid = Grid::new(self.name, self.axis);
+        match self.is_build_up() {
+            true => build_up::run(options, interrupt, told, &mut grid)?,
+            false => start_up::run(options, interrupt, told, &mut grid)?,
+        }
+        let report = self.report(options, &grid);
+        Ok((grid, report))
+    }
+
+    /// Whether it asks for more and more; else it is about how nodes and applications start.
+    fn is_build_up(&self) -> bool {
+        self.name != "T4"
+    }
+
+    /// What is told of figures.
+    fn report(&self, options: &Options, grid: &Grid) -> Report {
         let mut report = Report::new(self.name, options.seeds.clone());
         if options.latency.is_some() {
             report.simulated("network: each connection is held back by half of a measured round trip in user space");
         }
-        if self.name == "T4" {
-            start_up::run(options, interrupt, told, &mut grid)?;
-            start_up::claims(&grid, &mut report);
-        } else {
-            build_up::run(options, interrupt, told, &mut grid)?;
-            build_up::claims(options, &grid, &mut report);
+        match self.is_build_up() {
+            true => build_up::claims(options, grid, &mut report),
+            false => start_up::claims(grid, &mut report),
         }
         report.tables(&grid.tables(self.shown));
         grid.report(&mut report);
-        Ok((grid, report))
+        report
     }
 
-    /// Writes the report and a plot of each figure that is shown into a folder, which is made.
+    /// Writes the report, its tables and a plot of each figure that is shown into a folder, which is made; and those of the experiments that
+    /// show other figures of the same runs.
     ///
     /// # Errors
     /// When a file cannot be written; others may have been.
-    pub fn write(&self, folder: &Path, grid: &Grid, report: &Report) -> anyhow::Result<()> {
-        let write = |name: String, text: &str| {
-            let path = folder.join(name);
-            std::fs::write(&path, text).with_context(|| path.display().to_string())
-        };
-        std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-        let json = serde_json::to_string_pretty(&report.json())?;
-        write(format!("{}.json", self.name), &format!("{json}\n"))?;
-        for figure in self.shown {
-            write(
-                format!("{}.{figure}.svg", self.name),
-                &plot::draw(grid, figure)?,
-            )?;
+    pub fn write(&self, folder: &Path, options: &Options, grid: &Grid) -> anyhow::Result<()> {
+        let is_the_same = |it: &&Self| it.is_build_up() == self.is_build_up();
+        for of_the_same in ALL.iter().filter(is_the_same) {
+            let grid = grid.named(of_the_same.name);
+            let report = of_the_same.report(options, &grid);
+            written::write(folder, &grid, &report, of_the_same.shown)?;
         }
         Ok(())
     }
