@@ -9,13 +9,16 @@ use std::time::Duration;
 
 use composition::policy::Policy;
 use model::convert;
+use node::node::Composition;
 
 use super::grid::Grid;
 use super::workload::Settings;
 use super::written;
 use crate::bench::report::Report;
+use crate::cli::note;
 use crate::local::folder::Folder;
 use crate::local::interrupt::Interrupt;
+use bed::Asked;
 
 mod bed;
 mod build_up;
@@ -59,8 +62,12 @@ pub const ALL: &[Experiment] = &[
             "join_s",
             "lookup_round_trips_p50",
             "compose_ms_p50",
+            "discovery_ms_p50",
+            "probing_ms_p50",
+            "commit_ms_p50",
             "first_result_ms_p50",
             "first_result_ms_p95",
+            "failed",
             "resident_bytes",
         ],
     },
@@ -77,6 +84,9 @@ pub const ALL: &[Experiment] = &[
             "success_fraction",
             "admitted_fraction",
             "violated_fraction",
+            "refused_fraction",
+            "failed_fraction",
+            "cores_used",
         ],
     },
     Experiment {
@@ -85,6 +95,14 @@ pub const ALL: &[Experiment] = &[
         shown: &[
             "compose_ms_p50",
             "compose_ms_p95",
+            "discovery_ms_p50",
+            "discovery_ms_p95",
+            "probing_ms_p50",
+            "probing_ms_p95",
+            "commit_ms_p50",
+            "commit_ms_p95",
+            "start_ms_p50",
+            "start_ms_p95",
             "first_result_ms_p50",
             "first_result_ms_p95",
             "probes_per_request",
@@ -133,6 +151,9 @@ impl Experiment {
             true => build_up::claims(options, grid, &mut report),
             false => start_up::claims(grid, &mut report),
         }
+        let lost = grid.curves(LOST).into_iter().flat_map(|it| it.points);
+        let lost = lost.map(|(_, it)| it.high).fold(0.0, f64::max);
+        report.claim("every_run_ended", lost <= 0.0);
         report.tables(&grid.tables(self.shown));
         grid.report(&mut report);
         report
@@ -154,6 +175,22 @@ impl Experiment {
     }
 }
 
+/// The figure of runs that did not come to their end: 1 of such a one.
+const LOST: &str = "run_lost";
+
+/// How a run ended, as [`LOST`] has it: others go on where one could not, for what they found would be lost with it.
+///
+/// # Errors
+/// When this process was told to stop.
+fn lost(what: &str, ended: anyhow::Result<()>, interrupt: &Interrupt) -> anyhow::Result<f64> {
+    let Err(error) = ended else {
+        return Ok(0.0);
+    };
+    interrupt.check()?;
+    note(&format!("{what} did not come to its end: {error:#}"));
+    Ok(1.0)
+}
+
 /// What is drawn for so many nodes: kinds and pipelines in proportion to them, and streams that are slow enough for all nodes to
 /// share one machine. Chains only: a plan that forks waits for both of its branches, and would tell of rows more than of ways.
 fn settings(nodes: u32, requests: usize) -> Settings {
@@ -166,6 +203,49 @@ fn settings(nodes: u32, requests: usize) -> Settings {
         requests,
         ..Settings::default().scaled_to(hosts)
     }
+}
+
+/// How long the parts of starting took, in milliseconds: of each its median and what 95 % do not exceed. `start` is from the answer to
+/// the first row at the sink, where one came.
+fn stages(admitted: &[&Asked]) -> Vec<(&'static str, f64)> {
+    let millis = |time: fn(&Composition) -> Option<f64>| {
+        let times = admitted.iter().filter_map(|it| time(&it.composition));
+        times.map(|it| convert::seconds(it / 1e3)).collect()
+    };
+    let composed: Vec<Duration> = admitted.iter().map(|it| it.composed).collect();
+    let first = admitted.iter().filter_map(|it| it.first_result);
+    let started = admitted
+        .iter()
+        .filter_map(|it| Some(it.first_result?.saturating_sub(it.composed)));
+    let figures: [((&'static str, &'static str), Vec<Duration>); 6] = [
+        (("compose_ms_p50", "compose_ms_p95"), composed),
+        (
+            ("discovery_ms_p50", "discovery_ms_p95"),
+            millis(|it| it.discovery_ms),
+        ),
+        (
+            ("probing_ms_p50", "probing_ms_p95"),
+            millis(|it| it.probing_ms),
+        ),
+        (
+            ("commit_ms_p50", "commit_ms_p95"),
+            millis(|it| it.commit_ms),
+        ),
+        (("start_ms_p50", "start_ms_p95"), started.collect()),
+        (
+            ("first_result_ms_p50", "first_result_ms_p95"),
+            first.collect(),
+        ),
+    ];
+    let figures = figures.iter().flat_map(|((median, high), times)| {
+        [
+            (*median, quantile_ms(times, 0.5)),
+            (*high, quantile_ms(times, 0.95)),
+        ]
+    });
+    figures
+        .filter_map(|(figure, it)| Some((figure, it?)))
+        .collect()
 }
 
 /// The p-quantile of some times, in milliseconds: the least that so many of them do not exceed. Nothing where there are none.
