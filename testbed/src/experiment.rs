@@ -21,6 +21,7 @@ mod exhaustive;
 pub mod grid;
 pub mod interval;
 pub mod plot;
+mod projection;
 pub mod prototype;
 mod scale;
 pub mod sweep;
@@ -45,6 +46,7 @@ enum Kind {
     Requests,
     Strictness,
     Popularity,
+    Time,
     Plans,
     Hosts,
 }
@@ -113,6 +115,21 @@ pub const ALL: &[Experiment] = &[
         kind: Kind::Popularity,
     },
     Experiment {
+        name: "C9",
+        axis: "s since the first newcomer",
+        shown: &[
+            "execution_ms",
+            "measured_over_projected",
+            "measured_p95_ms",
+            "covered_fraction",
+            "violated_fraction",
+            "late_fraction",
+            "admitted_fraction",
+            "components",
+        ],
+        kind: Kind::Time,
+    },
+    Experiment {
         name: "C10",
         axis: "operators, of which 6 fork and join",
         shown: &[
@@ -157,6 +174,7 @@ impl Experiment {
         match self.kind {
             Kind::Requests => &[200, 500, 1000, 1500, 2000],
             Kind::Strictness | Kind::Popularity => &[800],
+            Kind::Time => &[40],
             Kind::Plans => &[20],
             Kind::Hosts => &[],
         }
@@ -168,14 +186,21 @@ impl Experiment {
         let policies = policy::ALL.into_iter();
         match self.kind {
             Kind::Hosts => policies.filter(|it| it.name() == "synergy").collect(),
+            Kind::Time => {
+                let projecting = ["synergy", "synergy_paper"];
+                policies
+                    .filter(|it| projecting.contains(&it.name()))
+                    .collect()
+            }
             _ => policies.filter(|it| it.name() != "exhaustive").collect(),
         }
     }
 
-    /// Over how many hosts it goes, where nobody says otherwise; nothing where there is one number of them.
+    /// Over how many hosts it goes, or how many it has, where nobody says otherwise; nothing where that is as the workload has it.
     pub const fn hosts(&self) -> &'static [usize] {
         match self.kind {
             Kind::Hosts => &[100, 300, 1000, 3000, 10_000],
+            Kind::Time => &[10],
             _ => &[],
         }
     }
@@ -192,6 +217,7 @@ impl Experiment {
             Kind::Requests | Kind::Strictness | Kind::Popularity => {
                 sweep::run(&self.points(options), options, &mut grid, told);
             }
+            Kind::Time => projection::run(options, &mut grid, told),
             Kind::Plans => exhaustive::run(options, &mut grid, told),
             Kind::Hosts => scale::run(options, &mut grid, told),
         }
@@ -242,7 +268,9 @@ impl Experiment {
                     point(Some(*popularity), settings)
                 })
                 .collect(),
-            Kind::Requests | Kind::Plans | Kind::Hosts => vec![point(None, given.clone())],
+            Kind::Requests | Kind::Time | Kind::Plans | Kind::Hosts => {
+                vec![point(None, given.clone())]
+            }
         }
     }
 
@@ -252,6 +280,9 @@ impl Experiment {
         let complaints = complaints.iter().flat_map(|it| &it.points);
         let is_silent = complaints.map(|(_, it)| it.high).fold(0.0, f64::max) <= 0.0;
         report.claim("checkers_silent", is_silent);
+        if self.kind == Kind::Time {
+            projection::claims(grid, report);
+        }
         if self.kind != Kind::Requests || !options.requests.contains(&REQUESTS) {
             return;
         }
@@ -289,7 +320,10 @@ impl Experiment {
 
     /// What is modelled and not run.
     const fn simulated(&self) -> &'static [&'static str] {
-        SIMULATED
+        match self.kind {
+            Kind::Time => SIMULATED_PROCESSORS,
+            _ => SIMULATED,
+        }
     }
 }
 
@@ -304,6 +338,13 @@ const SIMULATED: &[&str] = &[
     "network: delays of shortest paths in a transit-stub graph",
     "overlay: hops and who knows whom; its stores are production's",
     "execution: fluid, components are demands and delays come from production's queueing formulas",
+];
+
+/// The same where engines run.
+const SIMULATED_PROCESSORS: &[&str] = &[
+    "network: delays of shortest paths in a transit-stub graph",
+    "overlay: hops and who knows whom; its stores are production's",
+    "processors: production's engines run rows, which take drawn times on virtual cores",
 ];
 
 /// At how many requests claims are made. Source: papers, section 13.

@@ -33,6 +33,9 @@ pub(super) enum Name {
     /// Success over the popularity of queries, in the simulator.
     #[command(name = "C8")]
     C8(Simulated),
+    /// Projected and measured execution times over time, in the simulator with engines.
+    #[command(name = "C9")]
+    C9(Simulated),
     /// The distance from exhaustive search in small cases, in the simulator.
     #[command(name = "C10")]
     C10(Simulated),
@@ -172,6 +175,7 @@ impl Name {
             Self::C6(it) => ("C6", it),
             Self::C7(it) => ("C7", it),
             Self::C8(it) => ("C8", it),
+            Self::C9(it) => ("C9", it),
             Self::C10(it) => ("C10", it),
             Self::C11(it) => ("C11", it),
             Self::C1(it) => return it.run("C1"),
