@@ -79,6 +79,11 @@ impl Allocation {
         }
     }
 
+    /// What its request is projected by.
+    pub(crate) const fn projection(&self) -> Projection {
+        self.projection
+    }
+
     pub(crate) const fn attempt(&self) -> u8 {
         self.attempt
     }

@@ -21,6 +21,7 @@ use crate::refusal;
 use crate::request::{Goal, HostIndex, Part};
 use crate::select::Graph;
 use crate::session::{Phase, Session, refuse};
+use crate::spent::Stage;
 use crate::stream::Before;
 
 mod whole;
@@ -62,7 +63,12 @@ enum Step {
 
 impl Commit {
     /// What is told of the best of some graphs.
-    pub(crate) fn describe(view: &NodeView, session: &Session, graphs: &[Graph]) -> Composed {
+    pub(crate) fn describe(
+        now: Instant,
+        view: &NodeView,
+        session: &Session,
+        graphs: &[Graph],
+    ) -> Composed {
         let best = &graphs[0];
         let graph = components(session, best);
         let fastest = graphs.iter().map(|graph| graph.delay).min();
@@ -81,6 +87,7 @@ impl Commit {
                 predicted_delay: other.delay,
                 congestion: other.congestion,
             }),
+            spent: session.watch.spent(now),
             probe_count: session.probe_count,
             lookup_count: session.discovery.lookup_count,
             graph,
@@ -144,7 +151,8 @@ impl Composer {
             let binding = session.binding;
             return refuse(id, Reason::Unconfirmed, binding, feasible, counts, out);
         }
-        let composed = Commit::describe(view, &session, &graphs);
+        session.watch.enter(now, Stage::Commit);
+        let composed = Commit::describe(now, view, &session, &graphs);
         let graph = graphs.swap_remove(0);
         session.attempts += 1;
         session.attempts_here += 1;
@@ -339,7 +347,8 @@ impl Composer {
             return self.keep(id, session, commit);
         }
         // The losers keep nothing. What sinks have granted, they have.
-        let composed = commit.composed;
+        let mut composed = commit.composed;
+        composed.spent = session.watch.spent(now);
         let part_of_it = composed.graph.hosts();
         let losers = session.asked.iter().copied();
         let losers = losers

@@ -13,7 +13,7 @@ use crate::ledger::Ledger;
 use crate::message::{Body, Message};
 use crate::order::Order;
 use crate::reminder::{Kind, Reminder};
-use crate::serving::Serving;
+use crate::serving::{Change, Serving};
 use crate::session::{Phase, Session};
 use crate::usage::Usage;
 use crate::visit::{Closed, Visits};
@@ -208,6 +208,16 @@ impl Composer {
     /// What an operator's component that runs here can wait, as the scheduler's rank was projected: see [`crate::queue`].
     pub fn laxity(&self, id: CompositionId, operator: u16) -> Option<Duration> {
         self.serving.laxity(id, operator)
+    }
+
+    /// How long an operator's component that runs here takes for what it works off at once, as it is projected now: beside all that runs
+    /// here, by the formulas of the request that it was made for.
+    pub fn execution(&self, view: &NodeView, id: CompositionId, operator: u16) -> Option<Duration> {
+        let projection = self.allocations.get(&id)?.projection();
+        let queue = self
+            .serving
+            .queue(view, projection, 0.0, &Change::default());
+        self.serving.execution_of(&queue, id, operator)
     }
 
     /// How many components run here, and how many applications they serve.

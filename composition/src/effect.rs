@@ -5,6 +5,7 @@ use std::time::Duration;
 use model::{ApplicationId, Binding, ComponentGraph, CompositionId, Key, NodeId};
 
 use crate::message::Message;
+use crate::spent::Spent;
 
 /// What composition wants done, or tells.
 #[derive(Debug, Clone, PartialEq)]
@@ -102,6 +103,8 @@ pub struct Composed {
     pub runner_up: Option<Outline>,
     /// For each operator, in the plan's order: why it is where it is, in a sentence.
     pub reasons: Vec<String>,
+    /// How long it took, by what it was about.
+    pub spent: Spent,
     /// How many probes were sent for it.
     pub probe_count: u64,
     /// How many look-ups were made for it.

@@ -143,6 +143,7 @@ mod select;
 mod serving;
 mod session;
 mod share;
+mod spent;
 mod stream;
 mod usage;
 mod visit;
@@ -154,5 +155,6 @@ pub use effect::{Check, Composed, Constraint, Effect, Event, Outline, Reason, Re
 pub use message::Message;
 pub use order::{Order, Place};
 pub use policy::Policy;
+pub use spent::Spent;
 pub use stream::StreamRecord;
 pub use usage::Usage;

@@ -430,9 +430,25 @@ impl Serving {
 
     /// What an operator's component can wait.
     pub(crate) fn laxity(&self, id: CompositionId, operator: u16) -> Option<Duration> {
-        let own = self.components.iter();
-        let mut own = own.filter(|((_, owner, it), _)| *owner == id && *it == operator);
-        own.next().map(|(_, component)| component.job().laxity)
+        self.own(id, operator).map(|own| own.job().laxity)
+    }
+
+    /// How long an operator's component takes here now.
+    pub(crate) fn execution_of(
+        &self,
+        queue: &Queue,
+        id: CompositionId,
+        operator: u16,
+    ) -> Option<Duration> {
+        let own = self.own(id, operator)?;
+        Some(queue.execution(&own.job()))
+    }
+
+    /// The component that an operator of a composition has here for itself.
+    fn own(&self, id: CompositionId, operator: u16) -> Option<&Component> {
+        let mut all = self.components.iter();
+        let own = all.find(|((_, owner, it), _)| *owner == id && *it == operator);
+        own.map(|(_, component)| component)
     }
 
     /// An application has ended; what it had for its own may run on for others.

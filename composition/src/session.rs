@@ -28,6 +28,7 @@ use crate::reminder::{Kind, Reminder};
 use crate::request::{Goal, HostIndex, Part, Request};
 use crate::select::Graph;
 use crate::share::Coverage;
+use crate::spent::Watch;
 use crate::stream::Before;
 
 mod discover;
@@ -60,6 +61,8 @@ pub(crate) struct Session {
     pub(crate) tried: BTreeSet<(Vec<HostIndex>, Vec<HostIndex>)>,
     /// Everybody who may hold something for it.
     pub(crate) asked: BTreeSet<NodeId>,
+    /// Where the time went so far.
+    pub(crate) watch: Watch,
     /// How many probes were sent, as far as their ends told.
     pub(crate) probe_count: u64,
     /// The constraint that stood in the way last.
@@ -331,7 +334,7 @@ impl Composer {
         out: &mut Outbox<'_>,
     ) {
         if session.order.is_trial {
-            let composed = Commit::describe(view, &session, &graphs);
+            let composed = Commit::describe(now, view, &session, &graphs);
             return out.event(Event::Composed { id, composed });
         }
         self.try_next(now, view, id, session, graphs, out);

@@ -357,6 +357,11 @@ impl Node {
         !self.view.hosts.hosts.is_empty()
     }
 
+    /// How long a component that runs here takes, as it is projected now: see [`Composer::execution`].
+    pub fn projected_execution(&self, id: CompositionId, operator: u16) -> Option<Duration> {
+        self.composer.execution(&self.view.hosts, id, operator)
+    }
+
     /// Its composer: what it has promised, and whom it serves.
     pub const fn composer(&self) -> &Composer {
         &self.composer

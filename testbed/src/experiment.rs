@@ -7,7 +7,6 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Context;
 use composition::policy::{self, Policy};
 use composition::queue::Discipline;
 
@@ -16,15 +15,18 @@ use grid::Grid;
 use sweep::Point;
 use workload::Settings;
 
+mod at_once;
 pub mod build_up;
 mod exhaustive;
 pub mod grid;
 pub mod interval;
 pub mod plot;
+mod projection;
 pub mod prototype;
 mod scale;
 pub mod sweep;
 pub mod workload;
+mod written;
 
 /// An experiment in the simulator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +46,7 @@ enum Kind {
     Requests,
     Strictness,
     Popularity,
+    Time,
     Plans,
     Hosts,
 }
@@ -112,6 +115,21 @@ pub const ALL: &[Experiment] = &[
         kind: Kind::Popularity,
     },
     Experiment {
+        name: "C9",
+        axis: "s since the first newcomer",
+        shown: &[
+            "execution_ms",
+            "measured_over_projected",
+            "measured_p95_ms",
+            "covered_fraction",
+            "violated_fraction",
+            "late_fraction",
+            "admitted_fraction",
+            "components",
+        ],
+        kind: Kind::Time,
+    },
+    Experiment {
         name: "C10",
         axis: "operators, of which 6 fork and join",
         shown: &[
@@ -156,6 +174,7 @@ impl Experiment {
         match self.kind {
             Kind::Requests => &[200, 500, 1000, 1500, 2000],
             Kind::Strictness | Kind::Popularity => &[800],
+            Kind::Time => &[40],
             Kind::Plans => &[20],
             Kind::Hosts => &[],
         }
@@ -167,14 +186,21 @@ impl Experiment {
         let policies = policy::ALL.into_iter();
         match self.kind {
             Kind::Hosts => policies.filter(|it| it.name() == "synergy").collect(),
+            Kind::Time => {
+                let projecting = ["synergy", "synergy_paper"];
+                policies
+                    .filter(|it| projecting.contains(&it.name()))
+                    .collect()
+            }
             _ => policies.filter(|it| it.name() != "exhaustive").collect(),
         }
     }
 
-    /// Over how many hosts it goes, where nobody says otherwise; nothing where there is one number of them.
+    /// Over how many hosts it goes, or how many it has, where nobody says otherwise; nothing where that is as the workload has it.
     pub const fn hosts(&self) -> &'static [usize] {
         match self.kind {
             Kind::Hosts => &[100, 300, 1000, 3000, 10_000],
+            Kind::Time => &[10],
             _ => &[],
         }
     }
@@ -191,17 +217,24 @@ impl Experiment {
             Kind::Requests | Kind::Strictness | Kind::Popularity => {
                 sweep::run(&self.points(options), options, &mut grid, told);
             }
+            Kind::Time => projection::run(options, &mut grid, told),
             Kind::Plans => exhaustive::run(options, &mut grid, told),
             Kind::Hosts => scale::run(options, &mut grid, told),
         }
+        let report = self.report(options, &grid);
+        (grid, report)
+    }
+
+    /// What is told of figures.
+    fn report(&self, options: &Options, grid: &Grid) -> Report {
         let mut report = Report::new(self.name, options.seeds.clone());
-        for part in SIMULATED {
+        for part in self.simulated() {
             report.simulated(part);
         }
         report.tables(&grid.tables(self.shown));
         grid.report(&mut report);
-        self.claims(options, &grid, &mut report);
-        (grid, report)
+        self.claims(options, grid, &mut report);
+        report
     }
 
     /// The places on the axis, and what is asked for there.
@@ -235,7 +268,9 @@ impl Experiment {
                     point(Some(*popularity), settings)
                 })
                 .collect(),
-            Kind::Requests | Kind::Plans | Kind::Hosts => vec![point(None, given.clone())],
+            Kind::Requests | Kind::Time | Kind::Plans | Kind::Hosts => {
+                vec![point(None, given.clone())]
+            }
         }
     }
 
@@ -245,6 +280,9 @@ impl Experiment {
         let complaints = complaints.iter().flat_map(|it| &it.points);
         let is_silent = complaints.map(|(_, it)| it.high).fold(0.0, f64::max) <= 0.0;
         report.claim("checkers_silent", is_silent);
+        if self.kind == Kind::Time {
+            projection::claims(grid, report);
+        }
         if self.kind != Kind::Requests || !options.requests.contains(&REQUESTS) {
             return;
         }
@@ -266,23 +304,26 @@ impl Experiment {
         }
     }
 
-    /// Writes the report and a plot of each figure that is shown into a folder, which is made.
+    /// Writes the report, its tables and a plot of each figure that is shown into a folder, which is made; and those of the experiments that
+    /// show other figures of the same runs.
     ///
     /// # Errors
     /// When a file cannot be written; others may have been.
-    pub fn write(&self, folder: &Path, grid: &Grid, report: &Report) -> anyhow::Result<()> {
-        let write = |name: String, text: &str| {
-            let path = folder.join(name);
-            std::fs::write(&path, text).with_context(|| path.display().to_string())
-        };
-        std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-        let json = serde_json::to_string_pretty(&report.json())?;
-        write(format!("{}.json", self.name), &format!("{json}\n"))?;
-        for figure in self.shown {
-            let svg = plot::draw(grid, figure)?;
-            write(format!("{}.{figure}.svg", self.name), &svg)?;
+    pub fn write(&self, folder: &Path, options: &Options, grid: &Grid) -> anyhow::Result<()> {
+        for of_the_same in ALL.iter().filter(|it| it.kind == self.kind) {
+            let grid = grid.named(of_the_same.name);
+            let report = of_the_same.report(options, &grid);
+            written::write(folder, &grid, &report, of_the_same.shown)?;
         }
         Ok(())
+    }
+
+    /// What is modelled and not run.
+    const fn simulated(&self) -> &'static [&'static str] {
+        match self.kind {
+            Kind::Time => SIMULATED_PROCESSORS,
+            _ => SIMULATED,
+        }
     }
 }
 
@@ -297,6 +338,13 @@ const SIMULATED: &[&str] = &[
     "network: delays of shortest paths in a transit-stub graph",
     "overlay: hops and who knows whom; its stores are production's",
     "execution: fluid, components are demands and delays come from production's queueing formulas",
+];
+
+/// The same where engines run.
+const SIMULATED_PROCESSORS: &[&str] = &[
+    "network: delays of shortest paths in a transit-stub graph",
+    "overlay: hops and who knows whom; its stores are production's",
+    "processors: production's engines run rows, which take drawn times on virtual cores",
 ];
 
 /// At how many requests claims are made. Source: papers, section 13.

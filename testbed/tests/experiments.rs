@@ -77,7 +77,16 @@ fn what_is_admitted_is_successful_or_violated() {
             assert!(figure("new_delay_ms") <= figure("delay_ms") + 1e-9);
         }
     }
-    for file in ["C6.json", "C6.success_fraction.svg", "C6.delay_ms.svg"] {
+    // C3 and C5 show other figures of the same runs.
+    for file in [
+        "C6.json",
+        "C6.md",
+        "C6.success_fraction.svg",
+        "C6.delay_ms.svg",
+        "C3.json",
+        "C3.probes_per_request.svg",
+        "C5.md",
+    ] {
         assert!(files.iter().any(|it| it == file), "{file}: {files:?}");
     }
 }
@@ -128,6 +137,45 @@ fn strictness_and_popularity_have_their_places() {
                 );
             }
         }
+    }
+}
+
+#[test]
+fn what_hosts_project_is_held_against_what_engines_measure() {
+    let (figures, files) = experiment(&[
+        "C9",
+        "--hosts",
+        "4",
+        "--requests",
+        "8",
+        "--seeds",
+        "2",
+        "--jobs",
+        "2",
+        "--policies",
+        "synergy",
+    ]);
+    for series in ["regular", "bursty"] {
+        for seconds in ["20", "40"] {
+            let figure = |name: &str| mean(&figures, &format!("C9.{series}.{seconds}.{name}"));
+            // A row costs 2 ms at least, 20 ms on average at most, and waits beside.
+            let measured = figure("measured_ms");
+            assert!((1.0..200.0).contains(&measured), "{figures}");
+            assert!(figure("projected_ms") > 2.0, "{figures}");
+            assert!(figure("measured_p95_ms") > measured, "{figures}");
+            assert!(figure("components") > 0.0, "{figures}");
+            for fraction in ["covered_fraction", "violated_fraction", "late_fraction"] {
+                assert!((0.0..=1.0).contains(&figure(fraction)), "{fraction}");
+            }
+        }
+        let more = |seconds| mean(&figures, &format!("C9.{series}.{seconds}.components"));
+        assert!(more("40") > more("20"), "newcomers join: {figures}");
+    }
+    // Bursts are declared: what is projected with them is more than without.
+    let projected = |series: &str| mean(&figures, &format!("C9.{series}.20.projected_ms"));
+    assert!(projected("bursty") > projected("regular"), "{figures}");
+    for file in ["C9.json", "C9.md", "C9.execution_ms.svg"] {
+        assert!(files.iter().any(|it| it == file), "{file}: {files:?}");
     }
 }
 

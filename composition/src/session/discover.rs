@@ -15,6 +15,7 @@ use crate::facts::Facts;
 use crate::order::Order;
 use crate::policy::Sharing;
 use crate::request::Request;
+use crate::spent::{Stage, Watch};
 
 impl Composer {
     pub(crate) fn on_compose(
@@ -47,6 +48,7 @@ impl Composer {
             closest: None,
             tried: BTreeSet::new(),
             asked: BTreeSet::new(),
+            watch: Watch::start(now),
             probe_count: 0,
             binding: None,
         };
@@ -62,6 +64,7 @@ impl Composer {
         mut session: Session,
         out: &mut Outbox<'_>,
     ) {
+        session.watch.enter(now, Stage::Discovery);
         let sharing = self.config.policy.sharing();
         let Self {
             lookups,

@@ -12,6 +12,7 @@ use crate::message::{Body, Probe};
 use crate::policy::Search;
 use crate::request::{Goal, HostIndex, Part};
 use crate::share::{Coverage, Share};
+use crate::spent::Stage;
 
 /// How a round of probing asks. In the order in which they follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,6 +34,7 @@ pub(super) fn start_round(
     round: Round,
     out: &mut Outbox<'_>,
 ) -> Phase {
+    session.watch.enter(now, Stage::Probing);
     let is_trial = session.order.is_trial;
     let is_whole = config.policy.search() == Search::All;
     session.facts.clear_refused();

@@ -42,6 +42,10 @@ fn the_same_application_twice_is_one_set_of_components_and_needs_no_probe() {
     assert_eq!(second, expected, "all of it runs already, where it is");
     let composed = network.outcome(by(5)).unwrap();
     assert_eq!(composed.probe_count, 0);
+    assert_eq!(composed.spent.probing, Duration::ZERO, "nobody was probed");
+    assert!(composed.spent.commit > Duration::ZERO, "hosts confirmed");
+    let spent = network.outcome(id(1)).unwrap().spent;
+    assert!(spent.probing > Duration::ZERO && spent.commit > Duration::ZERO);
     assert!(composed.delay_from_sharing < composed.predicted_delay);
     assert!(composed.reasons[2].contains("runs there already for first"));
     let after: f64 = network

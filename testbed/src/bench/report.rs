@@ -116,6 +116,37 @@ impl Report {
         self.tables.push_str(tables);
     }
 
+    /// The beginning of a page: what was run, where and how, and what must hold.
+    pub fn page(&self) -> String {
+        let machine = Machine::here();
+        let memory = convert::count_to_f64(machine.memory_bytes) / f64::from(1 << 30);
+        let mut text = format!(
+            "# {}\n\n    {}\n\nCommit {}; {}, {} cores, {memory:.1} GiB, {}; {} seeds. Means over seeds, and half of \
+             their 95 % intervals.\n",
+            self.name,
+            command(),
+            machine::commit(),
+            machine.processor,
+            machine.cores,
+            machine.system,
+            self.seeds.len(),
+        );
+        let mut list = |title: &str, items: Vec<String>| {
+            if !items.is_empty() {
+                writeln!(text, "\n{title}\n").expect(INTO_MEMORY);
+            }
+            for item in items {
+                writeln!(text, "- {item}").expect(INTO_MEMORY);
+            }
+        };
+        list("Modelled, and not run:", self.simulated.clone());
+        let word = |holds| if holds { "yes" } else { "**no**" };
+        let claims = self.claims.iter();
+        let claims = claims.map(|(name, holds)| format!("`{name}`: {}", word(*holds)));
+        list("What must hold:", claims.collect());
+        text
+    }
+
     /// A table for people.
     pub fn table(&self) -> String {
         let machine = Machine::here();

@@ -33,6 +33,9 @@ pub(super) enum Name {
     /// Success over the popularity of queries, in the simulator.
     #[command(name = "C8")]
     C8(Simulated),
+    /// Projected and measured execution times over time, in the simulator with engines.
+    #[command(name = "C9")]
+    C9(Simulated),
     /// The distance from exhaustive search in small cases, in the simulator.
     #[command(name = "C10")]
     C10(Simulated),
@@ -88,7 +91,7 @@ pub(super) struct Prototype {
     /// The folder of the testbeds, which goes when it is done.
     #[arg(long, value_name = "DIR", default_value = ".synergy/experiment")]
     dir: PathBuf,
-    /// Into which folder the figures and plots are written.
+    /// Into which folder figures, tables and plots are written: of C1, C2 and C4 together, which show the same runs.
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
 }
@@ -112,7 +115,7 @@ impl Prototype {
         let interrupt = Interrupt::by_signals()?;
         let (grid, report) = experiment.run(&options, &interrupt, &note)?;
         if let Some(folder) = &self.out {
-            experiment.write(folder, &grid, &report)?;
+            experiment.write(folder, &options, &grid)?;
         }
         Ok(report)
     }
@@ -150,7 +153,7 @@ pub(super) struct Simulated {
     /// How many runs go on at a time.
     #[arg(long, default_value = "1")]
     jobs: NonZeroUsize,
-    /// Into which folder the figures and plots are written.
+    /// Into which folder figures, tables and plots are written: of C3, C5 and C6 together, which show the same runs.
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
 }
@@ -172,6 +175,7 @@ impl Name {
             Self::C6(it) => ("C6", it),
             Self::C7(it) => ("C7", it),
             Self::C8(it) => ("C8", it),
+            Self::C9(it) => ("C9", it),
             Self::C10(it) => ("C10", it),
             Self::C11(it) => ("C11", it),
             Self::C1(it) => return it.run("C1"),
@@ -183,7 +187,7 @@ impl Name {
         let options = simulated.options(experiment)?;
         let (grid, report) = experiment.run(&options, &note);
         if let Some(folder) = &simulated.out {
-            experiment.write(folder, &grid, &report)?;
+            experiment.write(folder, &options, &grid)?;
         }
         Ok(report)
     }

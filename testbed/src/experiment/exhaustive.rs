@@ -9,6 +9,7 @@ use composition::policy::Exhaustive;
 use model::{Rng, convert};
 
 use super::Options;
+use super::at_once::at_once;
 use super::build_up::Case;
 use super::grid::Grid;
 use super::workload::{Settings, Workload};
@@ -19,6 +20,9 @@ const PLANS: [(usize, bool); 4] = [(2, false), (3, false), (4, false), (6, true)
 /// The most that others take of a host's processor. Source: guess; enough that hosts differ.
 const BACKGROUND: f64 = 0.6;
 
+/// What is found for requests, by number.
+type Trials = BTreeMap<usize, Found>;
+
 /// What is found for a request.
 struct Found {
     phi: f64,
@@ -27,26 +31,39 @@ struct Found {
 
 /// Adds, for each plan and policy, the means over requests that both it and exhaustive search admit.
 pub(super) fn run(options: &Options, grid: &mut Grid, told: &(dyn Fn(&str) + Sync)) {
-    for (operators, forks) in PLANS {
-        let settings = Settings {
-            hosts: 24,
-            kinds: 12,
-            replicas: 5,
-            pipelines: 40,
-            fork_fraction: if forks { 1.0 } else { 0.0 },
-            chain: (operators.min(4), operators.min(4)),
-            popularity: 0.0,
-            ..options.settings.clone()
-        };
-        let place = convert::count_to_f64(convert::size(operators));
-        for seed in &options.seeds {
-            let best = trials(&Exhaustive, *seed, &settings, options);
-            for policy in &options.policies {
-                let found = trials(*policy, *seed, &settings, options);
-                add(policy.name(), place, &found, &best, options, grid);
-            }
-            told(&format!("{operators} operators, seed {seed}"));
+    let plans = PLANS.iter();
+    let cases: Vec<((usize, bool), u64)> = plans
+        .flat_map(|plan| options.seeds.iter().map(|seed| (*plan, *seed)))
+        .collect();
+    let found = at_once(options.jobs, 0..cases.len(), |number| {
+        let (plan, seed) = cases[number];
+        let settings = settings(plan, options);
+        let best = trials(&Exhaustive, seed, &settings, options);
+        let policies = options.policies.iter();
+        let found: Vec<Trials> = policies
+            .map(|policy| trials(*policy, seed, &settings, options))
+            .collect();
+        told(&format!("{} operators, seed {seed}", plan.0));
+        (best, found)
+    });
+    for (((operators, _), _), (best, found)) in cases.iter().zip(found) {
+        let place = convert::count_to_f64(convert::size(*operators));
+        for (policy, found) in options.policies.iter().zip(found) {
+            add(policy.name(), place, &found, &best, options, grid);
         }
+    }
+}
+
+fn settings((operators, forks): (usize, bool), options: &Options) -> Settings {
+    Settings {
+        hosts: 24,
+        kinds: 12,
+        replicas: 5,
+        pipelines: 40,
+        fork_fraction: if forks { 1.0 } else { 0.0 },
+        chain: (operators.min(4), operators.min(4)),
+        popularity: 0.0,
+        ..options.settings.clone()
     }
 }
 
@@ -56,7 +73,7 @@ fn trials(
     seed: u64,
     settings: &Settings,
     options: &Options,
-) -> BTreeMap<usize, Found> {
+) -> Trials {
     let requests = options.requests.last().copied().unwrap_or(0);
     let settings = Settings {
         requests,
@@ -93,8 +110,8 @@ fn trials(
 fn add(
     series: &str,
     place: f64,
-    found: &BTreeMap<usize, Found>,
-    best: &BTreeMap<usize, Found>,
+    found: &Trials,
+    best: &Trials,
     options: &Options,
     grid: &mut Grid,
 ) {

@@ -7,7 +7,7 @@ use super::interval::Interval;
 use crate::bench::report::Report;
 
 /// Figures of an experiment.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Grid {
     name: &'static str,
     axis: &'static str,
@@ -55,6 +55,15 @@ impl Grid {
         }
     }
 
+    /// The same figures as those of another experiment, which shows others of them.
+    #[must_use]
+    pub fn named(&self, name: &'static str) -> Self {
+        Self {
+            name,
+            ..self.clone()
+        }
+    }
+
     /// The name of the experiment.
     pub const fn name(&self) -> &'static str {
         self.name
@@ -83,7 +92,7 @@ impl Grid {
         Interval::of(cell.get(figure)?)
     }
 
-    /// A figure of all series.
+    /// A figure of all series that have it.
     pub fn curves(&self, figure: &str) -> Vec<Curve> {
         let curve = |(index, name): (usize, &String)| {
             let all = (index, Place(f64::NEG_INFINITY))..=(index, Place(f64::INFINITY));
@@ -96,7 +105,8 @@ impl Grid {
                 points: points.collect(),
             }
         };
-        self.series.iter().enumerate().map(curve).collect()
+        let curves = self.series.iter().enumerate().map(curve);
+        curves.filter(|curve| !curve.points.is_empty()).collect()
     }
 
     /// The names of all figures, in order.
@@ -123,36 +133,66 @@ impl Grid {
         }
     }
 
-    /// A table of each of some figures, a line for each series and a column for each place: the mean, and half of its interval.
+    /// A table of each of some figures for a terminal, a line for each series and a column for each place: the mean, and half of its
+    /// interval.
     pub fn tables(&self, figures: &[&str]) -> String {
         let mut text = String::new();
         for figure in figures {
-            let curves = self.curves(figure);
-            let mut places: Vec<Place> = self.cells.keys().map(|(_, place)| *place).collect();
-            places.sort_unstable();
-            places.dedup();
-            let width = curves.iter().map(|it| it.name.len()).max().unwrap_or(0);
-            let width = width.max(self.axis.len());
-            let mut line = |name: &str, fields: &[String]| {
-                let fields: String = fields.iter().map(|it| format!("  {it:>16}")).collect();
-                writeln!(text, "  {name:<width$}{fields}")
-                    .expect("writing into memory does not fail");
-            };
-            line(figure, &[]);
-            let head: Vec<String> = places.iter().map(|it| it.0.to_string()).collect();
-            line(self.axis, &head);
-            for curve in &curves {
-                let field = |place: &Place| {
-                    let found = curve.points.iter().find(|(at, _)| Place(*at) == *place);
-                    found.map_or_else(|| "-".to_owned(), |(_, it)| short(*it))
-                };
-                line(&curve.name, &places.iter().map(field).collect::<Vec<_>>());
+            let lines = self.lines(figure);
+            let width = lines.iter().map(|line| line[0].chars().count()).max();
+            let width = width.unwrap_or(0);
+            writeln!(text, "  {figure}").expect(INTO_MEMORY);
+            for line in lines {
+                let fields = line[1..].iter().map(|it| format!("  {it:>16}"));
+                let fields: String = fields.collect();
+                writeln!(text, "  {:<width$}{fields}", line[0]).expect(INTO_MEMORY);
             }
-            line("", &[]);
+            text.push('\n');
         }
         text
     }
+
+    /// The same for a page.
+    pub fn page(&self, figures: &[&str]) -> String {
+        let mut text = String::new();
+        for figure in figures {
+            let lines = self.lines(figure);
+            writeln!(text, "\n## {figure}\n").expect(INTO_MEMORY);
+            for (number, line) in lines.iter().enumerate() {
+                writeln!(text, "| {} |", line.join(" | ")).expect(INTO_MEMORY);
+                if number == 0 {
+                    writeln!(text, "|{}", " --- |".repeat(line.len())).expect(INTO_MEMORY);
+                }
+            }
+        }
+        text
+    }
+
+    /// The lines of a figure's table: the head, and one for each series that has it.
+    fn lines(&self, figure: &str) -> Vec<Vec<String>> {
+        let curves = self.curves(figure);
+        let points = curves.iter().flat_map(|it| &it.points);
+        let mut places: Vec<Place> = points.map(|(place, _)| Place(*place)).collect();
+        places.sort_unstable();
+        places.dedup();
+        let head = std::iter::once(self.axis.to_owned());
+        let mut lines = vec![
+            head.chain(places.iter().map(|it| it.0.to_string()))
+                .collect(),
+        ];
+        for curve in &curves {
+            let field = |place: &Place| {
+                let found = curve.points.iter().find(|(at, _)| Place(*at) == *place);
+                found.map_or_else(|| "-".to_owned(), |(_, it)| short(*it))
+            };
+            let name = std::iter::once(curve.name.clone());
+            lines.push(name.chain(places.iter().map(field)).collect());
+        }
+        lines
+    }
 }
+
+const INTO_MEMORY: &str = "writing into memory does not fail";
 
 /// The mean, and half of its interval.
 fn short(interval: Interval) -> String {
@@ -201,6 +241,23 @@ mod tests {
         let table = grid().tables(&["success_fraction"]);
         assert!(table.contains("theirs"), "{table}");
         assert!(table.contains("0.250 ±0.000"), "{table}");
+        let page = grid().page(&["success_fraction"]);
+        let line = "| theirs | 0.500 ±0.000 | 0.250 ±0.000 |";
+        assert!(page.contains(line), "{page}");
+        assert!(page.contains("| requests | 200 | 1000 |\n| --- | --- | --- |"));
+    }
+
+    #[test]
+    fn a_figure_is_told_of_the_series_that_have_it() {
+        let mut grid = grid();
+        grid.add("ours", 200.0, "delay_ms", 3.0);
+        assert_eq!(grid.curves("delay_ms").len(), 1);
+        assert!(!grid.tables(&["delay_ms"]).contains("theirs"));
+        assert!(
+            grid.named("C9")
+                .page(&["delay_ms"])
+                .contains("| requests | 200 |")
+        );
     }
 
     #[test]

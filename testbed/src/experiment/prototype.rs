@@ -7,16 +7,18 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context;
 use composition::policy::Policy;
 use model::convert;
+use node::node::Composition;
 
 use super::grid::Grid;
-use super::plot;
 use super::workload::Settings;
+use super::written;
 use crate::bench::report::Report;
+use crate::cli::note;
 use crate::local::folder::Folder;
 use crate::local::interrupt::Interrupt;
+use bed::Asked;
 
 mod bed;
 mod build_up;
@@ -60,8 +62,12 @@ pub const ALL: &[Experiment] = &[
             "join_s",
             "lookup_round_trips_p50",
             "compose_ms_p50",
+            "discovery_ms_p50",
+            "probing_ms_p50",
+            "commit_ms_p50",
             "first_result_ms_p50",
             "first_result_ms_p95",
+            "failed",
             "resident_bytes",
         ],
     },
@@ -78,6 +84,9 @@ pub const ALL: &[Experiment] = &[
             "success_fraction",
             "admitted_fraction",
             "violated_fraction",
+            "refused_fraction",
+            "failed_fraction",
+            "cores_used",
         ],
     },
     Experiment {
@@ -86,6 +95,14 @@ pub const ALL: &[Experiment] = &[
         shown: &[
             "compose_ms_p50",
             "compose_ms_p95",
+            "discovery_ms_p50",
+            "discovery_ms_p95",
+            "probing_ms_p50",
+            "probing_ms_p95",
+            "commit_ms_p50",
+            "commit_ms_p95",
+            "start_ms_p50",
+            "start_ms_p95",
             "first_result_ms_p50",
             "first_result_ms_p95",
             "probes_per_request",
@@ -111,42 +128,67 @@ impl Experiment {
         told: &dyn Fn(&str),
     ) -> anyhow::Result<(Grid, Report)> {
         let mut grid = Grid::new(self.name, self.axis);
+        match self.is_build_up() {
+            true => build_up::run(options, interrupt, told, &mut grid)?,
+            false => start_up::run(options, interrupt, told, &mut grid)?,
+        }
+        let report = self.report(options, &grid);
+        Ok((grid, report))
+    }
+
+    /// Whether it asks for more and more; else it is about how nodes and applications start.
+    fn is_build_up(&self) -> bool {
+        self.name != "T4"
+    }
+
+    /// What is told of figures.
+    fn report(&self, options: &Options, grid: &Grid) -> Report {
         let mut report = Report::new(self.name, options.seeds.clone());
         if options.latency.is_some() {
             report.simulated("network: each connection is held back by half of a measured round trip in user space");
         }
-        if self.name == "T4" {
-            start_up::run(options, interrupt, told, &mut grid)?;
-            start_up::claims(&grid, &mut report);
-        } else {
-            build_up::run(options, interrupt, told, &mut grid)?;
-            build_up::claims(options, &grid, &mut report);
+        match self.is_build_up() {
+            true => build_up::claims(options, grid, &mut report),
+            false => start_up::claims(grid, &mut report),
         }
+        let lost = grid.curves(LOST).into_iter().flat_map(|it| it.points);
+        let lost = lost.map(|(_, it)| it.high).fold(0.0, f64::max);
+        report.claim("every_run_ended", lost <= 0.0);
         report.tables(&grid.tables(self.shown));
         grid.report(&mut report);
-        Ok((grid, report))
+        report
     }
 
-    /// Writes the report and a plot of each figure that is shown into a folder, which is made.
+    /// Writes the report, its tables and a plot of each figure that is shown into a folder, which is made; and those of the experiments that
+    /// show other figures of the same runs.
     ///
     /// # Errors
     /// When a file cannot be written; others may have been.
-    pub fn write(&self, folder: &Path, grid: &Grid, report: &Report) -> anyhow::Result<()> {
-        let write = |name: String, text: &str| {
-            let path = folder.join(name);
-            std::fs::write(&path, text).with_context(|| path.display().to_string())
-        };
-        std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-        let json = serde_json::to_string_pretty(&report.json())?;
-        write(format!("{}.json", self.name), &format!("{json}\n"))?;
-        for figure in self.shown {
-            write(
-                format!("{}.{figure}.svg", self.name),
-                &plot::draw(grid, figure)?,
-            )?;
+    pub fn write(&self, folder: &Path, options: &Options, grid: &Grid) -> anyhow::Result<()> {
+        let is_the_same = |it: &&Self| it.is_build_up() == self.is_build_up();
+        for of_the_same in ALL.iter().filter(is_the_same) {
+            let grid = grid.named(of_the_same.name);
+            let report = of_the_same.report(options, &grid);
+            written::write(folder, &grid, &report, of_the_same.shown)?;
         }
         Ok(())
     }
+}
+
+/// The figure of runs that did not come to their end: 1 of such a one.
+const LOST: &str = "run_lost";
+
+/// How a run ended, as [`LOST`] has it: others go on where one could not, for what they found would be lost with it.
+///
+/// # Errors
+/// When this process was told to stop.
+fn lost(what: &str, ended: anyhow::Result<()>, interrupt: &Interrupt) -> anyhow::Result<f64> {
+    let Err(error) = ended else {
+        return Ok(0.0);
+    };
+    interrupt.check()?;
+    note(&format!("{what} did not come to its end: {error:#}"));
+    Ok(1.0)
 }
 
 /// What is drawn for so many nodes: kinds and pipelines in proportion to them, and streams that are slow enough for all nodes to
@@ -161,6 +203,49 @@ fn settings(nodes: u32, requests: usize) -> Settings {
         requests,
         ..Settings::default().scaled_to(hosts)
     }
+}
+
+/// How long the parts of starting took, in milliseconds: of each its median and what 95 % do not exceed. `start` is from the answer to
+/// the first row at the sink, where one came.
+fn stages(admitted: &[&Asked]) -> Vec<(&'static str, f64)> {
+    let millis = |time: fn(&Composition) -> Option<f64>| {
+        let times = admitted.iter().filter_map(|it| time(&it.composition));
+        times.map(|it| convert::seconds(it / 1e3)).collect()
+    };
+    let composed: Vec<Duration> = admitted.iter().map(|it| it.composed).collect();
+    let first = admitted.iter().filter_map(|it| it.first_result);
+    let started = admitted
+        .iter()
+        .filter_map(|it| Some(it.first_result?.saturating_sub(it.composed)));
+    let figures: [((&'static str, &'static str), Vec<Duration>); 6] = [
+        (("compose_ms_p50", "compose_ms_p95"), composed),
+        (
+            ("discovery_ms_p50", "discovery_ms_p95"),
+            millis(|it| it.discovery_ms),
+        ),
+        (
+            ("probing_ms_p50", "probing_ms_p95"),
+            millis(|it| it.probing_ms),
+        ),
+        (
+            ("commit_ms_p50", "commit_ms_p95"),
+            millis(|it| it.commit_ms),
+        ),
+        (("start_ms_p50", "start_ms_p95"), started.collect()),
+        (
+            ("first_result_ms_p50", "first_result_ms_p95"),
+            first.collect(),
+        ),
+    ];
+    let figures = figures.iter().flat_map(|((median, high), times)| {
+        [
+            (*median, quantile_ms(times, 0.5)),
+            (*high, quantile_ms(times, 0.95)),
+        ]
+    });
+    figures
+        .filter_map(|(figure, it)| Some((figure, it?)))
+        .collect()
 }
 
 /// The p-quantile of some times, in milliseconds: the least that so many of them do not exceed. Nothing where there are none.

@@ -1,10 +1,13 @@
 //! Many runs: policies, seeds and places on an axis, some at a time.
 
-use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use model::Clock;
+use node::clock::MachineClock;
 
 use super::Options;
-use super::build_up::{Case, Checkpoint};
+use super::at_once::at_once;
+use super::build_up::Case;
 use super::grid::Grid;
 use super::workload::Settings;
 
@@ -23,10 +26,10 @@ pub struct Point {
 
 /// Runs all policies and seeds at all points, and adds what was found to the grid. `told` hears of every run that has ended.
 pub fn run(points: &[Point], options: &Options, grid: &mut Grid, told: &(dyn Fn(&str) + Sync)) {
-    let mut cases = VecDeque::new();
-    for (number, point) in points.iter().enumerate() {
-        for seed in &options.seeds {
-            for policy in &options.policies {
+    let mut cases: Vec<(&Point, Case)> = Vec::new();
+    for policy in &options.policies {
+        for point in points {
+            for seed in &options.seeds {
                 let case = Case {
                     policy: *policy,
                     seed: *seed,
@@ -36,50 +39,34 @@ pub fn run(points: &[Point], options: &Options, grid: &mut Grid, told: &(dyn Fn(
                     every: None,
                     checkpoints: point.checkpoints.clone(),
                 };
-                cases.push_back((number, case));
+                cases.push((point, case));
             }
         }
     }
-    let all = cases.len();
-    let cases = Mutex::new(cases);
-    let found = Mutex::new(Vec::new());
-    let work = || {
-        while let Some((number, case)) = lock(&cases).pop_front() {
-            let checkpoints = case.run();
-            let mut found = lock(&found);
-            found.push((number, case.policy.name(), case.seed, checkpoints));
-            let seed = case.seed;
-            told(&format!(
-                "{} of {all}: {}, seed {seed}",
-                found.len(),
-                case.policy.name()
-            ));
-        }
-    };
-    std::thread::scope(|scope| {
-        for _ in 1..options.jobs {
-            scope.spawn(work);
-        }
-        work();
+    let ended = AtomicUsize::new(0);
+    let clock = MachineClock::start();
+    let begin = clock.now();
+    let found = at_once(options.jobs, 0..cases.len(), |number| {
+        let (_, case) = &cases[number];
+        let checkpoints = case.run();
+        let ended = ended.fetch_add(1, Ordering::Relaxed) + 1;
+        told(&format!(
+            "{ended} of {}: {}, seed {}, {:.0} s",
+            cases.len(),
+            case.policy.name(),
+            case.seed,
+            clock.now().since(begin).as_secs_f64(),
+        ));
+        checkpoints
     });
-    // In an order of its own: runs end as they like.
-    let mut found: Vec<(usize, &'static str, u64, Vec<Checkpoint>)> =
-        found.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let place = |name: &str| options.policies.iter().position(|it| it.name() == name);
-    found.sort_by_key(|(number, name, seed, _)| (place(name), *number, *seed));
-    for (number, name, _, checkpoints) in found {
+    for ((point, case), checkpoints) in cases.iter().zip(found) {
         for checkpoint in checkpoints {
-            let place = points[number].place.unwrap_or_else(|| {
+            let place = point.place.unwrap_or_else(|| {
                 model::convert::count_to_f64(model::convert::size(checkpoint.requests))
             });
             for (figure, value) in checkpoint.figures {
-                grid.add(name, place, figure, value);
+                grid.add(case.policy.name(), place, figure, value);
             }
         }
     }
-}
-
-/// What a thread that panicked held is still in order: each change of it is one step.
-fn lock<T>(of: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    of.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -187,7 +187,9 @@ impl Discrete {
             }
         }
         for component in deployed.sinks.iter().flatten() {
-            machine.sinks.insert(*component, Sink::default());
+            machine
+                .sinks
+                .insert(*component, Sink::new(plan.qos().latency));
         }
         for end in &deployed.upstream {
             let wanted = Wanted {

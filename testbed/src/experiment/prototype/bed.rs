@@ -29,7 +29,7 @@ use crate::local::up::{self, Testbed};
 #[derive(Debug)]
 pub(super) struct Bed<'a> {
     folder: &'a Folder,
-    interrupt: &'a Interrupt,
+    pub(super) interrupt: &'a Interrupt,
     files: tempfile::TempDir,
     pub(super) testbed: Testbed,
     clients: Vec<Client>,
@@ -50,11 +50,15 @@ pub(super) struct Asked {
 /// For how long a first result is waited for. Unit: time. Source: guess; five times what is promised.
 const FIRST_RESULT_WAIT: Duration = Duration::from_secs(10);
 
+/// For how long a published stream is looked for. Unit: time. Source: guess; a few rounds of what holders refresh.
+const PUBLISHED_WAIT: Duration = Duration::from_secs(60);
+
 /// How often it is looked for. Unit: time. Source: guess; below what a round trip differs by.
 const FIRST_RESULT_INTERVAL: Duration = Duration::from_millis(5);
 
-/// How long each stream plays at most. Unit: time. Source: guess; no experiment takes longer with one testbed.
-const STREAM_TIME: Duration = Duration::from_secs(1800);
+/// How long each stream plays. Unit: time. Source: longer than 300 requests take, four at a time, that are all answered and get their first
+/// results at the last moment.
+const STREAM_TIME: Duration = Duration::from_secs(3600);
 
 /// The columns of the streams.
 const COLUMNS: &str = "time = \"int64\", key = \"int64\", value = \"int64\", price = \"float64\"";
@@ -135,7 +139,7 @@ impl<'a> Bed<'a> {
         }
         for (number, name) in names.iter().enumerate() {
             let asked = number % self.clients.len();
-            let until = self.clock.now() + FIRST_RESULT_WAIT;
+            let until = self.clock.now() + PUBLISHED_WAIT;
             while self.look_up(asked, name).is_err() {
                 self.interrupt.check()?;
                 anyhow::ensure!(self.clock.now() < until, "{name} is not found");
@@ -185,8 +189,11 @@ impl<'a> Bed<'a> {
     /// Asks for the application of a request and waits for its first result.
     ///
     /// # Errors
-    /// With what the node said where it did not compose it.
+    /// With what the node said where it did not compose it, or when this process was told to stop.
     pub(super) fn ask(&self, workload: &Workload, number: usize) -> Result<Asked, Failure> {
+        self.interrupt
+            .check()
+            .map_err(|error| Failure::new(node::node::FailureKind::Failed, error.to_string()))?;
         let file = self.result(number);
         let body = ApplyBody {
             file: "app.toml".to_owned(),
@@ -330,6 +337,6 @@ mod tests {
             toml::from_str::<toml::Value>(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
         }
         let rows = rows(Duration::from_secs(100), &mut Rng::from_seed(1));
-        assert_eq!(rows.lines().count(), 19);
+        assert_eq!(rows.lines().count(), 37);
     }
 }

@@ -1,16 +1,16 @@
 //! C1, C2 and C4: more and more requests of nodes that compose by one policy, and then by another.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::thread;
 use std::time::Duration;
 
-use model::{Rng, convert};
-use node::node::Failure;
+use model::{Clock, Rng, convert};
+use node::node::{Failure, FailureKind};
 
 use super::bed::{Asked, Bed};
-use super::{Options, quantile_ms, settings};
+use super::{LOST, Options, lost, quantile_ms, settings, stages};
+use crate::bench::machine::Footprint;
 use crate::bench::report::Report;
+use crate::cli::note;
+use crate::experiment::at_once::at_once;
 use crate::experiment::grid::Grid;
 use crate::experiment::workload::Workload;
 use crate::local::interrupt::Interrupt;
@@ -18,6 +18,9 @@ use crate::local::process;
 
 /// How many requests are under way at once. Source: guess; two cores carry that many compositions.
 const REQUESTS_MAX: usize = 4;
+
+/// After how many requests it is told that one is answered. Source: guess; some lines a minute.
+const TOLD_EACH: usize = 20;
 
 /// How long applications run before it is asked how they fare. Unit: time. Source: guess; several rows each.
 const SETTLE: Duration = Duration::from_secs(5);
@@ -35,32 +38,30 @@ pub(super) fn run(
     for seed in &options.seeds {
         for nodes in &options.nodes {
             for policy in &options.policies {
-                let bed = Bed::up(options, *nodes, *seed, *policy, interrupt)?;
                 let series = match options.nodes.len() {
                     1 => policy.name().to_owned(),
                     _ => format!("{}@{nodes}", policy.name()),
                 };
-                let joined = bed.testbed.joined_ms / 1e3;
-                told(&format!(
-                    "{series} seed {seed}: {nodes} nodes joined in {joined:.1} s"
-                ));
-                build_up(
-                    &bed,
-                    options,
-                    *nodes,
-                    *seed,
-                    &mut |requests, figure, number| {
-                        told(&format!(
-                            "{series} seed {seed}, {requests} requests: {figure} {number:.2}"
-                        ));
-                        let place = convert::count_to_f64(convert::size(requests));
-                        grid.add(&series, place, figure, number);
-                    },
-                )?;
+                let mut add = |requests, figure, number| {
+                    told(&format!(
+                        "{series} seed {seed}, {requests} requests: {figure} {number:.2}"
+                    ));
+                    let place = convert::count_to_f64(convert::size(requests));
+                    grid.add(&series, place, figure, number);
+                };
+                let ended = Bed::up(options, *nodes, *seed, *policy, interrupt)
+                    .and_then(|bed| build_up(&bed, options, *nodes, *seed, &mut add));
+                let lost = lost(&format!("{series} seed {seed}"), ended, interrupt)?;
+                add(most(options), LOST, lost);
             }
         }
     }
     Ok(())
+}
+
+/// After how many requests a run ends.
+fn most(options: &Options) -> usize {
+    options.requests.last().copied().unwrap_or(0)
 }
 
 /// Asks for all requests, and says how those fare that were asked for, at each of the numbers that are wanted.
@@ -72,13 +73,23 @@ fn build_up(
     add: &mut dyn FnMut(usize, &'static str, f64),
 ) -> anyhow::Result<()> {
     let rng = Rng::from_seed(seed);
-    let most = options.requests.last().copied().unwrap_or(0);
-    let workload = Workload::draw(&settings(nodes, most), &rng);
+    let workload = Workload::draw(&settings(nodes, most(options)), &rng);
+    let joined = bed.testbed.joined_ms / 1e3;
+    note(&format!("{nodes} nodes joined in {joined:.1} s"));
     bed.publish(&workload, &rng)?;
     let mut asked: Vec<Result<Asked, Failure>> = Vec::new();
     for requests in &options.requests {
-        asked.extend(ask(bed, &workload, asked.len()..*requests));
-        process::pause(SETTLE)?;
+        let found = at_once(REQUESTS_MAX, asked.len()..*requests, |number| {
+            let result = bed.ask(&workload, number);
+            if bed.interrupt.check().is_ok() {
+                told(number, &result);
+            }
+            result
+        });
+        asked.extend(found);
+        bed.interrupt.check()?;
+        let used = cores_used(bed)?;
+        add(*requests, "cores_used", used);
         for (figure, number) in figures(bed, &workload, &asked) {
             add(*requests, figure, number);
         }
@@ -86,37 +97,30 @@ fn build_up(
     Ok(())
 }
 
-/// Asks for some requests, a few at a time, in their order.
-fn ask(
-    bed: &Bed<'_>,
-    workload: &Workload,
-    numbers: std::ops::Range<usize>,
-) -> Vec<Result<Asked, Failure>> {
-    at_once(numbers, |number| bed.ask(workload, number))
+/// Tells of some requests how they went, and of each that failed: a run of hundreds takes minutes.
+fn told(number: usize, result: &Result<Asked, Failure>) {
+    let failed = result.as_ref().err();
+    if let Some(failure) = failed.filter(|it| it.kind != FailureKind::Refused) {
+        note(&format!("request {number} failed: {}", failure.message));
+    }
+    if (number + 1).is_multiple_of(TOLD_EACH) {
+        note(&format!("request {number} is answered"));
+    }
 }
 
-/// Does something for each of some numbers, for a few at a time; what came of it, in order.
-fn at_once<T: Send>(numbers: std::ops::Range<usize>, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
-    let next = AtomicUsize::new(numbers.start);
-    let done = Mutex::new(Vec::new());
-    thread::scope(|scope| {
-        for _ in 0..REQUESTS_MAX {
-            scope.spawn(|| {
-                loop {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
-                    if number >= numbers.end {
-                        return;
-                    }
-                    let result = work(number);
-                    let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
-                    done.push((number, result));
-                }
-            });
-        }
-    });
-    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-    done.sort_unstable_by_key(|(number, _)| *number);
-    done.into_iter().map(|(_, result)| result).collect()
+/// Lets applications run for a while, and says how many processors all nodes take meanwhile: where that comes near what the machine has, it is
+/// the machine that is measured.
+fn cores_used(bed: &Bed<'_>) -> anyhow::Result<f64> {
+    let used = || -> Duration {
+        let nodes = bed.testbed.nodes.iter();
+        nodes.filter_map(|it| Footprint::cpu_of(it.pid)).sum()
+    };
+    let (begin, before) = (bed.clock.now(), used());
+    process::pause(SETTLE)?;
+    bed.interrupt.check()?;
+    let elapsed = bed.clock.now().since(begin).as_secs_f64();
+    let used = used().saturating_sub(before).as_secs_f64();
+    Ok(used / elapsed.max(f64::MIN_POSITIVE))
 }
 
 /// How all fare that were asked for.
@@ -125,7 +129,7 @@ fn figures(
     workload: &Workload,
     asked: &[Result<Asked, Failure>],
 ) -> Vec<(&'static str, f64)> {
-    let states = at_once(0..asked.len(), |number| {
+    let states = at_once(REQUESTS_MAX, 0..asked.len(), |number| {
         asked[number].as_ref().ok()?;
         bed.status(workload, number)
     });
@@ -152,8 +156,9 @@ fn figures(
     let admitted: Vec<&Asked> = asked.iter().flatten().collect();
     let shared = admitted.iter().map(|it| it.composition.shared).sum::<u64>();
     let probes = admitted.iter().map(|it| it.composition.probes).sum::<u64>();
-    let composed: Vec<Duration> = admitted.iter().map(|it| it.composed).collect();
-    let first: Vec<Duration> = admitted.iter().filter_map(|it| it.first_result).collect();
+    let failures = asked.iter().filter_map(|it| it.as_ref().err());
+    let refused = failures.filter(|it| it.kind == FailureKind::Refused);
+    let refused = count(refused.count());
     let all = count(asked.len()).max(1.0);
     let accepted = count(admitted.len()).max(1.0);
     let mut figures = vec![
@@ -161,6 +166,11 @@ fn figures(
         ("success_fraction", count(successful) / all),
         ("admitted_fraction", count(admitted.len()) / all),
         ("violated_fraction", count(violated) / all),
+        ("refused_fraction", refused / all),
+        (
+            "failed_fraction",
+            (all - count(admitted.len()) - refused).max(0.0) / all,
+        ),
         (
             "shared_per_request",
             convert::count_to_f64(shared) / accepted,
@@ -170,16 +180,10 @@ fn figures(
             convert::count_to_f64(probes) / accepted,
         ),
     ];
-    for (figure, times, p) in [
-        ("delay_ms", &delays, 0.5),
-        ("delay_ms_p95", &delays, 0.95),
-        ("compose_ms_p50", &composed, 0.5),
-        ("compose_ms_p95", &composed, 0.95),
-        ("first_result_ms_p50", &first, 0.5),
-        ("first_result_ms_p95", &first, 0.95),
-    ] {
+    for (figure, times, p) in [("delay_ms", &delays, 0.5), ("delay_ms_p95", &delays, 0.95)] {
         figures.extend(quantile_ms(times, p).map(|it| (figure, it)));
     }
+    figures.extend(stages(&admitted));
     for (figure, is_whole) in [("way_ms", true), ("new_way_ms", false)] {
         let ways = admitted.iter().map(|it| bed.way(&it.composition, is_whole));
         let sum: Duration = ways.sum();
@@ -190,10 +194,7 @@ fn figures(
 
 /// What must hold of the figures.
 pub(super) fn claims(options: &Options, grid: &Grid, report: &mut Report) {
-    let Some(most) = options.requests.last() else {
-        return;
-    };
-    let place = convert::count_to_f64(convert::size(*most));
+    let place = convert::count_to_f64(convert::size(most(options)));
     let success = |series: &str| grid.find(series, place, "success_fraction");
     let Some(synergy) = success("synergy") else {
         return;

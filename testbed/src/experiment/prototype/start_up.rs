@@ -5,7 +5,7 @@ use std::time::Duration;
 use model::{Rng, convert};
 
 use super::bed::Bed;
-use super::{Options, quantile_ms, settings};
+use super::{LOST, Options, lost, quantile_ms, settings, stages};
 use crate::bench::machine::Sample;
 use crate::bench::report::Report;
 use crate::experiment::grid::Grid;
@@ -35,12 +35,17 @@ pub(super) fn run(
     for seed in &options.seeds {
         for nodes in &options.nodes {
             let place = f64::from(*nodes);
-            for (figure, number) in measure(options, *nodes, *seed, interrupt)? {
-                told(&format!(
-                    "T4 seed {seed}, {nodes} nodes: {figure} {number:.1}"
-                ));
-                grid.add(SERIES, place, figure, number);
-            }
+            let measured = measure(options, *nodes, *seed, interrupt);
+            let ended = measured.map(|figures| {
+                for (figure, number) in figures {
+                    told(&format!(
+                        "T4 seed {seed}, {nodes} nodes: {figure} {number:.1}"
+                    ));
+                    grid.add(SERIES, place, figure, number);
+                }
+            });
+            let lost = lost(&format!("{nodes} nodes, seed {seed}"), ended, interrupt)?;
+            grid.add(SERIES, place, LOST, lost);
         }
     }
     Ok(())
@@ -88,26 +93,31 @@ fn measure(
     ));
     let names = bed.publish(&workload, &rng)?;
     let mut drawing = rng.keyed("look-ups");
-    let mut lookups = Vec::new();
+    let (mut lookups, mut unfound) = (Vec::new(), 0.0);
     for _ in 0..LOOKUPS {
         interrupt.check()?;
         let node = convert::index(drawing.below(u64::from(nodes)));
         let name = &names[convert::index(drawing.below(convert::size(names.len())))];
         // The first one makes the connections that the next ones use.
-        bed.look_up(node, name)?;
-        lookups.push(bed.look_up(node, name)?);
+        match bed.look_up(node, name).and(bed.look_up(node, name)) {
+            Ok(took) => lookups.push(took),
+            Err(error) => {
+                crate::cli::note(&format!("{name}: {error:#}"));
+                unfound += 1.0;
+            }
+        }
     }
-    let (mut composed, mut first) = (Vec::new(), Vec::new());
+    figures.push(("lookups_failed", unfound));
+    let mut admitted = Vec::new();
     let mut failed = 0.0;
     for number in 0..APPLICATIONS {
         interrupt.check()?;
         match bed.ask(&workload, number) {
             Ok(asked) => {
-                composed.push(asked.composed);
-                first.extend(asked.first_result);
                 if asked.first_result.is_none() {
                     failed += 1.0;
                 }
+                admitted.push(asked);
             }
             Err(failure) => {
                 crate::cli::note(&format!("request {number}: {}", failure.message));
@@ -116,16 +126,15 @@ fn measure(
         }
     }
     figures.push(("failed", failed));
+    figures.extend(stages(&admitted.iter().collect::<Vec<_>>()));
+    let first = admitted.iter().filter_map(|it| it.first_result);
+    let first: Vec<Duration> = first.collect();
     let round_trip = bed.mean_round_trip().as_secs_f64() * 1e3;
     for (figure, times, p) in [
         ("ready_ms_p50", &ready, 0.5),
         ("ready_ms_p95", &ready, 0.95),
         ("lookup_ms_p50", &lookups, 0.5),
         ("lookup_ms_p95", &lookups, 0.95),
-        ("compose_ms_p50", &composed, 0.5),
-        ("compose_ms_p95", &composed, 0.95),
-        ("first_result_ms_p50", &first, 0.5),
-        ("first_result_ms_p95", &first, 0.95),
         ("first_result_ms_p99", &first, 0.99),
     ] {
         figures.extend(quantile_ms(times, p).map(|it| (figure, it)));

@@ -35,6 +35,15 @@ impl Counted {
         sorted.get(convert::index(place)).copied()
     }
 
+    /// The delays of the latest results: so many, or as many as are kept. In no order.
+    pub fn latest(&self, count: u64) -> Vec<Duration> {
+        let count = convert::index(count).min(self.delays.len());
+        // Behind the newest lies the oldest.
+        let newest = self.next % DELAYS_MAX;
+        let back = (1..=count).map(|it| (newest + self.delays.len() - it) % self.delays.len());
+        back.map(|place| self.delays[place]).collect()
+    }
+
     /// The mean delay of the latest results; nothing where there was none.
     pub fn mean(&self) -> Option<Duration> {
         let count = u32::try_from(self.delays.len()).ok()?;
@@ -53,14 +62,24 @@ impl Counted {
 }
 
 /// A sink.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Sink {
+    target: Duration,
     pub(super) counted: Counted,
     /// The last index that left, by origin.
     last: BTreeMap<Origin, u64>,
 }
 
 impl Sink {
+    /// A sink whose rows are to leave within a target.
+    pub(super) fn new(target: Duration) -> Self {
+        Self {
+            target,
+            counted: Counted::default(),
+            last: BTreeMap::new(),
+        }
+    }
+
     fn take(&mut self, now: Instant, batch: &Batch, out: &mut Vec<Out>) {
         let delay = batch.header.age(now);
         let origin = batch.header.origin;
@@ -73,6 +92,7 @@ impl Sink {
                 out.push(Out::Wrong(what));
             }
             self.counted.rows += 1;
+            self.counted.misses += u64::from(delay > self.target);
             self.counted.add(delay);
         }
         if let Some(last) = self.last.get(&origin).copied()

@@ -44,6 +44,20 @@ impl World {
             .collect()
     }
 
+    /// How long the components of an application take for a row, as their hosts project it now, in the plan's order: those that it has for
+    /// itself. Nothing where one of them does not run.
+    pub fn projected(&self, ticket: Ticket) -> Option<Vec<Duration>> {
+        let id = self.asked_of(ticket).composition?;
+        let graph = self.fluid.graph(id)?;
+        let own = (0_u16..).zip(graph.operators());
+        let own = own.filter(|(_, binding)| !binding.shared);
+        own.map(|(operator, binding)| {
+            let host = self.host_of(binding.host)?;
+            self.hosts[host].node.projected_execution(id, operator)
+        })
+        .collect()
+    }
+
     /// Rows that the sources of an application have offered, and that they dropped since nobody took them, in
     /// discrete fidelity.
     pub fn offered(&self, ticket: Ticket) -> (u64, u64) {
