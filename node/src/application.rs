@@ -260,20 +260,35 @@ pub fn load_source(text: &str, path: &Path, context: &Context<'_>) -> Result<Ope
 ///
 /// What is wrong with it is found when it is loaded.
 pub fn published_names(text: &str) -> Vec<String> {
-    let (root, _) = toml::de::DeTable::parse_recoverable(text);
-    let Some(toml::de::DeValue::Table(sources)) =
-        root.get_ref().get("source").map(toml::Spanned::get_ref)
-    else {
-        return Vec::new();
-    };
-    let named = sources.iter().filter_map(|(_, source)| {
-        let stream = source.get_ref().get(keys::STREAM.name)?;
-        Some(stream.get_ref().as_str()?.to_owned())
+    let mut names = Vec::new();
+    visit_parts(text, "source", |source| {
+        let stream = source.get(keys::STREAM.name);
+        names.extend(stream.and_then(|it| Some(it.get_ref().as_str()?.to_owned())));
     });
-    let mut names: Vec<String> = named.collect();
     names.sort_unstable();
     names.dedup();
     names
+}
+
+/// Whether the text of an application file asks for hosts by their names, as far as it can be read: then all hosts must be known to load it.
+pub fn names_hosts(text: &str) -> bool {
+    let mut names_any = false;
+    visit_parts(text, "operator", |operator| {
+        let place = operator.get("place");
+        names_any |= place.is_some_and(|place| place.get_ref().get("node").is_some());
+    });
+    names_any
+}
+
+/// Shows all parts of a kind in the text of an application file.
+fn visit_parts<'t>(text: &'t str, kind: &str, mut visit: impl FnMut(&toml::de::DeValue<'t>)) {
+    let (root, _) = toml::de::DeTable::parse_recoverable(text);
+    let parts = root.get_ref().get(kind).map(toml::Spanned::get_ref);
+    if let Some(toml::de::DeValue::Table(parts)) = parts {
+        for (_, part) in parts {
+            visit(part.get_ref());
+        }
+    }
 }
 
 fn load_checked(

@@ -154,6 +154,12 @@ impl DataDir {
         &self.path
     }
 
+    /// Whether nobody was this node before, as far as the folder tells. From [`Self::identity`] on somebody is.
+    pub fn is_new(&self) -> bool {
+        let found = fs::symlink_metadata(self.path.join(IDENTITY));
+        found.is_err_and(|error| error.kind() == ErrorKind::NotFound)
+    }
+
     /// Who the node is: as it was before, or somebody new at the first start.
     ///
     /// # Errors

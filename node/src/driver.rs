@@ -40,6 +40,8 @@ use crate::run::{Limit, News};
 pub struct Config {
     /// Who it is.
     pub identity: Identity,
+    /// Whether nobody was this node before.
+    pub is_new: bool,
     /// What people call it.
     pub name: String,
     /// The network that it belongs to.
@@ -191,6 +193,7 @@ pub async fn start(
             network: config.network.clone(),
             composition: composition(&config.hooks),
             first_number,
+            is_new: config.is_new,
         },
         rng.keyed("node"),
     );

@@ -69,6 +69,8 @@ pub struct Config {
     /// The first number of its compositions and versions of its records: larger than any that it used before,
     /// also before a restart.
     pub first_number: u64,
+    /// Whether nobody was this node before: then it has no applications from before a restart.
+    pub is_new: bool,
 }
 
 /// What happens to a node.

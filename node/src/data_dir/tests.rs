@@ -19,6 +19,7 @@ fn set_mode(path: &Path, mode: u32) {
 fn a_node_is_the_same_after_a_restart() {
     let (_parent, path) = folder();
     let first = DataDir::open(&path).expect("a new folder");
+    assert!(first.is_new());
     let (identity, token) = (first.identity().expect("new"), first.token().expect("new"));
     assert_eq!(mode(&path), 0o700);
     assert_eq!(mode(&path.join(IDENTITY)), 0o600);
@@ -26,6 +27,7 @@ fn a_node_is_the_same_after_a_restart() {
     assert_eq!(first.identity().expect("kept").node(), identity.node());
     drop(first);
     let second = DataDir::open(&path).expect("nobody has it");
+    assert!(!second.is_new());
     assert_eq!(second.identity().expect("kept").node(), identity.node());
     assert_eq!(second.token().expect("kept"), token);
     let read = read_identity(&path).expect("it can be read");

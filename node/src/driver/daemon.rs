@@ -45,6 +45,7 @@ pub fn run(
     told: impl FnOnce(&str),
 ) -> Result<(), DaemonError> {
     let folder = DataDir::open(&settings.data_dir)?;
+    let is_new = folder.is_new();
     let identity = folder.identity()?;
     let token = folder.token()?;
     let clock = Arc::new(MachineClock::start());
@@ -61,6 +62,7 @@ pub fn run(
         let address = listener.local_addr()?;
         let config = Config {
             identity,
+            is_new,
             name: settings.name.clone(),
             network: settings.network.id.clone(),
             listen: settings.network.listen.clone(),

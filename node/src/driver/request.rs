@@ -59,10 +59,14 @@ impl Control {
                     Answer::Resolved(streams) => streams,
                     other => return Err(unexpected(&other)),
                 };
-                let hosts = match ask(&inbox, Command::Nodes).await? {
-                    Answer::Nodes(hosts) => hosts,
-                    other => return Err(unexpected(&other)),
-                };
+                let mut hosts = Vec::new();
+                if application::names_hosts(&file.text) {
+                    // A complete list takes many questions.
+                    hosts = match ask(&inbox, Command::Nodes).await? {
+                        Answer::Nodes(hosts) => hosts,
+                        other => return Err(unexpected(&other)),
+                    };
+                }
                 let loaded = tokio::task::spawn_blocking(move || {
                     load::load(&file, node, streams, &hosts, wish, clock, epoch)
                 });

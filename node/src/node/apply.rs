@@ -66,9 +66,8 @@ impl Node {
             id: None,
         };
         let ticket = self.take_number();
-        let has_heard = self
-            .since
-            .is_some_and(|since| now.since(since) > HEARD_AFTER);
+        let since = self.since.unwrap_or(now);
+        let has_heard = self.config.is_new || now.since(since) > HEARD_AFTER;
         if is_trial || has_heard || self.has_running(&applying.order.application) {
             self.begin_composing(now, ticket, command, applying, out);
             return;

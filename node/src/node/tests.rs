@@ -49,6 +49,7 @@ fn node() -> Node {
         network: "test".to_owned(),
         composition: composition::Config::default(),
         first_number: 100,
+        is_new: false,
     };
     let mut node = Node::new(config, Rng::from_seed(1));
     handle(&mut node, Input::Timeout);
@@ -124,6 +125,7 @@ fn a_node_lists_its_host_with_its_first_input() {
         network: "test".to_owned(),
         composition: composition::Config::default(),
         first_number: 100,
+        is_new: false,
     };
     let mut node = Node::new(config, Rng::from_seed(1));
     assert_eq!(node.poll_timeout(), Some(Instant::ZERO));
@@ -352,6 +354,7 @@ fn node_of(number: u8) -> Node {
         network: "test".to_owned(),
         composition: composition::Config::default(),
         first_number: 1,
+        is_new: false,
     };
     let mut node = Node::new(config, Rng::from_seed(1));
     handle(&mut node, Input::Timeout);

@@ -112,6 +112,7 @@ async fn start(
         let join = nodes.first().map(|first| first.network.addresses());
         let config = Config {
             identity: Identity::from_secret(secret),
+            is_new: true,
             name: format!("n{number}"),
             network: network.clone(),
             listen: vec!["/ip4/127.0.0.1/tcp/0".to_owned()],

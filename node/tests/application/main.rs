@@ -131,6 +131,10 @@ fn a_published_stream_is_bound_to_who_publishes_it_or_refused() {
         ["lab/flows".to_owned()]
     );
     assert!(application::published_names("source = 3 = [").is_empty());
+    assert!(!application::names_hosts(PUBLISHED));
+    assert!(application::names_hosts(
+        "operator.by_page = { place = { node = \"n3\" } }"
+    ));
     let refused = load(PUBLISHED).expect_err("there is no overlay");
     assert!(refused.to_string().contains("need an overlay"), "{refused}");
 

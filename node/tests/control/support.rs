@@ -84,6 +84,7 @@ pub(crate) fn config(index: usize) -> Config {
         network: "test".to_owned(),
         composition: composition::Config::default(),
         first_number: 1,
+        is_new: false,
     }
 }
 

@@ -162,6 +162,15 @@ impl Workload {
         }
     }
 
+    /// One request for each pipeline after the other, so that none finds what another has: where all are chains.
+    #[must_use]
+    pub fn of_each_pipeline(mut self) -> Self {
+        for (number, request) in self.requests.iter_mut().enumerate() {
+            request.pipeline = number % self.pipelines.len();
+        }
+        self
+    }
+
     /// What it was drawn from.
     pub const fn settings(&self) -> &Settings {
         &self.settings

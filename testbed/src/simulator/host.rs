@@ -92,6 +92,7 @@ pub(super) fn node(
         network: "simulation".to_owned(),
         composition,
         first_number: 1 + u64::from(start) * NUMBERS_PER_START,
+        is_new: start == 0,
     };
     Node::new(config, rng.keyed(&format!("node {number} {start}")))
 }
