@@ -18,7 +18,7 @@ use crate::message::{Body, Ended, Ending, Hop, Probe};
 use crate::path;
 use crate::policy::Projection;
 use crate::request::{HostIndex, Part};
-use crate::serving::Change;
+use crate::serving::{Change, Ranks};
 use crate::share::Share;
 
 /// A probe that is to go on.
@@ -96,7 +96,7 @@ impl Composer {
         let reserved = self.ledger.reserved_by_others(probe.id).cpu_cores;
         let queue = self
             .serving
-            .queue(view, projection, reserved, &Change::default());
+            .queue(view, projection, reserved, Ranks::All, &Change::default());
         let cost = request.cost_seconds(probe.part);
         let laxity = request.laxity(
             probe.part,
@@ -129,7 +129,9 @@ impl Composer {
                 newcomers,
                 ..Change::default()
             };
-            let charges = self.serving.charges((&queue, &after), &change, probe.id);
+            let charges = self
+                .serving
+                .charges(&[(Ranks::All, queue, after)], &change, probe.id);
             if let Some((suffers, increase, slack)) = self.serving.suffering(&charges) {
                 let lack = Lack::of_impact(suffers, increase, slack);
                 return self.refuse(probe, lack, out);
