@@ -265,7 +265,7 @@ impl Composer {
                 out.send(node, Body::Ping { id, attempt });
             }
         }
-        self.allocations.insert(id, allocation);
+        self.allocations.insert(id, Box::new(allocation));
     }
 
     /// A way was measured once.

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use model::{Instant, NodeView, Resources, convert};
 
-use crate::allocation::Allocation;
 use crate::composer::{Composer, Outbox};
 use crate::counts::Ignored;
 use crate::ledger::Claim;
@@ -41,7 +40,7 @@ impl Composer {
         if probe.request.node(probe.host) != view.node() {
             return self.counts.ignore(Ignored::Misdirected);
         }
-        let allocated = self.allocations.get(&probe.id).map(Allocation::attempt);
+        let allocated = self.allocations.get(&probe.id).map(|it| it.attempt());
         let is_overtaken = allocated.is_some_and(|attempt| attempt > probe.failed);
         if is_overtaken || self.closed.has_since(probe.id, probe.failed) {
             return self.counts.ignore(Ignored::Late);

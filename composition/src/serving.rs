@@ -108,8 +108,8 @@ pub(crate) struct Newcomer {
 /// What runs here, and whom it serves. Bounded by what the ledger holds.
 #[derive(Debug, Default)]
 pub(crate) struct Serving {
-    components: BTreeMap<Name, Component>,
-    users: BTreeMap<CompositionId, User>,
+    components: BTreeMap<Name, Box<Component>>,
+    users: BTreeMap<CompositionId, Box<User>>,
 }
 
 impl Serving {
@@ -129,7 +129,7 @@ impl Serving {
     fn yielding(&self, stream: StreamName) -> impl Iterator<Item = (&Name, &Component)> {
         let range = self.components.range((stream, FIRST, 0)..);
         let yielding = range.take_while(move |(name, _)| name.0 == stream);
-        yielding.map(|(name, component)| (name, component))
+        yielding.map(|(name, component)| (name, &**component))
     }
 
     /// All that runs here as it would be with a change, and `reserved_cores` that are promised to whoever comes.
@@ -243,7 +243,7 @@ impl Serving {
             let name = (stream, id, operator);
             uses.push(name);
             let component = Component::new(made_of, id, declared);
-            self.components.insert(name, component);
+            self.components.insert(name, Box::new(component));
         }
         let user = User {
             application: newcomer.application,
@@ -254,7 +254,7 @@ impl Serving {
             uses,
             granted: BTreeMap::new(),
         };
-        self.users.insert(id, user);
+        self.users.insert(id, Box::new(user));
         Ok(())
     }
 
