@@ -23,7 +23,7 @@ use crate::policy::Projection;
 use crate::queue::Job;
 use crate::reminder::Kind;
 use crate::request::{Part, number};
-use crate::serving::{Change, Charge, MadeOf, Newcomer, Shared};
+use crate::serving::{Change, Charge, MadeOf, Newcomer, Ranks, Shared};
 use crate::stream::Before;
 
 mod charge;
@@ -202,9 +202,14 @@ impl Composer {
         };
         let mut charges = Vec::new();
         if confirm.projection != Projection::None {
-            let queue = |change: &Change| self.serving.queue(view, confirm.projection, 0.0, change);
-            let (before, after) = (queue(&Change::default()), queue(&change));
-            charges = self.serving.charges((&before, &after), &change, id);
+            let ranked = Ranks::both(id).map(|ranks| {
+                let queue = |change: &Change| {
+                    let projection = confirm.projection;
+                    self.serving.queue(view, projection, 0.0, ranks, change)
+                };
+                (ranks, queue(&Change::default()), queue(&change))
+            });
+            charges = self.serving.charges(&ranked, &change, id);
             if let Some((suffers, increase, slack)) = self.serving.suffering(&charges) {
                 let lack = Lack::of_impact(suffers, increase, slack);
                 self.counts.refuse(lack.check);
@@ -265,7 +270,7 @@ impl Composer {
                 out.send(node, Body::Ping { id, attempt });
             }
         }
-        self.allocations.insert(id, allocation);
+        self.allocations.insert(id, Box::new(allocation));
     }
 
     /// A way was measured once.

@@ -287,8 +287,8 @@ impl Composer {
         commit.composed.predicted_delay = delay;
         commit.composed.delay_from_sharing = commit.delay(false).0;
         commit.ages = ages;
-        let is_charged = body.projection == Projection::Rank && !commit.charges.is_empty();
-        if is_charged {
+        if body.projection == Projection::Rank {
+            // Its own sink is asked also where it slows nobody: that may have granted something to others before it knew this delay.
             commit.step = Step::Charge;
             commit.waiting = commit.charges.keys().copied().collect();
             commit.waiting.insert(commit.composed.graph.sinks()[0].host);

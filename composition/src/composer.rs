@@ -13,7 +13,7 @@ use crate::ledger::Ledger;
 use crate::message::{Body, Message};
 use crate::order::Order;
 use crate::reminder::{Kind, Reminder};
-use crate::serving::{Change, Serving};
+use crate::serving::{Change, Serving, Ranks};
 use crate::session::{Phase, Session};
 use crate::usage::Usage;
 use crate::visit::{Closed, Visits};
@@ -92,7 +92,7 @@ pub struct Composer {
     pub(crate) ways: BTreeMap<NodeId, (Duration, Instant)>,
     pub(crate) visits: Visits,
     pub(crate) closed: Closed,
-    pub(crate) allocations: BTreeMap<CompositionId, Allocation>,
+    pub(crate) allocations: BTreeMap<CompositionId, Box<Allocation>>,
     /// How many answers to deployments are to come.
     pub(crate) answers_due: BTreeMap<CompositionId, u32>,
     // As a composing node.
@@ -167,6 +167,7 @@ impl Composer {
         while let Some(body) = out.local.pop_front() {
             self.on_message(now, view, view.node(), body, &mut out);
         }
+        self.trim();
     }
 
     /// When [`Input::Timeout`] is wanted.
@@ -176,7 +177,7 @@ impl Composer {
             .values()
             .map(|(session, phase)| phase.poll_timeout(session));
         let reminders = self.reminders.values().map(Reminder::at);
-        let allocations = self.allocations.values().filter_map(Allocation::until);
+        let allocations = self.allocations.values().filter_map(|it| it.until());
         let others = [
             self.ledger.poll_timeout(),
             self.visits.poll_timeout(),
@@ -216,7 +217,7 @@ impl Composer {
         let projection = self.allocations.get(&id)?.projection();
         let queue = self
             .serving
-            .queue(view, projection, 0.0, &Change::default());
+            .queue(view, projection, 0.0, Ranks::All, &Change::default());
         self.serving.execution_of(&queue, id, operator)
     }
 
@@ -312,6 +313,17 @@ impl Composer {
             ..
         } = self;
         answers_due.retain(|id, _| allocations.contains_key(id) || closed.has(*id));
+    }
+
+    /// Gives back the room of what is over: a map that held something once keeps that of eleven, and most hosts compose nothing most of the time.
+    fn trim(&mut self) {
+        if self.sessions.is_empty() {
+            self.sessions = BTreeMap::new();
+        }
+        if self.reminders.is_empty() {
+            self.reminders = BTreeMap::new();
+        }
+        self.visits.trim();
     }
 
     /// How long an answer is waited for: up to a tenth less than configured, so that two that met in one place do not again.

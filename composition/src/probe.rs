@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use model::{Instant, NodeView, Resources, convert};
 
-use crate::allocation::Allocation;
 use crate::composer::{Composer, Outbox};
 use crate::counts::Ignored;
 use crate::ledger::Claim;
@@ -18,7 +17,7 @@ use crate::message::{Body, Ended, Ending, Hop, Probe};
 use crate::path;
 use crate::policy::Projection;
 use crate::request::{HostIndex, Part};
-use crate::serving::Change;
+use crate::serving::{Change, Ranks};
 use crate::share::Share;
 
 /// A probe that is to go on.
@@ -41,7 +40,7 @@ impl Composer {
         if probe.request.node(probe.host) != view.node() {
             return self.counts.ignore(Ignored::Misdirected);
         }
-        let allocated = self.allocations.get(&probe.id).map(Allocation::attempt);
+        let allocated = self.allocations.get(&probe.id).map(|it| it.attempt());
         let is_overtaken = allocated.is_some_and(|attempt| attempt > probe.failed);
         if is_overtaken || self.closed.has_since(probe.id, probe.failed) {
             return self.counts.ignore(Ignored::Late);
@@ -96,7 +95,7 @@ impl Composer {
         let reserved = self.ledger.reserved_by_others(probe.id).cpu_cores;
         let queue = self
             .serving
-            .queue(view, projection, reserved, &Change::default());
+            .queue(view, projection, reserved, Ranks::All, &Change::default());
         let cost = request.cost_seconds(probe.part);
         let laxity = request.laxity(
             probe.part,
@@ -129,7 +128,9 @@ impl Composer {
                 newcomers,
                 ..Change::default()
             };
-            let charges = self.serving.charges((&queue, &after), &change, probe.id);
+            let charges = self
+                .serving
+                .charges(&[(Ranks::All, queue, after)], &change, probe.id);
             if let Some((suffers, increase, slack)) = self.serving.suffering(&charges) {
                 let lack = Lack::of_impact(suffers, increase, slack);
                 return self.refuse(probe, lack, out);

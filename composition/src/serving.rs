@@ -3,7 +3,7 @@
 //! A component serves every application whose results depend on it, whoever made it: those that have it for their own, and those that read
 //! it, or something behind it, as a shared stream. Each of them is charged for what slows it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use model::{ApplicationId, CompositionId, Instant, NodeId, NodeView, StreamName, convert};
@@ -12,14 +12,12 @@ use crate::policy::Projection;
 use crate::queue::{Discipline, Job, Queue};
 use crate::usage::Usage;
 
-/// The most samples of a component's traffic that are kept. Unit: samples of about a second. Source: papers, section 4.2.
-const SAMPLES_MAX: usize = 60;
+mod component;
+#[cfg(test)]
+mod tests;
 
-/// From how many samples on a component counts as measured. Source: guess; some seconds.
-const SAMPLES_MIN: usize = 5;
-
-/// From where on traffic is bursty: its mean above its mean, as a multiple of it. Source: papers, section 4.2.
-const BURSTY: f64 = 1.5;
+pub(crate) use component::Ranks;
+use component::{Component, Dependent};
 
 /// The least id that a composition can have.
 const FIRST: CompositionId = CompositionId {
@@ -32,56 +30,6 @@ pub(crate) type Name = (StreamName, CompositionId, u16);
 
 /// All that a component is made of, and where that is.
 pub(crate) type MadeOf = BTreeMap<StreamName, NodeId>;
-
-/// A component that runs here.
-#[derive(Debug)]
-struct Component {
-    /// What tells it from others that yield the same: see [`model::ComponentGraph::made_of`].
-    made_of: MadeOf,
-    /// As it was declared when it was admitted.
-    declared: Job,
-    /// What each application that depends on it can wait: it is as strict as the strictest of them.
-    laxities: BTreeMap<CompositionId, Duration>,
-    /// Processor time a second, as measured.
-    samples: VecDeque<f64>,
-    /// The processor time of what is worked off at once, as measured.
-    execution: Option<Duration>,
-}
-
-impl Component {
-    /// What it takes: as measured, until then as declared.
-    fn job(&self) -> Job {
-        let strictest = self.laxities.values().min();
-        Job {
-            laxity: strictest.copied().unwrap_or(self.declared.laxity),
-            ..self.measured()
-        }
-    }
-
-    fn measured(&self) -> Job {
-        let count = self.samples.len();
-        let execution = self.execution.unwrap_or(self.declared.execution);
-        if count < SAMPLES_MIN {
-            return Job {
-                execution: execution.max(self.declared.execution),
-                ..self.declared
-            };
-        }
-        let mean = |samples: &mut dyn Iterator<Item = f64>| {
-            let (sum, count) = samples.fold((0.0, 0_u32), |(sum, count), it| (sum + it, count + 1));
-            sum / f64::from(count.max(1))
-        };
-        let all = mean(&mut self.samples.iter().copied());
-        let high = mean(&mut self.samples.iter().copied().filter(|it| *it > all));
-        let is_bursty = high >= BURSTY * all;
-        Job {
-            laxity: self.declared.laxity,
-            cores: all,
-            burst_cores: if is_bursty { high - all } else { 0.0 },
-            execution,
-        }
-    }
-}
 
 /// An application that depends on what runs here.
 #[derive(Debug)]
@@ -126,8 +74,8 @@ pub(crate) struct Change {
 
 impl Change {
     /// A component as it would be.
-    fn of(&self, name: &Name, component: &Component) -> Job {
-        let job = component.job();
+    fn of(&self, name: &Name, component: &Component, ranks: Ranks) -> Job {
+        let job = component.job(ranks);
         let stricter = self.stricter.get(name).copied();
         Job {
             laxity: stricter.map_or(job.laxity, |it| it.min(job.laxity)),
@@ -160,8 +108,8 @@ pub(crate) struct Newcomer {
 /// What runs here, and whom it serves. Bounded by what the ledger holds.
 #[derive(Debug, Default)]
 pub(crate) struct Serving {
-    components: BTreeMap<Name, Component>,
-    users: BTreeMap<CompositionId, User>,
+    components: BTreeMap<Name, Box<Component>>,
+    users: BTreeMap<CompositionId, Box<User>>,
 }
 
 impl Serving {
@@ -180,7 +128,8 @@ impl Serving {
 
     fn yielding(&self, stream: StreamName) -> impl Iterator<Item = (&Name, &Component)> {
         let range = self.components.range((stream, FIRST, 0)..);
-        range.take_while(move |(name, _)| name.0 == stream)
+        let yielding = range.take_while(move |(name, _)| name.0 == stream);
+        yielding.map(|(name, component)| (name, &**component))
     }
 
     /// All that runs here as it would be with a change, and `reserved_cores` that are promised to whoever comes.
@@ -189,6 +138,7 @@ impl Serving {
         view: &NodeView,
         projection: Projection,
         reserved_cores: f64,
+        ranks: Ranks,
         change: &Change,
     ) -> Queue {
         let discipline = match projection {
@@ -203,23 +153,27 @@ impl Serving {
         };
         let components = self.components.iter();
         let jobs = components
-            .map(|(name, it)| change.of(name, it))
+            .map(|(name, it)| change.of(name, it, ranks))
             .chain((reserved_cores > 0.0).then_some(reserved))
             .chain(change.newcomers.iter().copied());
         let cores = view.host.capacity.cpu_cores;
         Queue::new(discipline, cores, view.busy_cores.max(0.0), jobs.collect())
     }
 
-    /// By how much each application would be slowed by a change, from what `before` was to what `after` would be: all that are, but for `but`.
+    /// By how much each application would be slowed by a change at most: all that are, but for `but`. Of each way to rank what runs here, from what the
+    /// first queue was to what the second would be.
     pub(crate) fn charges(
         &self,
-        (before, after): (&Queue, &Queue),
+        ranked: &[(Ranks, Queue, Queue)],
         change: &Change,
         but: CompositionId,
     ) -> Vec<Charge> {
         let increase = |name: &Name, component: &Component| {
-            let then = after.execution(&change.of(name, component));
-            then.saturating_sub(before.execution(&component.job()))
+            let increases = ranked.iter().map(|(ranks, before, after)| {
+                let then = after.execution(&change.of(name, component, *ranks));
+                then.saturating_sub(before.execution(&component.job(*ranks)))
+            });
+            increases.max().unwrap_or_default()
         };
         let increases: BTreeMap<Name, Duration> = self
             .components
@@ -280,20 +234,16 @@ impl Serving {
         }
         for (name, shared) in uses.iter().zip(&newcomer.shared) {
             if let Some(component) = self.components.get_mut(name) {
-                component.laxities.insert(id, shared.laxity);
+                component
+                    .dependents
+                    .insert(id, Dependent::new(shared.laxity));
             }
         }
         for (stream, operator, declared, made_of) in newcomer.own {
             let name = (stream, id, operator);
             uses.push(name);
-            let component = Component {
-                made_of,
-                laxities: BTreeMap::from([(id, declared.laxity)]),
-                declared,
-                samples: VecDeque::new(),
-                execution: None,
-            };
-            self.components.insert(name, component);
+            let component = Component::new(made_of, id, declared);
+            self.components.insert(name, Box::new(component));
         }
         let user = User {
             application: newcomer.application,
@@ -304,7 +254,7 @@ impl Serving {
             uses,
             granted: BTreeMap::new(),
         };
-        self.users.insert(id, user);
+        self.users.insert(id, Box::new(user));
         Ok(())
     }
 
@@ -317,6 +267,18 @@ impl Serving {
                 .and_then(|user| user.delay.as_mut())
             {
                 *delay += charge.increase;
+            }
+        }
+    }
+
+    /// An application has started, and ranks what it depends on.
+    pub(crate) fn start(&mut self, id: CompositionId, delay: Duration) {
+        self.set_delay(id, delay);
+        let uses = self.users.get(&id).map_or(&[][..], |user| &user.uses);
+        for name in uses {
+            let component = self.components.get_mut(name);
+            if let Some(it) = component.and_then(|it| it.dependents.get_mut(&id)) {
+                it.has_started = true;
             }
         }
     }
@@ -411,26 +373,23 @@ impl Serving {
                 && usage.cores.is_finite()
                 && usage.cores >= 0.0
             {
-                if component.samples.len() >= SAMPLES_MAX {
-                    component.samples.pop_front();
-                }
-                component.samples.push_back(usage.cores);
-                if usage.execution > Duration::ZERO {
-                    component.execution = Some(usage.execution);
-                }
+                component.measure(usage);
             }
         }
     }
 
-    /// How long a component takes here now.
-    pub(crate) fn execution(&self, queue: &Queue, name: Name) -> Option<Duration> {
+    /// How long a component takes here now: of each way to rank what runs here, with the queue of it, the longest.
+    pub(crate) fn execution(&self, ranked: &[(Ranks, Queue)], name: Name) -> Option<Duration> {
         let component = self.components.get(&name)?;
-        Some(queue.execution(&component.job()))
+        let executions = ranked
+            .iter()
+            .map(|(ranks, queue)| queue.execution(&component.job(*ranks)));
+        executions.max()
     }
 
     /// What an operator's component can wait.
     pub(crate) fn laxity(&self, id: CompositionId, operator: u16) -> Option<Duration> {
-        self.own(id, operator).map(|own| own.job().laxity)
+        self.own(id, operator).map(|own| own.job(Ranks::All).laxity)
     }
 
     /// How long an operator's component takes here now.
@@ -441,21 +400,21 @@ impl Serving {
         operator: u16,
     ) -> Option<Duration> {
         let own = self.own(id, operator)?;
-        Some(queue.execution(&own.job()))
+        Some(queue.execution(&own.job(Ranks::All)))
     }
 
     /// The component that an operator of a composition has here for itself.
     fn own(&self, id: CompositionId, operator: u16) -> Option<&Component> {
         let mut all = self.components.iter();
         let own = all.find(|((_, owner, it), _)| *owner == id && *it == operator);
-        own.map(|(_, component)| component)
+        own.map(|(_, component)| &**component)
     }
 
     /// An application has ended; what it had for its own may run on for others.
     pub(crate) fn end(&mut self, id: CompositionId) {
         self.users.remove(&id);
         for component in self.components.values_mut() {
-            component.laxities.remove(&id);
+            component.dependents.remove(&id);
         }
     }
 

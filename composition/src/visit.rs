@@ -142,6 +142,13 @@ impl Visits {
         self.visits.retain(|_, visit| visit.until > now);
     }
 
+    /// Gives back the room of visits that are over.
+    pub(crate) fn trim(&mut self) {
+        if self.visits.is_empty() {
+            self.visits = BTreeMap::new();
+        }
+    }
+
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         self.visits.values().map(|visit| visit.until).min()
     }

@@ -272,7 +272,7 @@ pub struct Node {
     view: View,
     records: Records,
     /// What runs here, by composition. Bounded by what the composer allocates.
-    parts: BTreeMap<CompositionId, Part>,
+    parts: BTreeMap<CompositionId, Box<Part>>,
     /// How many deployments of a composition the driver has not answered yet.
     deploys_due: BTreeMap<CompositionId, u32>,
     /// Records that somebody has not confirmed yet.
@@ -352,6 +352,17 @@ impl Node {
             Input::Reported { ticket, report } => self.on_reported(now, ticket, report, out),
             Input::Timeout => self.on_timeout(now, out),
         }
+        self.trim();
+    }
+
+    /// Gives back the room of what is over: a map that held something once keeps that of eleven.
+    fn trim(&mut self) {
+        if self.tasks.is_empty() {
+            self.tasks = BTreeMap::new();
+        }
+        if self.spreads.is_empty() {
+            self.spreads = BTreeMap::new();
+        }
     }
 
     /// Whether another host is known: whether this node has joined anybody.
@@ -382,7 +393,7 @@ impl Node {
         let tasks = self.tasks.values().map(|task| task.deadline);
         let reports = self.reports.values().map(|report| report.deadline);
         let spreads = self.spreads.values().map(Spread::poll_timeout);
-        let parts = self.parts.values().filter_map(Part::poll_timeout);
+        let parts = self.parts.values().filter_map(|part| part.poll_timeout());
         tasks
             .chain(reports)
             .chain(spreads)

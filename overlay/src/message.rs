@@ -2,6 +2,7 @@
 //!
 //! All limits are checked where bytes become messages: what is handed to a machine keeps them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bincode::de::Decoder;
@@ -74,7 +75,8 @@ pub enum Message {
 
 impl Message {
     /// The order to keep an entry.
-    pub const fn keep(number: u64, entry: Entry) -> Self {
+    pub fn keep(number: u64, entry: impl Into<Arc<Entry>>) -> Self {
+        let entry = entry.into();
         let request = Request::Keep { entry };
         Self::Request { number, request }
     }
@@ -130,13 +132,13 @@ pub enum Request {
     /// Keep this entry of the sender.
     Keep {
         /// The entry.
-        entry: Entry,
+        entry: Arc<Entry>,
     },
 }
 
 impl Request {
     /// The key that it is about.
-    pub const fn key(&self) -> Key {
+    pub fn key(&self) -> Key {
         match self {
             Self::Find { key, .. } | Self::Page { key, .. } => *key,
             Self::Keep { entry } => entry.key,
@@ -178,8 +180,8 @@ pub enum Answer {
 /// An entry, and for how long it has been held in all.
 #[derive(Debug, Clone, PartialEq, bincode::Encode, bincode::Decode)]
 pub struct Held {
-    /// The entry.
-    pub entry: Entry,
+    /// The entry: all who hold it or tell of it in one process have the same one.
+    pub entry: Arc<Entry>,
     /// The time since its owner brought it to a holder. It lives for `ttl` less this.
     pub age: Duration,
 }

@@ -13,6 +13,7 @@
 //! while owners that are there go on renewing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use model::{Coordinate, Entry, Instant, Key, NodeId, Rng};
@@ -96,7 +97,8 @@ type Name = (Key, NodeId, u64);
 
 #[derive(Debug)]
 struct Record {
-    entry: Entry,
+    /// Never changed, so that an answer that tells of it copies nothing.
+    entry: Arc<Entry>,
     /// When it came, and how old it was then.
     kept: Instant,
     age: Duration,
@@ -106,30 +108,50 @@ struct Record {
 impl Record {
     fn held(&self, now: Instant) -> Held {
         Held {
-            entry: self.entry.clone(),
+            entry: Arc::clone(&self.entry),
             age: self.age + (now - self.kept),
         }
     }
 }
 
+/// What lies under a key: a few entries as a rule, so that a list is smaller and faster than a map.
 #[derive(Debug)]
-struct KeyState {
+struct Shelf {
     place: Place,
-    entry_count: usize,
+    /// In order of owners and slots.
+    records: Vec<Record>,
+    /// When the first of them ends.
+    ends: Instant,
+}
+
+impl Shelf {
+    /// Where the entry of an owner and a slot is, or would be.
+    fn search(&self, owner: NodeId, slot: u64) -> Result<usize, usize> {
+        self.records
+            .binary_search_by_key(&(owner, slot), |it| (it.entry.owner, it.entry.slot))
+    }
+
+    fn insert(&mut self, at: usize, record: Record) {
+        if self.records.len() == self.records.capacity() {
+            // Room for a quarter more, not for as many again: most keys gain no entry after the first few.
+            self.records.reserve_exact(1 + self.records.len() / 4);
+        }
+        self.records.insert(at, record);
+    }
 }
 
 /// The entries that this node holds.
 #[derive(Debug, Default)]
 pub(crate) struct Store {
-    records: BTreeMap<Name, Record>,
-    keys: BTreeMap<Key, KeyState>,
+    shelves: BTreeMap<Key, Shelf>,
+    entry_count: usize,
     /// What the entries of each owner take.
     owners: BTreeMap<NodeId, usize>,
     bytes: usize,
     /// The versions of what ended.
     graves: BTreeMap<Name, (u64, Instant)>,
-    /// When each record and each grave ends.
-    ends: BTreeSet<(Instant, Name)>,
+    /// When the first record of each key ends, and when each grave does.
+    ends: BTreeSet<(Instant, Key)>,
     grave_ends: BTreeSet<(Instant, Name)>,
 }
 
@@ -137,12 +159,17 @@ impl Store {
     /// Keeps an entry that came over the connection of `from`.
     ///
     /// The version that is there already is kept where it is the same entry: its owner did not hear that it is.
-    pub(crate) fn keep(&mut self, now: Instant, from: NodeId, entry: Entry) -> Result<(), Refusal> {
+    pub(crate) fn keep(
+        &mut self,
+        now: Instant,
+        from: NodeId,
+        entry: Arc<Entry>,
+    ) -> Result<(), Refusal> {
         if from != entry.owner {
             return Err(Refusal::NotTheOwner);
         }
         let name = (entry.key, entry.owner, entry.slot);
-        if let Some(there) = self.records.get(&name)
+        if let Some(there) = self.record(&name)
             && there.entry == entry
             && there.ends > now
         {
@@ -154,7 +181,7 @@ impl Store {
     /// Takes an entry that another holder hands over.
     pub(crate) fn take_over(&mut self, now: Instant, held: Held) -> Result<(), Refusal> {
         let name = (held.entry.key, held.entry.owner, held.entry.slot);
-        if let Some(there) = self.records.get(&name)
+        if let Some(there) = self.record(&name)
             && there.entry == held.entry
         {
             // What this node saw counts: nobody makes it shorter or longer.
@@ -163,14 +190,14 @@ impl Store {
         self.take(now, held.age, held.entry)
     }
 
-    fn take(&mut self, now: Instant, age: Duration, entry: Entry) -> Result<(), Refusal> {
+    fn take(&mut self, now: Instant, age: Duration, entry: Arc<Entry>) -> Result<(), Refusal> {
         self.expire(now);
         let name = (entry.key, entry.owner, entry.slot);
         let life = entry.ttl.checked_sub(age).unwrap_or_default();
         if life.is_zero() {
             return Err(Refusal::Expired);
         }
-        let there = self.records.get(&name).map(|record| &record.entry);
+        let there = self.record(&name).map(|record| &*record.entry);
         let grave = self.graves.get(&name).map(|(version, _)| *version);
         if grave.max(there.map(|entry| entry.version)) >= Some(entry.version) {
             return Err(Refusal::Old);
@@ -191,13 +218,12 @@ impl Store {
 
     fn check_room(&self, entry: &Entry, there: Option<&Entry>) -> Result<(), Refusal> {
         if there.is_none() {
-            let of_key = self.keys.get(&entry.key).map_or(0, |key| key.entry_count);
-            if of_key >= ENTRIES_PER_KEY_MAX {
+            if self.records_of(entry.key).len() >= ENTRIES_PER_KEY_MAX {
                 return Err(Refusal::KeyFull);
             }
-            let first = (entry.key, entry.owner, 0);
-            let last = (entry.key, entry.owner, u64::MAX);
-            if self.records.range(first..=last).count() >= ENTRIES_PER_OWNER_AND_KEY_MAX {
+            let of_key = self.records_of(entry.key).iter();
+            let of_owner = of_key.filter(|record| record.entry.owner == entry.owner);
+            if of_owner.count() >= ENTRIES_PER_OWNER_AND_KEY_MAX {
                 return Err(Refusal::OwnerFull);
             }
         }
@@ -217,22 +243,45 @@ impl Store {
         let size = bytes(entry);
         self.bytes += size;
         *self.owners.entry(entry.owner).or_default() += size;
-        let place = || KeyState {
-            place: Place::of_key(name.0),
-            entry_count: 0,
-        };
-        self.keys.entry(name.0).or_insert_with(place).entry_count += 1;
-        self.ends.insert((record.ends, name));
         if let Some((_, ends)) = self.graves.remove(&name) {
             self.grave_ends.remove(&(ends, name));
         }
-        self.records.insert(name, record);
+        let empty = || Shelf {
+            place: Place::of_key(name.0),
+            records: Vec::new(),
+            ends: record.ends,
+        };
+        let shelf = self.shelves.entry(name.0).or_insert_with(empty);
+        let (Ok(at) | Err(at)) = shelf.search(name.1, name.2);
+        shelf.insert(at, record);
+        self.entry_count += 1;
+        self.follow_ends(name.0);
         assert!(self.bytes <= BYTES_MAX, "room was checked");
     }
 
+    /// Some entry came to lie under a key, or went.
+    fn follow_ends(&mut self, key: Key) {
+        let Some(shelf) = self.shelves.get_mut(&key) else {
+            return;
+        };
+        self.ends.remove(&(shelf.ends, key));
+        match shelf.records.iter().map(|record| record.ends).min() {
+            Some(first) => {
+                shelf.ends = first;
+                self.ends.insert((first, key));
+            }
+            None => {
+                self.shelves.remove(&key);
+            }
+        }
+    }
+
     fn remove(&mut self, name: &Name) -> Option<Record> {
-        let record = self.records.remove(name)?;
-        self.ends.remove(&(record.ends, *name));
+        let shelf = self.shelves.get_mut(&name.0)?;
+        let at = shelf.search(name.1, name.2).ok()?;
+        let record = shelf.records.remove(at);
+        self.entry_count -= 1;
+        self.follow_ends(name.0);
         let size = bytes(&record.entry);
         self.bytes -= size;
         if let Some(of_owner) = self.owners.get_mut(&name.1) {
@@ -241,21 +290,18 @@ impl Store {
                 self.owners.remove(&name.1);
             }
         }
-        if let Some(key) = self.keys.get_mut(&name.0) {
-            key.entry_count -= 1;
-            if key.entry_count == 0 {
-                self.keys.remove(&name.0);
-            }
-        }
         Some(record)
     }
 
     /// Lets go of what has ended.
     pub(crate) fn expire(&mut self, now: Instant) {
-        while let Some((ends, name)) = self.ends.first().copied()
+        while let Some((ends, key)) = self.ends.first().copied()
             && ends <= now
         {
-            let record = self.remove(&name).expect("what ends is there");
+            let ended = self.records_of(key).iter().find(|it| it.ends <= now);
+            let ended = ended.expect("what ends is there");
+            let name = (key, ended.entry.owner, ended.entry.slot);
+            let record = self.remove(&name).expect("it was just found");
             let ends = now + GRAVE_TTL;
             self.graves.insert(name, (record.entry.version, ends));
             self.grave_ends.insert((ends, name));
@@ -286,6 +332,7 @@ impl Store {
         let live = |record: &&Record| record.ends > now && !suspects.contains(record.entry.owner);
         let (there, withdrawn): (Vec<_>, Vec<_>) = self
             .records_of(key)
+            .iter()
             .filter(live)
             .partition(|record| record.entry.payload.is_some());
         let weight = |record: &&Record| sample::weight(&record.entry, near);
@@ -314,7 +361,7 @@ impl Store {
                 && !suspects.contains(record.entry.owner)
                 && after < Some((record.entry.owner, record.entry.slot))
         };
-        for record in self.records_of(key).filter(is_wanted) {
+        for record in self.records_of(key).iter().filter(is_wanted) {
             if page.len() == ENTRIES_MAX || !take_room(&mut room, &record.entry) {
                 return (page, true);
             }
@@ -339,15 +386,19 @@ impl Store {
         }
     }
 
-    fn records_of(&self, key: Key) -> impl Iterator<Item = &Record> {
-        let first = (key, NodeId([0; 32]), 0);
-        let last = (key, NodeId([u8::MAX; 32]), u64::MAX);
-        self.records.range(first..=last).map(|(_, record)| record)
+    fn record(&self, (key, owner, slot): &Name) -> Option<&Record> {
+        let shelf = self.shelves.get(key)?;
+        let at = shelf.search(*owner, *slot).ok()?;
+        Some(&shelf.records[at])
+    }
+
+    fn records_of(&self, key: Key) -> &[Record] {
+        self.shelves.get(&key).map_or(&[], |shelf| &shelf.records)
     }
 
     /// The keys under which something lies, and where they are.
     pub(crate) fn keys(&self) -> impl Iterator<Item = (Key, Place)> {
-        self.keys.iter().map(|(key, state)| (*key, state.place))
+        self.shelves.iter().map(|(key, shelf)| (*key, shelf.place))
     }
 
     /// Whether something of this owner lies here.
@@ -358,9 +409,8 @@ impl Store {
     /// Where an owner is reached, as its latest entry here says.
     pub(crate) fn addresses(&self, owner: NodeId) -> Vec<String> {
         let of_owner = |record: &&Record| record.entry.owner == owner;
-        let latest = self
-            .records
-            .values()
+        let records = self.shelves.values().flat_map(|shelf| &shelf.records);
+        let latest = records
             .filter(of_owner)
             .max_by_key(|record| record.entry.version);
         latest.map_or_else(Vec::new, |record| record.entry.addresses.clone())
@@ -368,12 +418,12 @@ impl Store {
 
     /// How many entries there are.
     pub(crate) fn entry_count(&self) -> usize {
-        self.records.len()
+        self.entry_count
     }
 
     /// How many keys there are.
     pub(crate) fn key_count(&self) -> usize {
-        self.keys.len()
+        self.shelves.len()
     }
 }
 

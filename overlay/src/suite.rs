@@ -4,6 +4,7 @@
 //! A test makes a [`Bed`] of `node_count` nodes for each of [`CASES`], waits until they have joined, and runs
 //! the case: `(case.run)(&mut bed)`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use model::{Entry, Index, Key, NodeId, Outcome, Query};
@@ -400,7 +401,7 @@ fn forged(bed: &mut dyn Bed) {
     let liar = bed.identity(3);
     stranger.signature = liar.sign(&stranger.signed_bytes());
     let held = |entry: &Entry| crate::message::Held {
-        entry: entry.clone(),
+        entry: Arc::new(entry.clone()),
         age: Duration::ZERO,
     };
     for victim in 0..3 {

@@ -49,7 +49,7 @@ impl Composer {
                     .into_iter()
                     .filter(|it| *it != view.node() && *it != from)
                     .collect();
-                self.serving.set_delay(id, start.delay);
+                self.serving.start(id, start.delay);
                 self.answer_deferred(now, out);
                 let message = Body::Start(Box::new(start));
                 self.remind(now, (id, Kind::Start), Reminder::new(message, others), out);

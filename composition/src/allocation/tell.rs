@@ -8,7 +8,7 @@ use super::part_of;
 use crate::composer::Composer;
 use crate::message::Told;
 use crate::request::{Part, number};
-use crate::serving::Change;
+use crate::serving::{Change, Ranks};
 use crate::stream::Before;
 
 impl Composer {
@@ -17,9 +17,11 @@ impl Composer {
         let allocation = &self.allocations[&id];
         let here = view.node();
         let projection = allocation.projection;
-        let queue = self
-            .serving
-            .queue(view, projection, 0.0, &Change::default());
+        let ranked = Ranks::both(id).map(|ranks| {
+            let change = Change::default();
+            let queue = self.serving.queue(view, projection, 0.0, ranks, &change);
+            (ranks, queue)
+        });
         let plan = allocation.graph.plan();
         let parts = allocation.parts(here).into_iter();
         parts
@@ -36,7 +38,7 @@ impl Composer {
                             }
                             false => Some((stream, id, number(index))),
                         };
-                        name.and_then(|name| self.serving.execution(&queue, name))
+                        name.and_then(|name| self.serving.execution(&ranked, name))
                     }
                     Part::Source(_) | Part::Sink(_) => None,
                 };

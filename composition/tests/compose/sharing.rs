@@ -379,3 +379,37 @@ fn who_would_make_what_is_shared_stricter_answers_for_those_beside_it() {
         assert_eq!(outcome.is_ok(), is_shared, "{target_ms} ms: {outcome:?}");
     }
 }
+
+#[test]
+fn who_slows_nobody_counts_all_the_same_what_its_sink_granted_before_it_knew_its_delay() {
+    let mut outcomes = [0; 2];
+    for after_ms in (0..400).step_by(20) {
+        let hosts = [
+            host(1, 0.0, 0.0),
+            host(2, 0.0, 0.0),
+            host(3, 1.0, 1.0),
+            host(4, 40.0, 1.0),
+        ];
+        let mut network = Network::new(1, &hosts);
+        // Twice 10 ms of execution, where nobody else is, and 80 ms of ways: the far host answers late.
+        let mut tight = order("tight", 102, &CHAIN[..2], &["o1"], (2, 2), 0.5);
+        tight.places = vec![Place::Node(node(3)), Place::Node(node(4))];
+        network.compose(2, by(2), tight);
+        let end = network.now + Duration::from_millis(after_ms);
+        while network.step(end) {}
+        // It can wait, has the lower id, and takes 3.2 ms of the first where it gets there.
+        let mut slowing = order("slowing", 4000, &CHAIN[..1], &["o0"], (1, 1), 0.4);
+        slowing.places = vec![Place::Node(node(3))];
+        network.compose(1, id(1), slowing);
+        network.run(60);
+        let both = [network.outcome(by(2)), network.outcome(id(1))];
+        let is_there = both.map(|outcome| outcome.is_ok());
+        assert_eq!(
+            is_there.iter().filter(|it| **it).count(),
+            1,
+            "one of them, {after_ms} ms after the other: {both:?}"
+        );
+        outcomes[usize::from(is_there[1])] += 1;
+    }
+    assert!(outcomes.iter().all(|it| *it > 0), "{outcomes:?}");
+}

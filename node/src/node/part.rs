@@ -100,7 +100,7 @@ impl Node {
         out: &mut Vec<Effect>,
     ) {
         let part = Part::new(now, application.clone(), graph.clone());
-        self.parts.insert(id, part);
+        self.parts.insert(id, Box::new(part));
         *self.deploys_due.entry(id).or_default() += 1;
         out.push(Effect::Deploy {
             id,

@@ -55,7 +55,7 @@ pub(super) enum Adopted {
 /// All records and listings that a node has.
 #[derive(Debug, Default)]
 pub(super) struct Records {
-    held: BTreeMap<ApplicationId, Held>,
+    held: BTreeMap<ApplicationId, Box<Held>>,
     hints: BTreeMap<ApplicationId, (Instant, Listing)>,
 }
 
@@ -261,6 +261,13 @@ impl Node {
         if *listing.state() == State::Stopped {
             record.body = None;
         }
+        if let Some(body) = &mut record.body
+            && let Some(part) = self.parts.get(&listing.head.composition)
+            && part.graph == body.graph
+        {
+            // What runs here has the same plan: it is kept once.
+            body.graph = part.graph.clone();
+        }
         self.records.hints.remove(&id);
         let listed = match listing.state() {
             State::Running => None,
@@ -272,7 +279,7 @@ impl Node {
             withdraw_at: listed,
             forget_at: listed.map(|_| now + ENDED_KEPT),
         };
-        self.records.held.insert(id.clone(), held);
+        self.records.held.insert(id.clone(), Box::new(held));
         self.end_parts_before(now, &listing, out);
         self.register(&id, out);
         self.on_spread_overtaken(&listing);

@@ -1,6 +1,7 @@
 //! What several holders answered, made one.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use model::{Coordinate, Entry, Key, NodeId, Rng};
 
@@ -16,7 +17,7 @@ const MERGED_MAX: usize = 2 * ENTRIES_PER_KEY_MAX;
 #[derive(Debug)]
 pub struct Merged {
     key: Key,
-    entries: BTreeMap<(NodeId, u64), Entry>,
+    entries: BTreeMap<(NodeId, u64), Arc<Entry>>,
 }
 
 impl Merged {
@@ -54,16 +55,20 @@ impl Merged {
 
     /// What is there, withdrawn entries left out, in order of owners and slots.
     pub fn into_entries(self) -> impl Iterator<Item = Entry> {
-        let is_there = |entry: &Entry| entry.payload.is_some();
+        self.into_shared().map(Arc::unwrap_or_clone)
+    }
+
+    fn into_shared(self) -> impl Iterator<Item = Arc<Entry>> {
+        let is_there = |entry: &Arc<Entry>| entry.payload.is_some();
         self.entries.into_values().filter(is_there)
     }
 
     /// At most `count` of what is there.
     pub fn into_sample(self, near: Option<&Coordinate>, count: usize, rng: &mut Rng) -> Vec<Entry> {
-        let entries: Vec<Entry> = self.into_entries().collect();
-        if entries.len() <= count {
-            return entries;
+        let mut entries: Vec<Arc<Entry>> = self.into_shared().collect();
+        if entries.len() > count {
+            entries = sample::sample(entries, count, |entry| sample::weight(entry, near), rng);
         }
-        sample::sample(entries, count, |entry| sample::weight(entry, near), rng)
+        entries.into_iter().map(Arc::unwrap_or_clone).collect()
     }
 }

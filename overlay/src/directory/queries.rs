@@ -1,5 +1,7 @@
 //! What queries begin, and how they are answered.
 
+use std::sync::Arc;
+
 use model::entry::{INDEX_SHARDS, PAYLOAD_BYTES_MAX, TTL_MAX};
 use model::{Entry, Index, Query};
 
@@ -158,7 +160,7 @@ impl Directory {
         {
             queries.extend(others);
         }
-        let entry = self.sign(around, name, payload);
+        let entry = Arc::new(self.sign(around, name, payload));
         let goal = Goal::Keep {
             queries,
             name,

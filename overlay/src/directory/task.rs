@@ -1,6 +1,7 @@
 //! A question that is asked of the closest nodes to a key, from the walk to the answer.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use model::{Coordinate, Entry, Instant, Key, NodeId};
@@ -41,7 +42,7 @@ pub(super) enum Goal {
         /// The queries to be answered; none where it is renewed.
         queries: Vec<QueryId>,
         name: Name,
-        entry: Entry,
+        entry: Arc<Entry>,
     },
     /// Only who is closest.
     Closest { query: QueryId, count: usize },
@@ -103,7 +104,7 @@ impl Task {
                 count: u32::try_from(*count).unwrap_or(u32::MAX),
             },
             Goal::Keep { entry, .. } => Request::Keep {
-                entry: entry.clone(),
+                entry: Arc::clone(entry),
             },
             Goal::Shard { .. } | Goal::Closest { .. } => Request::Page {
                 key: self.key,

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use model::{Coordinate, Entry, LoadInterval, Resources, Rng, wire};
 use proptest::prelude::*;
 
@@ -295,7 +297,7 @@ fn some_entry() -> impl Strategy<Value = Entry> {
 
 fn held() -> impl Strategy<Value = Held> {
     (some_entry(), 0..200u64).prop_map(|(entry, age)| Held {
-        entry,
+        entry: Arc::new(entry),
         age: Duration::from_secs(age),
     })
 }
@@ -323,7 +325,9 @@ fn any_message() -> impl Strategy<Value = Message> {
             let after = node.map(|node| (NodeId(node), slot));
             Request::Page { key, after }
         }),
-        some_entry().prop_map(|entry| Request::Keep { entry }),
+        some_entry().prop_map(|entry| Request::Keep {
+            entry: Arc::new(entry)
+        }),
     ];
     let answer = prop_oneof![
         (entries(), any::<bool>())

@@ -18,7 +18,7 @@ fn key() -> Key {
     Key::published("flows")
 }
 
-fn entry(of: &Identity, slot: u64, version: u64, payload: Option<&[u8]>) -> Entry {
+fn entry(of: &Identity, slot: u64, version: u64, payload: Option<&[u8]>) -> Arc<Entry> {
     let mut entry = Entry {
         owner: of.node(),
         key: key(),
@@ -32,12 +32,12 @@ fn entry(of: &Identity, slot: u64, version: u64, payload: Option<&[u8]>) -> Entr
         signature: [0; 64],
     };
     entry.signature = of.sign(&entry.signed_bytes());
-    entry
+    Arc::new(entry)
 }
 
-fn held(entry: &Entry, seconds: u64) -> Held {
+fn held(entry: &Arc<Entry>, seconds: u64) -> Held {
     Held {
-        entry: entry.clone(),
+        entry: Arc::clone(entry),
         age: Duration::from_secs(seconds),
     }
 }
@@ -48,7 +48,7 @@ fn found(store: &Store, now: Instant) -> Vec<Vec<u8>> {
     let found = store.find(now, key(), None, 1000, &Suspects::default(), &mut rng);
     let mut payloads: Vec<_> = found
         .into_iter()
-        .filter_map(|held| held.entry.payload)
+        .filter_map(|held| held.entry.payload.clone())
         .collect();
     payloads.sort();
     payloads
@@ -87,7 +87,7 @@ fn only_the_owner_or_a_holder_brings_an_entry_in() {
         Err(Refusal::NotTheOwner)
     );
     let mut forged = genuine.clone();
-    forged.payload = Some(b"2".to_vec());
+    Arc::make_mut(&mut forged).payload = Some(b"2".to_vec());
     assert_eq!(
         store.keep(at(0), one.node(), forged.clone()),
         Err(Refusal::Forged)
@@ -135,6 +135,24 @@ fn what_has_ended_is_not_revived() {
     let next = entry(&one, 0, 8, Some(b"8"));
     assert_eq!(store.keep(at(200), one.node(), next), Ok(()));
     assert!(store.graves.is_empty() && store.grave_ends.is_empty());
+}
+
+#[test]
+fn entries_of_a_key_end_one_after_the_other_each_at_its_time() {
+    let mut store = Store::default();
+    for (n, age) in [(1, 30), (2, 90), (3, 0), (4, 90)] {
+        let entry = entry(&owner(n), 0, 1, Some(&[n]));
+        store.take_over(at(0), held(&entry, age)).unwrap();
+    }
+    for (ends, left) in [(90, 2), (150, 1), (180, 0)] {
+        assert_eq!(store.poll_timeout(), Some(at(ends)));
+        store.expire(at(ends - 1));
+        assert!(store.entry_count() > left, "none goes too early");
+        store.expire(at(ends));
+        assert_eq!(store.entry_count(), left);
+        assert_eq!(found(&store, at(ends)).len(), left);
+    }
+    assert_eq!((store.poll_timeout(), store.graves.len()), (None, 4));
 }
 
 #[test]
@@ -240,13 +258,13 @@ fn a_sample_prefers_idle_hosts_next_door() {
     let mut store = Store::default();
     for n in 0..20 {
         let one = owner(n + 1);
-        let mut entry = entry(&one, 0, 1, Some(&[n]));
+        let mut entry = Arc::unwrap_or_clone(entry(&one, 0, 1, Some(&[n])));
         if n >= 10 {
             entry.load = LoadInterval(12);
             entry.coordinate.place[0] = 0.2;
         }
         entry.signature = one.sign(&entry.signed_bytes());
-        store.keep(at(0), one.node(), entry).unwrap();
+        store.keep(at(0), one.node(), Arc::new(entry)).unwrap();
     }
     let near = Coordinate::default();
     let mut rng = Rng::from_seed(3);

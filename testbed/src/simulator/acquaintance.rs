@@ -35,6 +35,9 @@ impl Acquaintances {
                 knowers[*other].push(host);
             }
         }
+        for knowers in &mut knowers {
+            knowers.shrink_to_fit();
+        }
         Self { known, knowers }
     }
 
@@ -66,7 +69,9 @@ fn sample(host: usize, coordinates: &[Coordinate], rng: &mut Rng) -> Vec<usize> 
         .map(|other| (coordinates[host].round_trip(&coordinates[other]), other))
         .collect();
     near.sort_unstable();
-    let mut known: Vec<usize> = near.into_iter().take(NEAR).map(|(_, it)| it).collect();
+    // In room of its own: all that was looked at would else be kept for each host.
+    let mut known: Vec<usize> = Vec::with_capacity(KNOWN_MAX);
+    known.extend(near.iter().take(NEAR).map(|(_, it)| *it));
     let mut is_known: BTreeSet<usize> = known.iter().copied().chain([host]).collect();
     // Three draws for a place: nobody waits for the last of a few.
     for _ in 0..3 * KNOWN_MAX {

@@ -227,14 +227,6 @@ impl Fluid {
             let providers = self.providers.entry((host, name)).or_default();
             providers.insert((id, *index));
         }
-        let laxities = running.laxities.clone();
-        for index in &shared {
-            let name = graph.plan().stream_name(Stream::Operator(*index, 0));
-            if let Some(component) = self.provider(host, name, (id, &graph.made_of(*index))) {
-                self.machines[host].depend(component, id, laxities[*index]);
-                self.changed.insert(component.0);
-            }
-        }
         let part = Part {
             graph,
             operators,
@@ -323,10 +315,15 @@ impl Fluid {
         self.touch(host);
     }
 
-    /// The load of a host has changed: so may have the delays of all that runs there, and of who shares it.
+    /// The load of a host has changed.
     fn touch(&mut self, host: usize) {
-        self.machines[host].queue = None;
         self.loaded.insert(host);
+        self.reorder(host);
+    }
+
+    /// What runs on a host comes in another order, or more does: the delays of all that is there may have changed, and of who shares it.
+    fn reorder(&mut self, host: usize) {
+        self.machines[host].queue = None;
         let mut open: Vec<CompositionId> = self.parts_of(host).collect();
         let mut seen = BTreeSet::new();
         while let Some(id) = open.pop() {

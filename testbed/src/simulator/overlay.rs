@@ -54,7 +54,8 @@ pub struct Asked {
 
 #[derive(Debug)]
 struct Registration {
-    payload: Vec<u8>,
+    /// As it was last signed: its holders have the same one.
+    entry: Arc<Entry>,
     renewed: Instant,
     holders: Vec<usize>,
 }
@@ -222,17 +223,19 @@ impl Overlay {
         now: Instant,
         node: usize,
         (key, slot): (Key, u64),
-        payload: Vec<u8>,
+        mut payload: Vec<u8>,
         ways: &dyn Ways,
         cost: &mut Cost,
     ) -> Outcome {
         if payload.len() > PAYLOAD_BYTES_MAX {
             return Outcome::Failed(QueryError::TooLarge(payload.len()));
         }
-        let entry = self.sign(node, key, slot, Some(payload.clone()));
+        // It stays for as long as the application does, and was written with room to grow.
+        payload.shrink_to_fit();
+        let entry = self.sign(node, key, slot, Some(payload));
         let (outcome, holders) = self.keep(now, node, &entry, ways, cost);
         let registration = Registration {
-            payload,
+            entry,
             renewed: now,
             holders,
         };
@@ -251,7 +254,7 @@ impl Overlay {
         }
     }
 
-    fn sign(&mut self, node: usize, key: Key, slot: u64, payload: Option<Vec<u8>>) -> Entry {
+    fn sign(&mut self, node: usize, key: Key, slot: u64, payload: Option<Vec<u8>>) -> Arc<Entry> {
         let member = &mut self.members[node];
         let version = member.next_version;
         member.next_version += 1;
@@ -268,7 +271,7 @@ impl Overlay {
             signature: [0; 64],
         };
         entry.signature = member.identity.sign(&entry.signed_bytes());
-        entry
+        Arc::new(entry)
     }
 
     /// Has an entry kept by the closest nodes; gives those that do.
@@ -276,12 +279,12 @@ impl Overlay {
         &mut self,
         now: Instant,
         node: usize,
-        entry: &Entry,
+        entry: &Arc<Entry>,
         ways: &dyn Ways,
         cost: &mut Cost,
     ) -> (Outcome, Vec<usize>) {
         cost.walk(self.walk(node, ways));
-        let bytes = convert::size(wire::encode(entry).len());
+        let bytes = convert::size(wire::encode(&**entry).len());
         let owner = self.members[node].identity.node();
         let mut kept = Vec::new();
         let mut is_refused = false;
@@ -297,7 +300,7 @@ impl Overlay {
             };
             times.push(time);
             cost.ask(holder != node, bytes, Some(1));
-            let entry = entry.clone();
+            let entry = Arc::clone(entry);
             match self.serve(now, owner, holder, Request::Keep { entry }) {
                 Answer::Kept => kept.push(holder),
                 Answer::Refused | Answer::Entries { .. } => is_refused = true,

@@ -1,6 +1,7 @@
 //! How what runs ends: dropped, released and kept as long as others read it, or gone with its host.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use model::plan::{Reader, Stream};
 use model::{CompositionId, NodeId, StreamName};
@@ -14,6 +15,23 @@ impl Fluid {
         if let Some(part) = self.parts.get_mut(&(host, id)) {
             part.is_started = true;
             self.changed.insert(id);
+            self.rank_shared(id);
+        }
+    }
+
+    /// What a composition shares is as strict as it wants that from when its sinks pull, as in production.
+    fn rank_shared(&mut self, id: CompositionId) {
+        for host in self.hosts_of(id) {
+            let graph = Arc::clone(&self.parts[&(host, id)].graph);
+            let shared: Vec<usize> = self.parts[&(host, id)].shared.iter().copied().collect();
+            for index in shared {
+                let name = graph.plan().stream_name(Stream::Operator(index, 0));
+                let laxity = self.running[&id].laxities[index];
+                if let Some(component) = self.provider(host, name, (id, &graph.made_of(index))) {
+                    self.machines[host].depend(component, id, laxity);
+                    self.reorder(host);
+                }
+            }
         }
     }
 

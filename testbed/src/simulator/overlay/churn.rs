@@ -157,10 +157,11 @@ impl Overlay {
         let Some(registration) = self.members[owner].registered.get(&name) else {
             return;
         };
-        let payload = Some(registration.payload.clone());
+        let payload = registration.entry.payload.clone();
         let entry = self.sign(owner, name.0, name.1, payload);
         let (_, holders) = self.keep(now, owner, &entry, ways, cost);
         if let Some(registration) = self.members[owner].registered.get_mut(&name) {
+            registration.entry = entry;
             registration.renewed = now;
             registration.holders = holders;
         }

@@ -1,0 +1,136 @@
+//! A component that runs here: what it takes, and who ranks it.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use model::CompositionId;
+
+use super::MadeOf;
+use crate::queue::Job;
+use crate::usage::Usage;
+
+/// The most samples of a component's traffic that are kept. Unit: samples of about a second. Source: papers, section 4.2.
+const SAMPLES_MAX: usize = 60;
+
+/// From how many samples on a component counts as measured. Source: guess; some seconds.
+const SAMPLES_MIN: usize = 5;
+
+/// From where on traffic is bursty: its mean above its mean, as a multiple of it. Source: papers, section 4.2.
+const BURSTY: f64 = 1.5;
+
+/// A component that runs here.
+#[derive(Debug)]
+pub(super) struct Component {
+    /// What tells it from others that yield the same: see [`model::ComponentGraph::made_of`].
+    pub(super) made_of: MadeOf,
+    /// As it was declared when it was admitted.
+    declared: Job,
+    /// What each application that depends on it can wait: it is as strict as the strictest of them.
+    pub(super) dependents: BTreeMap<CompositionId, Dependent>,
+    /// Processor time a second, as measured.
+    samples: VecDeque<f64>,
+    /// The processor time of what is worked off at once, as measured.
+    execution: Option<Duration>,
+}
+
+/// That an application depends on a component.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Dependent {
+    laxity: Duration,
+    /// Before that it pulls nothing, and may go again.
+    pub(super) has_started: bool,
+}
+
+impl Dependent {
+    pub(super) const fn new(laxity: Duration) -> Self {
+        Self {
+            laxity,
+            has_started: false,
+        }
+    }
+}
+
+/// Who ranks the components of a host.
+///
+/// An application that has confirmed and not started makes what it shares stricter if it comes about, and leaves it as it was if not. Nobody may
+/// rely on either: whoever comes meanwhile looks at both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ranks {
+    /// All that depend on them.
+    All,
+    /// Those that have started, and this one.
+    Started(CompositionId),
+}
+
+impl Ranks {
+    /// Both that whoever comes looks at.
+    pub(crate) const fn both(id: CompositionId) -> [Self; 2] {
+        [Self::All, Self::Started(id)]
+    }
+
+    fn count(self, id: CompositionId, dependent: &Dependent) -> bool {
+        match self {
+            Self::All => true,
+            Self::Started(but) => dependent.has_started || id == but,
+        }
+    }
+}
+
+impl Component {
+    /// A component of an application of which nothing was measured yet.
+    pub(super) fn new(made_of: MadeOf, of: CompositionId, declared: Job) -> Self {
+        Self {
+            made_of,
+            declared,
+            dependents: BTreeMap::from([(of, Dependent::new(declared.laxity))]),
+            samples: VecDeque::new(),
+            execution: None,
+        }
+    }
+
+    /// What it was measured to take for about a second.
+    pub(super) fn measure(&mut self, usage: &Usage) {
+        if self.samples.len() >= SAMPLES_MAX {
+            self.samples.pop_front();
+        }
+        self.samples.push_back(usage.cores);
+        if usage.execution > Duration::ZERO {
+            self.execution = Some(usage.execution);
+        }
+    }
+
+    /// What it takes: as measured, until then as declared.
+    pub(super) fn job(&self, ranks: Ranks) -> Job {
+        let dependents = self.dependents.iter();
+        let counted = dependents.filter(|(id, it)| ranks.count(**id, it));
+        let strictest = counted.map(|(_, it)| it.laxity).min();
+        Job {
+            laxity: strictest.unwrap_or(self.declared.laxity),
+            ..self.measured()
+        }
+    }
+
+    fn measured(&self) -> Job {
+        let count = self.samples.len();
+        let execution = self.execution.unwrap_or(self.declared.execution);
+        if count < SAMPLES_MIN {
+            return Job {
+                execution: execution.max(self.declared.execution),
+                ..self.declared
+            };
+        }
+        let mean = |samples: &mut dyn Iterator<Item = f64>| {
+            let (sum, count) = samples.fold((0.0, 0_u32), |(sum, count), it| (sum + it, count + 1));
+            sum / f64::from(count.max(1))
+        };
+        let all = mean(&mut self.samples.iter().copied());
+        let high = mean(&mut self.samples.iter().copied().filter(|it| *it > all));
+        let is_bursty = high >= BURSTY * all;
+        Job {
+            laxity: self.declared.laxity,
+            cores: all,
+            burst_cores: if is_bursty { high - all } else { 0.0 },
+            execution,
+        }
+    }
+}
