@@ -19,6 +19,8 @@ use super::record::{Body, Record, RecordError, State};
 use super::records::slot;
 use super::*;
 
+mod missing;
+
 fn identity(number: u8) -> Identity {
     Identity::from_secret([number; 32])
 }
@@ -56,8 +58,12 @@ fn node() -> Node {
 }
 
 fn handle(node: &mut Node, input: Input) -> Vec<Effect> {
+    handle_at(node, Instant::from_nanos(1), input)
+}
+
+fn handle_at(node: &mut Node, now: Instant, input: Input) -> Vec<Effect> {
     let mut out = Vec::new();
-    node.handle_input(Instant::from_nanos(1), input, &mut out);
+    node.handle_input(now, input, &mut out);
     out
 }
 

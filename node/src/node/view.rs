@@ -42,6 +42,11 @@ impl View {
         }
     }
 
+    /// Whether a host could not be reached since it was last seen.
+    pub(super) fn is_absent(&self, node: NodeId) -> bool {
+        self.absent.contains(&node)
+    }
+
     /// What people call a host: its name, or its id where that is not known.
     pub(super) fn name(&self, node: NodeId) -> String {
         match self.hosts.find(node) {
