@@ -351,6 +351,58 @@ fn records_that_somebody_made_up_are_refused() {
     assert_eq!(counts["records_of_others"], 1);
 }
 
+#[test]
+fn background_is_what_is_busy_beside_what_runs_and_not_beside_what_is_only_reserved() {
+    let mut node = node();
+    let here = identity(1).node();
+    let id = CompositionId {
+        node: here,
+        number: 7,
+    };
+    let plan = record().body.expect("a body").graph.plan().clone();
+    let demand = model::Demand {
+        rows_per_second: 100.0,
+        row_bytes: 8.0,
+        cost_seconds: 0.005,
+        selectivity: 1.0,
+    };
+    let order = Order {
+        application: ApplicationId {
+            owner: here,
+            name: plan.application().to_owned(),
+        },
+        plan,
+        origins: vec![Origin(1)],
+        sources: vec![here],
+        source_demands: vec![demand],
+        demands: vec![demand],
+        places: vec![composition::Place::Any],
+        sinks: vec![here],
+        spread: false,
+        is_trial: false,
+    };
+    // Another host is asked as well and says nothing, so that what is reserved here is not allocated yet.
+    let seen = Input::Seen {
+        summary: Arc::new(summary(2)),
+        round_trip: Some(Duration::from_millis(1)),
+    };
+    handle(&mut node, seen);
+    let mut effects = Vec::new();
+    let now = Instant::from_nanos(1);
+    let input = composition::Input::Compose { id, order };
+    node.compose(now, input, &mut effects);
+    for effect in effects {
+        if let Effect::Query { query, .. } = effect {
+            let outcome = Outcome::Entries(Vec::new());
+            handle(&mut node, Input::Outcome { query, outcome });
+        }
+    }
+    assert!(node.composer.reserved().cpu_cores > 0.4);
+    assert!(node.composer.allocated().cpu_cores.abs() < 1e-9);
+    handle(&mut node, Input::Load { busy_cores: 1.0 });
+    assert!((node.view.hosts.busy_cores - 1.0).abs() < 1e-9);
+}
+
 fn node_of(number: u8) -> Node {
     let config = Config {
         identity: identity(number),

@@ -107,8 +107,8 @@ impl Node {
             self.counts.add("impossible_load");
             return;
         }
-        let taken = self.composer.taken().cpu_cores;
-        self.view.hosts.busy_cores = (busy_cores - taken).max(0.0);
+        let allocated = self.composer.allocated().cpu_cores;
+        self.view.hosts.busy_cores = (busy_cores - allocated).max(0.0);
         let host = &mut self.view.hosts.host;
         let cores = host.capacity.cpu_cores;
         let load = if cores > 0.0 { busy_cores / cores } else { 1.0 };
