@@ -84,7 +84,10 @@ impl World {
             discrete.crash(host);
         }
         for id in self.fluid.crash(host) {
-            self.queue.push(now + LAPSED_AFTER, 0, Event::Lapse(id));
+            // Engines let lapse what is not read any more by themselves.
+            if self.discrete.is_none() {
+                self.queue.push(now + LAPSED_AFTER, 0, Event::Lapse(id));
+            }
         }
         self.queue
             .push(now + LOST_AFTER, 0, Event::Lost { host, start });
