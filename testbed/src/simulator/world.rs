@@ -101,6 +101,8 @@ pub struct World {
     pub(super) trace: Vec<String>,
     pub(super) is_traced: bool,
     pub(super) is_down_noticed: bool,
+    /// Who is cut off from whom that it knows, and since when.
+    pub(super) apart: BTreeMap<(usize, usize), Instant>,
 }
 
 /// The longest that a command may go unanswered. Source: `node` ends a composition after less than a minute.
@@ -168,6 +170,7 @@ impl World {
             trace: Vec::new(),
             is_traced: false,
             is_down_noticed: true,
+            apart: BTreeMap::new(),
             rng,
             setup,
         };
