@@ -133,13 +133,18 @@ fn a_node_lists_its_host_with_its_first_input() {
     };
     let mut node = Node::new(config, Rng::from_seed(1));
     assert_eq!(node.poll_timeout(), Some(Instant::ZERO));
-    let shard = identity(1).node().0[0] % model::entry::INDEX_SHARDS;
-    let ask = Query::Register {
-        key: Key::index(Index::Hosts, shard),
-        slot: 0,
-        payload: wire::encode(&summary(1)),
-    };
-    let expected = vec![Effect::Query { query: 100, ask }];
+    let here = identity(1).node();
+    let shard = here.0[0] % model::entry::INDEX_SHARDS;
+    let keys = [Key::index(Index::Hosts, shard), Key::host(here)];
+    let expected = (100..).zip(keys).map(|(query, key)| {
+        let ask = Query::Register {
+            key,
+            slot: 0,
+            payload: wire::encode(&summary(1)),
+        };
+        Effect::Query { query, ask }
+    });
+    let expected: Vec<Effect> = expected.collect();
     assert_eq!(handle(&mut node, Input::Timeout), expected);
     assert_eq!(handle(&mut node, Input::Timeout), Vec::new());
     assert_eq!(node.poll_timeout(), None);

@@ -245,14 +245,7 @@ impl World {
     }
 
     /// Asks a host for an application, now. The owner of its name is that host.
-    ///
-    /// A node composes with hosts that it knows alone: it comes to know those that the order names, as who has looked them up.
     pub fn apply(&mut self, host: usize, order: Order) -> Ticket {
-        for node in order.sources.iter().chain(&order.sinks) {
-            if let Some(named) = self.host_of(*node) {
-                self.meet(host, named);
-            }
-        }
         let facts = Arc::new(Facts::of(&order));
         let application = order.application.clone();
         let is_trial = order.is_trial;

@@ -221,14 +221,6 @@ impl World {
         }
     }
 
-    /// A host comes to know another that it has to do with.
-    pub(super) fn meet(&mut self, at: usize, of: usize) {
-        if at != of && self.hosts[at].is_up && self.is_heard(at, of) {
-            self.hosts[at].measured.insert(of);
-            self.see(at, of);
-        }
-    }
-
     fn is_heard(&self, at: usize, of: usize) -> bool {
         self.hosts[of].is_up && !self.network.cuts(of, at)
     }
