@@ -14,7 +14,9 @@ const LOST_AFTER: Duration = Duration::from_secs(20);
 /// Within what time of its end hosts hear of one another again that a partition had kept apart: those that had lost each other,
 /// and those that had not.
 ///
-/// Unit: time. Source: production joins again with waits up to 30 s; a round of its pings takes ten seconds.
+/// Unit: time. Source: a round of production's pings takes ten seconds. Who is left alone joins again with waits up to 30 s, and edges and records
+/// dial whom they are for; where neither is so, as between two halves without a common application, production takes up to the
+/// five minutes between two refreshings of its routing table, which is not modelled.
 const FOUND_WITHIN: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(10));
 
 /// After what time what nobody pulls any more is gone. Source: the engine lapses readers after 5 s, and what only such read
