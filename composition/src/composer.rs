@@ -13,7 +13,7 @@ use crate::ledger::Ledger;
 use crate::message::{Body, Message};
 use crate::order::Order;
 use crate::reminder::{Kind, Reminder};
-use crate::serving::{Change, Serving, Ranks};
+use crate::serving::{Change, Ranks, Serving};
 use crate::session::{Phase, Session};
 use crate::usage::Usage;
 use crate::visit::{Closed, Visits};

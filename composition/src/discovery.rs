@@ -48,8 +48,8 @@ pub(crate) struct Provider {
 enum Wanted {
     /// An operator of the plan.
     Operator(usize),
-    /// Hosts that offer a kind of operators.
-    Kind,
+    /// Hosts that offer a kind of operators, or that the order names.
+    Hosts,
 }
 
 /// What is known so far of what a request may share, and of the hosts that it may use.
@@ -58,9 +58,9 @@ pub(crate) struct Discovery {
     known: BTreeMap<usize, Vec<Provider>>,
     /// Operators that are not to be shared any more.
     passed: BTreeSet<usize>,
-    /// Hosts that offer kinds which few offer.
+    /// Hosts that offer kinds which few offer, and those that the order names and that are not known otherwise.
     pub(crate) hosts: BTreeMap<NodeId, Arc<HostSummary>>,
-    has_asked_kinds: bool,
+    has_asked_hosts: bool,
     open: BTreeMap<u64, Wanted>,
     pub(crate) until: Instant,
     /// How many look-ups there were.
@@ -91,9 +91,12 @@ impl Discovery {
     ) -> Result<Split, Vec<(u64, Key)>> {
         let split = self.split(view, order, sharing);
         let mut asks = Vec::new();
-        if !std::mem::replace(&mut self.has_asked_kinds, true) {
+        if !std::mem::replace(&mut self.has_asked_hosts, true) {
             for kind in rare_kinds(view, order) {
-                asks.push((Wanted::Kind, Key::operator(kind)));
+                asks.push((Wanted::Hosts, Key::operator(kind)));
+            }
+            for node in strangers(view, order) {
+                asks.push((Wanted::Hosts, Key::host(node)));
             }
         }
         for operator in &split.missing {
@@ -139,7 +142,7 @@ impl Discovery {
                 providers.retain(|it| hosts.insert(it.node));
                 self.known.insert(operator, providers);
             }
-            Some(Wanted::Kind) => {
+            Some(Wanted::Hosts) => {
                 for entry in entries {
                     let payload = entry.payload.as_deref().unwrap_or_default();
                     if let Ok(host) = wire::decode::<HostSummary>(payload)
@@ -332,6 +335,18 @@ fn costs_behind(order: &Order) -> Vec<f64> {
         }
     }
     behind
+}
+
+/// The hosts that an order names and that are not known here: a node knows a part of a large network alone.
+fn strangers(view: &NodeView, order: &Order) -> BTreeSet<NodeId> {
+    let pinned = order.places.iter().filter_map(|place| match place {
+        Place::Node(node) => Some(*node),
+        Place::Any | Place::Labels(_) => None,
+    });
+    let ends = order.sources.iter().chain(&order.sinks).copied();
+    ends.chain(pinned)
+        .filter(|node| view.find(*node).is_none())
+        .collect()
 }
 
 /// The kinds of operators that may go anywhere and that few of the hosts offer which are known here.

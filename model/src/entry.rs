@@ -61,6 +61,11 @@ impl Key {
         Self(Digest::of("synergy 2026 key operator", &[kind.as_bytes()]))
     }
 
+    /// What a host says of itself: `h:`.
+    pub fn host(node: NodeId) -> Self {
+        Self(Digest::of("synergy 2026 key host", &[&node.0]))
+    }
+
     /// The record of an application: `a:`.
     pub fn application(id: &ApplicationId) -> Self {
         Self(Digest::of(

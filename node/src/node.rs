@@ -6,7 +6,7 @@
 //!
 //! Commands that need others become a [`task`] with a deadline: each is answered once, also when everybody is
 //! silent. What a host runs for an application is a [`part`]; what every host of it keeps and can prove is its
-//! [`record`], handed around by [`spread`] until all have it. Of two records the greater
+//! [`record`], handed around by [`spread`] until all have it; where the two do not agree, what is [`missing`] is told. Of two records the greater
 //! [`Standing`](record::Standing) stands, everywhere, so that order and repetition of messages do not matter.
 
 mod apply;
@@ -19,6 +19,7 @@ mod info;
 mod listing;
 mod lookup;
 mod message;
+mod missing;
 mod names;
 mod part;
 mod publishing;
@@ -49,6 +50,7 @@ pub use command::*;
 pub use recorder::{EffectsDigest, RecordedError, Recorder, replay};
 
 use counts::Counts;
+use missing::Missing;
 use part::Part;
 use records::Records;
 use spread::Spread;
@@ -275,6 +277,8 @@ pub struct Node {
     parts: BTreeMap<CompositionId, Box<Part>>,
     /// How many deployments of a composition the driver has not answered yet.
     deploys_due: BTreeMap<CompositionId, u32>,
+    /// What should run here by its record and does not, by application. Bounded by the records that are kept.
+    missing: BTreeMap<ApplicationId, Missing>,
     /// Records that somebody has not confirmed yet.
     spreads: BTreeMap<ApplicationId, Spread>,
     /// Streams that this node publishes, by name.
@@ -285,6 +289,8 @@ pub struct Node {
     queries: BTreeMap<u64, u64>,
     /// For which look-up of the composer the overlay was asked.
     lookups: BTreeMap<u64, u64>,
+    /// Of which application the overlay was asked for the record.
+    record_lookups: BTreeMap<u64, ApplicationId>,
     /// For whom the driver was asked what it counted.
     reports: BTreeMap<u64, asking::ReportFor>,
     /// Compositions that were not ready when whoever asked for them was told so.
@@ -313,11 +319,13 @@ impl Node {
             records: Records::default(),
             parts: BTreeMap::new(),
             deploys_due: BTreeMap::new(),
+            missing: BTreeMap::new(),
             spreads: BTreeMap::new(),
             publications: BTreeMap::new(),
             tasks: BTreeMap::new(),
             queries: BTreeMap::new(),
             lookups: BTreeMap::new(),
+            record_lookups: BTreeMap::new(),
             reports: BTreeMap::new(),
             overdue: BTreeSet::new(),
             counts: Counts::default(),
@@ -394,10 +402,12 @@ impl Node {
         let reports = self.reports.values().map(|report| report.deadline);
         let spreads = self.spreads.values().map(Spread::poll_timeout);
         let parts = self.parts.values().filter_map(|part| part.poll_timeout());
+        let missing = self.missing.values().map(Missing::poll_timeout);
         tasks
             .chain(reports)
             .chain(spreads)
             .chain(parts)
+            .chain(missing)
             .chain(self.records.poll_timeout())
             .chain(self.composer.poll_timeout())
             .min()
@@ -411,6 +421,7 @@ impl Node {
         self.end_late_tasks(now, out);
         self.repeat_spreads(now, out);
         self.tend_parts(now, out);
+        self.tend_missing(now, out);
         self.expire_records(now, out);
     }
 

@@ -12,7 +12,8 @@
 //! *Fluid*: a component is a demand. It takes `rate x cost` cores of its host, and what it adds to the delay is the
 //! execution time that production's queueing formula gives for all that runs there; the delay of an application is
 //! its longest path of links and execution times. *Discrete* (`discrete`): production's engines run real operators on rows, and processors and links
-//! take virtual time. Each result says which it is of.
+//! take virtual time; streams between hosts break and are opened again. Each result says which it is of. A part of the swarm's
+//! small networks is discrete.
 
 mod acquaintance;
 mod check;

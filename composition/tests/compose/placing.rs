@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use composition::{Input, Place};
-use model::{CompositionId, NodeId, Resources};
+use composition::{Check, Input, Place};
+use model::{CompositionId, Entry, Key, NodeId, Resources, wire};
 
 use crate::support::{CHAIN, Network, SLIDES, host, id, node, order};
 
@@ -160,6 +160,42 @@ fn operators_go_where_the_application_wants_them() {
     assert_eq!(operators[..2], [node(5), node(6)]);
     let composed = network.outcome(id(1)).unwrap();
     assert!(composed.reasons[0].starts_with("h5: where the application wants it"));
+}
+
+#[test]
+fn hosts_that_an_order_names_and_that_are_not_known_are_looked_up() {
+    let composed = |is_registered: bool| {
+        let mut network = six(1);
+        let pinned = network.members[&node(5)].view.host.clone();
+        let composer = network.members.get_mut(&node(1)).unwrap();
+        composer.view.hosts.remove(&pinned.node);
+        if is_registered {
+            let entry = Entry {
+                owner: pinned.node,
+                key: Key::host(pinned.node),
+                slot: 0,
+                version: 1,
+                ttl: Duration::from_secs(180),
+                addresses: Vec::new(),
+                load: pinned.load,
+                coordinate: pinned.coordinate,
+                payload: Some(wire::encode(&pinned)),
+                signature: [0; 64],
+            };
+            let name = (entry.key, entry.owner, entry.slot);
+            network.entries.insert(name, entry);
+        }
+        let mut wanted = order("chain", 400, CHAIN, &["o2"], (2, 1), 0.5);
+        wanted.places[0] = Place::Node(pinned.node);
+        network.compose(1, id(1), wanted);
+        network.run(30);
+        match network.outcome(id(1)) {
+            Ok(composed) => Ok(composed.graph.operators()[0].host),
+            Err(refusal) => Err(refusal.binding.as_ref().map(|it| it.check)),
+        }
+    };
+    assert_eq!(composed(true), Ok(node(5)));
+    assert_eq!(composed(false), Err(Some(Check::Offer)));
 }
 
 #[test]

@@ -209,7 +209,10 @@ impl Network {
     }
 
     fn send(&mut self, from: NodeId, to: NodeId, bytes: Vec<u8>) {
-        let Some(delay) = self.members[&from].view.delay(from, to) else {
+        // Who is not known is reached all the same; how far it is knows who is known there.
+        let there = || self.members.get(&to)?.view.delay(from, to);
+        let known = self.members[&from].view.delay(from, to);
+        let Some(delay) = known.or_else(there) else {
             // A damaged message named somebody who is nobody.
             return;
         };

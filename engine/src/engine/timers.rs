@@ -14,15 +14,13 @@ use crate::edge::LAPSE;
 /// Unit: time. Range: below [`LAPSE`] / 3. Source: design; guess.
 const PULL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long a component stays that had consumers on other hosts of which none is heard any more.
+/// How long a component stays that has consumers on other hosts of which none is heard, or none has been heard yet.
+///
+/// An application may be cut into two in the moment in which it starts, before the first pull has come: that is no reason to end it sooner
+/// than one that ran before. What never came about its control plane takes away.
 ///
 /// Unit: time. Range: above any repair. Source: guess.
 pub(super) const IDLE_MAX: Duration = Duration::from_secs(60);
-
-/// How long a component stays that nobody has pulled yet.
-///
-/// Unit: time. Range: above the time from the deployment of an application to its start. Source: guess.
-const UNPULLED_MAX: Duration = Duration::from_secs(10);
 
 /// How often timers are looked at, while there is anything that waits for one.
 ///
@@ -115,11 +113,7 @@ impl Engine {
                 is_waited_for |= output.producer.has_own_consumers();
                 heard = heard.max(output.producer.last_heard());
             }
-            let patience = match component.is_awake {
-                true => IDLE_MAX,
-                false => UNPULLED_MAX,
-            };
-            let is_unread = heard.is_some_and(|heard| now.since(heard) >= patience);
+            let is_unread = heard.is_some_and(|heard| now.since(heard) >= IDLE_MAX);
             if component.stay == Stay::WhileRead && is_unread && !is_waited_for {
                 unread.push(*id);
             }

@@ -210,7 +210,8 @@ impl Node {
     /// What is answered where an application of this name runs already.
     fn answer_of_running(&self, order: &Order) -> Option<Answered> {
         let record = self.records.find(&order.application)?;
-        if !record.listing.is_running() {
+        // What is gone from here would not come back by itself: who asks again wants it to run.
+        if !record.listing.is_running() || self.lacks_part(&record.listing) {
             return None;
         }
         let name = &order.application.name;
@@ -276,7 +277,7 @@ impl Node {
                     graph,
                 } => self.on_deploy(now, id, application, graph, out),
                 composition::Effect::Start { id } => out.push(Effect::Start(id)),
-                composition::Effect::Undeploy { id } => self.on_undeploy(id, out),
+                composition::Effect::Undeploy { id } => self.on_undeploy(now, id, out),
                 composition::Effect::Lookup { lookup, key, count } => {
                     if self.lookups.len() >= LOOKUPS_MAX {
                         self.lookups.pop_first();

@@ -37,6 +37,8 @@ pub(super) enum Message {
         standing: Option<Standing>,
         /// The composition of which all sinks at the sender are finished.
         finished: Option<CompositionId>,
+        /// The composition of which nothing is left at the sender, though the record says that it runs.
+        gone: Option<CompositionId>,
     },
     /// What does the receiver run of an application? Answered by [`Message::Told`].
     Ask {
@@ -144,7 +146,8 @@ impl Node {
                 application,
                 standing,
                 finished,
-            } => self.on_present(now, from, &application, standing, finished, out),
+                gone,
+            } => self.on_present(now, from, &application, standing, (finished, gone), out),
             Message::Ask {
                 ticket,
                 application,

@@ -13,10 +13,10 @@ use super::{Effect, Node, PartEvent};
 ///
 /// Unit: time. Range: some seconds to a minute; it bounds how long a host that missed a change goes on.
 /// Source: guess; 8 hosts with 10 common applications send 19 messages a second of some 150 bytes.
-const PRESENT_EVERY: Duration = Duration::from_secs(30);
+pub(super) const PRESENT_EVERY: Duration = Duration::from_secs(30);
 
 /// The same as long as the host has no record of what it runs.
-const PRESENT_FIRST: Duration = Duration::from_secs(5);
+pub(super) const PRESENT_FIRST: Duration = Duration::from_secs(5);
 
 /// How long components run without a record. Whoever composed them has vanished without telling anybody of it,
 /// so nobody could list or stop them: they go.
@@ -143,9 +143,10 @@ impl Node {
 
     /// The composer undoes an attempt, which it has forgotten: what was made for it goes, and something else may
     /// come in its place.
-    pub(super) fn on_undeploy(&mut self, id: CompositionId, out: &mut Vec<Effect>) {
-        if self.parts.remove(&id).is_some() {
+    pub(super) fn on_undeploy(&mut self, now: Instant, id: CompositionId, out: &mut Vec<Effect>) {
+        if let Some(part) = self.parts.remove(&id) {
             out.push(Effect::Retire(id));
+            self.look_for_part(now, &part.application, out);
         }
     }
 
@@ -230,8 +231,10 @@ impl Node {
                 part.disconnected.remove(&host);
             }
             PartEvent::Retired => {
+                let application = part.application.clone();
                 self.parts.remove(&id);
                 self.compose(now, composition::Input::Retired(id), out);
+                self.look_for_part(now, &application, out);
                 return;
             }
         }
@@ -289,6 +292,7 @@ impl Node {
                 .filter(|listing| listing.head.composition.number >= id.number)
                 .map(super::record::Listing::standing),
             finished: part.finished.contains(&here).then_some(id),
+            gone: None,
         };
         let mut hosts = part.graph.hosts();
         hosts.insert(part.application.owner);
@@ -304,9 +308,12 @@ impl Node {
         from: NodeId,
         application: &ApplicationId,
         standing: Option<Standing>,
-        finished: Option<CompositionId>,
+        (finished, gone): (Option<CompositionId>, Option<CompositionId>),
         out: &mut Vec<Effect>,
     ) {
+        if let Some(id) = gone {
+            self.on_missing_elsewhere(from, application, id);
+        }
         if let Some(id) = finished
             && let Some(part) = self.parts.get_mut(&id)
             && part.sink_hosts().contains(&from)
@@ -314,20 +321,26 @@ impl Node {
             part.finished.insert(from);
             self.conclude(now, id, out);
         }
-        let Some(record) = self.records.find(application) else {
-            return;
-        };
-        let ours = record.listing.standing();
-        if !record.listing.may_change(from) {
+        let record = self.records.find(application);
+        let ours = record.map(|record| record.listing.standing());
+        if record.is_some_and(|record| !record.listing.may_change(from)) {
             self.counts.add("present_by_stranger");
-        } else if standing.is_none_or(|theirs| theirs < ours) {
+        } else if let Some(record) = record
+            && standing < ours
+        {
             let message = Message::Record(Box::new(record.clone()));
             self.send(from, &message, out);
-        } else if standing > Some(ours) {
+            if standing.is_none() {
+                // Who knows nothing of it may have been started anew, and may have ended it before: the overlay can know that still.
+                self.look_up_record(application, out);
+            }
+        } else if standing > ours {
+            // Also who holds nothing asks for the record: it may have lost it with its memory, or not have it yet.
             let message = Message::Present {
                 application: application.clone(),
-                standing: Some(ours),
+                standing: ours,
                 finished: None,
+                gone: None,
             };
             self.send(from, &message, out);
         }
@@ -354,7 +367,9 @@ impl Node {
             }
             if part.present_next <= now {
                 part.present_later(now, &mut self.rng);
+                let application = part.application.clone();
                 self.present(id, None, out);
+                self.look_up_if_unheard(&application, out);
             }
         }
     }

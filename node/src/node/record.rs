@@ -87,7 +87,7 @@ impl<Context> bincode::Decode<Context> for Change {
             signature: <[u8; 64]>::decode(decoder)?,
         };
         let is_short = match &change.state {
-            State::Failed { component, reason } => {
+            State::Failed { component, reason } | State::Lost { component, reason } => {
                 component.len() <= model::name::NAME_BYTES_MAX && reason.len() <= REASON_BYTES_MAX
             }
             State::Running | State::Finished | State::Stopped => true,
@@ -116,6 +116,13 @@ pub(super) enum State {
     },
     /// Somebody stopped it.
     Stopped,
+    /// No sink of it is left. Nothing else is wrong with it: what others read of it stays until they stop.
+    Lost {
+        /// The first of its sinks.
+        component: String,
+        /// How that is known.
+        reason: String,
+    },
 }
 
 impl State {
@@ -124,8 +131,16 @@ impl State {
         match self {
             Self::Running => "running",
             Self::Finished => "finished",
-            Self::Failed { .. } => "failed",
+            Self::Failed { .. } | Self::Lost { .. } => "failed",
             Self::Stopped => "stopped",
+        }
+    }
+
+    /// That no sink is left, the reason cut to what a record carries.
+    pub(super) fn lost(component: &str, reason: &str) -> Self {
+        Self::Lost {
+            component: cut(component, model::name::NAME_BYTES_MAX),
+            reason: cut(reason, REASON_BYTES_MAX),
         }
     }
 

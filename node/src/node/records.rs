@@ -256,6 +256,7 @@ impl Node {
                 return Adopted::NoRoom;
             };
             self.records.held.remove(&first);
+            self.missing.remove(&first);
             self.withdraw_record(&first, out);
         }
         if *listing.state() == State::Stopped {
@@ -272,7 +273,7 @@ impl Node {
         let listed = match listing.state() {
             State::Running => None,
             State::Stopped => Some(now + STOPPED_LISTED),
-            State::Finished | State::Failed { .. } => Some(now + ENDED_KEPT),
+            State::Finished | State::Failed { .. } | State::Lost { .. } => Some(now + ENDED_KEPT),
         };
         let held = Held {
             record,
@@ -286,6 +287,7 @@ impl Node {
         if listing.is_running() {
             self.on_record_of_part(now, listing.head.composition, out);
         }
+        self.look_for_part(now, &id, out);
         Adopted::Newer
     }
 

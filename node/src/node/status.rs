@@ -106,8 +106,10 @@ fn components(asking: &Asking, view: &View) -> Vec<ComponentRow> {
         State::Running => None,
         State::Finished => Some("finished"),
         State::Stopped => Some("gone"),
-        State::Failed { component, .. } if component == name => Some("failed"),
-        State::Failed { .. } => Some("gone"),
+        State::Failed { component, .. } | State::Lost { component, .. } if component == name => {
+            Some("failed")
+        }
+        State::Failed { .. } | State::Lost { .. } => Some("gone"),
     };
     let describe = |(name, kind, host, _): (&str, &str, NodeId, bool)| {
         let heard = asking.heard.get(&host);
@@ -174,7 +176,7 @@ fn judge(
     let state = asking.listing.state();
     match state {
         State::Running => {}
-        State::Failed { component, reason } => {
+        State::Failed { component, reason } | State::Lost { component, reason } => {
             return (state.word(), Some(format!("{component}: {reason}")));
         }
         State::Finished | State::Stopped => return (state.word(), None),

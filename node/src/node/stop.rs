@@ -90,25 +90,20 @@ impl Node {
 
     /// Makes the record that says that an application is stopped, and keeps to it.
     fn stop_here(&mut self, now: Instant, listing: Listing, out: &mut Vec<Effect>) -> Listing {
-        let id = listing.head.application.clone();
-        let record = Record {
-            listing,
-            body: None,
-        };
-        let composition = record.listing.head.composition.number;
-        self.adopt(now, record.clone(), out);
-        let held = self.records.listing(&id).unwrap_or(&record.listing).clone();
-        let is_another = held.head.composition.number != composition;
-        if is_another || *held.state() == State::Stopped {
-            return held;
+        let composition = listing.head.composition.number;
+        let held = self.records.listing(&listing.head.application);
+        let held = held.filter(|held| held.standing() > listing.standing());
+        let mut listing = held.cloned().unwrap_or(listing);
+        let is_another = listing.head.composition.number != composition;
+        if !is_another && *listing.state() != State::Stopped {
+            listing = listing.changed(State::Stopped, &self.config.identity);
         }
-        let changed = held.changed(State::Stopped, &self.config.identity);
         let record = Record {
-            listing: changed.clone(),
+            listing: listing.clone(),
             body: None,
         };
         self.adopt(now, record, out);
-        changed
+        listing
     }
 
     /// A peer wants an application stopped.

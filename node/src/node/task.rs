@@ -148,6 +148,9 @@ impl Node {
             self.compose(now, composition::Input::Found { lookup, entries }, out);
             return;
         }
+        if self.on_record_found(now, query, &outcome, out) {
+            return;
+        }
         let Some(ticket) = self.queries.remove(&query) else {
             match outcome {
                 Outcome::Failed(QueryError::Timeout) => self.counts.add("registrations_late"),

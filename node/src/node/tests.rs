@@ -19,6 +19,8 @@ use super::record::{Body, Record, RecordError, State};
 use super::records::slot;
 use super::*;
 
+mod missing;
+
 fn identity(number: u8) -> Identity {
     Identity::from_secret([number; 32])
 }
@@ -57,8 +59,12 @@ fn node() -> Node {
 }
 
 fn handle(node: &mut Node, input: Input) -> Vec<Effect> {
+    handle_at(node, Instant::from_nanos(1), input)
+}
+
+fn handle_at(node: &mut Node, now: Instant, input: Input) -> Vec<Effect> {
     let mut out = Vec::new();
-    node.handle_input(Instant::from_nanos(1), input, &mut out);
+    node.handle_input(now, input, &mut out);
     out
 }
 
@@ -129,13 +135,18 @@ fn a_node_lists_its_host_with_its_first_input() {
     };
     let mut node = Node::new(config, Rng::from_seed(1));
     assert_eq!(node.poll_timeout(), Some(Instant::ZERO));
-    let shard = identity(1).node().0[0] % model::entry::INDEX_SHARDS;
-    let ask = Query::Register {
-        key: Key::index(Index::Hosts, shard),
-        slot: 0,
-        payload: wire::encode(&summary(1)),
-    };
-    let expected = vec![Effect::Query { query: 100, ask }];
+    let here = identity(1).node();
+    let shard = here.0[0] % model::entry::INDEX_SHARDS;
+    let keys = [Key::index(Index::Hosts, shard), Key::host(here)];
+    let expected = (100..).zip(keys).map(|(query, key)| {
+        let ask = Query::Register {
+            key,
+            slot: 0,
+            payload: wire::encode(&summary(1)),
+        };
+        Effect::Query { query, ask }
+    });
+    let expected: Vec<Effect> = expected.collect();
     assert_eq!(handle(&mut node, Input::Timeout), expected);
     assert_eq!(handle(&mut node, Input::Timeout), Vec::new());
     assert_eq!(node.poll_timeout(), None);
@@ -345,6 +356,58 @@ fn records_that_somebody_made_up_are_refused() {
     assert_eq!(receive(&mut other, 2, &message), []);
     let counts = other.info(Instant::ZERO).counts;
     assert_eq!(counts["records_of_others"], 1);
+}
+
+#[test]
+fn background_is_what_is_busy_beside_what_runs_and_not_beside_what_is_only_reserved() {
+    let mut node = node();
+    let here = identity(1).node();
+    let id = CompositionId {
+        node: here,
+        number: 7,
+    };
+    let plan = record().body.expect("a body").graph.plan().clone();
+    let demand = model::Demand {
+        rows_per_second: 100.0,
+        row_bytes: 8.0,
+        cost_seconds: 0.005,
+        selectivity: 1.0,
+    };
+    let order = Order {
+        application: ApplicationId {
+            owner: here,
+            name: plan.application().to_owned(),
+        },
+        plan,
+        origins: vec![Origin(1)],
+        sources: vec![here],
+        source_demands: vec![demand],
+        demands: vec![demand],
+        places: vec![composition::Place::Any],
+        sinks: vec![here],
+        spread: false,
+        is_trial: false,
+    };
+    // Another host is asked as well and says nothing, so that what is reserved here is not allocated yet.
+    let seen = Input::Seen {
+        summary: Arc::new(summary(2)),
+        round_trip: Some(Duration::from_millis(1)),
+    };
+    handle(&mut node, seen);
+    let mut effects = Vec::new();
+    let now = Instant::from_nanos(1);
+    let input = composition::Input::Compose { id, order };
+    node.compose(now, input, &mut effects);
+    for effect in effects {
+        if let Effect::Query { query, .. } = effect {
+            let outcome = Outcome::Entries(Vec::new());
+            handle(&mut node, Input::Outcome { query, outcome });
+        }
+    }
+    assert!(node.composer.reserved().cpu_cores > 0.4);
+    assert!(node.composer.allocated().cpu_cores.abs() < 1e-9);
+    handle(&mut node, Input::Load { busy_cores: 1.0 });
+    assert!((node.view.hosts.busy_cores - 1.0).abs() < 1e-9);
 }
 
 fn node_of(number: u8) -> Node {

@@ -42,6 +42,11 @@ impl View {
         }
     }
 
+    /// Whether a host could not be reached since it was last seen.
+    pub(super) fn is_absent(&self, node: NodeId) -> bool {
+        self.absent.contains(&node)
+    }
+
     /// What people call a host: its name, or its id where that is not known.
     pub(super) fn name(&self, node: NodeId) -> String {
         match self.hosts.find(node) {
@@ -102,8 +107,8 @@ impl Node {
             self.counts.add("impossible_load");
             return;
         }
-        let taken = self.composer.taken().cpu_cores;
-        self.view.hosts.busy_cores = (busy_cores - taken).max(0.0);
+        let allocated = self.composer.allocated().cpu_cores;
+        self.view.hosts.busy_cores = (busy_cores - allocated).max(0.0);
         let host = &mut self.view.hosts.host;
         let cores = host.capacity.cpu_cores;
         let load = if cores > 0.0 { busy_cores / cores } else { 1.0 };
@@ -115,19 +120,17 @@ impl Node {
         }
     }
 
-    /// Puts this host into the index of hosts, so that lists are complete.
+    /// Puts this host into the index of hosts, so that lists are complete, and where those find it that are told of it and do not
+    /// know it.
     pub(super) fn list_host(&mut self, out: &mut Vec<Effect>) {
         let shard = self.id().0[0] % model::entry::INDEX_SHARDS;
-        let ask = Query::Register {
-            key: Key::index(Index::Hosts, shard),
-            slot: 0,
-            payload: wire::encode(&self.view.hosts.host),
-        };
-        self.tell_overlay(ask, out);
+        let mut keys = vec![Key::index(Index::Hosts, shard), Key::host(self.id())];
         // Kinds that not every host offers are found by their names.
-        for kind in self.view.hosts.host.operators.clone().unwrap_or_default() {
+        let kinds = self.view.hosts.host.operators.iter().flatten();
+        keys.extend(kinds.map(|kind| Key::operator(kind)));
+        for key in keys {
             let ask = Query::Register {
-                key: Key::operator(&kind),
+                key,
                 slot: 0,
                 payload: wire::encode(&self.view.hosts.host),
             };

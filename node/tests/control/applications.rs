@@ -65,7 +65,11 @@ fn what_one_node_composes_every_other_lists_describes_and_stops() {
     }
     // Entries of it lapse in the end.
     net.pass(Duration::from_secs(300));
-    assert_eq!(net.entries.len(), 6, "only hosts are registered");
+    assert_eq!(
+        net.entries.len(),
+        2 * 6,
+        "only hosts are registered: in the index, and by their ids"
+    );
 }
 
 #[test]

@@ -275,3 +275,74 @@ fn a_stop_that_nobody_confirms_is_no_success() {
     net.pass(Duration::from_secs(70));
     assert_eq!(net.running(), 0);
 }
+
+/// The hosts on which something of the one application runs.
+fn hosts_of(net: &Net) -> Vec<usize> {
+    let runs = |at: &usize| net.deployed.keys().any(|(host, _)| *host == net.ids[*at]);
+    (0..net.ids.len()).filter(runs).collect()
+}
+
+#[test]
+fn what_was_stopped_ends_everywhere_also_where_who_stopped_it_forgot_that() {
+    let mut net = Net::new(6, 8);
+    net.apply(0, order(0, "intrusion", "5"));
+    net.pass(Duration::from_secs(2));
+    let others: Vec<usize> = hosts_of(&net).into_iter().filter(|at| *at != 0).collect();
+    for host in &others {
+        net.cut(*host);
+    }
+    let stopped = net.command(0, Command::Stop("intrusion".to_owned()));
+    let Ok(Answer::Stopped(stopped)) = stopped else {
+        panic!("not stopped: {stopped:?}");
+    };
+    assert_eq!(stopped.confirmed, ["n0"]);
+    // Before it has told anybody it is started anew, and nobody is left who knows.
+    net.restart(0);
+    for host in &others {
+        net.join(*host);
+    }
+    assert_eq!(net.running(), others.len());
+    net.pass(Duration::from_secs(100));
+    assert_eq!(net.running(), 0);
+    assert!(net.taken().abs() < 1e-9);
+    // The name is free again.
+    assert_eq!(net.apply(0, order(0, "intrusion", "6")).status, "running");
+}
+
+#[test]
+fn an_application_that_lost_an_operator_or_was_cut_off_is_not_ended() {
+    let mut net = Net::new(6, 9);
+    net.apply(0, order(0, "intrusion", "5"));
+    net.pass(Duration::from_secs(2));
+    let hosts = hosts_of(&net);
+    let other = *hosts.iter().find(|at| **at != 0).expect("it is spread");
+    net.restart(other);
+    net.cut(0);
+    net.lose(0);
+    net.pass(Duration::from_secs(3600));
+    net.join(0);
+    net.pass(Duration::from_secs(100));
+    assert_eq!(net.running(), hosts.len() - 1);
+    let listed = net.command(other, Command::Applications);
+    let Ok(Answer::Applications(rows)) = listed else {
+        panic!("{listed:?}");
+    };
+    assert_eq!(rows.len(), 1);
+    assert_eq!(rows[0].status, "running");
+}
+
+#[test]
+fn who_was_started_anew_may_compose_again_what_it_ran() {
+    let mut net = Net::new(6, 10);
+    net.apply(0, order(0, "intrusion", "5"));
+    net.pass(Duration::from_secs(2));
+    net.restart(0);
+    let again = net.apply(0, order(0, "intrusion", "5"));
+    assert_eq!(again.status, "running");
+    net.pass(Duration::from_secs(100));
+    let compositions: std::collections::BTreeSet<_> =
+        net.deployed.keys().map(|(_, id)| *id).collect();
+    assert_eq!(compositions.len(), 1, "what was left of the first is gone");
+    let at_0 = net.deployed.keys().any(|(host, _)| *host == net.ids[0]);
+    assert!(at_0, "its sink runs");
+}

@@ -170,6 +170,21 @@ impl Net {
         self.meet(index);
     }
 
+    /// A host is started anew: it has its key, and nothing that it knew, ran and registered.
+    pub(crate) fn restart(&mut self, index: usize) {
+        let (id, mut host) = Self::host(index);
+        let config = Config {
+            first_number: 1 + self.steps,
+            ..config(index)
+        };
+        host.recorder = Recorder::start(Vec::new(), &config, SEED).expect("memory");
+        host.node = Node::new(config, Rng::from_seed(SEED));
+        self.hosts.insert(id, host);
+        self.deployed.retain(|(at, _), _| *at != id);
+        self.entries.retain(|(_, owner, _), _| *owner != id);
+        self.meet(index);
+    }
+
     /// Its neighbors have not heard of a host for too long.
     pub(crate) fn lose(&mut self, index: usize) {
         for other in self.up() {

@@ -4,8 +4,8 @@
 //! are encoded and decoded as between processes, and charged to the network at that size. Sources offer
 //! numbered rows one by one, as [`Arrivals`] says; every application has sources of its own.
 //!
-//! What is not modelled here: streams that break. A host that goes down takes what it runs along; readers elsewhere
-//! lapse.
+//! Streams between hosts break where a host goes down or is cut off, and are opened again as production's are. What runs
+//! already is shared: readers of another composition have edges of their own.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,6 +20,7 @@ use model::{
     ComponentGraph, ComponentId, CompositionId, EdgeId, Instant, NodeId, QueryPlan, Rng, Schema,
     StreamName,
 };
+use node::node::PartEvent;
 
 use super::fluid::{Facts, Hosts};
 use edges::Ends;
@@ -32,6 +33,8 @@ mod feed;
 mod sink;
 mod work;
 
+pub(super) use edges::BROKEN_AFTER;
+pub use edges::Link;
 pub use feed::Arrivals;
 pub use sink::Counted;
 pub use work::Costs;
@@ -47,10 +50,10 @@ pub enum Happening {
     Row(ComponentId),
     /// A reader on another host wants a stream.
     Hello {
-        /// Where it is.
-        from: usize,
-        /// Its end there.
+        /// Its end.
         edge: EdgeId,
+        /// The stream that it opens.
+        link: Link,
         /// What it reads.
         wanted: Wanted,
     },
@@ -58,17 +61,19 @@ pub enum Happening {
     Opened {
         /// The reader's end.
         edge: EdgeId,
-        /// The other.
+        /// The stream.
+        link: Link,
+        /// The other end.
         peer: (usize, EdgeId),
     },
-    /// A stream is to be had no longer, or not yet: it is asked for again.
-    Refused(EdgeId),
+    /// A stream broke, or is to be had no longer, or not yet: it is asked for again.
+    Broken(Link),
     /// An edge asks for its stream again.
     Again(EdgeId),
     /// A frame with a batch.
-    Batch(EdgeId, Vec<u8>),
+    Batch(EdgeId, Link, Vec<u8>),
     /// A frame with a pull.
-    Pull(EdgeId, Vec<u8>),
+    Pull(EdgeId, Link, Vec<u8>),
 }
 
 /// A stream of a composition, and who reads it.
@@ -82,12 +87,14 @@ pub struct Wanted {
 /// What an engine wants done.
 #[derive(Debug)]
 pub(super) enum Out {
-    /// Something happens at another host when it has come there; of so many bytes.
-    Send(usize, Happening, usize),
+    /// Something happens at another host when it has come there by a stream; of so many bytes.
+    Send(usize, Happening, Link, usize),
     /// Something happens here after a while.
     Later(Duration, Happening),
     /// The last of a composition is gone.
     Retired(CompositionId),
+    /// Something else happened to the components of a composition.
+    Happened(CompositionId, PartEvent),
     /// Something must never be.
     Wrong(String),
 }
@@ -97,6 +104,17 @@ pub(super) enum Out {
 struct Part {
     graph: Arc<ComponentGraph>,
     deployed: Deployed,
+}
+
+impl Part {
+    /// The sources that are its own, by their places in the plan: what it shares is fed by whose it is.
+    fn own_sources(&self) -> impl Iterator<Item = (usize, ComponentId)> {
+        let sources = self.graph.sources().iter().zip(&self.deployed.sources);
+        let own = sources
+            .enumerate()
+            .filter(|(_, (binding, _))| !binding.shared);
+        own.filter_map(|(index, (_, component))| Some((index, (*component)?)))
+    }
 }
 
 /// A host's engine and its virtual cores.
@@ -171,27 +189,32 @@ impl Discrete {
         let mut out = Vec::new();
         let plan = graph.plan();
         for (index, component) in deployed.operators.iter().enumerate() {
-            if let Some(component) = component {
+            // What it shares costs what its own application said.
+            if let Some(component) = component
+                && !graph.operators()[index].shared
+            {
                 let cost = facts.demands[index].cost_seconds;
                 machine.work.costs.insert(*component, cost);
             }
         }
-        for (index, component) in deployed.sources.iter().enumerate() {
-            if let Some(component) = component {
-                let schema: &Schema = &plan.sources()[index].outputs[0].1;
-                let rate = facts.source_demands[index].rows_per_second;
-                let rng = self.rng.keyed(&format!("feed {host} {component} {id:?}"));
-                let feed = Feed::new(graph.origins()[index], schema, rate, self.arrivals, rng)?;
-                machine.feeds.insert(*component, feed);
-                out.push(Out::Later(Duration::ZERO, Happening::Row(*component)));
-            }
+        let part = Part {
+            graph: Arc::clone(graph),
+            deployed,
+        };
+        for (index, component) in part.own_sources() {
+            let schema: &Schema = &plan.sources()[index].outputs[0].1;
+            let rate = facts.source_demands[index].rows_per_second;
+            let rng = self.rng.keyed(&format!("feed {host} {component} {id:?}"));
+            let feed = Feed::new(graph.origins()[index], schema, rate, self.arrivals, rng)?;
+            machine.feeds.insert(component, feed);
+            out.push(Out::Later(Duration::ZERO, Happening::Row(component)));
         }
-        for component in deployed.sinks.iter().flatten() {
+        for component in part.deployed.sinks.iter().flatten() {
             machine
                 .sinks
                 .insert(*component, Sink::new(plan.qos().latency));
         }
-        for end in &deployed.upstream {
+        for end in &part.deployed.upstream {
             let wanted = Wanted {
                 composition: id,
                 stream: end.stream,
@@ -200,10 +223,6 @@ impl Discrete {
             let schema = columns::to_arrow(plan.schema(end.stream));
             machine.edges.read(end.edge, wanted, schema, now);
         }
-        let part = Part {
-            graph: Arc::clone(graph),
-            deployed,
-        };
         machine.parts.insert(id, part);
         Ok(out)
     }
@@ -223,8 +242,8 @@ impl Discrete {
             return;
         };
         machine.engine.retire(now, part.deployed.application);
-        for source in part.deployed.sources.iter().flatten() {
-            machine.feeds.remove(source);
+        for (_, source) in part.own_sources() {
+            machine.feeds.remove(&source);
         }
         for sink in part.deployed.sinks.iter().flatten() {
             machine.sinks.remove(sink);
@@ -241,8 +260,12 @@ impl Discrete {
 
     /// Drops everything on a host that is down.
     pub(super) fn crash(&mut self, host: usize) {
-        let costs = self.machines[host].work.varying;
-        self.machines[host] = Machine::new(host, self.cores[host], costs, &self.rng);
+        let before = &self.machines[host];
+        let (costs, opened_count) = (before.work.varying, before.edges.opened_count);
+        let mut machine = Machine::new(host, self.cores[host], costs, &self.rng);
+        // Nobody takes a stream of the new one for one that was opened before.
+        machine.edges.opened_count = opened_count;
+        self.machines[host] = machine;
     }
 
     /// What was counted at the sinks of a composition on a host.
@@ -261,10 +284,8 @@ impl Discrete {
     pub(super) fn offered(&self, host: usize, id: CompositionId) -> (u64, u64) {
         let machine = &self.machines[host];
         let part = machine.parts.get(&id);
-        let sources = part
-            .into_iter()
-            .flat_map(|part| part.deployed.sources.iter());
-        let feeds = sources.flatten().filter_map(|it| machine.feeds.get(it));
+        let sources = part.into_iter().flat_map(Part::own_sources);
+        let feeds = sources.filter_map(|(_, it)| machine.feeds.get(&it));
         feeds.fold((0, 0), |sum, feed| {
             (sum.0 + feed.offered, sum.1 + feed.dropped)
         })
@@ -299,33 +320,34 @@ impl Discrete {
             Happening::Worked(number) => machine.work.finish(now, number, &mut machine.engine),
             Happening::Timer => machine.timer = None,
             Happening::Row(source) => machine.feed(now, source, &mut out),
-            Happening::Hello { from, edge, wanted } => {
-                let opened = machine.open(wanted);
-                let answer = match opened {
+            Happening::Hello { edge, link, wanted } => {
+                let reader = (link.reader, edge);
+                let answer = match machine.open(wanted) {
                     Some(here) => {
-                        machine.edges.serve(here, (from, edge), now);
+                        machine.edges.serve(here, reader, link, now);
+                        machine.engine.reconnected(here);
                         let peer = (host, here);
-                        Happening::Opened { edge, peer }
+                        Happening::Opened { edge, link, peer }
                     }
-                    None => Happening::Refused(edge),
+                    None => Happening::Broken(link),
                 };
-                out.push(Out::Send(from, answer, 64));
+                out.push(Out::Send(link.reader, answer, link, 64));
             }
-            Happening::Opened { edge, peer } => {
-                machine.edges.opened(edge, peer, now);
-                machine.engine.reconnected(edge);
+            Happening::Opened { edge, link, peer } => {
+                machine.opened(now, edge, link, peer, &mut out);
             }
-            Happening::Refused(edge) => {
-                let again = Happening::Again(edge);
-                out.push(Out::Later(edges::RETRY, again));
-            }
+            Happening::Broken(link) => machine.broken(now, link, &mut out),
             Happening::Again(edge) => machine.hello(edge, hosts, &mut out),
-            Happening::Batch(edge, bytes) => {
+            Happening::Batch(edge, link, bytes) => {
                 let half = |peer: usize| round_trip(host, peer) / 2;
-                machine.take_batch(now, edge, &bytes, half, &mut out);
+                machine.take_batch(now, (edge, link), &bytes, half, &mut out);
             }
-            Happening::Pull(edge, bytes) => match engine::frame::decode_pull(&bytes) {
-                Ok(pull) => machine.engine.handle_pull(now, edge, &pull),
+            Happening::Pull(edge, link, bytes) => match engine::frame::decode_pull(&bytes) {
+                Ok(pull) if machine.edges.serves(edge, link) => {
+                    machine.engine.handle_pull(now, edge, &pull);
+                }
+                // The stream was opened before this host was started anew, or has ended.
+                Ok(_) => out.push(Out::Send(link.reader, Happening::Broken(link), link, 64)),
                 Err(error) => out.push(Out::Wrong(format!("a pull cannot be read: {error}"))),
             },
         }
@@ -348,11 +370,28 @@ impl Discrete {
         machine.exchange(now, hosts, out);
         machine.engine.take_signals();
         for event in machine.engine.take_events() {
-            if let Event::Retired { application, .. } = event {
-                let mut parts = machine.parts.iter();
-                let gone = parts.find(|(_, part)| part.deployed.application == application);
-                out.extend(gone.map(|(id, _)| Out::Retired(*id)));
-            }
+            let application = event.application();
+            let mut parts = machine.parts.iter();
+            let of_it = parts.find(|(_, part)| part.deployed.application == application);
+            let Some(id) = of_it.map(|(id, _)| *id) else {
+                continue;
+            };
+            out.push(match event {
+                Event::Retired { .. } => Out::Retired(id),
+                Event::Finished { .. } => Out::Happened(id, PartEvent::Finished),
+                Event::Degraded {
+                    component, reason, ..
+                } => Out::Happened(id, PartEvent::Degraded { component, reason }),
+                Event::Failed {
+                    component, reason, ..
+                } => Out::Happened(id, PartEvent::Failed { component, reason }),
+                // Of those that share the reader only the one is told whose edge it is.
+                Event::Gone { stream, reader, .. } => {
+                    let component = format!("{reader:?}");
+                    let reason = format!("{stream:?}, which it reads, has gone");
+                    Out::Happened(id, PartEvent::Degraded { component, reason })
+                }
+            });
         }
         if let Some(due) = machine.engine.poll_timeout()
             && machine.timer.is_none_or(|timer| due < timer)
@@ -371,25 +410,39 @@ impl Machine {
         let part = self.parts.get(&wanted.composition)?;
         let mut ends = part.deployed.downstream.iter();
         let end = ends.find(|it| (it.stream, it.reader) == (wanted.stream, wanted.reader))?;
-        Some(end.edge)
+        self.engine.is_open(end.edge).then_some(end.edge)
     }
 
-    /// The component that yields a stream here, of whichever composition.
-    fn running(&self, name: StreamName) -> Option<ComponentId> {
-        self.parts.values().find_map(|part| {
-            let mut streams = part.graph.plan().streams_named(name);
-            streams.find_map(|stream| match stream {
-                Stream::Source(index, _) => part.deployed.sources[index],
-                Stream::Operator(index, _) => part.deployed.operators[index],
+    /// The component that yields a stream here, of whichever composition; made of this, where that is said.
+    fn running(
+        &self,
+        name: StreamName,
+        made_of: Option<&BTreeMap<StreamName, NodeId>>,
+    ) -> Option<ComponentId> {
+        let mut running = self.parts.values().flat_map(|part| {
+            let streams = part.graph.plan().streams_named(name);
+            streams.filter_map(move |stream| match stream {
+                Stream::Source(index, _) if made_of.is_none() => part.deployed.sources[index],
+                Stream::Operator(index, _)
+                    if made_of.is_none_or(|made_of| part.graph.made_of(index) == *made_of) =>
+                {
+                    part.deployed.operators[index]
+                }
+                Stream::Source(..) | Stream::Operator(..) => None,
             })
-        })
+        });
+        running.find(|id| self.engine.is_running(*id))
     }
 
     /// What of a graph runs here, made of what the plan says.
     fn deployment(&self, graph: &ComponentGraph, node: NodeId) -> Result<Deployment, String> {
         let plan = graph.plan();
         let running = |stream: Stream| {
-            let running = self.running(plan.stream_name(stream));
+            let made_of = match stream {
+                Stream::Operator(index, _) => Some(graph.made_of(index)),
+                Stream::Source(..) => None,
+            };
+            let running = self.running(plan.stream_name(stream), made_of.as_ref());
             running.ok_or_else(|| format!("{stream:?} does not run here any more"))
         };
         let mut sources = Vec::new();

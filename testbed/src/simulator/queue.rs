@@ -35,6 +35,8 @@ pub(super) enum Event {
     Usage,
     /// Those that know a host do not count on it any more, where it is down still.
     Lost { host: usize, start: u32 },
+    /// Hosts that were cut off from each other at that time, and still are, do not count on one another any more.
+    Apart(Instant),
     /// Nobody has pulled what is read on a host that is down.
     Lapse(CompositionId),
     /// The overlay has something to do.

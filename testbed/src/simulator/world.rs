@@ -101,6 +101,8 @@ pub struct World {
     pub(super) trace: Vec<String>,
     pub(super) is_traced: bool,
     pub(super) is_down_noticed: bool,
+    /// Who is cut off from whom that it knows, and since when.
+    pub(super) apart: BTreeMap<(usize, usize), Instant>,
 }
 
 /// The longest that a command may go unanswered. Source: `node` ends a composition after less than a minute.
@@ -168,6 +170,7 @@ impl World {
             trace: Vec::new(),
             is_traced: false,
             is_down_noticed: true,
+            apart: BTreeMap::new(),
             rng,
             setup,
         };
@@ -242,14 +245,7 @@ impl World {
     }
 
     /// Asks a host for an application, now. The owner of its name is that host.
-    ///
-    /// A node composes with hosts that it knows alone: it comes to know those that the order names, as who has looked them up.
     pub fn apply(&mut self, host: usize, order: Order) -> Ticket {
-        for node in order.sources.iter().chain(&order.sinks) {
-            if let Some(named) = self.host_of(*node) {
-                self.meet(host, named);
-            }
-        }
         let facts = Arc::new(Facts::of(&order));
         let application = order.application.clone();
         let is_trial = order.is_trial;

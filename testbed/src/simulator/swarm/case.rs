@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use composition::queue::Discipline;
 use composition::{Order, Place, Policy, policy};
-use model::plan::Builder;
+use engine::operator;
+use model::plan::{Builder, Stream};
 use model::{
     ApplicationId, Arguments, DataType, Demand, Field, Origin, Qos, QueryPlan, Rng, Schema,
     SourceName, Value, convert,
@@ -20,10 +21,14 @@ use crate::simulator::{Fidelity, HostSetup, Setup, World};
 /// Up to how many hosts all graphs can be tried. Source: guess; 4 operators on 6 hosts have some thousand.
 const EXHAUSTIVE_MAX: usize = 6;
 
+/// Up to how many hosts engines run what is composed. Source: guess; rows take longer than formulas.
+const DISCRETE_MAX: usize = 6;
+
 /// What a seed draws.
 #[derive(Debug)]
 pub(super) struct Case {
     seed: u64,
+    fidelity: Fidelity,
     plane: Arc<Plane>,
     hosts: Vec<HostSetup>,
     policy: &'static dyn Policy,
@@ -132,8 +137,14 @@ impl Case {
             .filter(|_| rng.below(20) == 0)
             .take(count / 4)
             .collect();
+        let is_discrete = count <= DISCRETE_MAX && rng.keyed("fidelity").below(2) == 0;
         Self {
             seed,
+            fidelity: if is_discrete {
+                Fidelity::Discrete
+            } else {
+                Fidelity::Fluid
+            },
             plane,
             hosts,
             policy,
@@ -153,7 +164,7 @@ impl Case {
                 policy: self.policy,
                 ..composition::Config::default()
             },
-            fidelity: Fidelity::Fluid,
+            fidelity: self.fidelity,
             execution: match self.policy.projection() {
                 policy::Projection::Paper => Discipline::ProcessorSharing,
                 policy::Projection::None | policy::Projection::Rank => Discipline::Rank,
@@ -224,7 +235,17 @@ impl Case {
 
     fn request(&self, number: usize, rng: &mut Rng) -> Request {
         let hosts = self.hosts.len();
-        let rows_per_second = [10.0, 100.0, 1000.0][draw(rng, 3)];
+        let rows_per_second = match self.fidelity {
+            Fidelity::Fluid => [10.0, 100.0, 1000.0],
+            // Each of them is handled.
+            Fidelity::Discrete => [2.0, 10.0, 40.0],
+        };
+        let rows_per_second = rows_per_second[draw(rng, 3)];
+        let cores = match self.fidelity {
+            Fidelity::Fluid => 0.3,
+            // What a row takes must leave room in the target.
+            Fidelity::Discrete => 0.1,
+        };
         Request {
             at: draw(rng, hosts),
             name: format!("app{number}"),
@@ -237,7 +258,7 @@ impl Case {
             demand: Demand {
                 rows_per_second,
                 row_bytes: 20.0 + 200.0 * rng.fraction(),
-                cost_seconds: 0.3 * rng.fraction() / rows_per_second,
+                cost_seconds: cores * rng.fraction() / rows_per_second,
                 selectivity: rng.fraction(),
             },
             spread: rng.below(2) == 0,
@@ -249,10 +270,11 @@ impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} hosts, {} requests, {}",
+            "{} hosts, {} requests, {}, {}",
             self.hosts.len(),
             self.request_count,
-            self.policy.name()
+            self.policy.name(),
+            self.fidelity.name()
         )
     }
 }
@@ -284,8 +306,7 @@ impl Request {
     }
 
     fn plan(&self, from: model::NodeId) -> Option<QueryPlan> {
-        let schema = || Schema::new(vec![Field::new("value", DataType::Int64)]).ok();
-        let ports = || Some(vec![("out".to_owned(), schema()?)]);
+        let schema = Schema::new(vec![Field::new("value", DataType::Int64)]).ok()?;
         let qos = Qos {
             latency: self.target,
             ..Qos::default()
@@ -295,38 +316,45 @@ impl Request {
             publisher: from,
             name: "swarm/rows".to_owned(),
         };
-        let first = plan.source("rows", source, ports()?).ok()?.port(0)?;
+        let bad = engine::intake::bad_schema();
+        let ports = vec![("out".to_owned(), schema.clone()), ("bad".to_owned(), bad)];
+        let first = plan.source("rows", source, ports).ok()?.port(0)?;
         let mut stream = first;
         for number in 0..self.length {
             let text = format!("value > {}", self.meaning + number);
-            let arguments =
-                Arguments::from_iter([("where".to_owned(), Value::from(text.as_str()))]);
             let name = format!("filter{number}");
-            stream = plan
-                .operator(&name, "filter", arguments, &[stream], ports()?)
-                .ok()?
-                .port(0)?;
+            stream = add(&mut plan, &name, "filter", Some(&text), &[stream], &schema)?;
         }
         if self.is_forked {
             let text = format!("value < {}", self.meaning);
-            let arguments =
-                Arguments::from_iter([("where".to_owned(), Value::from(text.as_str()))]);
-            let other = plan
-                .operator("other", "filter", arguments, &[first], ports()?)
-                .ok()?
-                .port(0)?;
-            stream = plan
-                .commutative_operator(
-                    "both",
-                    "union",
-                    Arguments::default(),
-                    &[stream, other],
-                    ports()?,
-                )
-                .ok()?
-                .port(0)?;
+            let other = add(&mut plan, "other", "filter", Some(&text), &[first], &schema)?;
+            stream = add(&mut plan, "both", "union", None, &[stream, other], &schema)?;
         }
         plan.sink("out", stream).ok()?;
         plan.build().ok()
     }
+}
+
+/// Puts an operator into a plan, with the ports that it really has. Gives its first one.
+fn add(
+    plan: &mut Builder,
+    name: &str,
+    kind: &str,
+    condition: Option<&str>,
+    inputs: &[Stream],
+    schema: &Schema,
+) -> Option<Stream> {
+    let kind = operator::find(kind)?;
+    let condition = condition.map(|text| ("where".to_owned(), Value::from(text)));
+    let arguments = Arguments::from_iter(condition);
+    let schemas = vec![schema.clone(); inputs.len()];
+    let compiled = (kind.compile)(&arguments, &schemas).ok()?;
+    let (parameters, outputs) = (compiled.parameters, compiled.outputs);
+    let operator = match kind.inputs {
+        operator::Inputs::AnyOrder => {
+            plan.commutative_operator(name, kind.name, parameters, inputs, outputs)
+        }
+        _ => plan.operator(name, kind.name, parameters, inputs, outputs),
+    };
+    operator.ok()?.port(0)
 }

@@ -16,6 +16,8 @@ pub(super) struct Progress {
     /// What was asked to be stopped, and by what.
     pub(super) stops: Vec<(Ticket, Ticket)>,
     pub(super) crashes: Vec<(Instant, usize)>,
+    /// How many rows had left for a request some time before the end.
+    rows: BTreeMap<Ticket, u64>,
 }
 
 impl Progress {
@@ -40,6 +42,12 @@ impl Progress {
             }
         }
         is_stopped
+    }
+
+    /// Notes how many rows have left so far.
+    pub(super) fn note_rows(&mut self, world: &World) {
+        let rows = self.tickets.iter().map(|it| (*it, rows_of(world, *it)));
+        self.rows = rows.collect();
     }
 
     /// Whether a host has gone down since then.
@@ -84,6 +92,12 @@ fn ends(world: &World, progress: &Progress, wrong: &mut Wrong) {
             wrong.add(Some(asked.host), what);
         }
     }
+}
+
+/// How many rows have left for a request.
+fn rows_of(world: &World, ticket: Ticket) -> u64 {
+    let counted = world.counted(ticket);
+    counted.iter().map(|it| it.rows).sum()
 }
 
 /// Nothing is reserved, and what is allocated runs.
@@ -139,6 +153,11 @@ fn applications(world: &World, progress: &Progress, wrong: &mut Wrong) {
                     if !world.fluid.is_serving(host, id) {
                         wrong.add(Some(host), format!("{name} should run here"));
                     }
+                }
+                let before = progress.rows.get(ticket).copied();
+                if world.discrete.is_some() && before == Some(rows_of(world, *ticket)) {
+                    let what = format!("no row of {name} has left since then");
+                    wrong.add(Some(asked.host), what);
                 }
             }
             None => {}

@@ -53,7 +53,10 @@ impl World {
                 });
                 let input = match made {
                     Ok(()) => Input::Deployed(id),
-                    Err(reason) => Input::DeployFailed { id, reason },
+                    Err(reason) => {
+                        self.retire_engine(host, id);
+                        Input::DeployFailed { id, reason }
+                    }
                 };
                 self.follow_loads();
                 self.later(host, DEPLOYED_AFTER, cause, input);

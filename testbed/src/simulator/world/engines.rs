@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use super::{Arc, ComponentGraph, CompositionId, Delays, Event, Facts, Ticket, World, convert};
-use crate::simulator::discrete::{Arrivals, Costs, Counted, Happening, Out};
+use super::{
+    Arc, ComponentGraph, CompositionId, Delays, Event, Facts, Input, Ticket, World, convert,
+};
+use crate::simulator::discrete::{Arrivals, BROKEN_AFTER, Costs, Counted, Happening, Out};
 use crate::simulator::network::Passing;
 
 impl World {
@@ -155,10 +157,10 @@ impl World {
         for out in out {
             match out {
                 Out::Later(after, what) => self.engine_later(from, after, what),
-                Out::Send(to, what, _) if to == from => {
+                Out::Send(to, what, ..) if to == from => {
                     self.engine_later(to, Duration::ZERO, what);
                 }
-                Out::Send(to, what, bytes) => {
+                Out::Send(to, what, link, bytes) => {
                     self.count("data", 1, convert::size(bytes));
                     let verdict = self.network.judge_stream(&Passing {
                         now: self.now,
@@ -166,7 +168,12 @@ impl World {
                         to,
                         bytes,
                     });
-                    if !verdict.is_cut {
+                    if verdict.is_cut || !self.hosts[to].is_up {
+                        // The stream is broken: both ends miss the beats of the other.
+                        for end in [from, to] {
+                            self.engine_later(end, BROKEN_AFTER, Happening::Broken(link));
+                        }
+                    } else {
                         self.engine_later(to, verdict.delay, what);
                     }
                 }
@@ -175,6 +182,9 @@ impl World {
                     gone.retain(|other| *other != (from, id));
                     gone.push((from, id));
                     self.tell_retired(gone);
+                }
+                Out::Happened(id, event) => {
+                    self.later(from, Duration::ZERO, 0, Input::Happened { id, event });
                 }
                 Out::Wrong(what) => self.checker.report(self.now, Some(from), what),
             }

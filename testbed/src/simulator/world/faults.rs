@@ -1,5 +1,6 @@
 //! What goes wrong, by order: hosts that crash and come back, and rules of the network.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{Arc, Event, Host, World, host};
@@ -9,6 +10,14 @@ use crate::simulator::overlay;
 /// After what time those that know a host do not count on it any more. Source: production gives a host up after two pings that
 /// took longer than three seconds each, in rounds of ten.
 const LOST_AFTER: Duration = Duration::from_secs(20);
+
+/// Within what time of its end hosts hear of one another again that a partition had kept apart: those that had lost each other,
+/// and those that had not.
+///
+/// Unit: time. Source: a round of production's pings takes ten seconds. Who is left alone joins again with waits up to 30 s, and edges and records
+/// dial whom they are for; where neither is so, as between two halves without a common application, production takes up to the
+/// five minutes between two refreshings of its routing table, which is not modelled.
+const FOUND_WITHIN: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(10));
 
 /// After what time what nobody pulls any more is gone. Source: the engine lapses readers after 5 s, and what only such read
 /// after 60 s.
@@ -30,16 +39,48 @@ impl World {
     /// Adds a rule to the network: a fault.
     pub fn add_fault(&mut self, rule: Box<dyn Rule>) {
         self.network.add_fault(rule);
+        let mut is_any = false;
+        for at in 0..self.hosts.len() {
+            for of in self.acquaintances.known(at) {
+                if self.network.cuts(*of, at) && !self.apart.contains_key(&(at, *of)) {
+                    self.apart.insert((at, *of), self.now);
+                    is_any = true;
+                }
+            }
+        }
+        if is_any {
+            let event = Event::Apart(self.now);
+            self.queue.push(self.now + LOST_AFTER, 0, event);
+        }
+    }
+
+    /// Hosts that are cut off from each other since then do not count on one another any more.
+    pub(super) fn on_apart(&mut self, since: super::Instant) {
+        let apart = self.apart.iter().filter(|(_, it)| **it == since);
+        let pairs: Vec<(usize, usize)> = apart.map(|(pair, _)| *pair).collect();
+        for (at, of) in pairs {
+            self.lose(at, of);
+        }
     }
 
     /// Ends all faults of the network. Hosts that are down stay so.
     pub fn clear_faults(&mut self) {
         self.network.clear_faults();
-        // Connections come back, and with them the knowledge of who is there.
-        for host in 0..self.hosts.len() {
-            if self.hosts[host].is_up {
-                self.introduce(host);
-            }
+        // Each host is heard of again by all, as late as the one who lost it longest ago hears of it.
+        let mut found: BTreeMap<usize, super::Instant> = BTreeMap::new();
+        for ((_, of), since) in std::mem::take(&mut self.apart) {
+            let first = found.entry(of).or_insert(since);
+            *first = since.min(*first);
+        }
+        for (host, since) in found {
+            let is_lost = self.now.since(since) >= LOST_AFTER;
+            let within = if is_lost {
+                FOUND_WITHIN.0
+            } else {
+                FOUND_WITHIN.1
+            };
+            let after = within.mul_f64(self.rng.fraction());
+            self.queue.push(self.now + after, 0, Event::Gossip(host));
         }
     }
 
@@ -84,7 +125,10 @@ impl World {
             discrete.crash(host);
         }
         for id in self.fluid.crash(host) {
-            self.queue.push(now + LAPSED_AFTER, 0, Event::Lapse(id));
+            // Engines let lapse what is not read any more by themselves.
+            if self.discrete.is_none() {
+                self.queue.push(now + LAPSED_AFTER, 0, Event::Lapse(id));
+            }
         }
         self.queue
             .push(now + LOST_AFTER, 0, Event::Lost { host, start });

@@ -45,6 +45,7 @@ impl World {
             }
             Event::Usage => self.on_usage(),
             Event::Lost { host, start } => self.on_lost(host, start),
+            Event::Apart(since) => self.on_apart(since),
             Event::Lapse(id) => {
                 let gone = self.fluid.lapse(id, &self.numbers);
                 self.tell_retired(gone);
@@ -220,14 +221,6 @@ impl World {
         }
     }
 
-    /// A host comes to know another that it has to do with.
-    pub(super) fn meet(&mut self, at: usize, of: usize) {
-        if at != of && self.hosts[at].is_up && self.is_heard(at, of) {
-            self.hosts[at].measured.insert(of);
-            self.see(at, of);
-        }
-    }
-
     fn is_heard(&self, at: usize, of: usize) -> bool {
         self.hosts[of].is_up && !self.network.cuts(of, at)
     }
@@ -262,12 +255,17 @@ impl World {
         if self.hosts[host].is_up || self.hosts[host].start != start {
             return;
         }
-        let id = self.hosts[host].id;
         for at in self.acquaintances.knowers(host).to_vec() {
-            if self.hosts[at].is_up {
-                self.hosts[at].measured.remove(&host);
-                self.hand(at, 0, Input::Lost(id));
-            }
+            self.lose(at, host);
+        }
+    }
+
+    /// A host does not count on another any more.
+    pub(super) fn lose(&mut self, at: usize, of: usize) {
+        if self.hosts[at].is_up {
+            self.hosts[at].measured.remove(&of);
+            let id = self.hosts[of].id;
+            self.hand(at, 0, Input::Lost(id));
         }
     }
 
