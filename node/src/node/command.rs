@@ -196,13 +196,10 @@ pub struct Composition {
     #[serde(default)]
     pub lookups: u64,
     /// How long the composing node looked up what runs already and who could run the rest, where it composed something.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub discovery_ms: Option<f64>,
     /// How long it probed hosts.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub probing_ms: Option<f64>,
     /// How long it confirmed and started what it chose, with what did not come about.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub commit_ms: Option<f64>,
     /// Of a refusal: what stood in the way.
     #[serde(skip_serializing_if = "Option::is_none", default)]

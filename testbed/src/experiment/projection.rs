@@ -1,11 +1,13 @@
 //! How long components take, as their hosts project it and as engines measure it, over time while newcomers join.
 //!
 //! Discrete fidelity: production's engines run real rows, and the scheduler takes the strictest first. Every application has one component of its
-//! own: its delay less its ways is what that component takes, its wait included. What processors do for a row varies by an exponential distribution.
+//! own: its delay less its ways is what that component takes, its wait included.
 //!
-//! *Regular* sources have their rows one after the other. *Bursty* ones have them in bursts, all at the same times, and applications declare the rate of
-//! the bursts: that is what hosts promise and project. Projections are those in force after a newcomer was answered; rows of the time in which it is
-//! composed are judged by their targets alone.
+//! *Regular* sources have their rows one after the other. *Bursty* ones have them in bursts, each at times of its own, and applications declare the rate of
+//! the bursts: that is what hosts promise and project. Rows of both take what was declared. *Poisson* is what the formulas suppose, rows that come each by itself
+//! and take times of an exponential distribution: there the projected mean is to be met, and not to be an upper bound.
+//!
+//! Projections are those in force after a newcomer was answered; rows of the time in which it is composed are judged by their targets alone.
 
 use std::time::Duration;
 
@@ -38,6 +40,9 @@ const SEGMENT: usize = 4;
 /// How long the world goes on before the first newcomer, so that what hosts offer can be found. Source: several look-ups.
 const WARM_UP: Duration = Duration::from_secs(10);
 
+/// The processors of each host. Source: the formulas are exact for one.
+const CORES: f64 = 1.0;
+
 /// Processor time for a row, rows in a second and latency targets, drawn evenly for each application. Units: milliseconds, rows per
 /// second, milliseconds. Source: guess; 40 applications take half of 10 hosts, and targets leave little beside the ways.
 const COST_MS: (f64, f64) = (2.0, 20.0);
@@ -62,13 +67,17 @@ const VIOLATED_MAX: f64 = 0.02;
 enum Traffic {
     Regular,
     Bursty,
+    Poisson,
 }
 
 impl Traffic {
+    const ALL: [Self; 3] = [Self::Regular, Self::Bursty, Self::Poisson];
+
     const fn word(self) -> &'static str {
         match self {
             Self::Regular => "regular",
             Self::Bursty => "bursty",
+            Self::Poisson => "poisson",
         }
     }
 
@@ -79,13 +88,21 @@ impl Traffic {
                 period: PERIOD,
                 share: BURST_SHARE,
             },
+            Self::Poisson => Arrivals::Poisson,
+        }
+    }
+
+    const fn costs(self) -> Costs {
+        match self {
+            Self::Regular | Self::Bursty => Costs::Even,
+            Self::Poisson => Costs::Exponential,
         }
     }
 
     /// The rate that applications declare, of sources with so many rows a second.
     fn declared(self, rows_per_second: f64) -> f64 {
         match self {
-            Self::Regular => rows_per_second,
+            Self::Regular | Self::Poisson => rows_per_second,
             Self::Bursty => rows_per_second / BURST_SHARE,
         }
     }
@@ -115,7 +132,7 @@ impl Case {
 pub(super) fn run(options: &Options, grid: &mut Grid, told: &(dyn Fn(&str) + Sync)) {
     let mut cases = Vec::new();
     for policy in &options.policies {
-        for traffic in [Traffic::Regular, Traffic::Bursty] {
+        for traffic in Traffic::ALL {
             for seed in &options.seeds {
                 cases.push(Case {
                     policy: *policy,
@@ -218,7 +235,13 @@ impl Case {
         let mut world = World::new(Setup {
             seed: self.seed,
             topology: topology(self.seed, self.hosts),
-            hosts: vec![HostSetup::default(); self.hosts],
+            hosts: vec![
+                HostSetup {
+                    cores: CORES,
+                    ..HostSetup::default()
+                };
+                self.hosts
+            ],
             composition: composition::Config {
                 policy: self.policy,
                 ..composition::Config::default()
@@ -227,7 +250,7 @@ impl Case {
             execution: Discipline::Rank,
         });
         world.set_arrivals(self.traffic.arrivals());
-        world.set_costs(Costs::Exponential);
+        world.set_costs(self.traffic.costs());
         world.run_for(WARM_UP);
         let mut drawing = Rng::from_seed(self.seed).keyed("applications");
         let mut running: Vec<Running> = Vec::new();

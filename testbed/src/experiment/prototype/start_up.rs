@@ -97,7 +97,8 @@ fn measure(
         let node = convert::index(drawing.below(u64::from(nodes)));
         let name = &names[convert::index(drawing.below(convert::size(names.len())))];
         // The first one makes the connections that the next ones use.
-        match bed.look_up(node, name).and(bed.look_up(node, name)) {
+        let found = bed.look_up(node, name);
+        match found.and_then(|_| bed.look_up(node, name)) {
             Ok(took) => lookups.push(took),
             Err(error) => {
                 crate::cli::note(&format!("{name}: {error:#}"));

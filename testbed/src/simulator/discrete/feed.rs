@@ -20,7 +20,8 @@ pub enum Arrivals {
     /// Each by itself: times between them are exponential, as the queueing formulas suppose.
     #[default]
     Poisson,
-    /// In bursts: for a while at several times the rate, then not at all, so that the rate is kept over time.
+    /// In bursts: for a while at several times the rate, then not at all, so that the rate is kept over time. Each source begins at a time of
+    /// its own.
     Bursty {
         /// How long a burst and the pause behind it take together.
         period: Duration,
@@ -48,6 +49,8 @@ pub(super) struct Feed {
     has_begun: bool,
     has_stopped: bool,
     number: i64,
+    /// When it begins in the period of its bursts. Range: 0 to 1.
+    phase: f64,
     pub(super) offered: u64,
     pub(super) dropped: u64,
     rng: Rng,
@@ -81,6 +84,7 @@ impl Feed {
             has_begun: false,
             has_stopped: false,
             number: 0,
+            phase: rng.keyed("phase").fraction(),
             offered: 0,
             dropped: 0,
             rng,
@@ -99,7 +103,7 @@ impl Feed {
             Arrivals::Poisson => convert::seconds(-mean * (1.0 - self.rng.fraction()).ln()),
             Arrivals::Bursty { period, share } => {
                 let pause = convert::seconds(mean * share);
-                let passed = now.since(Instant::ZERO) + pause;
+                let passed = now.since(Instant::ZERO) + pause + period.mul_f64(self.phase);
                 let nanos = convert::nanos(period).max(1);
                 let within = Duration::from_nanos(convert::nanos(passed) % nanos);
                 match within < period.mul_f64(share.clamp(0.0, 1.0)) {
