@@ -197,10 +197,12 @@ fn shuffle(hosts: &mut [NodeId], rng: &mut Rng) {
 
 /// How many candidates each operator has: fewer in large plans, so that all of their hosts may send some probes.
 ///
-/// 8 up to 25 operators, 2 from 100 on.
+/// 8 up to 25 ways into operators, 2 from 100 on, one beyond 600, where two would be more probes than may be under way.
 fn candidates_each(order: &Order) -> usize {
-    let count = order.plan.operators().len().max(1);
-    (200 / count).clamp(2, CANDIDATES_MAX)
+    let operators = order.plan.operators().iter();
+    let ways: usize = operators.map(|operator| operator.inputs.len()).sum();
+    let least = if ways > 600 { 1 } else { 2 };
+    (200 / ways.max(1)).clamp(least, CANDIDATES_MAX)
 }
 
 /// Whether everything of the plan has what an order says of it.

@@ -155,11 +155,12 @@ impl Composer {
     ) {
         let request = Arc::clone(&probe.request);
         let mut next = path::choose_next(view, &request, &path);
-        next.truncate(
-            self.visits
-                .quota_left(&probe)
-                .min(probe.share.children_max()),
-        );
+        let readers = request.readers(probe.part);
+        let forks = readers.iter().map(|(reader, _)| request.forks(*reader));
+        let children_max = probe
+            .share
+            .children_max(forks.max().unwrap_or(1), readers.len());
+        next.truncate(self.visits.quota_left(&probe).min(children_max));
         if next.is_empty() {
             self.counts.pruned += 1;
             return end(probe, path, Ending::Pruned, out);

@@ -136,6 +136,8 @@ pub(crate) struct Request {
     readers: BTreeMap<Part, Vec<(Part, u8)>>,
     /// The least time from the end of each operator to the last sink behind it.
     rests: Vec<Duration>,
+    /// Into how many probes at least one forks that comes to an operator.
+    forks: Vec<u128>,
 }
 
 impl Request {
@@ -178,11 +180,16 @@ impl Request {
                 .max()
                 .unwrap_or_default();
         }
-        Ok(Self {
+        let mut request = Self {
+            forks: vec![1; body.operators.len()],
             body,
             readers,
             rests,
-        })
+        };
+        for number in (0..count).rev() {
+            request.forks[usize::from(number)] = request.count_forks(Part::Operator(number));
+        }
+        Ok(request)
     }
 
     /// A request for nothing: that of whoever does not know yet what to ask for.
@@ -205,6 +212,7 @@ impl Request {
             },
             readers: BTreeMap::new(),
             rests: Vec::new(),
+            forks: Vec::new(),
         }
     }
 
@@ -350,14 +358,31 @@ impl Request {
         age.unwrap_or_default()
     }
 
-    /// How many probes one host may send for one part in one round, so that all hosts together stay below the
-    /// most that may be under way.
-    pub(crate) fn quota(&self) -> usize {
-        let operators = self.body.operators.iter();
-        let hosts: usize = operators.map(|operator| operator.candidates.len()).sum();
-        let starts: usize = self.body.sources.iter().map(|it| it.hosts.len()).sum();
-        let senders = hosts + starts;
-        (usize::from(self.body.probes_max) / senders.max(1)).max(1)
+    /// Into how many probes at least one forks that comes to a part: one for each reader, and again behind it.
+    pub(crate) fn forks(&self, part: Part) -> u128 {
+        match part {
+            Part::Operator(index) => self.forks[usize::from(index)],
+            Part::Sink(_) => 1,
+            Part::Source(_) => self.count_forks(part),
+        }
+    }
+
+    fn count_forks(&self, part: Part) -> u128 {
+        let readers = self.readers(part);
+        let behind = readers.iter().map(|(reader, _)| self.forks(*reader)).max();
+        let count = u128::from(convert::size(readers.len().max(1)));
+        count.saturating_mul(behind.unwrap_or(1))
+    }
+
+    /// How many probes one host may send for a part in one round, so that all hosts together stay below the most that may be under
+    /// way: for each reader as many, and one at least, since without it there would be no graph.
+    pub(crate) fn quota(&self, part: Part) -> usize {
+        let ways: usize = self
+            .parts()
+            .map(|part| self.places(part).len() * self.readers(part).len())
+            .sum();
+        let each = (usize::from(self.body.probes_max) / ways.max(1)).max(1);
+        each * self.readers(part).len().max(1)
     }
 }
 

@@ -1,20 +1,22 @@
 //! Shares: how a composing node knows that all of its probes have come to their ends.
 //!
-//! The whole is the numbers from 0 to 2^63. Each probe carries an interval of them and splits it exactly among
+//! The whole is the numbers from 0 to 2^127. Each probe carries an interval of them and splits it exactly among
 //! its children; whoever sees a probe end reports its interval. When the reported ones cover the whole, nothing
 //! is under way. A union of intervals is the same however often and in whatever order they are reported, so
 //! that repeated probes and reports count once.
 
 use std::collections::BTreeMap;
 
-/// What all probes of a round carry together. Source: design, protocols 2.
-pub(crate) const WHOLE: u64 = 1 << 63;
+/// What all probes of a round carry together.
+///
+/// Source: a plan of 256 operators forks at most 2^102 times over on one way (64 times three ways that meet again), and begins at most 2^11 times.
+pub(crate) const WHOLE: u128 = 1 << 127;
 
 /// What one probe carries: the numbers from `start` on, `len` of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Share {
-    start: u64,
-    len: u64,
+    start: u128,
+    len: u128,
 }
 
 impl Share {
@@ -24,31 +26,30 @@ impl Share {
         len: WHOLE,
     };
 
-    /// How many children it can be split among.
-    pub(crate) fn children_max(self) -> usize {
-        model::convert::index(self.len)
+    /// How many children it can be split among that need so many numbers each: behind a long way few, but always one for each of the `readers`.
+    pub(crate) fn children_max(self, needed: u128, readers: usize) -> usize {
+        let count = |numbers: u128| usize::try_from(numbers).unwrap_or(usize::MAX);
+        count(self.len / needed.max(1)).max(readers.min(count(self.len)))
     }
 
     /// Splits it among `count` children as evenly as can be: the first take what is left over.
     ///
-    /// A share that was split 27 times among five is one: from there on a probe has one child only.
-    ///
     /// # Panics
     /// When there is no child, or not a number for each.
     pub(crate) fn split(self, count: usize) -> impl Iterator<Item = Self> {
-        let count = model::convert::size(count);
+        let count = u128::from(model::convert::size(count));
         assert!(count > 0, "a share goes to somebody");
         assert!(count <= self.len, "{count} children of {self:?}");
         let (each, left_over) = (self.len / count, self.len % count);
         (0..count).scan(self.start, move |start, child| {
-            let len = each + u64::from(child < left_over);
+            let len = each + u128::from(child < left_over);
             let share = Self { start: *start, len };
             *start += len;
             Some(share)
         })
     }
 
-    const fn end(self) -> u64 {
+    const fn end(self) -> u128 {
         self.start + self.len
     }
 }
@@ -67,7 +68,7 @@ impl<Context> bincode::Decode<Context> for Share {
     fn decode<D: bincode::de::Decoder<Context = Context>>(
         decoder: &mut D,
     ) -> Result<Self, bincode::error::DecodeError> {
-        let (start, len) = <(u64, u64)>::decode(decoder)?;
+        let (start, len) = <(u128, u128)>::decode(decoder)?;
         match start.checked_add(len) {
             Some(end) if len > 0 && end <= WHOLE => Ok(Self { start, len }),
             _ => Err(bincode::error::DecodeError::Other("no share of the whole")),
@@ -80,7 +81,7 @@ bincode::impl_borrow_decode!(Share);
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Coverage {
     /// From the start of each interval to its end.
-    intervals: BTreeMap<u64, u64>,
+    intervals: BTreeMap<u128, u128>,
 }
 
 impl Coverage {
@@ -124,7 +125,7 @@ mod tests {
         for count in counts {
             let place = (*count * 7) % shares.len();
             let share = shares.swap_remove(place);
-            let count = (*count).min(share.children_max());
+            let count = (*count).min(share.children_max(1, 1));
             shares.extend(share.split(count));
         }
         shares
@@ -134,7 +135,7 @@ mod tests {
         #[test]
         fn children_have_exactly_what_their_parent_had(counts in prop::collection::vec(1usize..9, 0..200)) {
             let shares = ends(&counts);
-            let sum: u64 = shares.iter().map(|share| share.len).sum();
+            let sum: u128 = shares.iter().map(|share| share.len).sum();
             prop_assert_eq!(sum, WHOLE);
         }
 

@@ -95,7 +95,7 @@ impl Visits {
         let sent = self.visits.get(&probe.id).map_or(0, |visit| {
             visit.sent_counts.get(&probe.part).copied().unwrap_or(0)
         });
-        probe.request.quota().saturating_sub(sent)
+        probe.request.quota(probe.part).saturating_sub(sent)
     }
 
     /// Remembers that a probe was sent from a hop of `part`.

@@ -104,5 +104,11 @@ fn what_makes_no_sense_is_no_request_also_as_bytes() {
 fn all_hosts_together_send_at_most_as_many_probes_as_there_may_be() {
     let request = Request::new(body(&[&[S(0)], &[O(0)]], &[O(1)])).unwrap();
     // The source's host, and two candidates of each operator.
-    assert_eq!(request.quota(), 400);
+    assert_eq!(request.quota(S(0)), 400);
+    // Who has three readers sends to each as many as who has one.
+    let request = Request::new(body(&[&[S(0)], &[S(0)], &[S(0)]], &[O(0), O(1), O(2)])).unwrap();
+    assert_eq!((request.quota(S(0)), request.quota(O(1))), (666, 222));
+    // Where that is less than one for each, there is one for each.
+    let request = request.with(|it| it.probes_max = 2);
+    assert_eq!((request.quota(S(0)), request.quota(O(1))), (3, 1));
 }

@@ -6,3 +6,4 @@ mod placing;
 mod refusing;
 mod sharing;
 mod support;
+mod wide;
