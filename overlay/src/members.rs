@@ -6,8 +6,8 @@
 //! knows: where two that know fewer than 128 hosts differ, they tell each other all. A node that hears of a host for the
 //! first time pings its neighbors at once, so that news crosses a small network in a few round trips.
 //!
-//! Where fewer than 128 hosts are known, each is met: pinged once over a connection that is kept, and from then on in turns, three
-//! every round. Whoever composes then knows all ways, and a probe that goes to a host for the first time need not connect: over
+//! Where fewer than 128 hosts are known, each is met: pinged once, four a second, over a connection that is kept, and from then on in
+//! turns, three every round. Whoever composes then knows all ways, and a probe that goes to a host for the first time need not connect: over
 //! a wide area that is several round trips. A connection that is kept costs 55 KiB, and no message but those turns.
 //!
 //! What it costs. Idle: 9 pings out, 9 in and their answers every 10 s are 3.6 messages a second of about 4 KiB
@@ -47,9 +47,11 @@ const EARLY: Duration = Duration::from_millis(100);
 /// How many neighbors are pinged in a round: half of them by key, half at random. Unit: nodes. Source: design.
 pub const NEIGHBORS_MAX: usize = 6;
 
-/// How many hosts are met in a round of those that never were. Unit: nodes. Source: guess; 127 of them in half a minute, and at a
-/// millisecond for each connection half a percent of a core.
-const MEETINGS: usize = 48;
+/// How often hosts are met that never were, and how many. Units: time, nodes. Source: guess; 127 of them in half a minute, and at a
+/// millisecond for each connection less than half a percent of a core.
+const MEETING: Duration = Duration::from_secs(1);
+/// See [`MEETING`].
+const MEETINGS: usize = 4;
 
 /// How many others are pinged again in a round, who was not for the longest time first. Unit: nodes. Source: 127 hosts in 7 minutes,
 /// less than the time for which a connection is kept.
@@ -139,6 +141,8 @@ pub(crate) struct Members {
     pings: BTreeMap<u64, Ping>,
     next_number: u64,
     next_round: Instant,
+    /// When strangers are met, if there may be some.
+    next_meeting: Option<Instant>,
     changes: Vec<Change>,
     rng: Rng,
 }
@@ -156,6 +160,7 @@ impl Members {
             pings: BTreeMap::new(),
             next_number: 0,
             next_round: now + ROUND,
+            next_meeting: None,
             changes: Vec::new(),
             rng,
         };
@@ -273,6 +278,7 @@ impl Members {
     /// Pings what is to be pinged, and forgets whom nobody heard of.
     pub(crate) fn on_timeout(&mut self, now: Instant, out: &mut Vec<Effect>) {
         self.on_silence(now, out);
+        self.meet_when_due(now, out);
         if now < self.next_round {
             return;
         }
@@ -293,7 +299,8 @@ impl Members {
             .values()
             .next()
             .map(|ping| ping.sent + PING_TIMEOUT);
-        silence.map_or(self.next_round, |silence| silence.min(self.next_round))
+        let others = [silence, self.next_meeting].into_iter().flatten();
+        others.fold(self.next_round, Instant::min)
     }
 
     /// Asks a host whether it is there.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use model::{Coordinate, HostSummary, Instant, NodeId};
 
-use super::{Change, EARLY, FRESH, Member, Members, RUMOR_FRESH, SAMPLES, seen, stamp};
+use super::{Change, EARLY, FRESH, MEETING, Member, Members, RUMOR_FRESH, SAMPLES, seen, stamp};
 use crate::coordinate;
 use crate::machine::Effect;
 use crate::message::{Gossip, Rumor};
@@ -114,6 +114,7 @@ impl Members {
         self.known.insert(node, member);
         self.changes.push(Change::Came(node));
         if self.tells_all() {
+            self.next_meeting.get_or_insert(now + MEETING);
             let soon = now + EARLY.mul_f64(1.0 + self.rng.fraction());
             self.next_round = self.next_round.min(soon);
         }

@@ -2,31 +2,44 @@
 
 use std::collections::BTreeSet;
 
-use model::NodeId;
+use model::{Instant, NodeId};
 
-use super::{MEETINGS, Members, NEIGHBORS_MAX, TURNS};
+use super::{MEETING, MEETINGS, Member, Members, NEIGHBORS_MAX, ROUND, TURNS};
+use crate::machine::Effect;
 
 impl Members {
     /// Whom to ping in a round.
     pub(super) fn round(&mut self) -> BTreeSet<NodeId> {
         let mut asked = self.neighbors();
         if self.tells_all() {
-            self.meet(&mut asked);
+            let mut others: Vec<_> = self.known.iter().collect();
+            others.retain(|(node, _)| !asked.contains(*node));
+            others.sort_by_key(|(_, member)| member.pinged);
+            let turns: Vec<NodeId> = others.iter().take(TURNS).map(|(node, _)| **node).collect();
+            asked.extend(turns);
         }
         asked
     }
 
-    /// Adds whom this node is to meet, and whose turn it is. Of two that never met the lower begins: the other measures the way as soon as
-    /// they are connected.
-    fn meet(&self, asked: &mut BTreeSet<NodeId>) {
-        let others = self.known.iter().filter(|(node, _)| !asked.contains(node));
-        let (strangers, mut met): (Vec<_>, Vec<_>) =
-            others.partition(|(_, member)| member.samples.is_empty());
-        met.sort_by_key(|(_, member)| member.pinged);
-        let strangers = strangers.iter().filter(|(node, _)| self.host.node < **node);
-        let chosen = strangers.take(MEETINGS).chain(met.iter().take(TURNS));
-        let chosen: Vec<NodeId> = chosen.map(|(node, _)| **node).collect();
-        asked.extend(chosen);
+    /// Pings a few of those that this node never met. Of two the lower begins: the other measures the way as soon as they are connected.
+    pub(super) fn meet_when_due(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        if self.next_meeting.is_none_or(|due| now < due) {
+            return;
+        }
+        let is_stranger = |(node, member): &(&NodeId, &Member)| {
+            let was_asked = member.pinged.is_some_and(|pinged| now - pinged < ROUND);
+            self.host.node < **node && member.samples.is_empty() && !was_asked
+        };
+        let strangers = self.known.iter().filter(is_stranger).map(|(node, _)| *node);
+        let strangers: Vec<NodeId> = match self.tells_all() {
+            true => strangers.take(MEETINGS).collect(),
+            false => Vec::new(),
+        };
+        self.next_meeting = (!strangers.is_empty()).then(|| now + MEETING);
+        for node in strangers {
+            let addresses = self.addresses(node);
+            self.ping(now, node, addresses, out);
+        }
     }
 
     /// The closest by key, and some at random that change slowly.

@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use super::identity::node_id;
 use crate::net::transport::held::Held;
 
+mod fused;
 mod held;
 
 pub(super) use held::Life;
@@ -115,7 +116,7 @@ struct Muxing {
 
 impl Muxing {
     /// What is below the multiplexer, when the handshake had its time: what came before this point was not held back.
-    async fn hold<S>(self, socket: S, ways: u32) -> (Held<S>, yamux::Config) {
+    async fn hold<S: Unpin>(self, socket: S, ways: u32) -> (Held<S>, yamux::Config) {
         if let Some(mut way) = self.way.clone() {
             let is_cut_for_good = way.wait_for(|way| !way.is_cut).await.is_err();
             if is_cut_for_good {

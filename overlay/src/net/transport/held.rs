@@ -14,6 +14,7 @@ use tokio::time::{Instant, Sleep};
 use tokio_util::sync::{CancellationToken, ReusableBoxFuture, WaitForCancellationFutureOwned};
 
 use super::Way;
+use super::fused::Fused;
 
 /// How much a delayed connection holds back before it reads no more.
 ///
@@ -55,17 +56,17 @@ impl Life {
 /// A connection with a [`Life`], and a shaped way where one is wanted.
 #[derive(Debug)]
 pub(crate) struct Held<S> {
-    socket: S,
+    socket: Fused<S>,
     life: Arc<Life>,
     /// Wakes the reader when the connection is cut.
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
     line: Option<Line>,
 }
 
-impl<S> Held<S> {
+impl<S: Unpin> Held<S> {
     pub(super) fn new(socket: S, life: Arc<Life>, way: Option<watch::Receiver<Way>>) -> Self {
         Self {
-            socket,
+            socket: Fused::new(socket),
             cut: Box::pin(life.cut.clone().cancelled_owned()),
             life,
             line: way.map(Line::new),
