@@ -152,6 +152,11 @@ fn components(rows: &[ComponentRow]) -> String {
 
 fn why(why: &Why) -> String {
     let mut text = composition::table(&why.composition);
+    if let Some(reason) = &why.reason {
+        let status = printable(&why.composition.status);
+        // Writing into a string does not fail.
+        let _ = writeln!(text, "{status}: {}", printable(reason));
+    }
     for (operator, reason) in &why.reasons {
         let _ = writeln!(text, "why {}: {}", printable(operator), printable(reason));
     }

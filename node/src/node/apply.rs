@@ -6,10 +6,13 @@ use composition::{Composed, Event, Order};
 use model::{ApplicationId, CompositionId, Instant, Key, Outcome, Query, wire};
 
 use super::asking::RECORD_ENTRIES;
+use super::finding::Intent;
 use super::message::Message;
-use super::record::{Body, Record, State};
+use super::record::{Body, Listing, Record, State};
 use super::task::Phase;
-use super::{Answer, Answered, CommandId, Effect, Failure, FailureKind, Node, composed};
+use super::{
+    Answer, Answered, ApplicationStatus, CommandId, Effect, Failure, FailureKind, Node, composed,
+};
 
 /// How long the overlay is asked whether this node had composed an application of the name before a restart.
 ///
@@ -45,6 +48,39 @@ pub(super) struct Applying {
     order: Box<Order>,
     /// The composition, as soon as it has begun.
     id: Option<CompositionId>,
+}
+
+/// What is answered to who asks once more for an application that was composed, as its hosts describe it.
+pub(super) fn answer_again(body: Option<&Body>, status: &ApplicationStatus) -> Answered {
+    let name = &status.name;
+    let reason = status.reason.as_deref().unwrap_or("nobody says more");
+    let message = match (status.status.as_str(), body) {
+        ("running", Some(body)) => {
+            let mut composition = body.composition.clone();
+            "unchanged".clone_into(&mut composition.status);
+            return Ok(Answer::Composition(Box::new(composition)));
+        }
+        ("waiting", _) => format!(
+            "{name} was composed, as it is asked for, and waits now: {reason}. Nothing is changed; what is broken is tried \
+             again by itself, and `synergy app show {name}` says how it is."
+        ),
+        ("degraded", _) => format!(
+            "{name} was composed, as it is asked for, and is degraded now: {reason}. Nothing is changed; to have all of it \
+             run again, stop it (`synergy stop {name}`) and apply it anew."
+        ),
+        (word, _) => format!(
+            "{name} was composed, as it is asked for, and is {word} now: {reason}. Nothing is changed; apply it anew."
+        ),
+    };
+    Err(Failure::new(FailureKind::Failed, message))
+}
+
+fn other_plan(name: &str) -> Failure {
+    let message = format!(
+        "An application called {name} runs already, with another plan: \
+         stop it first (`synergy stop {name}`), or give this one another name."
+    );
+    Failure::new(FailureKind::Invalid, message)
 }
 
 impl Node {
@@ -184,9 +220,15 @@ impl Node {
         out: &mut Vec<Effect>,
     ) {
         if !applying.order.is_trial
-            && let Some(answered) = self.answer_of_running(&applying.order)
+            && let Some(listing) = self.running_listing(&applying.order)
         {
-            self.answer(command, answered, out);
+            if self.runs_as_asked(&applying.order) {
+                // That it was composed once is not that it runs: its hosts say.
+                self.begin_asking(now, ticket, command, Intent::Again, listing, out);
+            } else {
+                let failure = other_plan(&applying.order.application.name);
+                self.answer(command, Err(failure), out);
+            }
             return;
         }
         let id = CompositionId {
@@ -207,28 +249,19 @@ impl Node {
         self.compose(now, composition::Input::Compose { id, order }, out);
     }
 
-    /// What is answered where an application of this name runs already.
-    fn answer_of_running(&self, order: &Order) -> Option<Answered> {
-        let record = self.records.find(&order.application)?;
+    /// The listing of an application of this name that was composed and has not ended.
+    fn running_listing(&self, order: &Order) -> Option<Listing> {
+        let listing = self.records.listing(&order.application)?;
         // What is gone from here would not come back by itself: who asks again wants it to run.
-        if !record.listing.is_running() || self.lacks_part(&record.listing) {
-            return None;
-        }
-        let name = &order.application.name;
-        match &record.body {
-            Some(body) if *body.graph.plan() == order.plan => {
-                let mut composition = body.composition.clone();
-                "unchanged".clone_into(&mut composition.status);
-                Some(Ok(Answer::Composition(Box::new(composition))))
-            }
-            _ => {
-                let message = format!(
-                    "An application called {name} runs already, with another plan: \
-                     stop it first (`synergy stop {name}`), or give this one another name."
-                );
-                Some(Err(Failure::new(FailureKind::Invalid, message)))
-            }
-        }
+        let runs = listing.is_running() && !self.lacks_part(listing);
+        runs.then(|| listing.clone())
+    }
+
+    /// Whether what was composed under this name has the plan that is asked for.
+    fn runs_as_asked(&self, order: &Order) -> bool {
+        let record = self.records.find(&order.application);
+        let body = record.and_then(|record| record.body.as_ref());
+        body.is_some_and(|body| *body.graph.plan() == order.plan)
     }
 
     /// Nobody said in time what there was before, or what comes of the composition.

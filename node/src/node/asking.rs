@@ -12,7 +12,9 @@ use super::finding::Intent;
 use super::message::{Message, PartTold, Told};
 use super::record::{Body, Listing, Record, State};
 use super::task::Phase;
-use super::{Answer, CommandId, Effect, Failure, FailureKind, Node, PartReport, status, tap};
+use super::{
+    Answer, CommandId, Effect, Failure, FailureKind, Node, PartReport, apply, status, tap,
+};
 
 /// How long the hosts of an application may take to answer.
 ///
@@ -374,6 +376,10 @@ impl Node {
             Intent::Show => {
                 let status = status::status(&asking, &self.view);
                 Ok(Answer::Application(Box::new(status)))
+            }
+            Intent::Again => {
+                let status = status::status(&asking, &self.view);
+                apply::answer_again(asking.body.as_deref(), &status)
             }
             Intent::Why => status::why(&asking, &self.view)
                 .map(|why| Answer::Why(Box::new(why)))

@@ -291,7 +291,9 @@ pub struct ApplicationRow {
     pub owner: String,
     /// The name of that host, where it is known.
     pub owner_name: String,
-    /// `running`, `finished`, `failed`, `stopped`: as its record says; `app show` asks.
+    /// As this node knows without asking: `running` where its record says so and all its hosts are heard of, `degraded` where
+    /// one of them is gone or has lost what it ran, `unheard` where nothing is known of one of them; else `finished`, `failed`
+    /// or `stopped`, as the record says. `app show` asks.
     pub status: String,
     /// What it was asked to meet.
     pub target_delay_ms: f64,
@@ -389,8 +391,11 @@ pub struct ComponentRow {
 /// Why the parts of an application are where they are.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, bincode::Encode, bincode::Decode)]
 pub struct Why {
-    /// How it was composed.
+    /// How it was composed; its status is what the application is now.
     pub composition: Composition,
+    /// Why it is degraded, waiting or failed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reason: Option<String>,
     /// For each operator: why it is where it is.
     pub reasons: Vec<(String, String)>,
     /// Each component as its host describes it now.

@@ -20,6 +20,8 @@ pub(super) enum Intent {
     Show,
     /// Say why it is where it is.
     Why,
+    /// Say whether all of it runs, to who asked for it once more.
+    Again,
     /// Stop it.
     Stop,
     /// Find a stream of it.
@@ -105,7 +107,7 @@ impl Node {
         let mut error = None;
         let mut read = None;
         match outcome {
-            Some(Outcome::Entries(entries)) => read = Some(self.read_listings(now, &entries)),
+            Some(Outcome::Entries(entries)) => read = Some(self.read_listings(now, &entries).0),
             Some(Outcome::Failed(failed)) => error = Some(failed),
             Some(Outcome::Nodes(_) | Outcome::Done) | None => {}
         }
@@ -141,7 +143,11 @@ impl Node {
                 let id = listing.head.application;
                 self.look_up_application(now, ticket, command, &id, out);
             }
-            Intent::Show | Intent::Why | Intent::Stream(_) | Intent::Lookup(Some(_)) => {
+            Intent::Show
+            | Intent::Why
+            | Intent::Again
+            | Intent::Stream(_)
+            | Intent::Lookup(Some(_)) => {
                 self.begin_asking(now, ticket, command, intent, listing, out);
             }
         }

@@ -82,10 +82,16 @@ pub(super) fn status(asking: &Asking, view: &View) -> ApplicationStatus {
 /// Why an application is where it is; nothing where nobody has its graph.
 pub(super) fn why(asking: &Asking, view: &View) -> Option<Why> {
     let body = asking.body.as_ref()?;
+    let components = components(asking, view);
+    let (status, reason) = judge(asking, &components, view);
+    let mut composition = body.composition.clone();
+    // What was answered when it was composed is history: what it is now its hosts have just said.
+    status.clone_into(&mut composition.status);
     Some(Why {
-        composition: body.composition.clone(),
+        composition,
+        reason,
         reasons: body.reasons.clone(),
-        components: components(asking, view),
+        components,
     })
 }
 

@@ -181,6 +181,7 @@ pub(crate) fn answered(command: &Command) -> Answered {
         Command::Application(_) => Ok(Answer::Application(Box::new(status()))),
         Command::Why(_) => Ok(Answer::Why(Box::new(Why {
             composition: composition(),
+            reason: None,
             reasons: vec![("syn".to_owned(), "the idlest of 4 hosts".to_owned())],
             components: vec![component()],
         }))),
