@@ -104,6 +104,7 @@ impl Node {
             return;
         }
         hosts.insert(node, summary);
+        self.begin_former(now);
         if let Some(round_trip) = round_trip {
             self.view.hosts.round_trips.insert(node, round_trip);
         }
