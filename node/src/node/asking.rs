@@ -374,7 +374,8 @@ impl Node {
     ) {
         let answered = match &asking.intent {
             Intent::Show => {
-                let status = status::status(&asking, &self.view);
+                let mut status = status::status(&asking, &self.view);
+                status.ended_s = self.records.ended_for(now, &asking.listing);
                 Ok(Answer::Application(Box::new(status)))
             }
             Intent::Again => {

@@ -33,6 +33,8 @@ const STOPPED_LISTED: Duration = Duration::from_secs(200);
 #[derive(Debug)]
 struct Held {
     record: Record,
+    /// Since when it stands here.
+    since: Instant,
     /// When it is withdrawn from the index, where it is in it.
     withdraw_at: Option<Instant>,
     /// When it is forgotten.
@@ -77,6 +79,13 @@ impl Records {
     /// The listing of a record that this node keeps.
     pub(super) fn listing(&self, id: &ApplicationId) -> Option<&Listing> {
         self.find(id).map(|record| &record.listing)
+    }
+
+    /// How long ago this node heard that an application had ended, where it keeps the record that says so. Unit: seconds.
+    pub(super) fn ended_for(&self, now: Instant, listing: &Listing) -> Option<f64> {
+        let held = self.held.get(&listing.head.application)?;
+        let is_it = !listing.is_running() && held.record.listing == *listing;
+        is_it.then(|| now.since(held.since).as_secs_f64())
     }
 
     /// All listings that this node has, kept or read.
@@ -300,6 +309,7 @@ impl Node {
         };
         let held = Held {
             record,
+            since: now,
             withdraw_at: listed,
             forget_at: listed.map(|_| now + ENDED_KEPT),
         };

@@ -9,7 +9,7 @@ use super::asking::{Asking, Heard};
 use super::message::PartTold;
 use super::record::State;
 use super::view::{View, hex};
-use super::{ApplicationStatus, ComponentRow, Quantiles, Why};
+use super::{ApplicationStatus, ComponentRow, Counted, Quantiles, Why};
 
 /// A duration as people and programs read it.
 pub(super) fn milliseconds(duration: Duration) -> f64 {
@@ -40,14 +40,10 @@ pub(super) fn composing(id: &ApplicationId, target: Duration) -> ApplicationStat
         status: "composing".to_owned(),
         reason: None,
         target_delay_ms: milliseconds(target),
-        predicted_delay_ms: 0.0,
+        ended_s: None,
+        predicted_delay_ms: None,
         delay_ms: None,
-        results: 0,
-        misses: 0,
-        missing: 0,
-        late: 0,
-        bad: 0,
-        drops: 0,
+        counted: None,
         components: Vec::new(),
     }
 }
@@ -58,7 +54,7 @@ pub(super) fn status(asking: &Asking, view: &View) -> ApplicationStatus {
     let components = components(asking, view);
     let (status, reason) = judge(asking, &components, view);
     let reports = told(asking).map(|(_, part)| &part.report);
-    let delays = reports.clone().filter_map(|report| report.delay_ms);
+    let delays = reports.filter_map(|report| report.delay_ms);
     let predicted = asking.body.as_ref();
     let predicted = predicted.and_then(|body| body.composition.predicted_delay_ms);
     ApplicationStatus {
@@ -67,16 +63,26 @@ pub(super) fn status(asking: &Asking, view: &View) -> ApplicationStatus {
         status: status.to_owned(),
         reason,
         target_delay_ms: milliseconds(head.target),
-        predicted_delay_ms: predicted.unwrap_or(0.0),
+        ended_s: None,
+        predicted_delay_ms: predicted,
         delay_ms: delays.max_by(|a: &Quantiles, b| a.p99.total_cmp(&b.p99)),
+        counted: counted(asking, &components),
+        components,
+    }
+}
+
+/// What those hosts counted that answered; nothing where none did.
+fn counted(asking: &Asking, components: &[ComponentRow]) -> Option<Counted> {
+    let reports = told(asking).map(|(_, part)| &part.report);
+    reports.clone().next()?;
+    Some(Counted {
         results: reports.clone().map(|report| report.results).sum(),
         misses: reports.clone().map(|report| report.misses).sum(),
         missing: reports.map(|report| report.missing).sum(),
         late: components.iter().map(|row| row.late).sum(),
         bad: components.iter().map(|row| row.bad).sum(),
         drops: components.iter().map(|row| row.drops).sum(),
-        components,
-    }
+    })
 }
 
 /// Why an application is where it is; nothing where nobody has its graph.

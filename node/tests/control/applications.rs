@@ -41,7 +41,8 @@ fn what_one_node_composes_every_other_lists_describes_and_stops() {
         let status = status(&mut net, at, "intr");
         assert_eq!((status.status.as_str(), status.reason), ("running", None));
         assert_eq!(status.components.len(), 5);
-        assert_eq!(status.late, 3, "each operator is counted once");
+        let counted = status.counted.expect("its hosts counted");
+        assert_eq!(counted.late, 3, "each operator is counted once");
         let why = net.command(at, Command::Why("intrusion".to_owned()));
         let Ok(Answer::Why(why)) = why else {
             panic!("no reasons: {why:?}");
@@ -49,6 +50,7 @@ fn what_one_node_composes_every_other_lists_describes_and_stops() {
         assert_eq!(why.reasons.len(), 3);
         assert_eq!(why.composition.operators, composed.operators);
     }
+    let keepers: Vec<_> = net.deployed.keys().map(|(host, _)| *host).collect();
     let before = net.now;
     let stopped = net.command(5, Command::Stop("intrusion".to_owned()));
     assert!(net.now - before < Duration::from_secs(1));
@@ -62,6 +64,13 @@ fn what_one_node_composes_every_other_lists_describes_and_stops() {
     for at in 0..6 {
         let expected = vec![("intrusion".to_owned(), "stopped".to_owned())];
         assert_eq!(listed(&mut net, at), expected, "at {at}");
+        let status = status(&mut net, at, "intrusion");
+        assert_eq!(status.status, "stopped");
+        assert_eq!((status.counted, status.predicted_delay_ms), (None, None));
+        // Who took part in it knows since when.
+        let ago = status.ended_s;
+        assert_eq!(ago.is_some(), keepers.contains(&net.ids[at]), "at {at}");
+        assert!(ago.is_none_or(|ago| (29.0..31.0).contains(&ago)), "{ago:?}");
     }
     // Entries of it lapse in the end.
     net.pass(Duration::from_secs(300));
