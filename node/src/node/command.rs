@@ -19,8 +19,8 @@ pub struct CommandId(pub u64);
 
 /// What a node is asked by a person or a program on its host.
 ///
-/// Names of applications may be given as `NAME`, as `OWNER:NAME` with the beginning of the owner's id, or as a
-/// beginning that is unique.
+/// Names of applications may be given as `NAME`, as `OWNER:NAME` with the owner's name or the beginning of its id, or as
+/// a beginning that is unique.
 #[derive(Debug, Clone, PartialEq, bincode::Encode, bincode::Decode)]
 pub enum Command {
     /// Composes an application, or says how it would be composed: the order says which.
@@ -368,8 +368,6 @@ pub struct EntryRow {
     pub owner: String,
     /// Its version.
     pub version: u64,
-    /// How much longer its holder keeps it, at most.
-    pub ttl_s: f64,
     /// Where the owner is reached.
     pub addresses: Vec<String>,
     /// What it says, in words.

@@ -146,11 +146,28 @@ fn components(asking: &Asking, view: &View) -> Vec<ComponentRow> {
         }
         name.clone_into(&mut row.name);
         kind.clone_into(&mut row.kind);
-        row.host = view.name(host);
+        row.host = match name_of(host, asking, view) {
+            "" => view.name(host),
+            name => name.to_owned(),
+        };
         row.node = hex(host);
         row
     };
     parts(&body.graph).map(describe).collect()
+}
+
+/// The name of a host, also of one that this node has never heard of: who composed the application knew it. Empty where nobody
+/// knows it.
+fn name_of<'a>(host: NodeId, asking: &'a Asking, view: &'a View) -> &'a str {
+    let known = view.known_name(host);
+    if !known.is_empty() {
+        return known;
+    }
+    let id = hex(host);
+    let placed = asking.body.iter();
+    let mut placed = placed.flat_map(|body| &body.composition.operators);
+    let found = placed.find(|part| part.node == id && part.host != host.to_string());
+    found.map_or("", |part| &part.host)
 }
 
 fn has_failed(part: &PartTold, name: &str) -> bool {
@@ -236,7 +253,10 @@ fn missing_hosts(asking: &Asking, components: &[ComponentRow], view: &View) -> V
             Some(Heard::Unreachable) => "is unreachable",
             None => "does not answer",
         };
-        let host_name = view.full_name(*host);
+        let host_name = match name_of(*host, asking, view) {
+            "" => host.to_string(),
+            name => format!("{name} ({host})"),
+        };
         let runs = names.get(hex(*host).as_str());
         let ran = if what.starts_with("runs") {
             "ran"

@@ -210,7 +210,6 @@ pub(crate) fn answered(command: &Command) -> Answered {
             kind: "application".to_owned(),
             owner: id(1),
             version: 7,
-            ttl_s: 120.0,
             addresses: Vec::new(),
             says: "running".to_owned(),
         }])),

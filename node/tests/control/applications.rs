@@ -23,6 +23,10 @@ fn listed(net: &mut Net, at: usize) -> Vec<(String, String)> {
     }
 }
 
+fn hex(node: model::NodeId) -> String {
+    node.0.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 fn failure(net: &mut Net, at: usize, command: Command) -> Failure {
     net.command(at, command).expect_err("it must fail")
 }
@@ -148,15 +152,29 @@ fn names_may_be_shortened_while_they_are_unique() {
         let failure = failure(&mut net, 3, show(ambiguous));
         assert_eq!(failure.kind, FailureKind::Invalid, "{ambiguous}");
         assert!(failure.message.contains("OWNER:NAME"), "{failure:?}");
+        for whole in ["n1:intake", "n2:intake"] {
+            assert!(failure.message.contains(whole), "{failure:?}");
+        }
     }
+    // An owner is called as lists call it, and keeps that name when it is gone.
+    for at in [1, 2] {
+        let owned = status(&mut net, 3, &format!("n{at}:intake"));
+        assert_eq!(owned.owner, hex(net.ids[at]));
+    }
+    net.cut(1);
+    net.lose(1);
+    let owned = status(&mut net, 3, "n1:int");
+    assert_eq!(owned.owner, hex(net.ids[1]));
     let owner = net.ids[2];
     let short = status(&mut net, 3, &format!("{owner}:intake"));
-    let full: String = owner.0.iter().map(|byte| format!("{byte:02x}")).collect();
+    let full = hex(owner);
     assert_eq!(short.owner, full);
     assert_eq!(status(&mut net, 0, &format!("{full}:intake")).owner, full);
     let failure = failure(&mut net, 3, show("nothing"));
     assert_eq!(failure.kind, FailureKind::NotFound);
-    assert!(failure.message.contains("intrusion"), "{failure:?}");
+    for there in ["n0:intrusion", "n1:intake", "n2:intake"] {
+        assert!(failure.message.contains(there), "{failure:?}");
+    }
 }
 
 #[test]

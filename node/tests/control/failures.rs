@@ -392,6 +392,15 @@ fn what_nobody_knows_of_all_hosts_is_not_said_to_run() {
     net.restart(stranger);
     net.pass(Duration::from_secs(1));
     assert_eq!(listed_as(&mut net, stranger), "unheard");
+    // Who composed the application knew the name of who is gone.
+    let Ok(Answer::Application(status)) = net.command(stranger, show("intrusion")) else {
+        panic!("no status");
+    };
+    let reason = status.reason.expect("a reason");
+    assert!(reason.contains(&format!("host n{victim} (")), "{reason}");
+    let of_victim = format!("n{victim}");
+    let row = status.components.iter().find(|row| row.host == of_victim);
+    assert_eq!(row.expect("its part").status, "unreachable");
 }
 
 #[test]

@@ -145,6 +145,21 @@ fn any_stream_of_an_application_can_be_tapped() {
             "{unknown}: {failure:?}"
         );
     }
+    // What is neither is not taken for an application alone.
+    let absent = |name: &str| {
+        let name = name.to_owned();
+        [
+            Command::Tap(name.clone()),
+            Command::Stream(name.clone()),
+            Command::Lookup(name),
+        ]
+    };
+    for command in absent("lab/x").into_iter().chain(absent("lab/x.bad")) {
+        let failure = net.command(3, command).expect_err("no such stream");
+        assert_eq!(failure.kind, FailureKind::NotFound);
+        let said = "No stream is published as lab/x";
+        assert!(failure.message.starts_with(said), "{failure:?}");
+    }
     let rows = net.command(4, Command::Lookup("intrusion/second".to_owned()));
     let Ok(Answer::Entries(rows)) = rows else {
         panic!("nothing found: {rows:?}");
