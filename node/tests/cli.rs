@@ -146,6 +146,20 @@ fn several_nodes_give_the_rows_of_one_process() {
 }
 
 #[test]
+fn operators_that_could_not_be_spread_are_said() {
+    let file = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../examples/intrusion/app.toml"
+    );
+    let said = "operators were to be spread";
+    let one = synergy(&["run", file, "--nodes", "1", "--spread"]);
+    assert!(one.status.success(), "{}", text(&one.stderr));
+    assert!(text(&one.stderr).contains(said), "{}", text(&one.stderr));
+    let four = synergy(&["run", file, "--nodes", "4", "--spread"]);
+    assert!(!text(&four.stderr).contains(said), "{}", text(&four.stderr));
+}
+
+#[test]
 fn the_schema_describes_every_kind() {
     let output = synergy(&["validate", "--schema"]);
     assert!(output.status.success());

@@ -1,9 +1,12 @@
 //! Composing an application: the order goes to the composer, what comes of it becomes a record.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use composition::{Composed, Event, Order};
-use model::{ApplicationId, CompositionId, Instant, Key, Outcome, Query, wire};
+use model::{
+    ApplicationId, ComponentGraph, CompositionId, Instant, Key, NodeId, Outcome, Query, wire,
+};
 
 use super::asking::RECORD_ENTRIES;
 use super::finding::Intent;
@@ -73,6 +76,19 @@ pub(super) fn answer_again(body: Option<&Body>, status: &ApplicationStatus) -> A
         ),
     };
     Err(Failure::new(FailureKind::Failed, message))
+}
+
+/// What is said where operators were to be spread and some are on one host all the same. What is shared is where it is.
+fn not_spread(order: &Order, graph: &ComponentGraph) -> Option<String> {
+    let own = graph.operators().iter().filter(|binding| !binding.shared);
+    let hosts: BTreeSet<NodeId> = own.clone().map(|binding| binding.host).collect();
+    let (operators, hosts) = (own.count(), hosts.len());
+    (order.spread && hosts < operators).then(|| {
+        let on = if hosts == 1 { "host" } else { "hosts" };
+        format!(
+            "operators were to be spread: {operators} of them are on {hosts} {on}, since no more were found that have room"
+        )
+    })
 }
 
 fn other_plan(name: &str) -> Failure {
@@ -365,10 +381,16 @@ impl Node {
         composed: Composed,
         out: &mut Vec<Effect>,
     ) -> super::Composition {
+        let status = if order.is_trial {
+            "feasible"
+        } else {
+            "running"
+        };
+        let mut answer = composed::composition(order, &composed, status, &self.view);
+        answer.remarks.extend(not_spread(order, &composed.graph));
         if order.is_trial {
-            return composed::composition(order, &composed, "feasible", &self.view);
+            return answer;
         }
-        let answer = composed::composition(order, &composed, "running", &self.view);
         let mut reasons = composed::reasons(order, &composed);
         if wire::encode(&reasons).len() > REASONS_BYTES_MAX {
             reasons.clear();
