@@ -146,6 +146,23 @@ fn several_nodes_give_the_rows_of_one_process() {
 }
 
 #[test]
+fn the_application_that_readme_explains_is_there_and_runs() {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+    let read = |path: &str| std::fs::read_to_string(format!("{root}/{path}")).expect("a file");
+    let readme = read("README.md");
+    let (_, explained) = readme.split_once("```toml\n").expect("an application");
+    let (explained, _) = explained.split_once("```").expect("its end");
+    assert_eq!(explained, read("examples/busy-pages/app.toml"));
+    let ran = synergy(&["run", &format!("{root}/examples/busy-pages/app.toml")]);
+    assert!(ran.status.success(), "{}", text(&ran.stderr));
+    let rows = text(&ran.stdout);
+    let page = read("examples/busy-pages/README.md");
+    let mut lines = page.lines().map(str::trim);
+    let row = lines.find(|line| line.starts_with('{')).expect("a row");
+    assert!(rows.lines().any(|line| line == row), "{rows}");
+}
+
+#[test]
 fn operators_that_could_not_be_spread_are_said() {
     let file = concat!(
         env!("CARGO_MANIFEST_DIR"),
