@@ -54,7 +54,13 @@ pub(super) struct Applying {
 }
 
 /// What is answered to who asks once more for an application that was composed, as its hosts describe it.
-pub(super) fn answer_again(body: Option<&Body>, status: &ApplicationStatus) -> Answered {
+///
+/// `owner` is what people call this node: applications of other nodes may have the same name.
+pub(super) fn answer_again(
+    body: Option<&Body>,
+    status: &ApplicationStatus,
+    owner: &str,
+) -> Answered {
     let name = &status.name;
     let reason = status.reason.as_deref().unwrap_or("nobody says more");
     let message = match (status.status.as_str(), body) {
@@ -65,11 +71,11 @@ pub(super) fn answer_again(body: Option<&Body>, status: &ApplicationStatus) -> A
         }
         ("waiting", _) => format!(
             "{name} was composed, as it is asked for, and waits now: {reason}. Nothing is changed; what is broken is tried \
-             again by itself, and `synergy app show {name}` says how it is."
+             again by itself, and `synergy app show {owner}:{name}` says how it is."
         ),
         ("degraded", _) => format!(
             "{name} was composed, as it is asked for, and is degraded now: {reason}. Nothing is changed; to have all of it \
-             run again, stop it (`synergy stop {name}`) and apply it anew."
+             run again, stop it (`synergy stop {owner}:{name}`) and apply it anew."
         ),
         (word, _) => format!(
             "{name} was composed, as it is asked for, and is {word} now: {reason}. Nothing is changed; apply it anew."
@@ -91,10 +97,10 @@ fn not_spread(order: &Order, graph: &ComponentGraph) -> Option<String> {
     })
 }
 
-fn other_plan(name: &str) -> Failure {
+fn other_plan(name: &str, owner: &str) -> Failure {
     let message = format!(
         "An application called {name} runs already, with another plan: \
-         stop it first (`synergy stop {name}`), or give this one another name."
+         stop it first (`synergy stop {owner}:{name}`), or give this one another name."
     );
     Failure::new(FailureKind::Invalid, message)
 }
@@ -242,7 +248,8 @@ impl Node {
                 // That it was composed once is not that it runs: its hosts say.
                 self.begin_asking(now, ticket, command, Intent::Again, listing, out);
             } else {
-                let failure = other_plan(&applying.order.application.name);
+                let owner = self.view.name(self.id());
+                let failure = other_plan(&applying.order.application.name, &owner);
                 self.answer(command, Err(failure), out);
             }
             return;

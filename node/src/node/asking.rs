@@ -380,7 +380,8 @@ impl Node {
             }
             Intent::Again => {
                 let status = status::status(&asking, &self.view);
-                apply::answer_again(asking.body.as_deref(), &status)
+                let owner = self.view.name(self.id());
+                apply::answer_again(asking.body.as_deref(), &status, &owner)
             }
             Intent::Why => status::why(&asking, &self.view)
                 .map(|why| Answer::Why(Box::new(why)))

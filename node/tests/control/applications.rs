@@ -97,7 +97,8 @@ fn applying_the_same_again_changes_nothing_and_another_plan_is_refused() {
     let other = Command::Apply(Box::new(order(0, "intrusion", "6")));
     let failure = failure(&mut net, 0, other);
     assert_eq!(failure.kind, FailureKind::Invalid);
-    assert!(failure.message.contains("stop it first"), "{failure:?}");
+    let advice = "stop it first (`synergy stop n0:intrusion`)";
+    assert!(failure.message.contains(advice), "{failure:?}");
     assert_eq!(net.deployed.len(), running);
     // After it was stopped the name is free.
     net.command(1, Command::Stop("intrusion".to_owned()))

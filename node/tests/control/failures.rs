@@ -413,7 +413,7 @@ fn who_asks_again_for_what_is_degraded_hears_what_is_missing_and_what_to_do() {
     let said = [
         format!("host n{victim} ("),
         "degraded".to_owned(),
-        "synergy stop intrusion".to_owned(),
+        "synergy stop n0:intrusion".to_owned(),
     ];
     for part in said {
         assert!(failure.message.contains(&part), "{failure:?}");
