@@ -199,6 +199,21 @@ fn intrusion_names_exactly_the_scanners_of_its_sample() {
     }
 }
 
+#[test]
+fn busy_pages_count_only_errors_and_the_busiest_page_has_most() {
+    let mut application = application("busy-pages");
+    let path = folder("busy-pages").join("hits.csv");
+    *entry(&mut application, "source.hits.path") = path.display().to_string().into();
+    let rows = run(application, Limits::default());
+    let requests = std::fs::read_to_string(path).expect("the requests are there");
+    let failed = requests.lines().filter(|line| line.contains(",503,"));
+    // A minute that slides by ten seconds has each of them six times.
+    let counted = rows["out"].iter().filter_map(|row| row["errors"].as_u64());
+    assert_eq!(counted.sum::<u64>(), 6 * failed.count() as u64);
+    let most = rows["out"].iter().max_by_key(|row| row["errors"].as_u64());
+    assert_eq!(most.expect("a row")["page"], "/cart");
+}
+
 /// The sample holds somebody harmless for each condition, who would be named without it.
 #[test]
 fn each_condition_of_intrusion_is_needed() {

@@ -15,6 +15,7 @@ mod command;
 mod composed;
 mod counts;
 mod finding;
+mod former;
 mod info;
 mod listing;
 mod lookup;
@@ -50,6 +51,7 @@ pub use command::*;
 pub use recorder::{EffectsDigest, RecordedError, Recorder, replay};
 
 use counts::Counts;
+use former::Former;
 use missing::Missing;
 use part::Part;
 use records::Records;
@@ -281,6 +283,8 @@ pub struct Node {
     missing: BTreeMap<ApplicationId, Missing>,
     /// Records that somebody has not confirmed yet.
     spreads: BTreeMap<ApplicationId, Spread>,
+    /// What it left before it was started anew.
+    former: Former,
     /// Streams that this node publishes, by name.
     publications: BTreeMap<String, Publication>,
     /// Commands that are being carried out, by ticket.
@@ -321,6 +325,7 @@ impl Node {
             deploys_due: BTreeMap::new(),
             missing: BTreeMap::new(),
             spreads: BTreeMap::new(),
+            former: Former::default(),
             publications: BTreeMap::new(),
             tasks: BTreeMap::new(),
             queries: BTreeMap::new(),
@@ -408,6 +413,7 @@ impl Node {
             .chain(spreads)
             .chain(parts)
             .chain(missing)
+            .chain(self.former.poll_timeout())
             .chain(self.records.poll_timeout())
             .chain(self.composer.poll_timeout())
             .min()
@@ -422,6 +428,7 @@ impl Node {
         self.repeat_spreads(now, out);
         self.tend_parts(now, out);
         self.tend_missing(now, out);
+        self.look_for_former(now, out);
         self.expire_records(now, out);
     }
 

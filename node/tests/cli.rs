@@ -135,14 +135,56 @@ fn several_nodes_give_the_rows_of_one_process() {
     assert!(!rows(&one).is_empty());
     assert_eq!(rows(&four), rows(&one), "{said}");
     // Four operators, each on a node of its own.
-    let hosts: std::collections::BTreeSet<&str> = ["attempts", "sources", "scanners", "alerts"]
-        .iter()
-        .filter_map(|name| {
-            let mut lines = said.lines().map(str::split_whitespace);
-            lines.find_map(|mut words| (words.next() == Some(name)).then(|| words.nth(1))?)
-        })
-        .collect();
-    assert_eq!(hosts.len(), 4, "{said}");
+    assert_eq!(operator_hosts(said).len(), 4, "{said}");
+}
+
+/// On which nodes a run says that the operators of `intrusion` are.
+fn operator_hosts(said: &str) -> std::collections::BTreeSet<&str> {
+    let operators = ["attempts", "sources", "scanners", "alerts"];
+    let host = |name: &&str| {
+        let mut lines = said.lines().map(str::split_whitespace);
+        lines.find_map(|mut words| (words.next() == Some(name)).then(|| words.nth(1))?)
+    };
+    operators.iter().filter_map(host).collect()
+}
+
+#[test]
+fn the_application_that_readme_explains_is_there_and_runs() {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+    let read = |path: &str| std::fs::read_to_string(format!("{root}/{path}")).expect("a file");
+    let readme = read("README.md");
+    let (_, explained) = readme.split_once("```toml\n").expect("an application");
+    let (explained, _) = explained.split_once("```").expect("its end");
+    assert_eq!(explained, read("examples/busy-pages/app.toml"));
+    let ran = synergy(&["run", &format!("{root}/examples/busy-pages/app.toml")]);
+    assert!(ran.status.success(), "{}", text(&ran.stderr));
+    let rows = text(&ran.stdout);
+    let page = read("examples/busy-pages/README.md");
+    let mut lines = page.lines().map(str::trim);
+    let row = lines.find(|line| line.starts_with('{')).expect("a row");
+    assert!(rows.lines().any(|line| line == row), "{rows}");
+}
+
+#[test]
+fn operators_that_could_not_be_spread_are_said() {
+    let file = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../examples/intrusion/app.toml"
+    );
+    for nodes in ["1", "4"] {
+        let ran = synergy(&["run", file, "--nodes", nodes, "--spread"]);
+        let said = text(&ran.stderr);
+        assert!(ran.status.success(), "{said}");
+        // On one node it must be said; on four unless each operator has a node of its own.
+        let hosts = operator_hosts(said).len();
+        assert!((1..=4).contains(&hosts), "{said}");
+        assert!(nodes == "4" || hosts == 1, "{said}");
+        assert_eq!(
+            said.contains("operators were to be spread"),
+            hosts < 4,
+            "{said}"
+        );
+    }
 }
 
 #[test]

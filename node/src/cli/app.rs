@@ -90,11 +90,12 @@ fn list(rows: &[ApplicationRow]) -> String {
 }
 
 fn show(status: &ApplicationStatus) -> String {
-    let mut text = format!(
-        "{} is {}",
-        printable(&status.name),
-        printable(&status.status)
-    );
+    let name = printable(&status.name);
+    let mut text = match (status.status.as_str(), status.ended_s) {
+        ("stopped", Some(ago)) => format!("{name} was stopped {ago:.0} s ago"),
+        (word, Some(ago)) => format!("{name} is {}, since {ago:.0} s", printable(word)),
+        (word, None) => format!("{name} is {}", printable(word)),
+    };
     // Writing into a string does not fail.
     let _ = match &status.reason {
         Some(reason) => writeln!(text, ": {}", printable(reason)),
@@ -107,20 +108,31 @@ fn show(status: &ApplicationStatus) -> String {
             milliseconds(delay.p95),
             milliseconds(delay.p99)
         ),
-        None => "no result yet".to_owned(),
+        None => match &status.counted {
+            Some(counted) if counted.results == 0 => "no result yet".to_owned(),
+            Some(_) => "no delay is known".to_owned(),
+            None => "nobody has figures of it".to_owned(),
+        },
     };
-    let _ = writeln!(
-        text,
-        "{delays}; predicted {}, target {}",
-        milliseconds(status.predicted_delay_ms),
-        milliseconds(status.target_delay_ms)
-    );
-    let _ = writeln!(
-        text,
-        "results {}, after the target {}, missing {}, late {}, bad {}, dropped {}",
-        status.results, status.misses, status.missing, status.late, status.bad, status.drops
-    );
-    text.push_str(&components(&status.components));
+    let predicted = status.predicted_delay_ms.map(milliseconds);
+    let predicted = predicted.map_or_else(String::new, |delay| format!("predicted {delay}, "));
+    let target = milliseconds(status.target_delay_ms);
+    let _ = writeln!(text, "{delays}; {predicted}target {target}");
+    if let Some(counted) = &status.counted {
+        let _ = writeln!(
+            text,
+            "results {}, after the target {}, missing {}, late {}, bad {}, dropped {}",
+            counted.results,
+            counted.misses,
+            counted.missing,
+            counted.late,
+            counted.bad,
+            counted.drops
+        );
+    }
+    if !status.components.is_empty() {
+        text.push_str(&components(&status.components));
+    }
     text
 }
 
@@ -152,6 +164,11 @@ fn components(rows: &[ComponentRow]) -> String {
 
 fn why(why: &Why) -> String {
     let mut text = composition::table(&why.composition);
+    if let Some(reason) = &why.reason {
+        let status = printable(&why.composition.status);
+        // Writing into a string does not fail.
+        let _ = writeln!(text, "{status}: {}", printable(reason));
+    }
     for (operator, reason) in &why.reasons {
         let _ = writeln!(text, "why {}: {}", printable(operator), printable(reason));
     }
@@ -177,6 +194,7 @@ fn stopped(stopped: &Stopped) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::node::Counted;
 
     #[test]
     fn a_stop_says_who_has_not_heard_it_yet() {
@@ -201,14 +219,17 @@ mod tests {
             status: "degraded".to_owned(),
             reason: Some("host n3 is unreachable: it runs syn".to_owned()),
             target_delay_ms: 250.0,
-            predicted_delay_ms: 40.0,
+            ended_s: None,
+            predicted_delay_ms: Some(40.0),
             delay_ms: None,
-            results: 7,
-            misses: 1,
-            missing: 2,
-            late: 3,
-            bad: 4,
-            drops: 5,
+            counted: Some(Counted {
+                results: 7,
+                misses: 1,
+                missing: 2,
+                late: 3,
+                bad: 4,
+                drops: 5,
+            }),
             components: vec![ComponentRow {
                 name: "syn".to_owned(),
                 kind: "filter".to_owned(),
@@ -229,11 +250,26 @@ mod tests {
         };
         let expected = "\
 intrusion is degraded: host n3 is unreachable: it runs syn
-no result yet; predicted 40.0 ms, target 250 ms
+no delay is known; predicted 40.0 ms, target 250 ms
 results 7, after the target 1, missing 2, late 3, bad 4, dropped 5
 NAME  KIND    HOST  STATUS       ROWS/S  IN  OUT  COST/ROW  SLACK  LATE  BAD  DROPS  WAITING  STATE
 syn   filter  n3    unreachable  2       10  5    0.50 us   -      0     0    0      0        0 KiB
 ";
         assert_eq!(show(&status), expected);
+        // Of what was stopped nobody has figures, and none are printed.
+        let stopped = ApplicationStatus {
+            status: "stopped".to_owned(),
+            reason: None,
+            ended_s: Some(12.3),
+            predicted_delay_ms: None,
+            counted: None,
+            components: Vec::new(),
+            ..status
+        };
+        let expected = "\
+intrusion was stopped 12 s ago
+nobody has figures of it; target 250 ms
+";
+        assert_eq!(show(&stopped), expected);
     }
 }

@@ -55,15 +55,13 @@ impl Dht {
 }
 
 fn entries(rows: &[EntryRow]) -> String {
-    let mut table = Table::new(&["KIND", "OWNER", "VERSION", "EXPIRES", "ADDRESSES", "SAYS"]);
+    let mut table = Table::new(&["KIND", "OWNER", "VERSION", "ADDRESSES", "SAYS"]);
     for row in rows {
-        let expires = format!("in {:.0} s", row.ttl_s);
         let addresses = row.addresses.join(", ");
         table.row(&[
             &row.kind,
             short(&row.owner),
             &row.version.to_string(),
-            &expires,
             &addresses,
             &row.says,
         ]);

@@ -318,6 +318,7 @@ mod tests {
                 feasible_target_ms: None,
                 remarks: Vec::new(),
             },
+            reason: None,
             reasons: Vec::new(),
             components: Vec::new(),
         }

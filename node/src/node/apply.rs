@@ -1,15 +1,21 @@
 //! Composing an application: the order goes to the composer, what comes of it becomes a record.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use composition::{Composed, Event, Order};
-use model::{ApplicationId, CompositionId, Instant, Key, Outcome, Query, wire};
+use model::{
+    ApplicationId, ComponentGraph, CompositionId, Instant, Key, NodeId, Outcome, Query, wire,
+};
 
 use super::asking::RECORD_ENTRIES;
+use super::finding::Intent;
 use super::message::Message;
-use super::record::{Body, Record, State};
+use super::record::{Body, Listing, Record, State};
 use super::task::Phase;
-use super::{Answer, Answered, CommandId, Effect, Failure, FailureKind, Node, composed};
+use super::{
+    Answer, Answered, ApplicationStatus, CommandId, Effect, Failure, FailureKind, Node, composed,
+};
 
 /// How long the overlay is asked whether this node had composed an application of the name before a restart.
 ///
@@ -45,6 +51,58 @@ pub(super) struct Applying {
     order: Box<Order>,
     /// The composition, as soon as it has begun.
     id: Option<CompositionId>,
+}
+
+/// What is answered to who asks once more for an application that was composed, as its hosts describe it.
+///
+/// `owner` is what people call this node: applications of other nodes may have the same name.
+pub(super) fn answer_again(
+    body: Option<&Body>,
+    status: &ApplicationStatus,
+    owner: &str,
+) -> Answered {
+    let name = &status.name;
+    let reason = status.reason.as_deref().unwrap_or("nobody says more");
+    let message = match (status.status.as_str(), body) {
+        ("running", Some(body)) => {
+            let mut composition = body.composition.clone();
+            "unchanged".clone_into(&mut composition.status);
+            return Ok(Answer::Composition(Box::new(composition)));
+        }
+        ("waiting", _) => format!(
+            "{name} was composed, as it is asked for, and waits now: {reason}. Nothing is changed; what is broken is tried \
+             again by itself, and `synergy app show {owner}:{name}` says how it is."
+        ),
+        ("degraded", _) => format!(
+            "{name} was composed, as it is asked for, and is degraded now: {reason}. Nothing is changed; to have all of it \
+             run again, stop it (`synergy stop {owner}:{name}`) and apply it anew."
+        ),
+        (word, _) => format!(
+            "{name} was composed, as it is asked for, and is {word} now: {reason}. Nothing is changed; apply it anew."
+        ),
+    };
+    Err(Failure::new(FailureKind::Failed, message))
+}
+
+/// What is said where operators were to be spread and some are on one host all the same. What is shared is where it is.
+fn not_spread(order: &Order, graph: &ComponentGraph) -> Option<String> {
+    let own = graph.operators().iter().filter(|binding| !binding.shared);
+    let hosts: BTreeSet<NodeId> = own.clone().map(|binding| binding.host).collect();
+    let (operators, hosts) = (own.count(), hosts.len());
+    (order.spread && hosts < operators).then(|| {
+        let on = if hosts == 1 { "host" } else { "hosts" };
+        format!(
+            "operators were to be spread: {operators} of them are on {hosts} {on}, since no more were found that have room"
+        )
+    })
+}
+
+fn other_plan(name: &str, owner: &str) -> Failure {
+    let message = format!(
+        "An application called {name} runs already, with another plan: \
+         stop it first (`synergy stop {owner}:{name}`), or give this one another name."
+    );
+    Failure::new(FailureKind::Invalid, message)
 }
 
 impl Node {
@@ -184,9 +242,16 @@ impl Node {
         out: &mut Vec<Effect>,
     ) {
         if !applying.order.is_trial
-            && let Some(answered) = self.answer_of_running(&applying.order)
+            && let Some(listing) = self.running_listing(&applying.order)
         {
-            self.answer(command, answered, out);
+            if self.runs_as_asked(&applying.order) {
+                // That it was composed once is not that it runs: its hosts say.
+                self.begin_asking(now, ticket, command, Intent::Again, listing, out);
+            } else {
+                let owner = self.view.name(self.id());
+                let failure = other_plan(&applying.order.application.name, &owner);
+                self.answer(command, Err(failure), out);
+            }
             return;
         }
         let id = CompositionId {
@@ -207,28 +272,19 @@ impl Node {
         self.compose(now, composition::Input::Compose { id, order }, out);
     }
 
-    /// What is answered where an application of this name runs already.
-    fn answer_of_running(&self, order: &Order) -> Option<Answered> {
-        let record = self.records.find(&order.application)?;
+    /// The listing of an application of this name that was composed and has not ended.
+    fn running_listing(&self, order: &Order) -> Option<Listing> {
+        let listing = self.records.listing(&order.application)?;
         // What is gone from here would not come back by itself: who asks again wants it to run.
-        if !record.listing.is_running() || self.lacks_part(&record.listing) {
-            return None;
-        }
-        let name = &order.application.name;
-        match &record.body {
-            Some(body) if *body.graph.plan() == order.plan => {
-                let mut composition = body.composition.clone();
-                "unchanged".clone_into(&mut composition.status);
-                Some(Ok(Answer::Composition(Box::new(composition))))
-            }
-            _ => {
-                let message = format!(
-                    "An application called {name} runs already, with another plan: \
-                     stop it first (`synergy stop {name}`), or give this one another name."
-                );
-                Some(Err(Failure::new(FailureKind::Invalid, message)))
-            }
-        }
+        let runs = listing.is_running() && !self.lacks_part(listing);
+        runs.then(|| listing.clone())
+    }
+
+    /// Whether what was composed under this name has the plan that is asked for.
+    fn runs_as_asked(&self, order: &Order) -> bool {
+        let record = self.records.find(&order.application);
+        let body = record.and_then(|record| record.body.as_ref());
+        body.is_some_and(|body| *body.graph.plan() == order.plan)
     }
 
     /// Nobody said in time what there was before, or what comes of the composition.
@@ -332,10 +388,16 @@ impl Node {
         composed: Composed,
         out: &mut Vec<Effect>,
     ) -> super::Composition {
+        let status = if order.is_trial {
+            "feasible"
+        } else {
+            "running"
+        };
+        let mut answer = composed::composition(order, &composed, status, &self.view);
+        answer.remarks.extend(not_spread(order, &composed.graph));
         if order.is_trial {
-            return composed::composition(order, &composed, "feasible", &self.view);
+            return answer;
         }
-        let answer = composed::composition(order, &composed, "running", &self.view);
         let mut reasons = composed::reasons(order, &composed);
         if wire::encode(&reasons).len() > REASONS_BYTES_MAX {
             reasons.clear();

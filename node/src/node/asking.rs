@@ -12,7 +12,9 @@ use super::finding::Intent;
 use super::message::{Message, PartTold, Told};
 use super::record::{Body, Listing, Record, State};
 use super::task::Phase;
-use super::{Answer, CommandId, Effect, Failure, FailureKind, Node, PartReport, status, tap};
+use super::{
+    Answer, CommandId, Effect, Failure, FailureKind, Node, PartReport, apply, status, tap,
+};
 
 /// How long the hosts of an application may take to answer.
 ///
@@ -372,8 +374,14 @@ impl Node {
     ) {
         let answered = match &asking.intent {
             Intent::Show => {
-                let status = status::status(&asking, &self.view);
+                let mut status = status::status(&asking, &self.view);
+                status.ended_s = self.records.ended_for(now, &asking.listing);
                 Ok(Answer::Application(Box::new(status)))
+            }
+            Intent::Again => {
+                let status = status::status(&asking, &self.view);
+                let owner = self.view.name(self.id());
+                apply::answer_again(asking.body.as_deref(), &status, &owner)
             }
             Intent::Why => status::why(&asking, &self.view)
                 .map(|why| Answer::Why(Box::new(why)))

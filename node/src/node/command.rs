@@ -1,11 +1,15 @@
 //! What people ask of a node, and what it answers: the words of the HTTP API and of the command line.
 
+mod application;
+
 use std::collections::BTreeMap;
 
 use composition::Order;
 use model::plan::Stream;
 use model::{NodeId, Origin, QueryPlan, Schema, StreamName};
 use serde::{Deserialize, Serialize};
+
+pub use application::*;
 
 /// A command; its answer repeats it.
 #[derive(
@@ -15,8 +19,8 @@ pub struct CommandId(pub u64);
 
 /// What a node is asked by a person or a program on its host.
 ///
-/// Names of applications may be given as `NAME`, as `OWNER:NAME` with the beginning of the owner's id, or as a
-/// beginning that is unique.
+/// Names of applications may be given as `NAME`, as `OWNER:NAME` with the owner's name or the beginning of its id, or as
+/// a beginning that is unique.
 #[derive(Debug, Clone, PartialEq, bincode::Encode, bincode::Decode)]
 pub enum Command {
     /// Composes an application, or says how it would be composed: the order says which.
@@ -282,132 +286,6 @@ pub struct Binding {
     pub hosts_asked: u64,
 }
 
-/// An application in a list.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, bincode::Encode, bincode::Decode)]
-pub struct ApplicationRow {
-    /// Its name.
-    pub name: String,
-    /// Whose it is: the id of the host that accepted it, in full.
-    pub owner: String,
-    /// The name of that host, where it is known.
-    pub owner_name: String,
-    /// `running`, `finished`, `failed`, `stopped`: as its record says; `app show` asks.
-    pub status: String,
-    /// What it was asked to meet.
-    pub target_delay_ms: f64,
-    /// How many operators it has.
-    pub operators: u64,
-    /// On how many hosts.
-    pub hosts: u64,
-}
-
-/// An application as its hosts describe it now.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, bincode::Encode, bincode::Decode)]
-pub struct ApplicationStatus {
-    /// Its name.
-    pub name: String,
-    /// Whose it is, in full.
-    pub owner: String,
-    /// `composing`, `running`, `degraded`, `waiting`, `failed`, `finished` or `stopped`.
-    pub status: String,
-    /// Why it is degraded, waiting or failed.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub reason: Option<String>,
-    /// What it was asked to meet.
-    pub target_delay_ms: f64,
-    /// What was expected when it was composed.
-    pub predicted_delay_ms: f64,
-    /// The delays of its results.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub delay_ms: Option<Quantiles>,
-    /// Rows that left its sinks.
-    pub results: u64,
-    /// Rows that left after the target.
-    pub misses: u64,
-    /// Rows that results say they lack.
-    pub missing: u64,
-    /// Rows that were late for every window.
-    pub late: u64,
-    /// Rows that could not be parsed or evaluated.
-    pub bad: u64,
-    /// Rows that were dropped on the way because their reader was too slow.
-    pub drops: u64,
-    /// Its parts.
-    pub components: Vec<ComponentRow>,
-}
-
-/// Delays in milliseconds.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Serialize, Deserialize, bincode::Encode, bincode::Decode,
-)]
-pub struct Quantiles {
-    /// The median.
-    pub p50: f64,
-    /// 95 % were at most this.
-    pub p95: f64,
-    /// 99 % were at most this.
-    pub p99: f64,
-}
-
-/// A component as its host describes it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, bincode::Encode, bincode::Decode)]
-pub struct ComponentRow {
-    /// Its name in the file.
-    pub name: String,
-    /// `source`, the operator's kind, or `sink`.
-    pub kind: String,
-    /// The host's name.
-    pub host: String,
-    /// The host's id, in full.
-    pub node: String,
-    /// `running`, `unreachable`, `failed`, `finished`, `gone`.
-    pub status: String,
-    /// Rows that came in since the start.
-    pub rows_in: u64,
-    /// Rows that left since the start.
-    pub rows_out: u64,
-    /// Rows that came in, per second since the start.
-    pub rows_per_second: f64,
-    /// Processor time for a row, in microseconds.
-    pub cost_us_per_row: f64,
-    /// The budget less the age that batches had lately: what may still be lost before a target is missed. Nothing
-    /// is known before the first batch.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub slack_ms: Option<f64>,
-    /// Rows that were late.
-    pub late: u64,
-    /// Rows that could not be parsed or evaluated.
-    pub bad: u64,
-    /// Rows that its readers did not take in time and were dropped.
-    pub drops: u64,
-    /// Batches that wait.
-    pub waiting: u64,
-    /// The memory of its state.
-    pub state_bytes: u64,
-}
-
-/// Why the parts of an application are where they are.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, bincode::Encode, bincode::Decode)]
-pub struct Why {
-    /// How it was composed.
-    pub composition: Composition,
-    /// For each operator: why it is where it is.
-    pub reasons: Vec<(String, String)>,
-    /// Each component as its host describes it now.
-    pub components: Vec<ComponentRow>,
-}
-
-/// What stopping an application came to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, bincode::Encode, bincode::Decode)]
-pub struct Stopped {
-    /// The application's name.
-    pub name: String,
-    /// Hosts that confirmed.
-    pub confirmed: Vec<String>,
-    /// Hosts that have not; they are told again until they do.
-    pub unconfirmed: Vec<String>,
-}
-
 /// A published stream.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, bincode::Encode, bincode::Decode)]
 pub struct StreamRow {
@@ -490,8 +368,6 @@ pub struct EntryRow {
     pub owner: String,
     /// Its version.
     pub version: u64,
-    /// How much longer its holder keeps it, at most.
-    pub ttl_s: f64,
     /// Where the owner is reached.
     pub addresses: Vec<String>,
     /// What it says, in words.

@@ -20,6 +20,8 @@ pub(super) enum Intent {
     Show,
     /// Say why it is where it is.
     Why,
+    /// Say whether all of it runs, to who asked for it once more.
+    Again,
     /// Stop it.
     Stop,
     /// Find a stream of it.
@@ -33,6 +35,39 @@ pub(super) enum Intent {
 pub(super) struct Finding {
     pub(super) name: String,
     pub(super) intent: Intent,
+    /// Whether the overlay was asked before for a stream that is published under the whole name, and has none.
+    pub(super) is_unpublished: bool,
+}
+
+impl Finding {
+    pub(super) const fn new(name: String, intent: Intent) -> Self {
+        Self {
+            name,
+            intent,
+            is_unpublished: false,
+        }
+    }
+
+    /// What it means that there is no application of the name, to who asked for something else.
+    fn not_found(&self, failure: Failure) -> Failure {
+        let name = match &self.intent {
+            Intent::Stream(wanted) | Intent::Lookup(Some(wanted)) => {
+                let port = wanted.port.as_ref();
+                let port = port.map_or_else(String::new, |port| format!(".{port}"));
+                format!("{}/{}{port}", self.name, wanted.component)
+            }
+            Intent::Lookup(None) => self.name.clone(),
+            Intent::Show | Intent::Why | Intent::Again | Intent::Stop => return failure,
+        };
+        if !self.is_unpublished {
+            return failure;
+        }
+        let message = format!(
+            "No stream is published as {name}: `synergy stream ls` lists what there is. Nor is it of an application: {}",
+            failure.message
+        );
+        Failure::new(FailureKind::NotFound, message)
+    }
 }
 
 impl Node {
@@ -56,7 +91,7 @@ impl Node {
             return;
         }
         let ticket = self.take_number();
-        self.find_application(now, ticket, command, Finding { name, intent }, out);
+        self.find_application(now, ticket, command, Finding::new(name, intent), out);
     }
 
     /// What can be said of an application that is being composed here and never ran before.
@@ -85,7 +120,7 @@ impl Node {
             self.pursue(now, ticket, command, finding.intent, listing, out);
             return;
         }
-        let is_known = names::find(&finding.name, &self.records.known()).is_ok();
+        let is_known = names::find(&finding.name, &self.records.known(), &self.view).is_ok();
         let wait = if is_known { FIND_WAIT } else { OVERLAY_WAIT };
         self.go_on(ticket, command, now + wait, Phase::Finding(finding));
         let index = model::Index::Applications;
@@ -105,13 +140,13 @@ impl Node {
         let mut error = None;
         let mut read = None;
         match outcome {
-            Some(Outcome::Entries(entries)) => read = Some(self.read_listings(now, &entries)),
+            Some(Outcome::Entries(entries)) => read = Some(self.read_listings(now, &entries).0),
             Some(Outcome::Failed(failed)) => error = Some(failed),
             Some(Outcome::Nodes(_) | Outcome::Done) | None => {}
         }
         let is_read = read.is_some();
         let known = read.unwrap_or_else(|| self.records.known());
-        match names::find(&finding.name, &known) {
+        match names::find(&finding.name, &known, &self.view) {
             Ok(listing) => {
                 let listing = listing.clone();
                 self.pursue(now, ticket, command, finding.intent, listing, out);
@@ -120,6 +155,9 @@ impl Node {
             Err(failure) if failure.kind == FailureKind::NotFound && !is_read => {
                 let failure = overlay_failure("The list of applications", error.as_ref());
                 self.answer(command, Err(failure), out);
+            }
+            Err(failure) if failure.kind == FailureKind::NotFound => {
+                self.answer(command, Err(finding.not_found(failure)), out);
             }
             Err(failure) => self.answer(command, Err(failure), out),
         }
@@ -141,7 +179,11 @@ impl Node {
                 let id = listing.head.application;
                 self.look_up_application(now, ticket, command, &id, out);
             }
-            Intent::Show | Intent::Why | Intent::Stream(_) | Intent::Lookup(Some(_)) => {
+            Intent::Show
+            | Intent::Why
+            | Intent::Again
+            | Intent::Stream(_)
+            | Intent::Lookup(Some(_)) => {
                 self.begin_asking(now, ticket, command, intent, listing, out);
             }
         }

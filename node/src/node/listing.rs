@@ -1,8 +1,10 @@
 //! Complete lists: of applications, of published streams, of hosts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use model::{ApplicationId, Entry, HostSummary, Index, Instant, NodeId, Outcome, wire};
+use model::{
+    ApplicationId, CompositionId, Entry, HostSummary, Index, Instant, NodeId, Outcome, wire,
+};
 
 use super::record::Listing;
 use super::records::merge;
@@ -34,39 +36,67 @@ impl Node {
     }
 
     /// All applications that there are: those with genuine entries in the index, and those that this node keeps;
-    /// of each the record that stands. They are remembered.
+    /// of each the record that stands. They are remembered. With them the compositions of which a host says itself that
+    /// something is gone from it.
     pub(super) fn read_listings(
         &mut self,
         now: Instant,
         entries: &[Entry],
-    ) -> BTreeMap<ApplicationId, Listing> {
+    ) -> (BTreeMap<ApplicationId, Listing>, BTreeSet<CompositionId>) {
         let mut listings = BTreeMap::new();
+        let mut broken = BTreeSet::new();
         for entry in entries {
-            if let Some(record) = self.read_record(entry) {
-                self.records.remember(now, &record.listing);
-                merge(&mut listings, &record.listing);
+            let Some(listed) = self.read_listed(entry) else {
+                continue;
+            };
+            let head = &listed.listing.head;
+            if !listed.is_whole && head.hosts.contains(&entry.owner) {
+                broken.insert(head.composition);
             }
+            self.records.remember(now, &listed.listing);
+            merge(&mut listings, &listed.listing);
         }
         // Entries of a host that died say what was; this node may know better.
         self.records.improve(&mut listings);
-        listings
+        (listings, broken)
     }
 
     fn application_rows(&mut self, now: Instant, entries: &[Entry]) -> Answer {
-        let listings = self.read_listings(now, entries);
-        let rows = listings.values();
-        Answer::Applications(rows.map(|listing| self.application_row(listing)).collect())
+        let (listings, broken) = self.read_listings(now, entries);
+        let rows = listings.values().map(|listing| {
+            let is_broken = broken.contains(&listing.head.composition);
+            self.application_row(listing, is_broken)
+        });
+        Answer::Applications(rows.collect())
     }
 
-    fn application_row(&self, listing: &Listing) -> ApplicationRow {
+    /// What can be said of an application without asking anybody. It never runs for certain: that its record says so counts
+    /// as long as this node hears of all its hosts, and none of them has said otherwise.
+    fn known_status(&self, listing: &Listing, is_broken: bool) -> &'static str {
+        if !listing.is_running() {
+            return listing.state().word();
+        }
+        let mut hosts = listing.head.hosts.iter();
+        let is_gone = |host: &NodeId| self.view.is_absent(*host);
+        if is_broken || !self.is_whole(listing) || hosts.clone().any(is_gone) {
+            return "degraded";
+        }
+        let is_heard = |host: &NodeId| *host == self.id() || self.view.hosts.find(*host).is_some();
+        if hosts.all(is_heard) {
+            listing.state().word()
+        } else {
+            "unheard"
+        }
+    }
+
+    fn application_row(&self, listing: &Listing, is_broken: bool) -> ApplicationRow {
         let head = &listing.head;
         let owner = head.application.owner;
-        let host = self.view.hosts.find(owner);
         ApplicationRow {
             name: head.application.name.clone(),
             owner: hex(owner),
-            owner_name: host.map_or_else(String::new, |host| host.name.clone()),
-            status: listing.state().word().to_owned(),
+            owner_name: self.view.known_name(owner).to_owned(),
+            status: self.known_status(listing, is_broken).to_owned(),
             target_delay_ms: milliseconds(head.target),
             operators: u64::from(head.operator_count),
             hosts: model::convert::size(head.hosts.len()),

@@ -42,11 +42,12 @@ impl Node {
         out: &mut Vec<Effect>,
     ) {
         let ticket = self.take_number();
-        if is_published_name(&name) {
-            let key = Key::published(&name);
+        let (base, _) = tap::split_port(&name);
+        if is_published_name(base) {
+            let key = Key::published(base);
             self.look_up(now, ticket, command, (Kind::Published, key, name), out);
         } else {
-            self.look_up_part(now, ticket, command, &name, out);
+            self.look_up_part(now, ticket, command, (&name, false), out);
         }
     }
 
@@ -75,7 +76,7 @@ impl Node {
         now: Instant,
         ticket: u64,
         command: CommandId,
-        name: &str,
+        (name, is_unpublished): (&str, bool),
         out: &mut Vec<Effect>,
     ) {
         let (name, wanted) = match tap::split(name) {
@@ -83,7 +84,11 @@ impl Node {
             None => (name.to_owned(), None),
         };
         let intent = Intent::Lookup(wanted);
-        self.find_application(now, ticket, command, Finding { name, intent }, out);
+        let finding = Finding {
+            is_unpublished,
+            ..Finding::new(name, intent)
+        };
+        self.find_application(now, ticket, command, finding, out);
     }
 
     pub(super) fn look_up_application(
@@ -134,7 +139,7 @@ impl Node {
             Outcome::Nodes(_) | Outcome::Done => Vec::new(),
         };
         if entries.is_empty() && looking.kind == Kind::Published {
-            self.look_up_part(now, ticket, command, &looking.name, out);
+            self.look_up_part(now, ticket, command, (&looking.name, true), out);
             return;
         }
         if entries.is_empty() {
@@ -160,7 +165,6 @@ impl Node {
             kind: word.to_owned(),
             owner: hex(entry.owner),
             version: entry.version,
-            ttl_s: entry.ttl.as_secs_f64(),
             addresses: entry.addresses.clone(),
             says: says.unwrap_or_else(|| "something that is not understood here".to_owned()),
         }

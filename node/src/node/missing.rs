@@ -69,6 +69,13 @@ impl Node {
             && !self.parts.contains_key(&head.composition)
     }
 
+    /// Whether all runs here that a record binds to this host.
+    pub(super) fn is_whole(&self, listing: &Listing) -> bool {
+        let part = self.parts.get(&listing.head.composition);
+        let is_sound = part.is_none_or(|part| part.degraded.is_empty() && part.failed.is_none());
+        is_sound && !self.lacks_part(listing)
+    }
+
     /// Notes whether the part of an application that should be here is gone.
     pub(super) fn look_for_part(
         &mut self,

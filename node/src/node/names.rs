@@ -1,11 +1,12 @@
-//! What people call applications: `NAME`, `OWNER:NAME`, or a beginning that is unique.
+//! What people call applications: `NAME`, `OWNER:NAME`, or a beginning that is unique. An owner is called by its name, or by
+//! the beginning of its id.
 
 use std::collections::BTreeMap;
 
 use model::{ApplicationId, NodeId};
 
 use super::record::{Listing, State};
-use super::view::hex;
+use super::view::{View, hex};
 use super::{Failure, FailureKind};
 
 /// How many names a message lists. Source: guess; what fits a terminal.
@@ -37,12 +38,17 @@ pub(super) fn exact(name: &str) -> Option<ApplicationId> {
 pub(super) fn find<'l>(
     name: &str,
     listings: &'l BTreeMap<ApplicationId, Listing>,
+    view: &View,
 ) -> Result<&'l Listing, Failure> {
-    let (owner, wanted) = match name.split_once(':') {
-        Some((owner, wanted)) => (owner.to_ascii_lowercase(), wanted),
-        None => (String::new(), name),
+    let (owner, wanted) = name.split_once(':').unwrap_or(("", name));
+    // A host is called as lists call it, or by the beginning of its id.
+    let is_host = |id: &ApplicationId| !owner.is_empty() && view.known_name(id.owner) == owner;
+    let is_name = listings.keys().any(is_host);
+    let beginning = owner.to_ascii_lowercase();
+    let owned = |id: &&ApplicationId| match is_name {
+        true => is_host(id),
+        false => hex(id.owner).starts_with(&beginning),
     };
-    let owned = |id: &&ApplicationId| hex(id.owner).starts_with(&owner);
     let is_there = |id: &&ApplicationId| *listings[*id].state() != State::Stopped;
     let choices: [Vec<&ApplicationId>; 3] = [
         listings
@@ -65,16 +71,28 @@ pub(super) fn find<'l>(
     ];
     match choices.into_iter().find(|found| !found.is_empty()) {
         Some(found) if found.len() == 1 => Ok(&listings[found[0]]),
-        Some(found) => Err(ambiguous(name, &found)),
-        None => Err(unknown(name, listings)),
+        Some(found) => Err(ambiguous(name, &found, view)),
+        None => Err(unknown(name, listings, view)),
     }
 }
 
-fn ambiguous(name: &str, found: &[&ApplicationId]) -> Failure {
-    let names = found
-        .iter()
-        .map(|id| format!("{}:{}", id.owner, id.name))
-        .collect();
+/// Applications as commands take them: with the names of their owners, or the beginnings of their ids where two owners
+/// are called the same.
+fn owned_names(ids: &[&ApplicationId], view: &View) -> Vec<String> {
+    let mut names: BTreeMap<String, usize> = BTreeMap::new();
+    let named = |id: &ApplicationId| format!("{}:{}", view.name(id.owner), id.name);
+    for id in ids {
+        *names.entry(named(id)).or_default() += 1;
+    }
+    let unique = |id: &&ApplicationId| match named(id) {
+        name if names[&name] == 1 => name,
+        _ => format!("{}:{}", id.owner, id.name),
+    };
+    ids.iter().map(unique).collect()
+}
+
+fn ambiguous(name: &str, found: &[&ApplicationId], view: &View) -> Failure {
+    let names = owned_names(found, view);
     Failure::new(
         FailureKind::Invalid,
         format!(
@@ -84,11 +102,16 @@ fn ambiguous(name: &str, found: &[&ApplicationId]) -> Failure {
     )
 }
 
-fn unknown(name: &str, listings: &BTreeMap<ApplicationId, Listing>) -> Failure {
+fn unknown(name: &str, listings: &BTreeMap<ApplicationId, Listing>, view: &View) -> Failure {
     let there = listings
         .iter()
         .filter(|(_, listing)| *listing.state() != State::Stopped);
-    let names: Vec<String> = there.map(|(id, _)| id.name.clone()).collect();
+    let there: Vec<&ApplicationId> = there.map(|(id, _)| id).collect();
+    let mut names: Vec<String> = there.iter().map(|id| id.name.clone()).collect();
+    names.sort();
+    if names.windows(2).any(|two| two[0] == two[1]) {
+        names = owned_names(&there, view);
+    }
     let others = if names.is_empty() {
         "There is none at all.".to_owned()
     } else {

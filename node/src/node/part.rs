@@ -146,6 +146,7 @@ impl Node {
     pub(super) fn on_undeploy(&mut self, now: Instant, id: CompositionId, out: &mut Vec<Effect>) {
         if let Some(part) = self.parts.remove(&id) {
             out.push(Effect::Retire(id));
+            self.list_application(&part.application, out);
             self.look_for_part(now, &part.application, out);
         }
     }
@@ -220,6 +221,8 @@ impl Node {
             }
             PartEvent::Degraded { component, reason } => {
                 part.degraded.insert(component, reason);
+                let application = part.application.clone();
+                self.list_application(&application, out);
             }
             PartEvent::Failed { component, reason } => {
                 part.failed.get_or_insert((component, reason));
@@ -234,6 +237,7 @@ impl Node {
                 let application = part.application.clone();
                 self.parts.remove(&id);
                 self.compose(now, composition::Input::Retired(id), out);
+                self.list_application(&application, out);
                 self.look_for_part(now, &application, out);
                 return;
             }

@@ -19,6 +19,13 @@ pub(super) struct Publishing {
     is_registering: bool,
 }
 
+impl Publishing {
+    /// Under which name.
+    pub(super) fn name(&self) -> &str {
+        &self.publication.name
+    }
+}
+
 impl Publication {
     /// The keys under which it is registered.
     fn keys(&self) -> [Key; 3] {
@@ -52,9 +59,10 @@ impl Node {
 
     fn check_publication(&self, publication: &Publication) -> Result<(), Failure> {
         let name = &publication.name;
-        let is_being_published = self.tasks.values().any(|task| {
-            matches!(&task.phase, Phase::Publishing(other) if other.publication.name == *name)
-        });
+        let is_being_published = self
+            .tasks
+            .values()
+            .any(|task| matches!(&task.phase, Phase::Publishing(other) if other.name() == name));
         let message = if !is_published_name(name) {
             format!(
                 "{name:?} is no name of a stream: names of letters, digits, \"_\" and \"-\" that \
@@ -161,7 +169,11 @@ impl Node {
         self.query_for(ticket, Query::Register { key, slot, payload }, out);
     }
 
-    fn withdraw_publication(&mut self, publication: &Publication, out: &mut Vec<Effect>) {
+    pub(super) fn withdraw_publication(
+        &mut self,
+        publication: &Publication,
+        out: &mut Vec<Effect>,
+    ) {
         let keys = publication.keys();
         let slot = slot(keys[0]);
         for key in keys {

@@ -33,10 +33,21 @@ const STOPPED_LISTED: Duration = Duration::from_secs(200);
 #[derive(Debug)]
 struct Held {
     record: Record,
+    /// Since when it stands here.
+    since: Instant,
     /// When it is withdrawn from the index, where it is in it.
     withdraw_at: Option<Instant>,
     /// When it is forgotten.
     forget_at: Option<Instant>,
+}
+
+/// What a host registers of an application in the index.
+#[derive(Debug, Clone, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub(super) struct Listed {
+    pub(super) listing: Listing,
+    /// Whether all runs that the record binds to who registers. A host that was started anew is there like any other: it is
+    /// the only one that can say in a list what is gone from it.
+    pub(super) is_whole: bool,
 }
 
 /// What came of a record that was offered.
@@ -68,6 +79,13 @@ impl Records {
     /// The listing of a record that this node keeps.
     pub(super) fn listing(&self, id: &ApplicationId) -> Option<&Listing> {
         self.find(id).map(|record| &record.listing)
+    }
+
+    /// How long ago this node heard that an application had ended, where it keeps the record that says so. Unit: seconds.
+    pub(super) fn ended_for(&self, now: Instant, listing: &Listing) -> Option<f64> {
+        let held = self.held.get(&listing.head.application)?;
+        let is_it = !listing.is_running() && held.record.listing == *listing;
+        is_it.then(|| now.since(held.since).as_secs_f64())
     }
 
     /// All listings that this node has, kept or read.
@@ -222,6 +240,20 @@ impl Node {
         self.is_genuine(&record).then_some(record)
     }
 
+    /// What an overlay's entry in the index says, where it is genuine.
+    pub(super) fn read_listed(&mut self, entry: &Entry) -> Option<Listed> {
+        let payload = entry.payload.as_deref()?;
+        let Ok(listed) = wire::decode::<Listed>(payload) else {
+            self.counts.add("garbage_entries");
+            return None;
+        };
+        let record = Record {
+            listing: listed.listing.clone(),
+            body: None,
+        };
+        self.is_genuine(&record).then_some(listed)
+    }
+
     /// Takes a record that is genuine, if it is greater than what is held; ends and registers what follows.
     pub(super) fn adopt(
         &mut self,
@@ -277,6 +309,7 @@ impl Node {
         };
         let held = Held {
             record,
+            since: now,
             withdraw_at: listed,
             forget_at: listed.map(|_| now + ENDED_KEPT),
         };
@@ -324,32 +357,37 @@ impl Node {
     /// Registers what this node has to say of an application: its record, and in the index.
     fn register(&mut self, id: &ApplicationId, out: &mut Vec<Effect>) {
         let held = &self.records.held[id];
-        let listing = Record {
-            listing: held.record.listing.clone(),
-            body: None,
-        };
         let mut payload = wire::encode(&held.record);
         if payload.len() > PAYLOAD_BYTES_MAX {
             // The graph is too large for an entry; its hosts hand it out themselves.
-            payload = wire::encode(&listing);
+            payload = wire::encode(&Record {
+                listing: held.record.listing.clone(),
+                body: None,
+            });
         }
         let key = Key::application(id);
-        let entries = [
-            (key, payload),
-            (
-                Key::index(Index::Applications, key.shard()),
-                wire::encode(&listing),
-            ),
-        ];
-        for (under, payload) in entries {
-            let slot = slot(key);
-            let ask = Query::Register {
-                key: under,
-                slot,
-                payload,
-            };
-            self.tell_overlay(ask, out);
-        }
+        let slot = slot(key);
+        let ask = Query::Register { key, slot, payload };
+        self.tell_overlay(ask, out);
+        self.list_application(id, out);
+    }
+
+    /// Registers in the index what this node has to say of an application whose record it keeps.
+    pub(super) fn list_application(&mut self, id: &ApplicationId, out: &mut Vec<Effect>) {
+        let Some(listing) = self.records.listing(id) else {
+            return;
+        };
+        let listed = Listed {
+            listing: listing.clone(),
+            is_whole: self.is_whole(listing),
+        };
+        let key = Key::application(id);
+        let ask = Query::Register {
+            key: Key::index(Index::Applications, key.shard()),
+            slot: slot(key),
+            payload: wire::encode(&listed),
+        };
+        self.tell_overlay(ask, out);
     }
 
     /// Withdraws and forgets what ended long ago.

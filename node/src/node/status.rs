@@ -9,7 +9,7 @@ use super::asking::{Asking, Heard};
 use super::message::PartTold;
 use super::record::State;
 use super::view::{View, hex};
-use super::{ApplicationStatus, ComponentRow, Quantiles, Why};
+use super::{ApplicationStatus, ComponentRow, Counted, Quantiles, Why};
 
 /// A duration as people and programs read it.
 pub(super) fn milliseconds(duration: Duration) -> f64 {
@@ -40,14 +40,10 @@ pub(super) fn composing(id: &ApplicationId, target: Duration) -> ApplicationStat
         status: "composing".to_owned(),
         reason: None,
         target_delay_ms: milliseconds(target),
-        predicted_delay_ms: 0.0,
+        ended_s: None,
+        predicted_delay_ms: None,
         delay_ms: None,
-        results: 0,
-        misses: 0,
-        missing: 0,
-        late: 0,
-        bad: 0,
-        drops: 0,
+        counted: None,
         components: Vec::new(),
     }
 }
@@ -58,7 +54,7 @@ pub(super) fn status(asking: &Asking, view: &View) -> ApplicationStatus {
     let components = components(asking, view);
     let (status, reason) = judge(asking, &components, view);
     let reports = told(asking).map(|(_, part)| &part.report);
-    let delays = reports.clone().filter_map(|report| report.delay_ms);
+    let delays = reports.filter_map(|report| report.delay_ms);
     let predicted = asking.body.as_ref();
     let predicted = predicted.and_then(|body| body.composition.predicted_delay_ms);
     ApplicationStatus {
@@ -67,25 +63,41 @@ pub(super) fn status(asking: &Asking, view: &View) -> ApplicationStatus {
         status: status.to_owned(),
         reason,
         target_delay_ms: milliseconds(head.target),
-        predicted_delay_ms: predicted.unwrap_or(0.0),
+        ended_s: None,
+        predicted_delay_ms: predicted,
         delay_ms: delays.max_by(|a: &Quantiles, b| a.p99.total_cmp(&b.p99)),
+        counted: counted(asking, &components),
+        components,
+    }
+}
+
+/// What those hosts counted that answered; nothing where none did.
+fn counted(asking: &Asking, components: &[ComponentRow]) -> Option<Counted> {
+    let reports = told(asking).map(|(_, part)| &part.report);
+    reports.clone().next()?;
+    Some(Counted {
         results: reports.clone().map(|report| report.results).sum(),
         misses: reports.clone().map(|report| report.misses).sum(),
         missing: reports.map(|report| report.missing).sum(),
         late: components.iter().map(|row| row.late).sum(),
         bad: components.iter().map(|row| row.bad).sum(),
         drops: components.iter().map(|row| row.drops).sum(),
-        components,
-    }
+    })
 }
 
 /// Why an application is where it is; nothing where nobody has its graph.
 pub(super) fn why(asking: &Asking, view: &View) -> Option<Why> {
     let body = asking.body.as_ref()?;
+    let components = components(asking, view);
+    let (status, reason) = judge(asking, &components, view);
+    let mut composition = body.composition.clone();
+    // What was answered when it was composed is history: what it is now its hosts have just said.
+    status.clone_into(&mut composition.status);
     Some(Why {
-        composition: body.composition.clone(),
+        composition,
+        reason,
         reasons: body.reasons.clone(),
-        components: components(asking, view),
+        components,
     })
 }
 
@@ -134,11 +146,28 @@ fn components(asking: &Asking, view: &View) -> Vec<ComponentRow> {
         }
         name.clone_into(&mut row.name);
         kind.clone_into(&mut row.kind);
-        row.host = view.name(host);
+        row.host = match name_of(host, asking, view) {
+            "" => view.name(host),
+            name => name.to_owned(),
+        };
         row.node = hex(host);
         row
     };
     parts(&body.graph).map(describe).collect()
+}
+
+/// The name of a host, also of one that this node has never heard of: who composed the application knew it. Empty where nobody
+/// knows it.
+fn name_of<'a>(host: NodeId, asking: &'a Asking, view: &'a View) -> &'a str {
+    let known = view.known_name(host);
+    if !known.is_empty() {
+        return known;
+    }
+    let id = hex(host);
+    let placed = asking.body.iter();
+    let mut placed = placed.flat_map(|body| &body.composition.operators);
+    let found = placed.find(|part| part.node == id && part.host != host.to_string());
+    found.map_or("", |part| &part.host)
 }
 
 fn has_failed(part: &PartTold, name: &str) -> bool {
@@ -224,7 +253,10 @@ fn missing_hosts(asking: &Asking, components: &[ComponentRow], view: &View) -> V
             Some(Heard::Unreachable) => "is unreachable",
             None => "does not answer",
         };
-        let host_name = view.full_name(*host);
+        let host_name = match name_of(*host, asking, view) {
+            "" => host.to_string(),
+            name => format!("{name} ({host})"),
+        };
         let runs = names.get(hex(*host).as_str());
         let ran = if what.starts_with("runs") {
             "ran"

@@ -55,7 +55,7 @@ impl Node {
         }
         let intent = Intent::Stop;
         let ticket = self.take_number();
-        self.find_application(now, ticket, command, Finding { name, intent }, out);
+        self.find_application(now, ticket, command, Finding::new(name, intent), out);
     }
 
     pub(super) fn begin_stopping(

@@ -240,7 +240,7 @@ impl Node {
     ) {
         let ticket = self.take_number();
         if let Some(name) = name.strip_prefix("app:") {
-            self.find_stream_of_application(now, ticket, command, (name, is_tap), out);
+            self.find_stream_of_application(now, ticket, command, (name, is_tap, false), out);
             return;
         }
         let published = name.strip_prefix("stream:");
@@ -259,7 +259,7 @@ impl Node {
             let deadline = now + OVERLAY_WAIT;
             self.go_on(ticket, command, deadline, Phase::StreamFinding(finding));
         } else {
-            let name = (finding.name.as_str(), is_tap);
+            let name = (finding.name.as_str(), is_tap, false);
             self.find_stream_of_application(now, ticket, command, name, out);
         }
     }
@@ -269,7 +269,7 @@ impl Node {
         now: Instant,
         ticket: u64,
         command: CommandId,
-        (name, is_tap): (&str, bool),
+        (name, is_tap, is_unpublished): (&str, bool, bool),
         out: &mut Vec<Effect>,
     ) {
         let Some((application, wanted)) = tap::split(name) else {
@@ -281,9 +281,10 @@ impl Node {
             self.answer(command, Err(failure), out);
             return;
         };
+        let intent = Intent::Stream(tap::Wanted { is_tap, ..wanted });
         let finding = Finding {
-            name: application.to_owned(),
-            intent: Intent::Stream(tap::Wanted { is_tap, ..wanted }),
+            is_unpublished,
+            ..Finding::new(application.to_owned(), intent)
         };
         self.find_application(now, ticket, command, finding, out);
     }
@@ -304,7 +305,7 @@ impl Node {
                 self.answer(command, answered, out);
             }
             Err(failure) if failure.kind == FailureKind::NotFound && finding.is_open => {
-                let name = (finding.name.as_str(), finding.is_tap);
+                let name = (finding.name.as_str(), finding.is_tap, true);
                 self.find_stream_of_application(now, ticket, command, name, out);
             }
             Err(failure) => self.answer(command, Err(failure), out),

@@ -68,13 +68,18 @@ pub(super) fn find(wanted: &Wanted, listing: &Listing, body: &Body, view: &View)
     let port = wanted.port.as_ref();
     let port = port.map_or_else(String::new, |port| format!(".{port}"));
     let application = &listing.head.application.name;
+    let is_heard = view.hosts.find(host).is_some() && !view.is_absent(host);
+    let status = match listing.is_running() && !is_heard {
+        true => "unheard",
+        false => listing.state().word(),
+    };
     Ok(Answer::Stream(Box::new(StreamRow {
         name: format!("{application}/{}{port}", wanted.component),
         host: view.name(host),
         node: hex(host),
         columns: columns(&schema),
         rows_per_second: None,
-        status: listing.state().word().to_owned(),
+        status: status.to_owned(),
     })))
 }
 

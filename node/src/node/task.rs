@@ -148,7 +148,7 @@ impl Node {
             self.compose(now, composition::Input::Found { lookup, entries }, out);
             return;
         }
-        if self.on_record_found(now, query, &outcome, out) {
+        if self.on_record_found(now, query, &outcome, out) || self.on_former(query, &outcome, out) {
             return;
         }
         let Some(ticket) = self.queries.remove(&query) else {

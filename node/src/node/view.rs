@@ -1,6 +1,6 @@
 //! What a node knows of the other hosts.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,50 +16,60 @@ const HOSTS_MAX: usize = 1024;
 pub(super) struct View {
     /// What machines are handed.
     pub(super) hosts: NodeView,
-    /// Hosts that could not be reached since they were last seen.
-    absent: BTreeSet<NodeId>,
+    /// Hosts that could not be reached since they were last seen, and what they were called; nothing where that was
+    /// never known.
+    absent: BTreeMap<NodeId, String>,
 }
 
 impl View {
     pub(super) const fn new(host: HostSummary) -> Self {
         Self {
             hosts: NodeView::alone(host),
-            absent: BTreeSet::new(),
+            absent: BTreeMap::new(),
         }
     }
 
     /// A host is not heard of any more.
     pub(super) fn lose(&mut self, node: NodeId) {
+        self.miss(node);
         self.hosts.hosts.remove(&node);
         self.hosts.round_trips.remove(&node);
-        self.miss(node);
     }
 
     /// A host could not be reached.
     pub(super) fn miss(&mut self, node: NodeId) {
-        if self.absent.len() < HOSTS_MAX {
-            self.absent.insert(node);
+        if self.absent.len() < HOSTS_MAX && !self.absent.contains_key(&node) {
+            // Who is gone keeps its name: people know hosts by nothing else.
+            let name = self.known_name(node).to_owned();
+            self.absent.insert(node, name);
         }
     }
 
     /// Whether a host could not be reached since it was last seen.
     pub(super) fn is_absent(&self, node: NodeId) -> bool {
-        self.absent.contains(&node)
+        self.absent.contains_key(&node)
+    }
+
+    /// The name of a host that is there, or was; empty where it is not known.
+    pub(super) fn known_name(&self, node: NodeId) -> &str {
+        let host = self.hosts.find(node).map(|host| host.name.as_str());
+        let absent = || self.absent.get(&node).map(String::as_str);
+        host.or_else(absent).unwrap_or_default()
     }
 
     /// What people call a host: its name, or its id where that is not known.
     pub(super) fn name(&self, node: NodeId) -> String {
-        match self.hosts.find(node) {
-            Some(host) if !host.name.is_empty() => host.name.clone(),
-            _ => node.to_string(),
+        match self.known_name(node) {
+            "" => node.to_string(),
+            name => name.to_owned(),
         }
     }
 
     /// What people call a host, with the beginning of its id.
     pub(super) fn full_name(&self, node: NodeId) -> String {
-        match self.hosts.find(node) {
-            Some(host) if !host.name.is_empty() => format!("{} ({node})", host.name),
-            _ => node.to_string(),
+        match self.known_name(node) {
+            "" => node.to_string(),
+            name => format!("{name} ({node})"),
         }
     }
 }
@@ -94,10 +104,11 @@ impl Node {
             return;
         }
         hosts.insert(node, summary);
+        self.begin_former(now);
         if let Some(round_trip) = round_trip {
             self.view.hosts.round_trips.insert(node, round_trip);
         }
-        if self.view.absent.remove(&node) {
+        if self.view.absent.remove(&node).is_some() {
             self.on_return(now, node, out);
         }
     }

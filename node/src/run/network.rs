@@ -214,9 +214,10 @@ fn with_gone(mut status: ApplicationStatus, gone: Vec<(String, PartReport)>) -> 
             continue;
         }
         status.delay_ms = status.delay_ms.or(report.delay_ms);
-        status.results += report.results;
-        status.misses += report.misses;
-        status.missing += report.missing;
+        let counted = status.counted.get_or_insert_default();
+        counted.results += report.results;
+        counted.misses += report.misses;
+        counted.missing += report.missing;
         for counted in report.components {
             let mut rows = status.components.iter_mut();
             let row = rows.find(|row| row.name == counted.name && row.host == host);
@@ -291,10 +292,10 @@ impl dyn Status + '_ {
                 count(row.bad)
             ));
         }
-        if let Some(delay) = last.delay_ms {
+        if let Some((delay, counted)) = last.delay_ms.zip(last.counted) {
             self.say(&format!(
                 "  delay p50 {:.2} ms p95 {:.2} ms p99 {:.2} ms of {:.0} ms; {} rows over it, {} rows known to be missing",
-                delay.p50, delay.p95, delay.p99, last.target_delay_ms, last.misses, last.missing
+                delay.p50, delay.p95, delay.p99, last.target_delay_ms, counted.misses, counted.missing
             ));
         }
     }

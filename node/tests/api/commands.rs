@@ -69,8 +69,8 @@ n1    01010101  self    0.25  2.0    256 MiB  -           /ip4/127.0.0.1/tcp/417
         &["dht", "lookup", "intrusion", "-o", "table"],
         0,
         "\
-KIND         OWNER     VERSION  EXPIRES   ADDRESSES  SAYS
-application  01010101  7        in 120 s             running
+KIND         OWNER     VERSION  ADDRESSES  SAYS
+application  01010101  7                   running
 ",
     );
     check(

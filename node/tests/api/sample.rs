@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use node::api::{Measured, Request};
 use node::node::{
     Answer, Answered, ApplicationRow, ApplicationStatus, Binding, Command, ComponentRow,
-    Composition, EntryRow, Failure, FailureKind, NodeInfo, NodeRow, PartReport, Placed, Quantiles,
-    Stopped, StreamRow, Why,
+    Composition, Counted, EntryRow, Failure, FailureKind, NodeInfo, NodeRow, PartReport, Placed,
+    Quantiles, Stopped, StreamRow, Why,
 };
 use overlay::net::NetworkStats;
 
@@ -134,18 +134,21 @@ fn status() -> ApplicationStatus {
         status: "running".to_owned(),
         reason: None,
         target_delay_ms: 250.0,
-        predicted_delay_ms: 42.0,
+        ended_s: None,
+        predicted_delay_ms: Some(42.0),
         delay_ms: Some(Quantiles {
             p50: 10.0,
             p95: 20.0,
             p99: 30.0,
         }),
-        results: 40,
-        misses: 0,
-        missing: 0,
-        late: 1,
-        bad: 2,
-        drops: 3,
+        counted: Some(Counted {
+            results: 40,
+            misses: 0,
+            missing: 0,
+            late: 1,
+            bad: 2,
+            drops: 3,
+        }),
         components: vec![component()],
     }
 }
@@ -181,6 +184,7 @@ pub(crate) fn answered(command: &Command) -> Answered {
         Command::Application(_) => Ok(Answer::Application(Box::new(status()))),
         Command::Why(_) => Ok(Answer::Why(Box::new(Why {
             composition: composition(),
+            reason: None,
             reasons: vec![("syn".to_owned(), "the idlest of 4 hosts".to_owned())],
             components: vec![component()],
         }))),
@@ -206,7 +210,6 @@ pub(crate) fn answered(command: &Command) -> Answered {
             kind: "application".to_owned(),
             owner: id(1),
             version: 7,
-            ttl_s: 120.0,
             addresses: Vec::new(),
             says: "running".to_owned(),
         }])),

@@ -23,6 +23,10 @@ fn listed(net: &mut Net, at: usize) -> Vec<(String, String)> {
     }
 }
 
+fn hex(node: model::NodeId) -> String {
+    node.0.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 fn failure(net: &mut Net, at: usize, command: Command) -> Failure {
     net.command(at, command).expect_err("it must fail")
 }
@@ -41,7 +45,8 @@ fn what_one_node_composes_every_other_lists_describes_and_stops() {
         let status = status(&mut net, at, "intr");
         assert_eq!((status.status.as_str(), status.reason), ("running", None));
         assert_eq!(status.components.len(), 5);
-        assert_eq!(status.late, 3, "each operator is counted once");
+        let counted = status.counted.expect("its hosts counted");
+        assert_eq!(counted.late, 3, "each operator is counted once");
         let why = net.command(at, Command::Why("intrusion".to_owned()));
         let Ok(Answer::Why(why)) = why else {
             panic!("no reasons: {why:?}");
@@ -49,6 +54,7 @@ fn what_one_node_composes_every_other_lists_describes_and_stops() {
         assert_eq!(why.reasons.len(), 3);
         assert_eq!(why.composition.operators, composed.operators);
     }
+    let keepers: Vec<_> = net.deployed.keys().map(|(host, _)| *host).collect();
     let before = net.now;
     let stopped = net.command(5, Command::Stop("intrusion".to_owned()));
     assert!(net.now - before < Duration::from_secs(1));
@@ -62,6 +68,13 @@ fn what_one_node_composes_every_other_lists_describes_and_stops() {
     for at in 0..6 {
         let expected = vec![("intrusion".to_owned(), "stopped".to_owned())];
         assert_eq!(listed(&mut net, at), expected, "at {at}");
+        let status = status(&mut net, at, "intrusion");
+        assert_eq!(status.status, "stopped");
+        assert_eq!((status.counted, status.predicted_delay_ms), (None, None));
+        // Who took part in it knows since when.
+        let ago = status.ended_s;
+        assert_eq!(ago.is_some(), keepers.contains(&net.ids[at]), "at {at}");
+        assert!(ago.is_none_or(|ago| (29.0..31.0).contains(&ago)), "{ago:?}");
     }
     // Entries of it lapse in the end.
     net.pass(Duration::from_secs(300));
@@ -84,7 +97,8 @@ fn applying_the_same_again_changes_nothing_and_another_plan_is_refused() {
     let other = Command::Apply(Box::new(order(0, "intrusion", "6")));
     let failure = failure(&mut net, 0, other);
     assert_eq!(failure.kind, FailureKind::Invalid);
-    assert!(failure.message.contains("stop it first"), "{failure:?}");
+    let advice = "stop it first (`synergy stop n0:intrusion`)";
+    assert!(failure.message.contains(advice), "{failure:?}");
     assert_eq!(net.deployed.len(), running);
     // After it was stopped the name is free.
     net.command(1, Command::Stop("intrusion".to_owned()))
@@ -139,15 +153,29 @@ fn names_may_be_shortened_while_they_are_unique() {
         let failure = failure(&mut net, 3, show(ambiguous));
         assert_eq!(failure.kind, FailureKind::Invalid, "{ambiguous}");
         assert!(failure.message.contains("OWNER:NAME"), "{failure:?}");
+        for whole in ["n1:intake", "n2:intake"] {
+            assert!(failure.message.contains(whole), "{failure:?}");
+        }
     }
+    // An owner is called as lists call it, and keeps that name when it is gone.
+    for at in [1, 2] {
+        let owned = status(&mut net, 3, &format!("n{at}:intake"));
+        assert_eq!(owned.owner, hex(net.ids[at]));
+    }
+    net.cut(1);
+    net.lose(1);
+    let owned = status(&mut net, 3, "n1:int");
+    assert_eq!(owned.owner, hex(net.ids[1]));
     let owner = net.ids[2];
     let short = status(&mut net, 3, &format!("{owner}:intake"));
-    let full: String = owner.0.iter().map(|byte| format!("{byte:02x}")).collect();
+    let full = hex(owner);
     assert_eq!(short.owner, full);
     assert_eq!(status(&mut net, 0, &format!("{full}:intake")).owner, full);
     let failure = failure(&mut net, 3, show("nothing"));
     assert_eq!(failure.kind, FailureKind::NotFound);
-    assert!(failure.message.contains("intrusion"), "{failure:?}");
+    for there in ["n0:intrusion", "n1:intake", "n2:intake"] {
+        assert!(failure.message.contains(there), "{failure:?}");
+    }
 }
 
 #[test]

@@ -328,7 +328,104 @@ fn an_application_that_lost_an_operator_or_was_cut_off_is_not_ended() {
         panic!("{listed:?}");
     };
     assert_eq!(rows.len(), 1);
-    assert_eq!(rows[0].status, "running");
+    assert_eq!(rows[0].status, "degraded", "not ended, and not whole");
+}
+
+/// What a list says of the one application that there is.
+fn listed_as(net: &mut Net, at: usize) -> String {
+    match net.command(at, Command::Applications) {
+        Ok(Answer::Applications(rows)) if rows.len() == 1 => rows[0].status.clone(),
+        other => panic!("no list of one: {other:?}"),
+    }
+}
+
+/// A network in which an application lost a host that is not its owner, and which one.
+fn without_an_operator(seed: u64) -> (Net, usize) {
+    let mut net = Net::new(6, seed);
+    net.apply(0, order(0, "intrusion", "5"));
+    net.pass(Duration::from_secs(2));
+    let other = hosts_of(&net).into_iter().find(|at| *at != 0);
+    let other = other.expect("it is spread");
+    for at in 0..6 {
+        assert_eq!(listed_as(&mut net, at), "running", "at {at}");
+    }
+    net.cut(other);
+    net.lose(other);
+    (net, other)
+}
+
+#[test]
+fn a_list_and_its_reasons_say_that_a_host_is_gone() {
+    let (mut net, victim) = without_an_operator(11);
+    for at in (0..6).filter(|at| *at != victim) {
+        assert_eq!(listed_as(&mut net, at), "degraded", "at {at}");
+        let why = net.command(at, Command::Why("intrusion".to_owned()));
+        let Ok(Answer::Why(why)) = why else {
+            panic!("no reasons: {why:?}");
+        };
+        assert_eq!(why.composition.status, "degraded");
+        let reason = why.reason.expect("a reason");
+        // Who is gone keeps its name.
+        let name = format!("host n{victim} (");
+        assert!(reason.contains(&name), "{reason}");
+    }
+    // Back, and with all that it ran.
+    net.join(victim);
+    net.pass(Duration::from_secs(1));
+    for at in 0..6 {
+        assert_eq!(listed_as(&mut net, at), "running", "at {at}");
+    }
+    // There, and with nothing of it: nobody else can know, and all say so.
+    net.restart(victim);
+    net.pass(Duration::from_secs(60));
+    for at in 0..6 {
+        assert_eq!(listed_as(&mut net, at), "degraded", "at {at}");
+    }
+}
+
+#[test]
+fn what_nobody_knows_of_all_hosts_is_not_said_to_run() {
+    let (mut net, victim) = without_an_operator(12);
+    // A host that was started after the loss has never heard of who is gone.
+    let stranger = (1..6).find(|at| *at != victim && !hosts_of(&net).contains(at));
+    let stranger = stranger.expect("a host without a part");
+    net.restart(stranger);
+    net.pass(Duration::from_secs(1));
+    assert_eq!(listed_as(&mut net, stranger), "unheard");
+    // Who composed the application knew the name of who is gone.
+    let Ok(Answer::Application(status)) = net.command(stranger, show("intrusion")) else {
+        panic!("no status");
+    };
+    let reason = status.reason.expect("a reason");
+    assert!(reason.contains(&format!("host n{victim} (")), "{reason}");
+    let of_victim = format!("n{victim}");
+    let row = status.components.iter().find(|row| row.host == of_victim);
+    assert_eq!(row.expect("its part").status, "unreachable");
+}
+
+#[test]
+fn who_asks_again_for_what_is_degraded_hears_what_is_missing_and_what_to_do() {
+    let (mut net, victim) = without_an_operator(13);
+    let again =
+        |net: &mut Net| net.command(0, Command::Apply(Box::new(order(0, "intrusion", "5"))));
+    let failure = again(&mut net).expect_err("it does not run as it was asked for");
+    assert_eq!(failure.kind, FailureKind::Failed, "{failure:?}");
+    let said = [
+        format!("host n{victim} ("),
+        "degraded".to_owned(),
+        "synergy stop n0:intrusion".to_owned(),
+    ];
+    for part in said {
+        assert!(failure.message.contains(&part), "{failure:?}");
+    }
+    net.command(0, Command::Stop("intrusion".to_owned()))
+        .expect("stopped");
+    let composed = net.apply(0, order(0, "intrusion", "5"));
+    assert_eq!(composed.status, "running");
+    let Ok(Answer::Composition(composed)) = again(&mut net) else {
+        panic!("not unchanged");
+    };
+    assert_eq!(composed.status, "unchanged");
 }
 
 #[test]

@@ -81,6 +81,34 @@ fn a_stream_is_published_once_and_found_everywhere() {
 }
 
 #[test]
+fn what_was_published_before_a_restart_ends_with_it() {
+    let mut net = Net::new(4, 5);
+    net.has_old_entries = true;
+    publish(&mut net, 0, "lab/flows").expect("published");
+    publish(&mut net, 0, "lab/others").expect("published");
+    publish(&mut net, 1, "lab/third").expect("published");
+    net.restart(0);
+    // What is published anew before the old is found stays.
+    publish(&mut net, 0, "lab/others").expect("published anew");
+    net.pass(Duration::from_secs(2));
+    for at in 0..4 {
+        let Ok(Answer::Streams(rows)) = net.command(at, Command::Streams) else {
+            panic!("no list at {at}");
+        };
+        let names: Vec<&str> = rows.iter().map(|row| row.name.as_str()).collect();
+        assert_eq!(names, ["lab/others", "lab/third"], "at {at}");
+        let names = vec!["lab/flows".to_owned()];
+        let failure = net.command(at, Command::Resolve(names));
+        assert_eq!(
+            failure.expect_err("nobody has it").kind,
+            FailureKind::NotFound
+        );
+    }
+    let row = publish(&mut net, 2, "lab/flows").expect("the name is free");
+    assert_eq!(row.host, "n2");
+}
+
+#[test]
 fn any_stream_of_an_application_can_be_tapped() {
     let mut net = Net::new(5, 2);
     let composed = net.apply(0, order(0, "intrusion", "5"));
@@ -116,6 +144,21 @@ fn any_stream_of_an_application_can_be_tapped() {
             FailureKind::NotFound,
             "{unknown}: {failure:?}"
         );
+    }
+    // What is neither is not taken for an application alone.
+    let absent = |name: &str| {
+        let name = name.to_owned();
+        [
+            Command::Tap(name.clone()),
+            Command::Stream(name.clone()),
+            Command::Lookup(name),
+        ]
+    };
+    for command in absent("lab/x").into_iter().chain(absent("lab/x.bad")) {
+        let failure = net.command(3, command).expect_err("no such stream");
+        assert_eq!(failure.kind, FailureKind::NotFound);
+        let said = "No stream is published as lab/x";
+        assert!(failure.message.starts_with(said), "{failure:?}");
     }
     let rows = net.command(4, Command::Lookup("intrusion/second".to_owned()));
     let Ok(Answer::Entries(rows)) = rows else {

@@ -40,6 +40,8 @@ pub(crate) struct Net {
     pub is_down_noticed: bool,
     /// Whether others read what runs, so that it does not go when its application has ended.
     pub is_read_by_others: bool,
+    /// Whether entries of who is started anew lie where they lay, as they do for some minutes.
+    pub has_old_entries: bool,
     /// Whether the overlay answers.
     pub has_overlay: bool,
     /// What runs where, and whether it was started.
@@ -101,6 +103,7 @@ impl Net {
             repetition: 0.0,
             is_down_noticed: true,
             is_read_by_others: false,
+            has_old_entries: false,
             has_overlay: true,
             deployed: BTreeMap::new(),
             entries: BTreeMap::new(),
@@ -181,7 +184,9 @@ impl Net {
         host.node = Node::new(config, Rng::from_seed(SEED));
         self.hosts.insert(id, host);
         self.deployed.retain(|(at, _), _| *at != id);
-        self.entries.retain(|(_, owner, _), _| *owner != id);
+        if !self.has_old_entries {
+            self.entries.retain(|(_, owner, _), _| *owner != id);
+        }
         self.meet(index);
     }
 

@@ -145,8 +145,9 @@ fn figures(
                 .delay_ms
                 .map(|delay| convert::seconds(delay.p50 / 1e3)),
         );
-        let results = convert::count_to_f64(status.results);
-        let is_late = convert::count_to_f64(status.misses) > MISSES_MAX * results;
+        let counted = status.counted.unwrap_or_default();
+        let results = convert::count_to_f64(counted.results);
+        let is_late = convert::count_to_f64(counted.misses) > MISSES_MAX * results;
         let runs = status.status == "running" || status.status == "finished";
         match runs && asked.first_result.is_some() && !is_late {
             true => successful += 1,

@@ -185,8 +185,15 @@ fn records(world: &mut World, progress: &Progress, wrong: &mut Wrong) {
             Some(Ok(Answer::Applications(rows))) => {
                 // Of what was stopped only those know who took part in it, once it is gone from the index.
                 let rows = rows.iter().filter(|row| row.status != "stopped");
-                let rows =
-                    rows.map(|row| ((row.owner.clone(), row.name.clone()), row.status.clone()));
+                // Whether a host is gone for good each host judges by whom it has ever heard of; what is compared is the record.
+                let of_record = |status: &str| match status {
+                    "degraded" | "unheard" => "running".to_owned(),
+                    status => status.to_owned(),
+                };
+                let rows = rows.map(|row| {
+                    let name = (row.owner.clone(), row.name.clone());
+                    (name, of_record(&row.status))
+                });
                 lists.push((host, rows.collect()));
             }
             other => wrong.add(Some(host), format!("no list of applications: {other:?}")),
