@@ -12,7 +12,7 @@ use crate::allocation::CHARGES_MAX;
 use crate::composer::{Composer, Outbox};
 use crate::config::{ATTEMPTS_EACH, ATTEMPTS_MAX, CONFIRM_ROUNDS};
 use crate::counts::Ignored;
-use crate::effect::{Composed, Event, Outline, Reason};
+use crate::effect::{Check, Composed, Event, Outline, Reason};
 use crate::measure::Lack;
 use crate::message::{Body, Confirm, Confirmed, Decline, Start, Told};
 use crate::policy::Projection;
@@ -346,6 +346,10 @@ impl Composer {
         if !commit.waiting.is_empty() {
             return self.keep(id, session, commit);
         }
+        for (host, takes) in &commit.graph.takes {
+            let node = session.request.node(*host);
+            self.heard.take(node, takes.cpu_cores);
+        }
         // The losers keep nothing. What sinks have granted, they have.
         let mut composed = commit.composed;
         composed.spent = session.watch.spent(now);
@@ -377,6 +381,11 @@ impl Composer {
             if let Some(host) = host {
                 session.facts.exclude(host);
             }
+        }
+        if let Decline::Lacks(lack) = &why
+            && lack.check == Check::Cpu
+        {
+            self.heard.note(now, from, lack.had);
         }
         if let (Decline::Lacks(_), Some(host)) = (&why, host) {
             // It would decline the same again.
@@ -450,6 +459,12 @@ impl Composer {
         out: &mut Outbox<'_>,
     ) {
         let graphs = session.graphs(&self.config).unwrap_or_default();
+        if graphs.is_empty()
+            && session.attempts < ATTEMPTS_MAX
+            && let Some(request) = self.widen_declined(view, &session)
+        {
+            return self.ask_others(now, id, session, request, out);
+        }
         let is_enough = graphs.is_empty() || session.attempts_here >= ATTEMPTS_EACH;
         if is_enough && session.attempts < ATTEMPTS_MAX {
             return self.share_less(now, view, id, session, out);

@@ -223,7 +223,7 @@ impl Request {
     pub(crate) fn with(&self, change: impl FnOnce(&mut Body)) -> Self {
         let mut body = self.body.clone();
         change(&mut body);
-        Self::new(body).expect("only targets and flags are changed, within their ranges")
+        Self::new(body).expect("targets, flags and candidates are changed, within their ranges")
     }
 
     pub(crate) const fn body(&self) -> &Body {

@@ -1,7 +1,8 @@
 //! A request at its composing node: what runs already is looked up, then rounds of probing follow, until there are graphs or a reason why
 //! there are none.
 //!
-//! Where nothing meets the target behind what is shared, less is, down to nothing. The first round prunes probes that others dominate. Where it finds nothing and pruned or lost some, a second goes without pruning.
+//! The first round prunes probes that others dominate. Where it finds nothing since hosts lack something, others are asked, round by round, until all
+//! were that are known. Where nothing meets the target behind what is shared, less is, down to nothing. Where probes were pruned or lost, a round goes without pruning.
 //! Where that finds nothing, a relaxed one asks without a target and without reserving, for the target that would
 //! be accepted.
 
@@ -33,6 +34,7 @@ use crate::stream::Before;
 
 mod discover;
 mod round;
+mod wider;
 
 pub(crate) use round::Round;
 use round::start_round;
@@ -55,6 +57,8 @@ pub(crate) struct Session {
     pub(crate) attempts: u8,
     /// How many of them with what is shared now.
     pub(crate) attempts_here: u8,
+    /// How many rounds have asked other hosts.
+    wider_count: u8,
     /// The shortest delay of those that were confirmed and found too slow.
     pub(crate) closest: Option<Duration>,
     /// The graphs of this request that were tried: where their starts and operators were.
@@ -222,6 +226,9 @@ impl Composer {
             return self.counts.ignore(Ignored::Repeated);
         }
         session.probe_count += u64::from(ended.sent);
+        for (host, cores) in ended.cores_left() {
+            self.heard.note(now, session.request.node(host), cores);
+        }
         if !coverage.is_whole() {
             return;
         }
@@ -253,6 +260,12 @@ impl Composer {
         if round != Round::Relaxed {
             session.binding = binding.or(session.binding);
         }
+        if round != Round::Relaxed
+            && let Some(request) = self.widen(view, &session, &blocked)
+        {
+            session.facts.note_lacks(&blocked);
+            return self.ask_others(now, id, session, request, out);
+        }
         if self.config.policy.sharing() == Sharing::Fallback
             && round != Round::Relaxed
             && session.discovery.pass_over(&session.split)
@@ -263,10 +276,12 @@ impl Composer {
         let next = match round {
             _ if is_judged_later => return self.give_up(now, id, session, Some(&blocked), out),
             // Where hosts are chosen for what a path has used, a probe that was pruned would have gone elsewhere.
-            Round::Pruning if !is_whole || (session.order.spread && session.facts.has_pruned) => {
+            Round::Pruning | Round::Wider
+                if !is_whole || (session.order.spread && session.facts.has_pruned) =>
+            {
                 Round::Full
             }
-            Round::Pruning | Round::Full => Round::Relaxed,
+            Round::Pruning | Round::Wider | Round::Full => Round::Relaxed,
             Round::Relaxed => return self.give_up(now, id, session, Some(&blocked), out),
         };
         if next == Round::Relaxed && session.binding.is_none() && !is_whole {

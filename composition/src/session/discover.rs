@@ -46,6 +46,7 @@ impl Composer {
             attempts: 0,
             attempts_here: 0,
             closest: None,
+            wider_count: 0,
             tried: BTreeSet::new(),
             asked: BTreeSet::new(),
             watch: Watch::start(now),
@@ -91,6 +92,7 @@ impl Composer {
         let known = Known {
             view,
             hosts: &session.discovery.hosts,
+            heard: &self.heard,
         };
         let gathered = candidates::gather(&known, order, &self.config, &split, &mut self.rng);
         let (request, parts) = match gathered {

@@ -19,6 +19,8 @@ use crate::spent::Stage;
 pub(crate) enum Round {
     /// Probes that others dominate are pruned.
     Pruning,
+    /// The same, of other hosts: those before lacked something.
+    Wider,
     /// None are, within what may be under way.
     Full,
     /// Without a target and without reserving.
@@ -37,7 +39,9 @@ pub(super) fn start_round(
     session.watch.enter(now, Stage::Probing);
     let is_trial = session.order.is_trial;
     let is_whole = config.policy.search() == Search::All;
-    session.facts.clear_refused();
+    if round != Round::Wider {
+        session.facts.clear_refused();
+    }
     session.request = Arc::new(session.request.with(|body| {
         body.prunes = round != Round::Full && !is_whole;
         body.reserves = !is_trial && round != Round::Relaxed;

@@ -4,6 +4,7 @@ mod faults;
 mod hostile;
 mod placing;
 mod refusing;
+mod room;
 mod sharing;
 mod support;
 mod wide;

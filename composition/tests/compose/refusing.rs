@@ -54,7 +54,7 @@ fn a_shortage_names_the_operator_and_the_best_that_was_found() {
         (binding.needed.as_str(), binding.had.as_str()),
         ("2.50 cores", "1.90 cores")
     );
-    assert_eq!(binding.hosts_asked, 5);
+    assert_eq!(binding.hosts_asked, 6);
     network.assert_nothing_is_left(&[]);
 }
 
