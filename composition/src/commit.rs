@@ -145,11 +145,15 @@ impl Composer {
     ) {
         graphs.retain(|graph| graph.takes.keys().all(|host| !session.facts.is_out(*host)));
         if session.attempts >= ATTEMPTS_MAX || graphs.is_empty() {
-            self.release_all(now, id, &session, out);
-            let feasible = session.closest.map(refusal::feasible_target);
-            let counts = session.counts();
-            let binding = session.binding;
-            return refuse(id, Reason::Unconfirmed, binding, feasible, counts, out);
+            return match session.closest {
+                Some(delay) => self.look_for_target(now, id, session, delay, out),
+                None => {
+                    // It is not known why hosts that had room did not confirm, nor what they would.
+                    self.release_all(now, id, &session, out);
+                    let counts = session.counts();
+                    refuse(id, Reason::Unconfirmed, session.binding, None, counts, out);
+                }
+            };
         }
         session.watch.enter(now, Stage::Commit);
         let composed = Commit::describe(now, view, &session, &graphs);

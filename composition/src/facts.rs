@@ -150,6 +150,12 @@ impl Facts {
         self.has_pruned = false;
     }
 
+    /// Forgets what hosts said to another target: who found it bearable for others may not find this one so.
+    pub(crate) fn ask_anew(&mut self) {
+        self.spares.clear();
+        self.links.clear();
+    }
+
     /// What a host that can be reached has left.
     pub(crate) fn spare(&self, host: HostIndex) -> Option<Spare> {
         let spare = self.spares.get(&host).copied();

@@ -22,8 +22,8 @@
 //! 6. **Commit** (`commit`, and `allocation` on the hosts): all hosts of the graph confirm, which deploys; they tell how long its parts take there, how long the
 //!    ways into them are, and whom it slows. The delay is computed once more of that; the sinks of those that are slowed grant it; then all start. Else
 //!    the next best graph follows, twice.
-//! 7. Where nothing meets the target, less is shared, down to nothing; where still nothing does, a round without a target finds the one that would be accepted
-//!    (`session`, `refusal`).
+//! 7. Where nothing meets the target, less is shared, down to nothing; where still nothing does, rounds that reserve nothing look for a target that would be accepted:
+//!    one is named only after hosts were asked with it, and left room for what the others of the graph do to the same applications (`session`, `refusal`).
 //!
 //! What hosts promise is in the `ledger`: reservations that lapse, and allocations. Messages may be lost, repeated and overtaken; a
 //! node may vanish at any moment. Then everything that it left lapses: what was reserved or confirmed and not

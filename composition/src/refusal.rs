@@ -20,8 +20,12 @@ const TARGET_MARGIN: f64 = 1.1;
 
 /// The target that is offered where the best graph takes `delay`: with the margin, in full milliseconds, rounded up.
 pub(crate) fn feasible_target(delay: Duration) -> Duration {
-    let with_margin = convert::seconds(delay.as_secs_f64() * TARGET_MARGIN).max(delay);
-    let millis = with_margin.as_nanos().div_ceil(1_000_000).max(1);
+    full_milliseconds(convert::seconds(delay.as_secs_f64() * TARGET_MARGIN).max(delay))
+}
+
+/// The least number of full milliseconds, one at least, that is no shorter.
+pub(crate) fn full_milliseconds(time: Duration) -> Duration {
+    let millis = time.as_nanos().div_ceil(1_000_000).max(1);
     Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use model::{CompositionId, Entry, Instant, NodeView};
 
-use super::{Phase, Round, Session, refuse, start_round};
+use super::{Phase, Relaxed, Round, Session, refuse, start_round};
 use crate::candidates::{self, Known, Parts};
 use crate::composer::{Composer, Outbox};
 use crate::counts::Ignored;
@@ -47,6 +47,7 @@ impl Composer {
             attempts_here: 0,
             closest: None,
             wider_count: 0,
+            relaxed: Relaxed::default(),
             tried: BTreeSet::new(),
             asked: BTreeSet::new(),
             watch: Watch::start(now),

@@ -23,7 +23,7 @@ pub(crate) enum Round {
     Wider,
     /// None are, within what may be under way.
     Full,
-    /// Without a target and without reserving.
+    /// For the target that would be accepted, without reserving.
     Relaxed,
 }
 
@@ -42,11 +42,18 @@ pub(super) fn start_round(
     if round != Round::Wider {
         session.facts.clear_refused();
     }
+    let target = session.relaxed.target;
+    if round == Round::Relaxed {
+        // What was too slow for one target may do for another.
+        session.tried.clear();
+        session.facts.ask_anew();
+    }
     session.request = Arc::new(session.request.with(|body| {
         body.prunes = round != Round::Full && !is_whole;
         body.reserves = !is_trial && round != Round::Relaxed;
         if round == Round::Relaxed {
-            body.goal = Goal::Fastest;
+            body.target = target;
+            body.goal = Goal::Offer;
         }
     }));
     session.number = session.number.saturating_add(1);

@@ -25,12 +25,16 @@ impl Composer {
         session: &Session,
         blocked: &Blocked,
     ) -> Option<Request> {
-        if blocked.lacks.is_empty() {
-            return None;
-        }
         let mut lacks = blocked.lacks.values();
         let is_late = lacks.all(|lack| lack.check == Check::Delay);
-        self.other_hosts(view, session, (blocked.part, is_late))
+        let part = match blocked.part {
+            // What comes too late to a sink may come earlier from elsewhere.
+            Part::Sink(index) => session.request.body().sinks[usize::from(index)].input,
+            // Nobody has asked for it.
+            Part::Source(_) | Part::Operator(_) if blocked.lacks.is_empty() => return None,
+            part @ (Part::Source(_) | Part::Operator(_)) => part,
+        };
+        self.other_hosts(view, session, (part, is_late))
     }
 
     /// The same, for the first operator that a host declined when it was to confirm it.

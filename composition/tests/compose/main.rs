@@ -7,4 +7,5 @@ mod refusing;
 mod room;
 mod sharing;
 mod support;
+mod targets;
 mod wide;
