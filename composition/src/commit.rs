@@ -80,7 +80,8 @@ impl Commit {
             reasons: refusal::reasons(view, session, &graph, graphs),
             predicted_delay: best.delay,
             delay_from_sharing: best.delay.saturating_sub(age.max().unwrap_or_default()),
-            feasible_target: fastest.map(refusal::feasible_target),
+            // What was asked for is accepted, however small the margin.
+            feasible_target: fastest.map(|it| refusal::feasible_target(it).min(session.target())),
             congestion: best.congestion,
             runner_up: graphs.get(1).map(|other| Outline {
                 operators: components(session, other).operators().to_vec(),

@@ -125,11 +125,9 @@ fn bytes(bytes: f64) -> String {
     format!("{amount:.digits$} {}", UNITS[unit])
 }
 
-/// A delay as people write it: `30 ms`, `1.25 ms`.
+/// A delay as people read it.
 pub(crate) fn milliseconds(delay: Duration) -> String {
-    let text = format!("{:.2}", delay.as_secs_f64() * 1e3);
-    let text = text.trim_end_matches('0').trim_end_matches('.');
-    format!("{text} ms")
+    model::time::milliseconds(delay.as_secs_f64() * 1e3)
 }
 
 /// For each operator of the plan, why it is where it is: the graph was chosen as a whole, so that all reasons are about it.
@@ -224,7 +222,11 @@ mod tests {
         };
         for (lack, expected) in [
             (lack(Check::Cpu, 0.8, 0.25), ("0.80 cores", "0.25 cores")),
-            (lack(Check::Delay, 0.03, 0.038_25), ("30 ms", "38.25 ms")),
+            (
+                lack(Check::Delay, 0.000_001, 0.002),
+                ("0.001 ms", "2.00 ms"),
+            ),
+            (lack(Check::Delay, 0.03, 0.038_2), ("30.0 ms", "38.2 ms")),
             (
                 lack(Check::Memory, 3_145_728.0, 512.0),
                 ("3.0 MiB", "512 bytes"),

@@ -17,7 +17,7 @@ fn an_impossible_target_is_refused_with_one_that_is_accepted() {
         assert_eq!(refusal.reason, Reason::Infeasible);
         let binding = refusal.binding.clone().expect("something stood in the way");
         assert_eq!(binding.check, Check::Delay);
-        assert_eq!(binding.needed, "12 ms");
+        assert_eq!(binding.needed, "12.0 ms");
         assert!(binding.had.ends_with(" ms"), "{binding:?}");
         assert!(binding.hosts_asked > 0, "{binding:?}");
         let target = refusal.feasible_target.expect("there are resources");
