@@ -210,7 +210,7 @@ impl Composer {
                 (ranks, queue(&Change::default()), queue(&change))
             });
             charges = self.serving.charges(&ranked, &change, id);
-            if let Some((suffers, increase, slack)) = self.serving.suffering(&charges) {
+            if let Some((suffers, increase, slack)) = self.serving.suffering(&charges, 1) {
                 let lack = Lack::of_impact(suffers, increase, slack);
                 self.counts.refuse(lack.check);
                 return Err(Decline::Lacks(lack));

@@ -1,6 +1,5 @@
-//! Which hosts an operator's probes may ask: gathered once, from what the composing node knows, and carried in the request.
+//! Which hosts an operator's probes may ask: gathered from what the composing node knows, and carried in the request. Others follow where those lack something.
 
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,14 +10,20 @@ use model::{Coordinate, Demand, HostSummary, NodeId, NodeView, Rng, convert};
 use crate::config::Config;
 use crate::discovery::Split;
 use crate::effect::{Check, Constraint};
+use crate::facts::Facts;
+use crate::heard::Heard;
 use crate::order::{Order, Place};
 use crate::policy::Search;
 use crate::refusal;
 use crate::request::{
-    Body, CANDIDATES_MAX, Goal, Host, HostIndex, Operator, PROBES_MAX, Part, Request, Sink, Source,
-    TARGET_MAX, number,
+    Body, CANDIDATES_MAX, Goal, HOSTS_MAX, Host, HostIndex, Operator, PROBES_MAX, Part, Request,
+    Sink, Source, TARGET_MAX, number,
 };
 use crate::stream::Before;
+
+mod spread;
+
+use spread::spread;
 
 /// Detours and ways that differ by less are equal; the load decides then.
 ///
@@ -67,6 +72,8 @@ impl Parts {
 pub(crate) struct Known<'a> {
     pub(crate) view: &'a NodeView,
     pub(crate) hosts: &'a BTreeMap<NodeId, Arc<HostSummary>>,
+    /// What hosts have said lately that they have left.
+    pub(crate) heard: &'a Heard,
 }
 
 impl<'a> Known<'a> {
@@ -76,7 +83,7 @@ impl<'a> Known<'a> {
     }
 
     fn all(&self) -> Vec<&'a HostSummary> {
-        let Self { view, hosts } = *self;
+        let Self { view, hosts, .. } = *self;
         let others = hosts.values().filter(|it| view.find(it.node).is_none());
         let own = std::iter::once(&view.host);
         let known = own.chain(view.hosts.values().map(|host| &**host));
@@ -104,7 +111,7 @@ pub(crate) fn gather(
 ) -> Result<(Request, Parts), Option<Constraint>> {
     check_ends(known, order, split)?;
     let parts = Parts::new(split);
-    let mut eligible = eligible(known, order, split, &parts)?;
+    let mut eligible = eligible(known, order, config, split, &parts)?;
     if config.policy.search() == Search::Random {
         for hosts in &mut eligible {
             shuffle(hosts, rng);
@@ -255,37 +262,102 @@ fn check_ends(known: &Known<'_>, order: &Order, split: &Split) -> Result<(), Opt
 fn eligible(
     known: &Known<'_>,
     order: &Order,
+    config: &Config,
     split: &Split,
     parts: &Parts,
 ) -> Result<Vec<Vec<NodeId>>, Option<Constraint>> {
     let ways = Ways::new(order, split);
-    let all = known.all();
     let operators = parts.operators.iter();
     operators
         .map(|index| {
-            let index = *index;
-            let (operator, place) = (&order.plan.operators()[index], &order.places[index]);
-            let demand = &order.demands[index];
-            let may_run = |host: &&&HostSummary| offers(host, &operator.kind) && fits(host, place);
-            let asks = demand.resources(0).cpu_cores;
-            let mut hosts: Vec<_> = all
-                .iter()
-                .filter(may_run)
-                .map(|host| {
-                    let left = host.capacity.cpu_cores * (1.0 - host.load.middle());
-                    let detour = ways.detour(known, index, host.node);
-                    let steps = detour.as_nanos() / STEP.as_nanos();
-                    ((asks > left, steps, host.load, host.node), host.node)
-                })
-                .collect();
-            hosts.sort_unstable();
-            hosts.dedup();
+            let hosts = rank(known, order, config, &ways, *index);
             if hosts.is_empty() {
-                return Err(Some(nobody_offers(operator, place, all.len())));
+                let (operator, place) = (&order.plan.operators()[*index], &order.places[*index]);
+                return Err(Some(nobody_offers(operator, place, known.all().len())));
             }
-            Ok(hosts.into_iter().map(|(_, node)| node).collect())
+            Ok(hosts)
         })
         .collect()
+}
+
+/// The hosts that may run an operator: those that should have room for it first, then by detour and load.
+///
+/// What hosts have said of themselves counts where there are more of them than are asked at once: of fewer all are asked.
+fn rank(
+    known: &Known<'_>,
+    order: &Order,
+    config: &Config,
+    ways: &Ways,
+    index: usize,
+) -> Vec<NodeId> {
+    let (operator, place) = (&order.plan.operators()[index], &order.places[index]);
+    let asks = order.demands[index].resources(0).cpu_cores;
+    let mut all = known.all();
+    all.retain(|host| offers(host, &operator.kind) && fits(host, place));
+    let is_choice = all.len() > usize::from(config.fan_out());
+    let mut hosts: Vec<_> = all
+        .into_iter()
+        .map(|host| {
+            let by_summary = host.capacity.cpu_cores * (1.0 - host.load.middle());
+            let heard = known.heard.left(host.node).filter(|_| is_choice);
+            let left = heard.map_or(by_summary, |heard| heard.min(by_summary));
+            let detour = ways.detour(known, index, host.node);
+            let steps = detour.as_nanos() / STEP.as_nanos();
+            ((asks > left, steps, host.load, host.node), host.node)
+        })
+        .collect();
+    hosts.sort_unstable();
+    hosts.dedup();
+    hosts.into_iter().map(|(_, node)| node).collect()
+}
+
+/// The same request, with other candidates for an operator than those that were asked: nothing where all were.
+///
+/// `is_late` says that those who were asked are too slow, and lack nothing else: only such are asked then on which the target could be met.
+pub(crate) fn widen(
+    known: &Known<'_>,
+    order: &Order,
+    config: &Config,
+    (split, parts): (&Split, &Parts),
+    (request, facts): (&Request, &Facts),
+    (operator, is_late): (u16, bool),
+) -> Option<Request> {
+    let index = parts.operators[usize::from(operator)];
+    let ways = Ways::new(order, split);
+    let hosts = rank(known, order, config, &ways, index);
+    if hosts.len() <= usize::from(config.fan_out()) {
+        // Everybody who came as far has asked all of them.
+        return None;
+    }
+    let cost = convert::seconds(order.demands[index].cost_seconds);
+    let body = request.body();
+    let named: BTreeMap<NodeId, HostIndex> = body.hosts.iter().map(|it| it.node).zip(0..).collect();
+    let is_other = |node: &NodeId| {
+        let host = named.get(node);
+        let was_asked = host.is_some_and(|host| {
+            facts.has_asked(Part::Operator(operator), *host) || facts.is_out(*host)
+        });
+        let is_hopeless = is_late && ways.detour(known, index, *node) + cost > body.target;
+        !was_asked && !is_hopeless
+    };
+    let others: Vec<NodeId> = hosts
+        .into_iter()
+        .filter(is_other)
+        .take(CANDIDATES_MAX)
+        .collect();
+    if others.is_empty() || body.hosts.len() + others.len() > HOSTS_MAX {
+        return None;
+    }
+    Some(request.with(|body| {
+        let mut table = Table {
+            hosts: std::mem::take(&mut body.hosts),
+            indices: named,
+        };
+        let candidates = others.into_iter().map(|node| table.index(known, node));
+        body.operators[usize::from(operator)].candidates = candidates.collect();
+        body.hosts = table.hosts;
+        body.fan_out = FAN_OUT_MAX;
+    }))
 }
 
 pub(crate) fn offers(host: &HostSummary, kind: &str) -> bool {
@@ -374,67 +446,6 @@ impl Ways {
     }
 }
 
-/// Puts a host of its own first for each operator as far as there are enough, the hosts of sources and sinks last.
-///
-/// A greatest matching of operators and hosts by augmenting paths, those with the fewest hosts first. At most 256 operators x 256
-/// x 129 hosts steps.
-fn spread(order: &Order, eligible: Vec<Vec<NodeId>>) -> Vec<Vec<NodeId>> {
-    let ends: BTreeSet<NodeId> = order.sources.iter().chain(&order.sinks).copied().collect();
-    let away: Vec<Vec<NodeId>> = eligible
-        .iter()
-        .map(|hosts| {
-            let away = hosts.iter().filter(|host| !ends.contains(host));
-            away.copied().collect()
-        })
-        .collect();
-    let mut matching = BTreeMap::new();
-    let mut by_choice: Vec<usize> = (0..eligible.len()).collect();
-    by_choice.sort_by_key(|operator| eligible[*operator].len());
-    for hosts in [&away, &eligible] {
-        for operator in &by_choice {
-            if !matching.values().any(|it| it == operator) {
-                augment(hosts, *operator, &mut matching, &mut BTreeSet::new());
-            }
-        }
-    }
-    let own: BTreeMap<usize, NodeId> = matching.iter().map(|(host, it)| (*it, *host)).collect();
-    let ranked = eligible.into_iter().enumerate();
-    ranked
-        .map(|(operator, mut hosts)| {
-            // Behind its own host come those that nobody else has for its own, then the others, each turned so that
-            // not all operators begin with the same one.
-            let turn = operator % hosts.len();
-            hosts.rotate_left(turn);
-            hosts.sort_by_key(|host| {
-                let is_own = own.get(&operator) == Some(host);
-                let is_taken = matching.contains_key(host);
-                (Reverse(is_own), is_taken, ends.contains(host))
-            });
-            hosts
-        })
-        .collect()
-}
-
-/// Finds a host for an operator, moving others where that frees one.
-fn augment(
-    hosts: &[Vec<NodeId>],
-    operator: usize,
-    matching: &mut BTreeMap<NodeId, usize>,
-    tried: &mut BTreeSet<NodeId>,
-) -> bool {
-    for host in &hosts[operator] {
-        if !tried.insert(*host) {
-            continue;
-        }
-        let holder = matching.get(host).copied();
-        if holder.is_none_or(|holder| augment(hosts, holder, matching, tried)) {
-            matching.insert(*host, operator);
-            return true;
-        }
-    }
-    false
-}
-
 /// The hosts of a request, each once.
 #[derive(Debug, Default)]
 struct Table {
@@ -456,6 +467,3 @@ impl Table {
         })
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -12,7 +12,7 @@ use crate::allocation::CHARGES_MAX;
 use crate::composer::{Composer, Outbox};
 use crate::config::{ATTEMPTS_EACH, ATTEMPTS_MAX, CONFIRM_ROUNDS};
 use crate::counts::Ignored;
-use crate::effect::{Composed, Event, Outline, Reason};
+use crate::effect::{Check, Composed, Event, Outline, Reason};
 use crate::measure::Lack;
 use crate::message::{Body, Confirm, Confirmed, Decline, Start, Told};
 use crate::policy::Projection;
@@ -80,7 +80,8 @@ impl Commit {
             reasons: refusal::reasons(view, session, &graph, graphs),
             predicted_delay: best.delay,
             delay_from_sharing: best.delay.saturating_sub(age.max().unwrap_or_default()),
-            feasible_target: fastest.map(refusal::feasible_target),
+            // What was asked for is accepted, however small the margin.
+            feasible_target: fastest.map(|it| refusal::feasible_target(it).min(session.target())),
             congestion: best.congestion,
             runner_up: graphs.get(1).map(|other| Outline {
                 operators: components(session, other).operators().to_vec(),
@@ -145,11 +146,15 @@ impl Composer {
     ) {
         graphs.retain(|graph| graph.takes.keys().all(|host| !session.facts.is_out(*host)));
         if session.attempts >= ATTEMPTS_MAX || graphs.is_empty() {
-            self.release_all(now, id, &session, out);
-            let feasible = session.closest.map(refusal::feasible_target);
-            let counts = session.counts();
-            let binding = session.binding;
-            return refuse(id, Reason::Unconfirmed, binding, feasible, counts, out);
+            return match session.closest {
+                Some(delay) => self.look_for_target(now, id, session, delay, out),
+                None => {
+                    // It is not known why hosts that had room did not confirm, nor what they would.
+                    self.release_all(now, id, &session, out);
+                    let counts = session.counts();
+                    refuse(id, Reason::Unconfirmed, session.binding, None, counts, out);
+                }
+            };
         }
         session.watch.enter(now, Stage::Commit);
         let composed = Commit::describe(now, view, &session, &graphs);
@@ -346,6 +351,10 @@ impl Composer {
         if !commit.waiting.is_empty() {
             return self.keep(id, session, commit);
         }
+        for (host, takes) in &commit.graph.takes {
+            let node = session.request.node(*host);
+            self.heard.take(node, takes.cpu_cores);
+        }
         // The losers keep nothing. What sinks have granted, they have.
         let mut composed = commit.composed;
         composed.spent = session.watch.spent(now);
@@ -377,6 +386,11 @@ impl Composer {
             if let Some(host) = host {
                 session.facts.exclude(host);
             }
+        }
+        if let Decline::Lacks(lack) = &why
+            && lack.check == Check::Cpu
+        {
+            self.heard.note(now, from, lack.had);
         }
         if let (Decline::Lacks(_), Some(host)) = (&why, host) {
             // It would decline the same again.
@@ -450,6 +464,12 @@ impl Composer {
         out: &mut Outbox<'_>,
     ) {
         let graphs = session.graphs(&self.config).unwrap_or_default();
+        if graphs.is_empty()
+            && session.attempts < ATTEMPTS_MAX
+            && let Some(request) = self.widen_declined(view, &session)
+        {
+            return self.ask_others(now, id, session, request, out);
+        }
         let is_enough = graphs.is_empty() || session.attempts_here >= ATTEMPTS_EACH;
         if is_enough && session.attempts < ATTEMPTS_MAX {
             return self.share_less(now, view, id, session, out);

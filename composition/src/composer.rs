@@ -9,6 +9,7 @@ use crate::allocation::{Allocation, Deferred};
 use crate::config::Config;
 use crate::counts::{Counts, Ignored};
 use crate::effect::{Effect, Event};
+use crate::heard::Heard;
 use crate::ledger::Ledger;
 use crate::message::{Body, Message};
 use crate::order::Order;
@@ -100,6 +101,8 @@ pub struct Composer {
     /// For which of them the overlay was asked.
     pub(crate) lookups: BTreeMap<u64, CompositionId>,
     pub(crate) next_lookup: u64,
+    /// What hosts have said that they have left.
+    pub(crate) heard: Heard,
     // As both.
     pub(crate) reminders: BTreeMap<(CompositionId, Kind), Reminder>,
 }
@@ -122,6 +125,7 @@ impl Composer {
             sessions: BTreeMap::new(),
             lookups: BTreeMap::new(),
             next_lookup: 0,
+            heard: Heard::default(),
             reminders: BTreeMap::new(),
         }
     }
@@ -301,6 +305,7 @@ impl Composer {
         self.serving.lapse(now);
         self.visits.lapse(now);
         self.closed.lapse(now);
+        self.heard.lapse(now);
         self.lapse_allocations(now, out);
         if self.lookups.len() > LOOKUPS_MAX {
             let sessions = &self.sessions;
@@ -324,6 +329,7 @@ impl Composer {
             self.reminders = BTreeMap::new();
         }
         self.visits.trim();
+        self.heard.trim();
     }
 
     /// How long an answer is waited for: up to a tenth less than configured, so that two that met in one place do not again.

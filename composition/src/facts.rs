@@ -10,6 +10,7 @@ use std::time::Duration;
 use model::{NodeView, Resources};
 
 use crate::measure::{Lack, Spare};
+use crate::merge::Blocked;
 use crate::message::{self, Ended, Ending, Hop};
 use crate::path;
 use crate::request::{HostIndex, Part, Request};
@@ -149,6 +150,12 @@ impl Facts {
         self.has_pruned = false;
     }
 
+    /// Forgets what hosts said to another target: who found it bearable for others may not find this one so.
+    pub(crate) fn ask_anew(&mut self) {
+        self.spares.clear();
+        self.links.clear();
+    }
+
     /// What a host that can be reached has left.
     pub(crate) fn spare(&self, host: HostIndex) -> Option<Spare> {
         let spare = self.spares.get(&host).copied();
@@ -166,6 +173,23 @@ impl Facts {
         let range = (part, HostIndex::MIN)..=(part, HostIndex::MAX);
         let refused = self.refused.range(range);
         refused.map(|((_, host), lack)| (*host, lack.clone()))
+    }
+
+    /// Whether a host was asked for a part.
+    pub(crate) fn has_asked(&self, part: Part, host: HostIndex) -> bool {
+        self.asked.contains(&(part, host))
+    }
+
+    /// The parts that some host declined when it was to confirm them.
+    pub(crate) fn declined(&self) -> impl Iterator<Item = Part> {
+        self.declined.iter().map(|(part, _)| *part)
+    }
+
+    /// Remembers what hosts lacked for a part, beyond what they refused by themselves.
+    pub(crate) fn note_lacks(&mut self, blocked: &Blocked) {
+        for (host, lack) in &blocked.lacks {
+            self.refused.insert((blocked.part, *host), lack.clone());
+        }
     }
 
     /// How many hosts were asked for a part.

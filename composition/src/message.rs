@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use model::{ApplicationId, ComponentGraph, CompositionId, Resources};
 
+use crate::effect::Check;
 use crate::measure::{Lack, Spare};
 use crate::policy::Projection;
 use crate::queue::Job;
@@ -144,6 +145,23 @@ pub(crate) struct Ended {
     /// The hops that passed: facts, however the probe ended.
     pub(crate) path: Vec<Hop>,
     pub(crate) ending: Ending,
+}
+
+impl Ended {
+    /// How many cores hosts have left, as far as it tells.
+    pub(crate) fn cores_left(&self) -> impl Iterator<Item = (HostIndex, f64)> {
+        let hops = self.path.iter();
+        let hops = hops.map(|hop| (hop.host, hop.spare.available.cpu_cores));
+        let refused = match &self.ending {
+            Ending::Refused { host, lack, .. } if lack.check == Check::Cpu => {
+                Some((*host, lack.had))
+            }
+            Ending::Refused { .. } | Ending::Returned | Ending::Pruned | Ending::Lost { .. } => {
+                None
+            }
+        };
+        hops.chain(refused)
+    }
 }
 
 /// How a probe ended.

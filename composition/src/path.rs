@@ -49,6 +49,22 @@ pub(crate) fn jobs_last(request: &Request, path: &[Hop], laxity: Duration) -> Ve
         .collect()
 }
 
+/// What can be waited at the last hop of a path as whoever confirms it counts: the target less ways and bare costs alone, the way on at its
+/// least.
+pub(crate) fn laxity_last(view: &NodeView, request: &Request, path: &[Hop]) -> Duration {
+    let (Some(first), Some(last)) = (path.first(), path.last()) else {
+        return request.body().target;
+    };
+    let hops = path.iter();
+    let ways: Duration = hops
+        .map(|hop| hop.link + convert::seconds(request.cost_seconds(hop.part)))
+        .sum();
+    let sinks = request.body().sinks.iter();
+    let way_on = sinks.map(|sink| delay(view, request, last.host, sink.host));
+    let done = request.age(first.part, first.host) + ways + way_on.max().unwrap_or_default();
+    request.laxity(last.part, done)
+}
+
 /// The delay of the way from this node to a host of a request: as this node knows it, else as the composing node does.
 pub(crate) fn link(view: &NodeView, request: &Request, host: HostIndex) -> Duration {
     let host = request.body().hosts[usize::from(host)];

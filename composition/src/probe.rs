@@ -16,7 +16,7 @@ use crate::measure::{Lack, Spare};
 use crate::message::{Body, Ended, Ending, Hop, Probe};
 use crate::path;
 use crate::policy::Projection;
-use crate::request::{HostIndex, Part};
+use crate::request::{Goal, HostIndex, Part, number};
 use crate::serving::{Change, Ranks};
 use crate::share::Share;
 
@@ -121,17 +121,26 @@ impl Composer {
             return self.refuse_at(probe, path, Lack::of_delay(least, request.limit()), out);
         }
         // 3. What those would suffer who are served here.
-        let newcomers = path::jobs_last(&request, &path, laxity);
-        if projection != Projection::None && !newcomers.is_empty() {
-            let after = queue.with(&newcomers);
+        // What is offered is confirmed later, and by every host: each leaves the others as much as it takes.
+        let is_offer = request.body().goal == Goal::Offer;
+        let confirmed = is_offer.then(|| path::laxity_last(view, &request, &path));
+        let times = if is_offer {
+            u32::from(number(request.body().operators.len()))
+        } else {
+            1
+        };
+        for laxity in [Some(laxity), confirmed].into_iter().flatten() {
+            let newcomers = path::jobs_last(&request, &path, laxity);
+            if projection == Projection::None || newcomers.is_empty() {
+                break;
+            }
+            let ranked = [(Ranks::All, queue.clone(), queue.with(&newcomers))];
             let change = Change {
                 newcomers,
                 ..Change::default()
             };
-            let charges = self
-                .serving
-                .charges(&[(Ranks::All, queue, after)], &change, probe.id);
-            if let Some((suffers, increase, slack)) = self.serving.suffering(&charges) {
+            let charges = self.serving.charges(&ranked, &change, probe.id);
+            if let Some((suffers, increase, slack)) = self.serving.suffering(&charges, times) {
                 let lack = Lack::of_impact(suffers, increase, slack);
                 return self.refuse(probe, lack, out);
             }

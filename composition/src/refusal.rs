@@ -20,8 +20,12 @@ const TARGET_MARGIN: f64 = 1.1;
 
 /// The target that is offered where the best graph takes `delay`: with the margin, in full milliseconds, rounded up.
 pub(crate) fn feasible_target(delay: Duration) -> Duration {
-    let with_margin = convert::seconds(delay.as_secs_f64() * TARGET_MARGIN).max(delay);
-    let millis = with_margin.as_nanos().div_ceil(1_000_000).max(1);
+    full_milliseconds(convert::seconds(delay.as_secs_f64() * TARGET_MARGIN).max(delay))
+}
+
+/// The least number of full milliseconds, one at least, that is no shorter.
+pub(crate) fn full_milliseconds(time: Duration) -> Duration {
+    let millis = time.as_nanos().div_ceil(1_000_000).max(1);
     Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))
 }
 
@@ -121,11 +125,9 @@ fn bytes(bytes: f64) -> String {
     format!("{amount:.digits$} {}", UNITS[unit])
 }
 
-/// A delay as people write it: `30 ms`, `1.25 ms`.
+/// A delay as people read it.
 pub(crate) fn milliseconds(delay: Duration) -> String {
-    let text = format!("{:.2}", delay.as_secs_f64() * 1e3);
-    let text = text.trim_end_matches('0').trim_end_matches('.');
-    format!("{text} ms")
+    model::time::milliseconds(delay.as_secs_f64() * 1e3)
 }
 
 /// For each operator of the plan, why it is where it is: the graph was chosen as a whole, so that all reasons are about it.
@@ -220,7 +222,11 @@ mod tests {
         };
         for (lack, expected) in [
             (lack(Check::Cpu, 0.8, 0.25), ("0.80 cores", "0.25 cores")),
-            (lack(Check::Delay, 0.03, 0.038_25), ("30 ms", "38.25 ms")),
+            (
+                lack(Check::Delay, 0.000_001, 0.002),
+                ("0.001 ms", "2.00 ms"),
+            ),
+            (lack(Check::Delay, 0.03, 0.038_2), ("30.0 ms", "38.2 ms")),
             (
                 lack(Check::Memory, 3_145_728.0, 512.0),
                 ("3.0 MiB", "512 bytes"),

@@ -60,8 +60,8 @@ pub(crate) enum Goal {
     Target,
     /// Nothing: what comes of it is judged when it runs.
     Any,
-    /// Nothing: the least target is looked for that would be met.
-    Fastest,
+    /// The target, which is to be offered to whoever asked: what passes will be confirmed as far as that can be told.
+    Offer,
 }
 
 /// A host that a request names.
@@ -223,7 +223,7 @@ impl Request {
     pub(crate) fn with(&self, change: impl FnOnce(&mut Body)) -> Self {
         let mut body = self.body.clone();
         change(&mut body);
-        Self::new(body).expect("only targets and flags are changed, within their ranges")
+        Self::new(body).expect("targets, flags and candidates are changed, within their ranges")
     }
 
     pub(crate) const fn body(&self) -> &Body {
@@ -233,18 +233,14 @@ impl Request {
     /// The longest delay that passes.
     pub(crate) fn limit(&self) -> Duration {
         match self.body.goal {
-            Goal::Target => self.body.target,
-            Goal::Any | Goal::Fastest => TARGET_MAX,
+            Goal::Target | Goal::Offer => self.body.target,
+            Goal::Any => TARGET_MAX,
         }
     }
 
     /// What is left of the target to a part that is done at `delay`, the rest of the ways taken at their least.
     pub(crate) fn laxity(&self, part: Part, delay: Duration) -> Duration {
-        match self.body.goal {
-            Goal::Target | Goal::Any => self.body.target.saturating_sub(delay + self.rest(part)),
-            // Whoever asks for as little as can be has nothing left.
-            Goal::Fastest => Duration::ZERO,
-        }
+        self.body.target.saturating_sub(delay + self.rest(part))
     }
 
     pub(crate) fn node(&self, host: HostIndex) -> NodeId {

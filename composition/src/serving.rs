@@ -205,15 +205,17 @@ impl Serving {
             .collect()
     }
 
-    /// The application that some charges would make late, as far as is known here: of several the one with the least slack.
+    /// The application that some charges would make late, so many times over, as far as is known here: of several the one with the least slack.
     pub(crate) fn suffering(
         &self,
         charges: &[Charge],
+        times: u32,
     ) -> Option<(&ApplicationId, Duration, Duration)> {
         let late = charges.iter().filter_map(|charge| {
             let user = self.users.get(&charge.of)?;
             let slack = user.slack()?;
-            (charge.increase > slack).then_some((&user.application, charge.increase, slack))
+            let increase = charge.increase.saturating_mul(times);
+            (increase > slack).then_some((&user.application, increase, slack))
         });
         late.min_by_key(|(_, _, slack)| *slack)
     }

@@ -1,9 +1,9 @@
 //! A request at its composing node: what runs already is looked up, then rounds of probing follow, until there are graphs or a reason why
 //! there are none.
 //!
-//! Where nothing meets the target behind what is shared, less is, down to nothing. The first round prunes probes that others dominate. Where it finds nothing and pruned or lost some, a second goes without pruning.
-//! Where that finds nothing, a relaxed one asks without a target and without reserving, for the target that would
-//! be accepted.
+//! The first round prunes probes that others dominate. Where it finds nothing since hosts lack something, others are asked, round by round, until all
+//! were that are known. Where nothing meets the target behind what is shared, less is, down to nothing. Where probes were pruned or lost, a round goes without pruning.
+//! Where that finds nothing, others ask without reserving for the target that would be accepted (`relaxed`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -25,15 +25,18 @@ use crate::order::Order;
 use crate::policy::{Search, Sharing};
 use crate::refusal;
 use crate::reminder::{Kind, Reminder};
-use crate::request::{Goal, HostIndex, Part, Request};
+use crate::request::{Goal, HostIndex, Part, Request, TARGET_MAX};
 use crate::select::Graph;
 use crate::share::Coverage;
 use crate::spent::Watch;
 use crate::stream::Before;
 
 mod discover;
+mod relaxed;
 mod round;
+mod wider;
 
+use relaxed::Relaxed;
 pub(crate) use round::Round;
 use round::start_round;
 
@@ -55,6 +58,10 @@ pub(crate) struct Session {
     pub(crate) attempts: u8,
     /// How many of them with what is shared now.
     pub(crate) attempts_here: u8,
+    /// How many rounds have asked other hosts.
+    wider_count: u8,
+    /// The search for a target that would be accepted.
+    relaxed: Relaxed,
     /// The shortest delay of those that were confirmed and found too slow.
     pub(crate) closest: Option<Duration>,
     /// The graphs of this request that were tried: where their starts and operators were.
@@ -103,6 +110,11 @@ impl Session {
             .into_iter()
             .find(|(_, host)| host.node == node)
             .map(|(index, _)| index)
+    }
+
+    /// The target that was asked for.
+    pub(crate) fn target(&self) -> Duration {
+        self.order.plan.qos().latency.min(TARGET_MAX)
     }
 
     /// How many probes and look-ups there were.
@@ -222,6 +234,9 @@ impl Composer {
             return self.counts.ignore(Ignored::Repeated);
         }
         session.probe_count += u64::from(ended.sent);
+        for (host, cores) in ended.cores_left() {
+            self.heard.note(now, session.request.node(host), cores);
+        }
         if !coverage.is_whole() {
             return;
         }
@@ -242,32 +257,32 @@ impl Composer {
         out: &mut Outbox<'_>,
     ) {
         let graphs = session.graphs(&self.config);
+        if round == Round::Relaxed {
+            return self.on_relaxed(now, id, session, graphs, out);
+        }
         let blocked = match graphs {
-            Ok(graphs) if round != Round::Relaxed => {
-                return self.choose(now, view, id, session, graphs, out);
-            }
-            Ok(_) => return self.give_up(now, id, session, None, out),
+            Ok(graphs) => return self.choose(now, view, id, session, graphs, out),
             Err(blocked) => blocked,
         };
-        let binding = refusal::constraint(&session, &blocked);
-        if round != Round::Relaxed {
-            session.binding = binding.or(session.binding);
+        session.binding = refusal::constraint(&session, &blocked).or(session.binding);
+        if let Some(request) = self.widen(view, &session, &blocked) {
+            session.facts.note_lacks(&blocked);
+            return self.ask_others(now, id, session, request, out);
         }
         if self.config.policy.sharing() == Sharing::Fallback
-            && round != Round::Relaxed
             && session.discovery.pass_over(&session.split)
         {
             return self.discover(now, view, id, session, out);
         }
         let is_judged_later = session.request.body().goal == Goal::Any;
-        let next = match round {
-            _ if is_judged_later => return self.give_up(now, id, session, Some(&blocked), out),
-            // Where hosts are chosen for what a path has used, a probe that was pruned would have gone elsewhere.
-            Round::Pruning if !is_whole || (session.order.spread && session.facts.has_pruned) => {
-                Round::Full
-            }
-            Round::Pruning | Round::Full => Round::Relaxed,
-            Round::Relaxed => return self.give_up(now, id, session, Some(&blocked), out),
+        if is_judged_later {
+            return self.give_up(now, id, session, Some(&blocked), out);
+        }
+        // Where hosts are chosen for what a path has used, a probe that was pruned would have gone elsewhere.
+        let has_missed = !is_whole || (session.order.spread && session.facts.has_pruned);
+        let next = match has_missed && round != Round::Full {
+            true => Round::Full,
+            false => Round::Relaxed,
         };
         if next == Round::Relaxed && session.binding.is_none() && !is_whole {
             // Nobody refused anything: nothing was heard.
@@ -279,7 +294,7 @@ impl Composer {
         self.sessions.insert(id, (session, phase));
     }
 
-    /// No round found anything at the target: what the relaxed one found is offered.
+    /// Nothing was found for the target: it is refused, with what was found for others; `blocked` is what stands in the way of any target.
     fn give_up(
         &mut self,
         now: Instant,
@@ -289,37 +304,30 @@ impl Composer {
         out: &mut Outbox<'_>,
     ) {
         self.release_all(now, id, &session, out);
-        let relaxed = blocked.and_then(|blocked| refusal::constraint(&session, blocked));
-        let graphs = match blocked {
-            Some(_) => Vec::new(),
-            None => session.graphs(&self.config).unwrap_or_default(),
-        };
-        let fastest = graphs.iter().map(|graph| graph.delay).min();
         let counts = session.counts();
-        let at_target = match blocked {
-            Some(_) => None,
-            None => {
-                let (request, facts) = (&session.request, &session.facts);
-                let blocked = merge::merge(request, facts, request.body().target, false).err();
-                blocked.and_then(|blocked| refusal::constraint(&session, &blocked))
-            }
+        let of_any = blocked.and_then(|blocked| refusal::constraint(&session, blocked));
+        let found = session.relaxed.found;
+        let at_target = || {
+            let (request, facts) = (&session.request, &session.facts);
+            let blocked = merge::merge(request, facts, session.target(), false).err()?;
+            refusal::constraint(&session, &blocked)
         };
-        let binding = match (session.binding.or(at_target), fastest) {
-            (Some(mut binding), Some(delay)) => {
-                if binding.check == Check::Delay {
-                    // What probes were refused for is a bound of their part; this is the whole.
-                    binding.had = refusal::milliseconds(delay);
-                }
-                Some(binding)
-            }
-            (binding, _) => relaxed.or(binding),
+        let mut binding = of_any
+            .or_else(|| session.binding.clone())
+            .or_else(at_target);
+        if let (Some(binding), Some((_, delay))) = (&mut binding, found)
+            && binding.check == Check::Delay
+            && delay > session.order.plan.qos().latency
+        {
+            // What probes were refused for is a bound of their part; this is the whole.
+            binding.had = refusal::milliseconds(delay);
+        }
+        let reason = match binding {
+            Some(_) if session.closest.is_some() => Reason::Unconfirmed,
+            Some(_) => Reason::Infeasible,
+            None => Reason::Timeout,
         };
-        let reason = if binding.is_some() {
-            Reason::Infeasible
-        } else {
-            Reason::Timeout
-        };
-        let feasible_target = fastest.map(refusal::feasible_target);
+        let feasible_target = found.map(|(target, _)| target);
         refuse(id, reason, binding, feasible_target, counts, out);
     }
 

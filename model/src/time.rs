@@ -168,6 +168,17 @@ impl EventTime {
     }
 }
 
+/// A time in milliseconds as people read it, with as many digits as they need: `0.001 ms`, `5.77 ms`, `42.1 ms`, `250 ms`.
+pub fn milliseconds(value: f64) -> String {
+    match value.abs() {
+        size if size > 0.0 && size < 0.001 => format!("{value:.6} ms"),
+        size if size < 1.0 => format!("{value:.3} ms"),
+        size if size < 10.0 => format!("{value:.2} ms"),
+        size if size < 100.0 => format!("{value:.1} ms"),
+        _ => format!("{value:.0} ms"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -186,5 +197,19 @@ mod tests {
     fn progress_saturates_at_its_ends() {
         assert_eq!(EventTime::MAX.plus(1), EventTime::MAX);
         assert_eq!(EventTime::MIN.minus(1), EventTime::MIN);
+    }
+
+    #[test]
+    fn times_have_as_many_digits_as_people_need() {
+        for (value, expected) in [
+            (0.0, "0.000 ms"),
+            (0.0004, "0.000400 ms"),
+            (0.001, "0.001 ms"),
+            (5.768, "5.77 ms"),
+            (42.06, "42.1 ms"),
+            (250.0, "250 ms"),
+        ] {
+            assert_eq!(milliseconds(value), expected);
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use model::{CompositionId, Entry, Instant, NodeView};
 
-use super::{Phase, Round, Session, refuse, start_round};
+use super::{Phase, Relaxed, Round, Session, refuse, start_round};
 use crate::candidates::{self, Known, Parts};
 use crate::composer::{Composer, Outbox};
 use crate::counts::Ignored;
@@ -46,6 +46,8 @@ impl Composer {
             attempts: 0,
             attempts_here: 0,
             closest: None,
+            wider_count: 0,
+            relaxed: Relaxed::default(),
             tried: BTreeSet::new(),
             asked: BTreeSet::new(),
             watch: Watch::start(now),
@@ -91,6 +93,7 @@ impl Composer {
         let known = Known {
             view,
             hosts: &session.discovery.hosts,
+            heard: &self.heard,
         };
         let gathered = candidates::gather(&known, order, &self.config, &split, &mut self.rng);
         let (request, parts) = match gathered {

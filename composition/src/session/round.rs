@@ -19,9 +19,11 @@ use crate::spent::Stage;
 pub(crate) enum Round {
     /// Probes that others dominate are pruned.
     Pruning,
+    /// The same, of other hosts: those before lacked something.
+    Wider,
     /// None are, within what may be under way.
     Full,
-    /// Without a target and without reserving.
+    /// For the target that would be accepted, without reserving.
     Relaxed,
 }
 
@@ -37,12 +39,21 @@ pub(super) fn start_round(
     session.watch.enter(now, Stage::Probing);
     let is_trial = session.order.is_trial;
     let is_whole = config.policy.search() == Search::All;
-    session.facts.clear_refused();
+    if round != Round::Wider {
+        session.facts.clear_refused();
+    }
+    let target = session.relaxed.target;
+    if round == Round::Relaxed {
+        // What was too slow for one target may do for another.
+        session.tried.clear();
+        session.facts.ask_anew();
+    }
     session.request = Arc::new(session.request.with(|body| {
         body.prunes = round != Round::Full && !is_whole;
         body.reserves = !is_trial && round != Round::Relaxed;
         if round == Round::Relaxed {
-            body.goal = Goal::Fastest;
+            body.target = target;
+            body.goal = Goal::Offer;
         }
     }));
     session.number = session.number.saturating_add(1);

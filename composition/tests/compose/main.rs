@@ -4,6 +4,8 @@ mod faults;
 mod hostile;
 mod placing;
 mod refusing;
+mod room;
 mod sharing;
 mod support;
+mod targets;
 mod wide;

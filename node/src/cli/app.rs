@@ -3,8 +3,9 @@
 use std::fmt::Write;
 
 use clap::{Args, Subcommand};
+use model::time::milliseconds;
 
-use super::output::{Output, Progress, Table, bytes, milliseconds, short};
+use super::output::{Output, Progress, Table, bytes, short};
 use super::{Globals, Status, composition};
 use crate::application::problem::printable;
 use crate::client::encoded;

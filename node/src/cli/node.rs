@@ -3,9 +3,10 @@
 use std::fmt::Write;
 
 use clap::Subcommand;
+use model::time::milliseconds;
 use serde_json::json;
 
-use super::output::{Output, Progress, Table, bytes, milliseconds, results, short};
+use super::output::{Output, Progress, Table, bytes, results, short};
 use super::start::Start;
 use super::{Globals, Status};
 use crate::application::problem::printable;

@@ -217,16 +217,6 @@ impl std::fmt::Display for Table {
     }
 }
 
-/// A time in milliseconds, with as many digits as people need.
-pub(super) fn milliseconds(value: f64) -> String {
-    match value.abs() {
-        size if size < 1.0 => format!("{value:.3} ms"),
-        size if size < 10.0 => format!("{value:.2} ms"),
-        size if size < 100.0 => format!("{value:.1} ms"),
-        _ => format!("{value:.0} ms"),
-    }
-}
-
 /// A size, in the unit that people would choose.
 pub(super) fn bytes(value: u64) -> String {
     let mebibytes = model::convert::count_to_f64(value) / f64::from(1 << 20);
@@ -258,9 +248,6 @@ mod tests {
 
     #[test]
     fn figures_have_units() {
-        assert_eq!(milliseconds(0.123), "0.123 ms");
-        assert_eq!(milliseconds(42.06), "42.1 ms");
-        assert_eq!(milliseconds(250.0), "250 ms");
         assert_eq!(bytes(256 << 20), "256 MiB");
         assert_eq!(bytes(3 << 29), "1.5 GiB");
         assert_eq!(bytes(1024), "1 KiB");

@@ -31,9 +31,8 @@ pub(super) fn composition(
         predicted_delay_ms: Some(milliseconds(composed.predicted_delay)),
         operators: placed(graph, view),
         shared: model::convert::size(shared.clone().count()),
-        saved_cores: shared
-            .map(|(_, demand)| demand.resources(0).cpu_cores)
-            .sum(),
+        // A sum of nothing would begin at a negative zero.
+        saved_cores: shared.fold(0.0, |sum, (_, demand)| sum + demand.resources(0).cpu_cores),
         runner_up,
         congestion: Some(composed.congestion),
         probes: composed.probe_count,
@@ -116,9 +115,14 @@ pub(super) fn failure(order: &Order, refusal: &Refusal) -> Failure {
     };
     let mut message = format!("{name} was refused: {why}.");
     if let Some(binding) = &binding {
+        let asked = match binding.hosts_asked {
+            0 => "no host was asked".to_owned(),
+            1 => "1 host was asked".to_owned(),
+            count => format!("{count} hosts were asked"),
+        };
         message.push_str(&format!(
-            " {} ({}): {} hosts were asked; needed {}, the best had {}.",
-            binding.operator, binding.check, binding.hosts_asked, binding.needed, binding.had
+            " {} ({}): {asked}; needed {}, the best had {}.",
+            binding.operator, binding.check, binding.needed, binding.had
         ));
     }
     let feasible = refusal.feasible_target;

@@ -211,7 +211,7 @@ target 1.00 ms
 syn: delay: needed 1 ms, the best that was found is 3.1 ms; 4 hosts were asked
 feasible now: put this into the file
   [qos]
-  latency = \"3100us\"
+  latency = \"4ms\"
 ",
     );
     let output = server.synergy(&["plan", &path]);
