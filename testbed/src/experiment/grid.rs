@@ -194,7 +194,7 @@ impl Grid {
 
 const INTO_MEMORY: &str = "writing into memory does not fail";
 
-/// The mean, and half of its interval.
+/// The mean, and half of its interval where there is one.
 fn short(interval: Interval) -> String {
     let half = (interval.high - interval.low) / 2.0;
     let digits = match interval.mean.abs() {
@@ -202,7 +202,10 @@ fn short(interval: Interval) -> String {
         mean if mean >= 10.0 => 1,
         _ => 3,
     };
-    format!("{:.digits$} ±{half:.digits$}", interval.mean)
+    match interval.count {
+        1 => format!("{:.digits$}", interval.mean),
+        _ => format!("{:.digits$} ±{half:.digits$}", interval.mean),
+    }
 }
 
 #[cfg(test)]

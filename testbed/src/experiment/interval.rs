@@ -14,6 +14,8 @@ pub struct Interval {
     pub low: f64,
     /// To here.
     pub high: f64,
+    /// Of how many numbers: one has no spread.
+    pub count: usize,
 }
 
 /// How likely the mean lies in an interval. Source: design, experiments.
@@ -47,6 +49,7 @@ impl Interval {
             mean,
             low: mean - half,
             high: mean + half,
+            count: sorted.len(),
         })
     }
 }
