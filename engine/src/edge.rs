@@ -19,7 +19,7 @@ use std::time::Duration;
 use model::{Positions, Slack};
 
 pub use consumer::{Arrival, Consumer, ORIGINS_MAX};
-pub use producer::{Producer, Retention};
+pub use producer::{Heard, Producer, Retention};
 
 /// How long a consumer may be silent before it no longer gets batches, counts in no budget and holds back
 /// no pace.

@@ -22,6 +22,17 @@ pub struct Producer {
     retained_bytes: u64,
 }
 
+/// What a producer knows of a consumer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heard {
+    /// When it last pulled, or else was opened.
+    pub at: Instant,
+    /// Whether it has pulled.
+    pub has_pulled: bool,
+    /// Whether other applications depend on it than the one whose it is.
+    pub is_shared: bool,
+}
+
 /// How much a producer may retain, and whether it goes on when nobody reads it.
 #[derive(Debug, Clone, Copy)]
 pub struct Retention {
@@ -162,10 +173,14 @@ impl Producer {
         consumers.map(|reader| reader.heard).max()
     }
 
-    /// When a consumer was last heard that is here, and whether it has pulled.
-    pub fn heard(&self, edge: EdgeId) -> Option<(Instant, bool)> {
+    /// What is known of a consumer that is here.
+    pub fn heard(&self, edge: EdgeId) -> Option<Heard> {
         let reader = self.readers.get(&edge)?;
-        Some((reader.heard, reader.has_pulled))
+        Some(Heard {
+            at: reader.heard,
+            has_pulled: reader.has_pulled,
+            is_shared: reader.is_shared(),
+        })
     }
 
     /// Whether more of `origin` may be appended.

@@ -96,6 +96,12 @@ impl Reader {
             .retain(|other| *other == own || *other != application);
     }
 
+    /// Whether it reads for others than the application whose it is.
+    pub(super) fn is_shared(&self) -> bool {
+        let own = self.opening.application;
+        self.applications.iter().any(|it| *it != own)
+    }
+
     /// Whether it reads for an application.
     pub(super) fn is_of(&self, application: u64) -> bool {
         self.applications.contains(&application)

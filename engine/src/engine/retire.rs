@@ -8,6 +8,7 @@ use super::edges::{Consuming, Edge, Producing};
 use super::timers::IDLE_MAX;
 use super::{Application, Engine, Event, Signals};
 use crate::batch::{Batch, Header, Note, Rows};
+use crate::edge::LAPSE;
 use crate::report::{self, ComponentReport};
 
 impl Engine {
@@ -77,7 +78,8 @@ impl Engine {
     }
 
     /// Ends the edges to other hosts of applications that were ended: those that were never pulled, and those of
-    /// which nothing was heard for so long that nobody will come back to them.
+    /// which nothing was heard for so long that nobody will come back to them. Where no other application depends on the edge, that is not long:
+    /// its reader was ended as well, and says goodbye if it lives.
     pub(super) fn end_silent_edges(&mut self, now: Instant) {
         let is_silent = |edge: &(&EdgeId, &Edge)| {
             let (id, edge) = *edge;
@@ -93,7 +95,13 @@ impl Engine {
             let component = self.components.get(component);
             let output = component.and_then(|component| component.outputs.get(usize::from(*port)));
             let heard = output.and_then(|output| output.producer.heard(*id));
-            heard.is_some_and(|(heard, has_pulled)| !has_pulled || now.since(heard) >= IDLE_MAX)
+            heard.is_some_and(|heard| {
+                let patience = match heard.is_shared {
+                    true => IDLE_MAX,
+                    false => LAPSE,
+                };
+                !heard.has_pulled || now.since(heard.at) >= patience
+            })
         };
         let silent: Vec<EdgeId> = self
             .edges

@@ -143,6 +143,22 @@ fn parts_whose_readers_vanish_go_and_others_hear_that_what_they_read_has_gone() 
     hosts.pass(Duration::from_secs(10));
     assert_eq!(hosts.engines[0].sizes(), [0; 4]);
 
+    hosts.links.iter_mut().for_each(|link| link.is_down = false);
+    let deployed = hosts.deploy(fan_out, &flow_places);
+    hosts.start(&deployed);
+    hosts.pass(Duration::from_secs(1));
+    hosts.links.iter_mut().for_each(|link| link.is_down = true);
+    let (now, source) = (hosts.now, deployed[0].as_ref().unwrap().application);
+    hosts.engines[0].release(now, source);
+    hosts.pass(Duration::from_secs(7));
+    assert_eq!(
+        hosts.engines[0].sizes(),
+        [0; 4],
+        "it was ended for all who read"
+    );
+    hosts.pass(Duration::from_secs(60));
+    hosts.links.iter_mut().for_each(|link| link.is_down = false);
+
     let deployed = hosts.deploy(fan_out, &flow_places);
     hosts.start(&deployed);
     hosts.pass(Duration::from_secs(1));
