@@ -222,7 +222,8 @@ impl Composer {
         let queue = self
             .serving
             .queue(view, projection, 0.0, Ranks::All, &Change::default());
-        self.serving.execution_of(&queue, id, operator)
+        let own = self.serving.own(id, operator)?;
+        self.serving.execution(&[(Ranks::All, queue)], own)
     }
 
     /// How many components run here, and how many applications they serve.

@@ -391,25 +391,15 @@ impl Serving {
 
     /// What an operator's component can wait.
     pub(crate) fn laxity(&self, id: CompositionId, operator: u16) -> Option<Duration> {
-        self.own(id, operator).map(|own| own.job(Ranks::All).laxity)
-    }
-
-    /// How long an operator's component takes here now.
-    pub(crate) fn execution_of(
-        &self,
-        queue: &Queue,
-        id: CompositionId,
-        operator: u16,
-    ) -> Option<Duration> {
-        let own = self.own(id, operator)?;
-        Some(queue.execution(&own.job(Ranks::All)))
+        let component = self.components.get(&self.own(id, operator)?)?;
+        Some(component.job(Ranks::All).laxity)
     }
 
     /// The component that an operator of a composition has here for itself.
-    fn own(&self, id: CompositionId, operator: u16) -> Option<&Component> {
-        let mut all = self.components.iter();
-        let own = all.find(|((_, owner, it), _)| *owner == id && *it == operator);
-        own.map(|(_, component)| &**component)
+    pub(crate) fn own(&self, id: CompositionId, operator: u16) -> Option<Name> {
+        let mut all = self.components.keys();
+        all.find(|(_, owner, it)| *owner == id && *it == operator)
+            .copied()
     }
 
     /// An application has ended; what it had for its own may run on for others.

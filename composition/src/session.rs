@@ -38,7 +38,6 @@ mod wider;
 
 use relaxed::Relaxed;
 pub(crate) use round::Round;
-use round::start_round;
 
 /// A request that this node composes.
 #[derive(Debug)]
@@ -290,8 +289,7 @@ impl Composer {
             let binding = session.silent();
             return refuse(id, Reason::Timeout, binding, None, session.counts(), out);
         }
-        let phase = start_round(now, &self.config, id, &mut session, next, out);
-        self.sessions.insert(id, (session, phase));
+        self.begin_round(now, id, session, next, out);
     }
 
     /// Nothing was found for the target: it is refused, with what was found for others; `blocked` is what stands in the way of any target.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use model::{CompositionId, Entry, Instant, NodeView};
 
-use super::{Phase, Relaxed, Round, Session, refuse, start_round};
+use super::{Phase, Relaxed, Round, Session, refuse};
 use crate::candidates::{self, Known, Parts};
 use crate::composer::{Composer, Outbox};
 use crate::counts::Ignored;
@@ -117,8 +117,7 @@ impl Composer {
         if !session.facts.is_empty() {
             return self.finish_round(now, view, id, session, (Round::Pruning, true), out);
         }
-        let phase = start_round(now, &self.config, id, &mut session, Round::Pruning, out);
-        self.sessions.insert(id, (session, phase));
+        self.begin_round(now, id, session, Round::Pruning, out);
     }
 
     /// The overlay says what runs already.

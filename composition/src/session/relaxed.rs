@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use model::{CompositionId, Instant};
 
-use super::{Round, Session, start_round};
+use super::{Round, Session};
 use crate::composer::{Composer, Outbox};
 use crate::merge::Blocked;
 use crate::refusal;
@@ -89,8 +89,7 @@ impl Composer {
     ) {
         self.release_tried(now, id, &session, out);
         session.relaxed.target = refusal::feasible_target(delay).min(TARGET_MAX);
-        let phase = start_round(now, &self.config, id, &mut session, Round::Relaxed, out);
-        self.sessions.insert(id, (session, phase));
+        self.begin_round(now, id, session, Round::Relaxed, out);
     }
 
     /// What hosts said to the target that was asked with: another follows, or the request is refused with what was found.
@@ -108,9 +107,7 @@ impl Composer {
         let (is_first, closest) = (session.relaxed.is_first(), session.closest);
         if let Some(next) = session.relaxed.next(fastest, refused, closest) {
             session.relaxed.target = next;
-            let phase = start_round(now, &self.config, id, &mut session, Round::Relaxed, out);
-            self.sessions.insert(id, (session, phase));
-            return;
+            return self.begin_round(now, id, session, Round::Relaxed, out);
         }
         let blocked = graphs.err().filter(|_| is_first);
         self.give_up(now, id, session, blocked.as_ref(), out);

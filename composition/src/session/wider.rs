@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use model::{CompositionId, Instant, NodeView};
 
-use super::{Round, Session, start_round};
+use super::{Round, Session};
 use crate::candidates::{self, Known};
 use crate::composer::{Composer, Outbox};
 use crate::effect::Check;
@@ -84,7 +84,6 @@ impl Composer {
         session.wider_count += 1;
         session.attempts_here = 0;
         session.request = Arc::new(request);
-        let phase = start_round(now, &self.config, id, &mut session, Round::Wider, out);
-        self.sessions.insert(id, (session, phase));
+        self.begin_round(now, id, session, Round::Wider, out);
     }
 }
