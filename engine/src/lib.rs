@@ -12,6 +12,7 @@ pub mod edge;
 mod engine;
 pub mod expression;
 pub mod frame;
+pub mod frontier;
 pub mod intake;
 pub mod ledger;
 pub mod mailbox;

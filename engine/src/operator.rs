@@ -13,6 +13,7 @@ use arrow_array::RecordBatch;
 use model::{Arguments, EventTime, Origin, Schema};
 
 use crate::batch::{Batch, Rows};
+use crate::frontier::Slide;
 use crate::mailbox::Channel;
 
 mod arguments;
@@ -56,6 +57,11 @@ pub trait Operator: Send + Debug {
     fn on_progress(&mut self, progress: EventTime, emit: &mut Emitter) -> Closing {
         let _ = (progress, emit);
         Closing::Done
+    }
+
+    /// When it closes something that rows of earlier progress are part of; nothing for one that acts on every batch at once.
+    fn slide(&self) -> Option<Slide> {
+        None
     }
 
     /// The state that changed after the tick `since` was complete: each chunk is the whole state of its tick.

@@ -44,6 +44,7 @@ use model::{EventTime, Origin};
 
 use crate::aggregate::EncodedKeys;
 use crate::batch::{Batch, Rows};
+use crate::frontier::Slide;
 use crate::operator::{Closing, CompleteTick, Emitter, ImportError, Operator, StateChunk, Tick};
 
 mod layout;
@@ -118,6 +119,10 @@ impl Operator for Window {
         emit.progress(self.layout.time_of_next(self.panes.open()));
         emit.holds(self.panes.bytes());
         Closing::Done
+    }
+
+    fn slide(&self) -> Option<Slide> {
+        Some(self.layout.slide())
     }
 
     fn export(&mut self, since: Option<Tick>) -> Vec<StateChunk> {

@@ -14,6 +14,7 @@ use arrow_select::take::take_arrays;
 use model::EventTime;
 
 use crate::batch::Rows;
+use crate::frontier::Slide;
 use crate::step::TICK_MAX;
 
 /// How long windows are, how they slide, and for how long they wait.
@@ -83,6 +84,14 @@ impl Layout {
     /// How much later each window begins, in microseconds.
     pub(super) const fn slide_micros(self) -> i64 {
         self.slide_micros
+    }
+
+    /// When windows close.
+    pub(super) const fn slide(self) -> Slide {
+        Slide {
+            every_micros: self.slide_micros,
+            lateness_micros: self.lateness_micros,
+        }
     }
 
     /// The length of a window in microseconds.
