@@ -27,16 +27,17 @@ pub struct Mailbox {
     len: usize,
 }
 
-/// A batch that waits, and how many had been put into any mailbox before it.
+/// A batch that waits, how many had been put into any mailbox before it, and since when it waits.
 #[derive(Debug)]
 struct Waiting {
     batch: Arc<Batch>,
     sequence: u64,
+    since: Instant,
 }
 
 impl Mailbox {
     /// Puts a batch behind those of its channel. One without rows grows the last one, if that has none.
-    pub fn push(&mut self, channel: Channel, batch: Arc<Batch>, sequence: u64) {
+    pub fn push(&mut self, now: Instant, channel: Channel, batch: Arc<Batch>, sequence: u64) {
         let ring = self.channels.entry(channel).or_default();
         if let Some(last) = ring.back_mut()
             && last.batch.rows.is_empty()
@@ -48,7 +49,11 @@ impl Mailbox {
             last.batch = Arc::new(joined);
             return;
         }
-        ring.push_back(Waiting { batch, sequence });
+        ring.push_back(Waiting {
+            batch,
+            sequence,
+            since: now,
+        });
         self.len += 1;
     }
 
@@ -75,6 +80,11 @@ impl Mailbox {
     pub fn head(&self, channel: Channel) -> Option<(Instant, u64)> {
         let head = self.channels.get(&channel)?.front()?;
         Some((head.batch.header.arrival, head.sequence))
+    }
+
+    /// Since when the first batch of a channel waits.
+    pub fn waits_since(&self, channel: Channel) -> Option<Instant> {
+        Some(self.channels.get(&channel)?.front()?.since)
     }
 
     /// Takes the first batches of a channel: as many as follow one another and have no more rows together
@@ -173,9 +183,9 @@ mod tests {
     #[test]
     fn the_channel_whose_first_batch_is_most_urgent_goes_first_unless_it_may_not() {
         let mut mailbox = Mailbox::default();
-        mailbox.push(FIRST, batch(FIRST, 0, 1, 50, 1), 1);
-        mailbox.push(FIRST, batch(FIRST, 1, 2, 10, 1), 2);
-        mailbox.push(SECOND, batch(SECOND, 0, 1, 40, 1), 3);
+        mailbox.push(Instant::ZERO, FIRST, batch(FIRST, 0, 1, 50, 1), 1);
+        mailbox.push(Instant::from_nanos(9), FIRST, batch(FIRST, 1, 2, 10, 1), 2);
+        mailbox.push(Instant::ZERO, SECOND, batch(SECOND, 0, 1, 40, 1), 3);
         let oldest = |arrival: Instant, _| arrival.as_nanos();
         let by_number = |_, sequence| sequence;
         assert_eq!(mailbox.first(oldest, |_| true), Some(SECOND));
@@ -185,13 +195,21 @@ mod tests {
             Some(FIRST)
         );
         assert_eq!(mailbox.first(oldest, |_| false), None);
+        assert_eq!(mailbox.waits_since(FIRST), Some(Instant::ZERO));
+        mailbox.take_one(FIRST);
+        assert_eq!(mailbox.waits_since(FIRST), Some(Instant::from_nanos(9)));
     }
 
     #[test]
     fn consecutive_batches_leave_together_and_others_apart() {
         let mut mailbox = Mailbox::default();
         for (sequence, index) in [(1, 0), (2, 1), (3, 5)] {
-            mailbox.push(FIRST, batch(FIRST, index, index + 1, index, 1), sequence);
+            mailbox.push(
+                Instant::ZERO,
+                FIRST,
+                batch(FIRST, index, index + 1, index, 1),
+                sequence,
+            );
         }
         assert_eq!(mailbox.head(FIRST), Some((Instant::from_nanos(0), 1)));
         assert_eq!(
@@ -213,6 +231,7 @@ mod tests {
         let mut mailbox = Mailbox::default();
         for index in 0..3 {
             mailbox.push(
+                Instant::ZERO,
                 FIRST,
                 batch(FIRST, index, index + 1, 0, ROWS_MAX / 2),
                 index,
@@ -230,7 +249,12 @@ mod tests {
         let mut mailbox = Mailbox::default();
         let tick = 1 << 30;
         for n in 0..6 {
-            mailbox.push(FIRST, batch(FIRST, n * tick, (n + 1) * tick, 0, 1), n);
+            mailbox.push(
+                Instant::ZERO,
+                FIRST,
+                batch(FIRST, n * tick, (n + 1) * tick, 0, 1),
+                n,
+            );
         }
         let taken: Vec<usize> = std::iter::from_fn(|| {
             let batches = mailbox.take(FIRST);
@@ -245,7 +269,12 @@ mod tests {
     fn batches_without_rows_do_not_pile_up() {
         let mut mailbox = Mailbox::default();
         for index in 0..1000 {
-            mailbox.push(FIRST, batch(FIRST, index, index + 1, 0, 0), index);
+            mailbox.push(
+                Instant::ZERO,
+                FIRST,
+                batch(FIRST, index, index + 1, 0, 0),
+                index,
+            );
         }
         assert_eq!(mailbox.len(), 1);
         assert_eq!(

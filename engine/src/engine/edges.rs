@@ -154,14 +154,14 @@ impl Upstream {
 
 impl Downstream {
     /// Puts a batch behind the others. Says whether nothing had waited.
-    pub(crate) fn push(&mut self, batch: Arc<Batch>) -> bool {
+    pub(crate) fn push(&mut self, now: Instant, batch: Arc<Batch>) -> bool {
         let was_empty = self.is_empty();
         self.sequence += 1;
         let channel = Channel {
             port: 0,
             origin: batch.header.origin,
         };
-        self.queue.push(channel, batch, self.sequence);
+        self.queue.push(now, channel, batch, self.sequence);
         was_empty
     }
 

@@ -43,7 +43,7 @@ impl Engine {
             match &mut edge.consumer {
                 Consuming::Here(_) => self.arrive(now, id, batch),
                 Consuming::Elsewhere(link) => {
-                    if link.push(batch) {
+                    if link.push(now, batch) {
                         self.ready.push(id);
                     }
                 }
@@ -69,7 +69,7 @@ impl Engine {
                     port,
                     origin: batch.header.origin,
                 };
-                component.mailbox.push(channel, batch, sequence);
+                component.mailbox.push(now, channel, batch, sequence);
                 if matches!(component.role, Role::Sink(_)) {
                     self.signals.sinks = true;
                 } else {
