@@ -220,7 +220,11 @@ impl Engine {
             let Some(step) = component.step.take() else {
                 continue;
             };
-            let work = match first.channel {
+            let channel = first.channel;
+            if let Some(since) = channel.and_then(|it| component.mailbox.waits_since(it)) {
+                component.note_wait(now, now.since(since));
+            }
+            let work = match channel {
                 None => Work::Close,
                 Some(channel) => Work::Batches(channel, component.mailbox.take(channel)),
             };
@@ -252,6 +256,7 @@ impl Engine {
         component.step = Some(step);
         component.closing = outcome.closing;
         component.counters.add(busy, &outcome);
+        component.ran.note(now, busy);
         if let Some(worked) = &worked {
             component.cost.observe(worked.rows, busy);
             component.counters.take(now, convert::size(worked.rows));
@@ -281,7 +286,9 @@ impl Engine {
         let component = self.components.get_mut(&sink)?;
         let oldest = |arrival: Instant, _| arrival.as_nanos();
         let channel = component.mailbox.first(oldest, |_| true)?;
+        let since = component.mailbox.waits_since(channel)?;
         let batch = component.mailbox.take_one(channel)?;
+        component.note_wait(now, now.since(since));
         component.note_start(now, batch.header.arrival);
         if let Role::Sink(results) = &mut component.role {
             results.received += 1;

@@ -21,6 +21,7 @@ pub mod report;
 pub mod runtime;
 pub mod scheduler;
 pub mod step;
+mod times;
 pub mod transit;
 
 pub use batch::{Batch, Header, Note, Rows};

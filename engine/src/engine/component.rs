@@ -13,6 +13,7 @@ use crate::mailbox::{Channel, Mailbox};
 use crate::operator::Numbering;
 use crate::report::ComponentReport;
 use crate::step::{Outcome, Ports, Step};
+use crate::times::{Precision, Recent, Times};
 
 /// A component.
 #[derive(Debug)]
@@ -48,6 +49,9 @@ pub(crate) struct Component {
     pub(crate) stay: Stay,
     /// What is left of the budget when batches start, smoothed; in nanoseconds.
     pub(crate) slack_nanos: Option<i64>,
+    /// How long batches waited here, and how long they ran.
+    pub(crate) waited: Times,
+    pub(crate) ran: Times,
 }
 
 /// What a component is there for.
@@ -89,11 +93,13 @@ pub(crate) struct Results {
     pub(crate) target: Duration,
     /// How far each way in is.
     pub(crate) progress: BTreeMap<Channel, EventTime>,
-    /// The delay of each batch of results, in microseconds.
-    pub(crate) delays: Histogram<u64>,
+    /// The delay of each batch of results.
+    pub(crate) delays: Times,
     /// How many rows came after the target.
     pub(crate) misses: u64,
-    /// The same since they were last asked for.
+    /// How many rows left lately, and how many of them after the target.
+    pub(crate) left: Recent<(u64, u64)>,
+    /// The delays since they were last asked for, in microseconds.
     pub(crate) recent: Histogram<u32>,
     /// How many batches were handed to who writes them, and how many of those were written.
     pub(crate) received: u64,
@@ -237,6 +243,8 @@ impl Component {
             is_awake: false,
             stay: Stay::Forever,
             slack_nanos: None,
+            waited: Times::new(Precision::BATCHES),
+            ran: Times::new(Precision::BATCHES),
         }
     }
 
@@ -400,11 +408,13 @@ impl Component {
         }
         let age = batch.header.age(now);
         let micros = u64::try_from(age.as_micros()).unwrap_or(u64::MAX);
-        results.delays.saturating_record(micros);
+        results.delays.note(now, age);
         results.recent.saturating_record(micros);
-        if age > results.target {
-            results.misses += convert::size(batch.rows.len());
-        }
+        let rows = convert::size(batch.rows.len());
+        let missed = if age > results.target { rows } else { 0 };
+        results.misses += missed;
+        let left = results.left.at(now, drop);
+        *left = (left.0 + rows, left.1 + missed);
     }
 
     /// Whether this is no sink, or one to which nothing will come any more.
@@ -430,6 +440,11 @@ impl Component {
             None => left,
             Some(smoothed) => smoothed + (left.saturating_sub(smoothed)) / SLACK_WEIGHT,
         });
+    }
+
+    /// Notes that a batch starts here which waited so long, or is taken by the thread of a sink.
+    pub(crate) fn note_wait(&mut self, now: Instant, waited: Duration) {
+        self.waited.note(now, waited);
     }
 
     /// What is left of the budget when batches start, smoothed.
