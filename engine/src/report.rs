@@ -107,7 +107,7 @@ pub enum RoleReport {
     /// Something is computed.
     Operator,
     /// Results leave.
-    Sink(Delays),
+    Sink(Box<Delays>),
 }
 
 /// The delays of results: from the arrival of the last contributing row to their leaving.
@@ -187,11 +187,11 @@ fn role(component: &Component, now: Instant) -> RoleReport {
         Role::Sink(results) => results,
     };
     let left = results.left.halves(now);
-    RoleReport::Sink(Delays {
+    RoleReport::Sink(Box::new(Delays {
         target: results.target,
         times: results.delays.spreads(now),
         recent: left.fold((0, 0), |all, half| (all.0 + half.0, all.1 + half.1)),
         misses: results.misses,
         missing: component.counters.missing,
-    })
+    }))
 }

@@ -105,7 +105,7 @@ pub fn edge(bytes: &[u8]) {
         if let Arrival::Next(batch) = consumer.handle_batch(Arc::new(batch)) {
             let origin = batch.header.origin;
             sequence += 1;
-            mailbox.push(Channel { port: 0, origin }, batch, sequence);
+            mailbox.push(NOW, Channel { port: 0, origin }, batch, sequence);
         }
     }
     while let Some(channel) = mailbox.first(|_, sequence| sequence, |_| true) {

@@ -113,7 +113,7 @@ pub(super) fn why(asking: &Asking, view: &View) -> Option<Why> {
 /// What hosts said that run something.
 fn told(asking: &Asking) -> impl Iterator<Item = (NodeId, &PartTold)> + Clone {
     asking.heard.iter().filter_map(|(node, heard)| match heard {
-        Heard::Told(Some(part)) => Some((*node, part)),
+        Heard::Told(Some(part)) => Some((*node, &**part)),
         Heard::Told(None) | Heard::Unreachable => None,
     })
 }
