@@ -18,7 +18,8 @@ use node::cli::{cores, memory};
 
 use crate::bench::report::Report;
 use crate::bench::{
-    child, engine as engine_bench, idle as idle_bench, pipe as pipe_bench, stalled_sink,
+    applications as applications_bench, child, engine as engine_bench, idle as idle_bench,
+    pipe as pipe_bench, stalled_sink,
 };
 use crate::local::fault::Fault;
 
@@ -91,6 +92,8 @@ enum Name {
     StalledSink(StalledSink),
     /// What nodes occupy and use that have joined and have nothing to do.
     Idle(local::Idle),
+    /// What an application occupies on a node with many that are nearly the same, with sharing and without.
+    Applications(local::Applications),
     /// Rows from one process to another over an encrypted stream, beside plain TCP.
     Pipe(pipe::Pipe),
 }
@@ -255,6 +258,7 @@ impl Name {
                 run: stalled.run.into_options(),
             }),
             Self::Idle(idle) => idle_bench::measure(&idle.into_options()?),
+            Self::Applications(it) => applications_bench::measure(&it.into_options()?),
             Self::Pipe(pipe) => pipe_bench::measure(&pipe.into_options()),
         }
     }
