@@ -318,8 +318,8 @@ mod tests {
         for (ahead_ms, expected) in [
             (0.0, 0.995),
             (100.0, 0.0),
-            (25.0, 0.95),
-            (35.0, 0.5),
+            (65.0, 0.95),
+            (75.0, 0.5),
             (-100.0, 1.0),
         ] {
             let found = seen(ahead_ms).by_wall_clock();
