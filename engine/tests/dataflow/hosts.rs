@@ -6,6 +6,7 @@ use std::time::Duration;
 use arrow_schema::SchemaRef;
 use engine::edge::Pull;
 use engine::intake::Intake;
+use engine::scheduler::Worker;
 use engine::transit::Transit;
 use engine::{
     Batch, Config, Deployed, Deployment, Dispatch, Engine, Event, OperatorPart, SourcePart,
@@ -185,7 +186,9 @@ impl Hosts {
         let host = self.below(self.engines.len());
         let now = self.now_at(host);
         match self.below(8) {
-            0..=2 => self.dispatches[host].extend(self.engines[host].next(now)),
+            0..=2 => {
+                self.dispatches[host].extend(self.engines[host].next(now, Worker::default()));
+            }
             3 | 4 if !self.dispatches[host].is_empty() => {
                 let which = self.below(self.dispatches[host].len());
                 let completed = self.dispatches[host].swap_remove(which).run();

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use engine::intake::Intake;
 use engine::report::{ComponentReport, RoleReport};
+use engine::scheduler::Worker;
 use engine::{Config, Engine};
 use model::Instant;
 
@@ -25,7 +26,7 @@ fn waiting_and_running_are_measured_apart_and_forgotten_lately() {
         engine.offer(now, deployed.sources[0], taken);
         // It waits for a worker, which takes less of the processor than of the time, and then for the thread of the sink.
         now = now + millis(30);
-        let completed = engine.next(now).unwrap().run();
+        let completed = engine.next(now, Worker::default()).unwrap().run();
         now = now + millis(5);
         engine.complete(now, completed, millis(2));
         now = now + millis(1200);
