@@ -168,8 +168,9 @@ impl Path {
     fn offer(&mut self) {
         let now = self.clock.now();
         let rows = convert::size(self.columns.num_rows());
-        let flow = &mut self.flows[self.next];
-        self.next = (self.next + 1) % self.flows.len();
+        let (place, flow_count) = (self.next, self.flows.len());
+        self.next = (place + 1) % flow_count;
+        let flow = &mut self.flows[place];
         let interval = Interval::new(flow.through, flow.through + rows);
         flow.through = interval.through();
         let (flow, count) = (&*flow, self.columns.num_rows());
@@ -233,7 +234,9 @@ fn deployment(schema: &Schema, number: usize, origin: Origin) -> anyhow::Result<
     };
     let target = Duration::from_secs(1);
     Ok(Deployment {
-        plan: plan.build()?,
+        plan: plan
+            .build()
+            .map_err(|problems| anyhow::anyhow!("{problems:?}"))?,
         origins: vec![origin],
         sources: vec![SourcePart::Here],
         operators: vec![OperatorPart::Here(OperatorDeployment {
