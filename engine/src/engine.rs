@@ -255,7 +255,8 @@ impl Engine {
             let unit = self.unit;
             let component = self.component_mut(id);
             component.note_start(now, first.arrival);
-            component.note_wait(now.since(first.entered));
+            let waited = now.since(first.entered);
+            component.note_wait(waited);
             let wanted = component.wanted();
             let Some(step) = component.step.take() else {
                 continue;
@@ -263,6 +264,7 @@ impl Engine {
             let work = match first.channel {
                 None => Work::Close,
                 Some(channel) => {
+                    component.queueing.note(now, waited);
                     let rows_max = component.cost.rows_within(unit);
                     Work::Batches(channel, component.mailbox.take(channel, rows_max))
                 }
@@ -299,6 +301,7 @@ impl Engine {
         component.step = Some(step);
         component.closing = outcome.closing;
         component.counters.add(busy, &outcome);
+        component.execution.note(now, busy);
         if let Some(worked) = &worked {
             component.observe_cost(worked.rows, busy, outcome.has_closed);
             component.counters.take(now, convert::size(worked.rows));
@@ -330,7 +333,9 @@ impl Engine {
         let component = self.components.get_mut(&sink)?;
         let oldest = |waiting: &Waiting| waiting.batch.header.arrival;
         let channel = component.mailbox.first(oldest, |_| true)?;
+        let entered = component.mailbox.head(channel)?.entered;
         let batch = component.mailbox.take_one(channel)?;
+        component.queueing.note(now, now.since(entered));
         component.note_start(now, batch.header.arrival);
         if let Role::Sink(results) = &mut component.role {
             results.received += 1;

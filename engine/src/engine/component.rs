@@ -16,6 +16,7 @@ use crate::operator::Numbering;
 use crate::report::ComponentReport;
 use crate::share::Share;
 use crate::step::{Outcome, Ports, Stamp, Step};
+use crate::times::{Precision, Recent, Times};
 
 /// A component.
 #[derive(Debug)]
@@ -61,6 +62,9 @@ pub(crate) struct Component {
     pub(crate) stay: Stay,
     /// What is left of the budget when batches start, smoothed; in nanoseconds.
     pub(crate) slack_nanos: Option<i64>,
+    /// How long batches waited here, and how long they ran.
+    pub(crate) queueing: Times,
+    pub(crate) execution: Times,
 }
 
 /// What a component is there for.
@@ -102,11 +106,13 @@ pub(crate) struct Results {
     pub(crate) target: Duration,
     /// How far each way in is.
     pub(crate) progress: BTreeMap<Channel, EventTime>,
-    /// The delay of each batch of results, in microseconds.
-    pub(crate) delays: Histogram<u64>,
+    /// The delay of each batch of results.
+    pub(crate) delays: Times,
     /// How many rows came after the target.
     pub(crate) misses: u64,
-    /// The same since they were last asked for.
+    /// How many rows left lately, and how many of them after the target.
+    pub(crate) left: Recent<(u64, u64)>,
+    /// The delays since they were last asked for, in microseconds.
     pub(crate) recent: Histogram<u32>,
     /// How many batches were handed to who writes them, and how many of those were written.
     pub(crate) received: u64,
@@ -312,6 +318,8 @@ impl Component {
             is_awake: false,
             stay: Stay::Forever,
             slack_nanos: None,
+            queueing: Times::new(Precision::BATCHES),
+            execution: Times::new(Precision::BATCHES),
         }
     }
 
@@ -475,11 +483,13 @@ impl Component {
         }
         let age = batch.header.age(now);
         let micros = u64::try_from(age.as_micros()).unwrap_or(u64::MAX);
-        results.delays.saturating_record(micros);
+        results.delays.note(now, age);
         results.recent.saturating_record(micros);
-        if age > results.target {
-            results.misses += convert::size(batch.rows.len());
-        }
+        let rows = convert::size(batch.rows.len());
+        let missed = if age > results.target { rows } else { 0 };
+        results.misses += missed;
+        let left = results.left.at(now, drop);
+        *left = (left.0 + rows, left.1 + missed);
     }
 
     /// Whether this is no sink, or one to which nothing will come any more.
