@@ -140,7 +140,7 @@ pub struct CompleteTick {
     pub began: EventTime,
     /// The event time of its rows.
     pub time: EventTime,
-    /// Its rows.
+    /// Its rows, or the next part of them.
     pub columns: RecordBatch,
 }
 
@@ -169,9 +169,11 @@ impl Emitter {
         }
     }
 
-    /// All rows of a tick, in key order.
+    /// The rows of a tick, in key order.
     ///
-    /// Ticks must come in order, each once, and before a progress beyond the event time of their rows.
+    /// Ticks must come in order, and before a progress beyond the event time of their rows. A tick may come in parts,
+    /// each but the last of whole chunks of [`crate::batch::ROWS_MAX`] rows, so that its chunks are the same ones
+    /// wherever it was parted.
     pub fn tick(&mut self, tick: CompleteTick) {
         if tick.columns.num_rows() > 0 {
             self.ticks.push(tick);
