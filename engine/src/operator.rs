@@ -259,6 +259,8 @@ impl Numbering {
         match self {
             Self::Own if port == 0 => own,
             Self::KeptByPort => channel.origin.through_port(channel.port),
+            // A stream that comes in twice leaves as two: at a port for late rows, each side has its own of them.
+            Self::Own if channel.port > 0 => channel.origin.through_port(channel.port),
             Self::Own | Self::Kept => channel.origin,
         }
     }

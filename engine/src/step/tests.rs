@@ -246,9 +246,11 @@ fn a_union_renames_origins_by_port() {
         origins(Numbering::Own, Origin(99), &[LEFT, RIGHT], 0),
         [Origin(99)]
     );
+    assert_eq!(origins(Numbering::Own, Origin(99), &[LEFT], 1), [Origin(1)]);
     assert_eq!(
-        origins(Numbering::Own, Origin(99), &[LEFT, RIGHT], 1),
-        [Origin(1), Origin(2)]
+        origins(Numbering::Own, Origin(99), &[LEFT, same], 1).len(),
+        2,
+        "late rows of one stream that comes in twice are no duplicates",
     );
 }
 
