@@ -20,6 +20,7 @@ mod arguments;
 mod evaluate;
 mod filter;
 mod flat_map;
+mod join;
 mod map;
 mod split;
 #[cfg(test)]
@@ -35,6 +36,7 @@ pub const KINDS: &[&Kind] = &[
     &split::KIND,
     &union::KIND,
     &window::KIND,
+    &join::KIND,
 ];
 
 /// The kind of operator called `name`.
@@ -237,6 +239,8 @@ pub struct Kind {
 pub enum Inputs {
     /// One.
     One,
+    /// Two, each with a part of its own: the left one and the right one.
+    Two,
     /// One or more, whose order does not matter.
     AnyOrder,
 }
@@ -290,6 +294,8 @@ pub enum Shape {
     Columns,
     /// A time span: text with a unit, `"10s"`; reaches the operator as microseconds.
     Duration,
+    /// A time span that may lie before: `"-10s"`; reaches the operator as microseconds.
+    SignedDuration,
     /// A table of named values.
     Table(&'static [Parameter]),
     /// Text that is taken as it is: a path, a column, a stream.
