@@ -13,12 +13,13 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use engine::scheduler;
-use node::cli::{cores, memory};
+use engine::scheduler::Policy;
+use node::cli::{cores, memory, policies};
 
 use crate::bench::report::Report;
 use crate::bench::{
-    child, engine as engine_bench, idle as idle_bench, pipe as pipe_bench, stalled_sink,
+    child, engine as engine_bench, idle as idle_bench, path as path_bench, pipe as pipe_bench,
+    stalled_sink,
 };
 use crate::local::fault::Fault;
 
@@ -91,6 +92,8 @@ enum Name {
     StalledSink(StalledSink),
     /// What nodes occupy and use that have joined and have nothing to do.
     Idle(local::Idle),
+    /// What a batch costs on its way through an engine that does no work on it, by policy.
+    Path(Path),
     /// Rows from one process to another over an encrypted stream, beside plain TCP.
     Pipe(pipe::Pipe),
 }
@@ -119,6 +122,22 @@ struct StalledSink {
     run: Run,
 }
 
+#[derive(Debug, Args)]
+struct Path {
+    /// How many operators there are.
+    #[arg(long, default_value = "350")]
+    operators: NonZeroUsize,
+    /// How many rows a batch has.
+    #[arg(long, value_name = "N", default_value = "1")]
+    rows: NonZeroUsize,
+    /// How many batches each policy takes in a turn.
+    #[arg(long, value_name = "N", default_value = "200000")]
+    batches: NonZeroU64,
+    /// How many turns each policy takes.
+    #[arg(long, default_value = "15")]
+    turns: NonZeroU32,
+}
+
 /// How the application is run.
 #[derive(Debug, Args)]
 struct Run {
@@ -132,7 +151,7 @@ struct Run {
     #[arg(long, value_name = "N")]
     workers: Option<NonZeroUsize>,
     /// In which order operators run.
-    #[arg(long, value_enum, default_value = "deadline")]
+    #[arg(long, default_value = "deadline", value_parser = policies())]
     policy: Policy,
 }
 
@@ -171,15 +190,6 @@ enum Output {
     Table,
     /// One object.
     Json,
-}
-
-/// In which order operators run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Policy {
-    /// The most urgent first.
-    Deadline,
-    /// The longest waiting first.
-    Fifo,
 }
 
 /// Runs the command that the process was started with.
@@ -255,6 +265,12 @@ impl Name {
                 run: stalled.run.into_options(),
             }),
             Self::Idle(idle) => idle_bench::measure(&idle.into_options()?),
+            Self::Path(path) => path_bench::measure(&path_bench::Options {
+                operators: path.operators.get(),
+                rows: path.rows.get(),
+                batches: path.batches.get(),
+                turns: path.turns.get(),
+            }),
             Self::Pipe(pipe) => pipe_bench::measure(&pipe.into_options()),
         }
     }
@@ -283,10 +299,7 @@ impl Run {
             seed: self.seed,
             memory_bytes: self.memory,
             workers: self.workers.unwrap_or_else(cores),
-            policy: match self.policy {
-                Policy::Deadline => scheduler::Policy::Deadline,
-                Policy::Fifo => scheduler::Policy::Fifo,
-            },
+            policy: self.policy,
         }
     }
 }
