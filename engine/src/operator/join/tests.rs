@@ -5,7 +5,7 @@ use arrow_cast::display::{ArrayFormatter, FormatOptions};
 use model::{Arguments, DataType, Field, Instant, Interval, Scalar, Schema, Value};
 
 use super::*;
-use crate::batch::{Header, ROWS_MAX};
+use crate::batch::{Header, ROWS_MAX, Token};
 use crate::columns;
 use crate::operator::{ArgumentError, Compiled, bad_schema};
 
@@ -63,6 +63,7 @@ fn batch(origin: u128, rows: &[Given]) -> Batch {
             interval: Interval::new(0, model::convert::size(rows.len())),
             arrival: Instant::ZERO,
             progress: EventTime::MIN,
+            token: Token::Unmetered,
             missing: 0,
             note: None,
         },
