@@ -21,9 +21,11 @@ mod evaluate;
 mod filter;
 mod flat_map;
 mod map;
+mod selection;
 mod split;
 #[cfg(test)]
 mod tests;
+mod ticks;
 mod union;
 mod window;
 

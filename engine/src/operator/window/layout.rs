@@ -8,13 +8,12 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-use arrow_array::{ArrayRef, BooleanArray, UInt32Array};
-use arrow_schema::ArrowError;
-use arrow_select::take::take_arrays;
+use arrow_array::BooleanArray;
 use model::EventTime;
 
 use crate::batch::Rows;
 use crate::frontier::Slide;
+use crate::operator::selection::Selection;
 use crate::step::TICK_MAX;
 
 /// How long windows are, how they slide, and for how long they wait.
@@ -30,15 +29,6 @@ pub(super) struct Layout {
 pub(super) struct Place {
     pub(super) pane: i64,
     pub(super) first: i64,
-}
-
-/// Some of the rows of a batch.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Selection {
-    /// Consecutive ones.
-    Range { offset: usize, len: usize },
-    /// Those at these places, ascending.
-    Places(UInt32Array),
 }
 
 /// The rows of a batch, parted by what becomes of them.
@@ -79,11 +69,6 @@ impl Layout {
             panes,
             lateness_micros,
         }
-    }
-
-    /// How much later each window begins, in microseconds.
-    pub(super) const fn slide_micros(self) -> i64 {
-        self.slide_micros
     }
 
     /// When windows close.
@@ -267,52 +252,6 @@ impl Layout {
             .into_iter()
             .map(|(place, rows)| (place, Selection::of(rows)))
             .collect()
-    }
-}
-
-impl Selection {
-    /// These rows, which ascend.
-    fn of(rows: Vec<u32>) -> Self {
-        let index = |row: u32| usize::try_from(row).expect("32 bits fit a pointer");
-        match (rows.first(), rows.last()) {
-            (Some(first), Some(last)) if index(last - first) + 1 == rows.len() => Self::Range {
-                offset: index(*first),
-                len: rows.len(),
-            },
-            _ => Self::Places(rows.into()),
-        }
-    }
-
-    /// Where the rows stand.
-    pub(super) fn rows(&self) -> impl Iterator<Item = usize> + '_ {
-        let (range, places) = match self {
-            Self::Range { offset, len } => (*offset..offset + len, [].as_slice()),
-            Self::Places(places) => (0..0, &**places.values()),
-        };
-        let index = |place: &u32| usize::try_from(*place).expect("32 bits fit a pointer");
-        range.chain(places.iter().map(index))
-    }
-
-    /// These rows of some columns.
-    ///
-    /// # Errors
-    /// When a column would grow too large.
-    pub(super) fn of_columns(&self, columns: &[ArrayRef]) -> Result<Vec<ArrayRef>, ArrowError> {
-        match self {
-            Self::Range { offset, len } => {
-                let slice = |column: &ArrayRef| column.slice(*offset, *len);
-                Ok(columns.iter().map(slice).collect())
-            }
-            Self::Places(places) => take_arrays(columns, places, None),
-        }
-    }
-
-    /// These rows of a batch.
-    pub(super) fn of_rows(&self, rows: &Rows) -> Rows {
-        match self {
-            Self::Range { offset, len } => rows.slice(*offset, *len),
-            Self::Places(places) => rows.take(places),
-        }
     }
 }
 

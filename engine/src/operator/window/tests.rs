@@ -14,6 +14,7 @@ use crate::operator::{ArgumentError, Compiled, CompleteTick};
 mod parameters;
 mod reference;
 mod semantics;
+mod sessions;
 mod transfer;
 
 /// `key`, `value` and `weight`.
