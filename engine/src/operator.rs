@@ -26,6 +26,7 @@ mod split;
 #[cfg(test)]
 mod tests;
 mod ticks;
+mod top;
 mod union;
 mod window;
 
@@ -37,6 +38,7 @@ pub const KINDS: &[&Kind] = &[
     &split::KIND,
     &union::KIND,
     &window::KIND,
+    &top::KIND,
 ];
 
 /// The kind of operator called `name`.

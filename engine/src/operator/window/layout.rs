@@ -18,7 +18,7 @@ use crate::step::TICK_MAX;
 
 /// How long windows are, how they slide, and for how long they wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Layout {
+pub(in crate::operator) struct Layout {
     slide_micros: i64,
     panes: i64,
     lateness_micros: i64,
@@ -26,20 +26,20 @@ pub(super) struct Layout {
 
 /// Where rows count: in all windows of a pane, from the window `first` on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place {
-    pub(super) pane: i64,
-    pub(super) first: i64,
+pub(in crate::operator) struct Place {
+    pub(in crate::operator) pane: i64,
+    pub(in crate::operator) first: i64,
 }
 
 /// The rows of a batch, parted by what becomes of them.
 #[derive(Debug)]
-pub(super) struct Admission {
+pub(in crate::operator) struct Admission {
     /// Count in some window.
-    pub(super) admitted: Rows,
+    pub(in crate::operator) admitted: Rows,
     /// Too late for every window.
-    pub(super) late: Option<Rows>,
+    pub(in crate::operator) late: Option<Rows>,
     /// Too far from the epoch for any window.
-    pub(super) unreachable: Option<Rows>,
+    pub(in crate::operator) unreachable: Option<Rows>,
 }
 
 impl Layout {
@@ -48,7 +48,7 @@ impl Layout {
     /// # Panics
     /// When the slide or the number of panes is not positive, the lateness is negative, or one of the spans is longer than
     /// [`super::SPAN_MAX_MICROS`].
-    pub(super) fn new(slide_micros: i64, panes: i64, lateness_micros: i64) -> Self {
+    pub(in crate::operator) fn new(slide_micros: i64, panes: i64, lateness_micros: i64) -> Self {
         let spans = 1..=super::SPAN_MAX_MICROS;
         assert!(
             spans.contains(&slide_micros),
@@ -72,7 +72,7 @@ impl Layout {
     }
 
     /// When windows close.
-    pub(super) const fn slide(self) -> Slide {
+    pub(in crate::operator) const fn slide(self) -> Slide {
         Slide {
             every_micros: self.slide_micros,
             lateness_micros: self.lateness_micros,
@@ -80,27 +80,27 @@ impl Layout {
     }
 
     /// The length of a window in microseconds.
-    pub(super) const fn size_micros(self) -> i64 {
+    pub(in crate::operator) const fn size_micros(self) -> i64 {
         self.slide_micros * self.panes
     }
 
     /// How many panes a window has.
-    pub(super) const fn panes(self) -> i64 {
+    pub(in crate::operator) const fn panes(self) -> i64 {
         self.panes
     }
 
     /// The pane that a row of this event time lies in.
-    const fn pane(self, time: i64) -> i64 {
+    pub(in crate::operator) const fn pane(self, time: i64) -> i64 {
         time.div_euclid(self.slide_micros) + 1
     }
 
     /// The last window that a pane is part of.
-    pub(super) const fn last(self, pane: i64) -> i64 {
+    pub(in crate::operator) const fn last(self, pane: i64) -> i64 {
         pane + self.panes - 1
     }
 
     /// Whether rows can be at this place.
-    pub(super) fn has(self, place: Place) -> bool {
+    pub(in crate::operator) fn has(self, place: Place) -> bool {
         let ticks = 1 - TICK_MAX..TICK_MAX;
         ticks.contains(&place.pane)
             && place
@@ -114,7 +114,7 @@ impl Layout {
     }
 
     /// The last window that is complete when no row is due before `progress` any more.
-    pub(super) fn complete(self, progress: EventTime) -> i64 {
+    pub(in crate::operator) fn complete(self, progress: EventTime) -> i64 {
         if progress == EventTime::MAX {
             return i64::MAX;
         }
@@ -126,7 +126,7 @@ impl Layout {
     ///
     /// # Panics
     /// When no row can be in this window.
-    pub(super) fn bounds(self, window: i64) -> (i64, i64) {
+    pub(in crate::operator) fn bounds(self, window: i64) -> (i64, i64) {
         let end = window
             .checked_mul(self.slide_micros)
             .expect("times of admitted rows leave room for their windows");
@@ -134,12 +134,12 @@ impl Layout {
     }
 
     /// The event time of a window's results: the last moment of it.
-    pub(super) fn time(self, window: i64) -> EventTime {
+    pub(in crate::operator) fn time(self, window: i64) -> EventTime {
         EventTime(self.bounds(window).1 - 1)
     }
 
     /// The earliest event time of a result that is yet to come, when all windows before `open` are closed.
-    pub(super) fn time_of_next(self, open: i64) -> EventTime {
+    pub(in crate::operator) fn time_of_next(self, open: i64) -> EventTime {
         if open == i64::MAX {
             return EventTime::MAX;
         }
@@ -167,7 +167,7 @@ impl Layout {
     }
 
     /// Parts rows into those that count and those that do not.
-    pub(super) fn admit(self, rows: &Rows, open: i64) -> Admission {
+    pub(in crate::operator) fn admit(self, rows: &Rows, open: i64) -> Admission {
         let reachable = self.reachable();
         let (earliest, latest) = extremes(rows.times());
         let all_reachable = reachable.contains(&earliest) && reachable.contains(&latest);
@@ -211,7 +211,7 @@ impl Layout {
     ///
     /// # Panics
     /// When one of the rows was not admitted.
-    pub(super) fn places(self, rows: &Rows, open: i64) -> Vec<(Place, Selection)> {
+    pub(in crate::operator) fn places(self, rows: &Rows, open: i64) -> Vec<(Place, Selection)> {
         if rows.is_empty() {
             return Vec::new();
         }

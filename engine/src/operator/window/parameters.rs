@@ -43,24 +43,9 @@ const PARAMETERS: &[Parameter] = &[
     Parameter {
         name: "window",
         shape: Shape::Table(&[
-            Parameter {
-                name: "tumbling",
-                shape: Shape::Duration,
-                required: false,
-                doc: "How long windows are that follow one another.",
-            },
-            Parameter {
-                name: "sliding",
-                shape: Shape::Duration,
-                required: false,
-                doc: "How long windows are that overlap: a multiple of `slide`.",
-            },
-            Parameter {
-                name: "slide",
-                shape: Shape::Duration,
-                required: false,
-                doc: "How much later each overlapping window begins.",
-            },
+            TUMBLING,
+            SLIDING,
+            SLIDE,
             Parameter {
                 name: "session",
                 shape: Shape::Duration,
@@ -83,13 +68,36 @@ const PARAMETERS: &[Parameter] = &[
         required: true,
         doc: "The results: expressions over aggregates, key columns, `window_start` and `window_end`.",
     },
-    Parameter {
-        name: "lateness",
-        shape: Shape::Duration,
-        required: false,
-        doc: "How long a window waits behind its end for rows that are late.",
-    },
+    LATENESS,
 ];
+
+pub(in crate::operator) const TUMBLING: Parameter = Parameter {
+    name: "tumbling",
+    shape: Shape::Duration,
+    required: false,
+    doc: "How long windows are that follow one another.",
+};
+
+pub(in crate::operator) const SLIDING: Parameter = Parameter {
+    name: "sliding",
+    shape: Shape::Duration,
+    required: false,
+    doc: "How long windows are that overlap: a multiple of `slide`.",
+};
+
+pub(in crate::operator) const SLIDE: Parameter = Parameter {
+    name: "slide",
+    shape: Shape::Duration,
+    required: false,
+    doc: "How much later each overlapping window begins.",
+};
+
+pub(in crate::operator) const LATENESS: Parameter = Parameter {
+    name: "lateness",
+    shape: Shape::Duration,
+    required: false,
+    doc: "How long a window waits behind its end for rows that are late.",
+};
 
 /// What the parameters say, before the expressions are looked at.
 struct Given<'a> {
@@ -101,11 +109,24 @@ struct Given<'a> {
 
 /// When windows begin and end. Unit: microseconds.
 #[derive(Debug, Clone, Copy)]
-enum Bounds {
+pub(in crate::operator) enum Bounds {
     /// Every window has as many slides.
     Fixed { slide: i64, panes: i64 },
     /// One ends when no row has come for so long.
     Session { gap: i64 },
+}
+
+impl Bounds {
+    /// As they are given, in their one form: a window that slides by its own length tumbles.
+    pub(in crate::operator) fn into_value(self) -> Value {
+        let spans = match self {
+            Self::Fixed { slide, panes: 1 } => vec![("tumbling", slide)],
+            Self::Fixed { slide, panes } => vec![("sliding", slide * panes), ("slide", slide)],
+            Self::Session { gap } => vec![("session", gap)],
+        };
+        let span = |(name, micros): (&str, i64)| (name.to_owned(), Scalar::Micros(micros));
+        Value::Table(spans.into_iter().map(span).collect())
+    }
 }
 
 /// Stands where there was a mistake: no window can be like this.
@@ -150,26 +171,18 @@ fn compile(arguments: &Arguments, inputs: &[Schema]) -> Result<Compiled, Vec<Arg
     })
 }
 
-/// The parameters in their one form: a window that slides by its own length tumbles.
+/// The parameters in their one form.
 fn normalized(
     bounds: Bounds,
     lateness_micros: i64,
     by: &[String],
     select: Vec<(String, String)>,
 ) -> Arguments {
-    let window = match bounds {
-        Bounds::Fixed { slide, panes: 1 } => vec![("tumbling", slide)],
-        Bounds::Fixed { slide, panes } => vec![("sliding", slide * panes), ("slide", slide)],
-        Bounds::Session { gap } => vec![("session", gap)],
-    };
-    let window = window
-        .into_iter()
-        .map(|(name, micros)| (name.to_owned(), Scalar::Micros(micros)));
     let select = select
         .into_iter()
         .map(|(name, text)| (name, Scalar::Text(text)));
     let mut arguments = Arguments::new();
-    arguments.push("window", Value::Table(window.collect()));
+    arguments.push("window", bounds.into_value());
     if !by.is_empty() {
         let by = by.iter().map(|name| Scalar::from(name.as_str()));
         arguments.push("by", Value::List(by.collect()));
@@ -186,12 +199,7 @@ impl<'a> Given<'a> {
     fn read(arguments: &'a Arguments, input: &Schema) -> Result<Self, Vec<ArgumentError>> {
         let mut errors = Vec::new();
         let bounds = note(window(arguments.find("window")), &mut errors);
-        let lateness = match arguments.find("lateness") {
-            None => Ok(0),
-            Some(Value::Scalar(given)) => span(given, 0, "lateness"),
-            Some(_) => Err(wrong("lateness", "not a time span")),
-        };
-        let lateness_micros = note(lateness.map_err(|error| vec![error]), &mut errors);
+        let lateness_micros = note(lateness(arguments.find("lateness")), &mut errors);
         let by = note(by(arguments.find("by"), input), &mut errors);
         let missing = || vec![wrong("select", "missing").expecting("{ name = \"count(*)\" }")];
         let select = texts(arguments, "select").and_then(|texts| texts.ok_or_else(missing));
@@ -209,7 +217,10 @@ impl<'a> Given<'a> {
 }
 
 /// What was read; where it could not be, nothing, with the errors noted.
-fn note<T: Default>(read: Result<T, Vec<ArgumentError>>, errors: &mut Vec<ArgumentError>) -> T {
+pub(in crate::operator) fn note<T: Default>(
+    read: Result<T, Vec<ArgumentError>>,
+    errors: &mut Vec<ArgumentError>,
+) -> T {
     read.unwrap_or_else(|found| {
         errors.extend(found);
         T::default()
@@ -217,7 +228,7 @@ fn note<T: Default>(read: Result<T, Vec<ArgumentError>>, errors: &mut Vec<Argume
 }
 
 /// The windows' bounds.
-fn window(given: Option<&Value>) -> Result<Bounds, Vec<ArgumentError>> {
+pub(in crate::operator) fn window(given: Option<&Value>) -> Result<Bounds, Vec<ArgumentError>> {
     const EXPECTED: &str =
         "{ tumbling = \"10s\" }, { sliding = \"10s\", slide = \"2s\" } or { session = \"10s\" }";
     let refuse =
@@ -267,8 +278,21 @@ fn window(given: Option<&Value>) -> Result<Bounds, Vec<ArgumentError>> {
     }
 }
 
+/// How long windows wait behind their end.
+pub(in crate::operator) fn lateness(given: Option<&Value>) -> Result<i64, Vec<ArgumentError>> {
+    match given {
+        None => Ok(0),
+        Some(Value::Scalar(given)) => span(given, 0, "lateness").map_err(|error| vec![error]),
+        Some(_) => Err(vec![wrong("lateness", "not a time span")]),
+    }
+}
+
 /// A span of at least so much, and at most the longest.
-fn span(given: &Scalar, least: i64, parameter: &str) -> Result<i64, ArgumentError> {
+pub(in crate::operator) fn span(
+    given: &Scalar,
+    least: i64,
+    parameter: &str,
+) -> Result<i64, ArgumentError> {
     let Scalar::Micros(micros) = given else {
         return Err(wrong(parameter, "not a time span"));
     };
@@ -281,7 +305,10 @@ fn span(given: &Scalar, least: i64, parameter: &str) -> Result<i64, ArgumentErro
 }
 
 /// The key columns.
-fn by(given: Option<&Value>, input: &Schema) -> Result<Vec<String>, Vec<ArgumentError>> {
+pub(in crate::operator) fn by(
+    given: Option<&Value>,
+    input: &Schema,
+) -> Result<Vec<String>, Vec<ArgumentError>> {
     let names = match given {
         None => return Ok(Vec::new()),
         Some(Value::List(names)) => names,
@@ -318,7 +345,7 @@ fn by(given: Option<&Value>, input: &Schema) -> Result<Vec<String>, Vec<Argument
 
 impl ArgumentError {
     /// The same, and what would be right.
-    pub(super) fn expecting(self, expected: &str) -> Self {
+    pub(in crate::operator) fn expecting(self, expected: &str) -> Self {
         Self {
             expected: Some(expected.to_owned()),
             ..self
