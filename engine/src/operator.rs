@@ -17,6 +17,7 @@ use crate::frontier::Slide;
 use crate::mailbox::Channel;
 
 mod arguments;
+mod distinct;
 mod evaluate;
 mod filter;
 mod flat_map;
@@ -38,6 +39,7 @@ pub const KINDS: &[&Kind] = &[
     &split::KIND,
     &union::KIND,
     &window::KIND,
+    &distinct::KIND,
     &top::KIND,
 ];
 

@@ -198,9 +198,10 @@ fn reference(
         for (at, (value, ..)) in rows.into_iter().enumerate() {
             if at < count || ties == Ties::All && value == last {
                 #[expect(clippy::cast_precision_loss, reason = "the values are small")]
-                let values = value.0.map_or("- -".to_owned(), |value| {
-                    format!("{value} {:?}", value as f64 / 2.0)
-                });
+                let values = value.0.map_or_else(
+                    || "- -".to_owned(),
+                    |value| format!("{value} {:?}", value as f64 / 2.0),
+                );
                 let key = key.unwrap_or("-");
                 results.push(format!("{window} @{} {key} {values}", window * SLIDE - 1));
             }

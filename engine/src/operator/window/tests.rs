@@ -51,7 +51,7 @@ pub(in crate::operator) fn late_row(time: i64, due: i64, key: &'static str, valu
 }
 
 #[expect(clippy::cast_precision_loss, reason = "the tests use small numbers")]
-fn batch(origin: u128, rows: &[Row]) -> Batch {
+pub(in crate::operator) fn batch(origin: u128, rows: &[Row]) -> Batch {
     let keys: StringArray = rows.iter().map(|row| row.key).collect();
     let values: Int64Array = rows.iter().map(|row| row.value).collect();
     let weights: Float64Array = rows

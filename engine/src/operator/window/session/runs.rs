@@ -171,12 +171,13 @@ impl Runs {
     fn carry(&mut self, pane: i64, aggregates: &Aggregates) -> Result<()> {
         let before = self.keys(pane.saturating_sub(1), aggregates)?;
         let here = self.keys(pane, aggregates)?;
-        let reaches = |(key, span): &(&Box<[u8]>, &Span)| {
-            let begins = here.get(*key).map(|here: &Span| here.first);
+        let reaches = |key: &[u8], span: &Span| {
+            let begins = here.get(key).map(|here| here.first);
             begins.is_some_and(|begins| begins < span.last.saturating_add(self.gap_micros))
         };
-        let carried = before.iter().filter(reaches).map(|(key, _)| &**key);
-        let carried: BTreeSet<&[u8]> = carried.collect();
+        let before = before.iter().map(|(key, span)| (&**key, span));
+        let carried = before.filter(|(key, span)| reaches(key, span));
+        let carried: BTreeSet<&[u8]> = carried.map(|(key, _)| key).collect();
         if carried.is_empty() {
             return Ok(());
         }
@@ -324,7 +325,7 @@ impl Runs {
         let (fragment, bytes) = self
             .fragments
             .entry((pane, origin))
-            .or_insert((Fragment::of(done), 0));
+            .or_insert_with(|| (Fragment::of(done), 0));
         remeasure(fragment, bytes, &mut self.bytes);
         self.close_through(self.closed);
     }

@@ -142,8 +142,10 @@ fn state_that_is_not_of_sessions_is_refused() {
 
 /// What the sessions come to, computed one row after another: rows by origin.
 fn reference(origins: &[Vec<Row>], gap: i64, lateness: i64) -> (Vec<String>, usize) {
+    /// Time, origin, index and value.
+    type Ordered = (i64, usize, usize, Option<i64>);
     let mut late = 0;
-    let mut by_key: BTreeMap<Option<&str>, Vec<(i64, usize, usize, Option<i64>)>> = BTreeMap::new();
+    let mut by_key: BTreeMap<Option<&str>, Vec<Ordered>> = BTreeMap::new();
     for (origin, rows) in origins.iter().enumerate() {
         for (index, row) in rows.iter().enumerate() {
             if row.due - row.time > lateness {
@@ -195,7 +197,7 @@ enum Event {
     Progress,
     /// Another operator takes over.
     Transfer,
-    /// A backup gets what changed since it was told last, and goes on in the place of the operator.
+    /// One takes over that was told at the last progress, and of what changed since then.
     Backup,
 }
 
@@ -226,7 +228,7 @@ proptest! {
         let given = session(gap, lateness);
         let mut run = Run::new(&given);
         let mut backup = compile(&given).unwrap().operator;
-        let (mut reached, mut backed_up) = (None, None);
+        let mut told = None;
         let mut left: Vec<&[Row]> = origins.iter().map(Vec::as_slice).collect();
         let rest = (0..origins.len()).map(|origin| (origin, usize::MAX, Event::Nothing));
         for (turn, count, event) in turns.into_iter().chain(rest) {
@@ -240,23 +242,21 @@ proptest! {
                     let due = left.iter().flat_map(|rows| rows.iter()).map(|row| row.due).min();
                     if let Some(due) = due {
                         run.progress(due);
-                        let tick = Tick((due - lateness).div_euclid(TICK));
-                        reached = reached.max(Some(tick));
+                        for chunk in run.operator.export(told) {
+                            prop_assert!(told.is_none_or(|since| chunk.tick > since));
+                            backup.import(chunk).unwrap();
+                        }
+                        told = told.max(Some(Tick((due - lateness).div_euclid(TICK))));
                     }
                 }
                 Event::Transfer => run.transfer(&given),
                 Event::Backup => {
-                    for chunk in run.operator.export(backed_up) {
-                        prop_assert!(backed_up.is_none_or(|since| chunk.tick > since));
+                    for chunk in run.operator.export(told) {
                         backup.import(chunk).unwrap();
                     }
-                    backed_up = reached;
-                    std::mem::swap(&mut run.operator, &mut backup);
-                    // Who was replaced is behind from now on, and is told all.
+                    run.operator = backup;
                     backup = compile(&given).unwrap().operator;
-                    for chunk in run.operator.export(None) {
-                        backup.import(chunk).unwrap();
-                    }
+                    told = None;
                 }
             }
         }
