@@ -57,13 +57,13 @@ enum Order {
     Other,
 }
 
-/// Runs a query with several numbers of workers and both policies; each time its result is what is expected.
+/// Runs a query with several numbers of workers and every policy; each time its result is what is expected.
 fn check(query: &str, expected: &str, row_count: usize, order: Order) {
     let Some(data) = data() else { return };
     let expected = in_order(&read(&data.join(expected)), order);
     assert_eq!(expected.lines().count(), 1 + row_count, "a header and rows");
     for workers in [1, 2, 5] {
-        for policy in [Policy::Deadline, Policy::Fifo] {
+        for policy in Policy::ALL {
             let result = in_order(&result(query, &data, workers, policy), order);
             let case = format!("{query} with {workers} workers, {policy:?}");
             assert_same_rows(&case, &result, &expected);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use engine::scheduler::Worker;
 use engine::{Completed, Engine};
 use model::{ComponentId, Instant, Rng, convert};
 
@@ -45,8 +46,8 @@ impl Work {
 
     /// Gives idle cores what is most urgent.
     pub(super) fn begin(&mut self, now: Instant, engine: &mut Engine, out: &mut Vec<Out>) {
-        while self.running.len() < self.cores
-            && let Some(dispatch) = engine.next(now)
+        while let Some(core) = self.idle()
+            && let Some(dispatch) = engine.next(now, core)
         {
             let completed = dispatch.run();
             let cost = self.costs.get(&completed.component()).copied();
@@ -60,6 +61,15 @@ impl Work {
             self.running.insert(self.next, (completed, busy));
             out.push(Out::Later(busy, Happening::Worked(self.next)));
         }
+    }
+
+    fn idle(&self) -> Option<Worker> {
+        let mut cores = (0..convert::size(self.cores)).map(Worker);
+        let is_running = |core: &Worker| {
+            let mut running = self.running.values();
+            running.any(|(completed, _)| completed.worker() == *core)
+        };
+        cores.find(|core| !is_running(core))
     }
 
     /// A core has done its work.
