@@ -29,6 +29,16 @@ fn q2_finds_bids_on_some_auctions() {
 }
 
 #[test]
+fn q3_joins_sellers_with_what_they_sell() {
+    check("q3", "expected/q3.csv", 443, Order::Other);
+}
+
+#[test]
+fn q4_averages_winning_bids_by_category() {
+    check("q4", "expected/q4.csv", 5, Order::Kept);
+}
+
+#[test]
 fn q5_finds_the_hottest_auctions() {
     check("q5", "expected/q5.csv", 29, Order::Kept);
 }
@@ -36,6 +46,11 @@ fn q5_finds_the_hottest_auctions() {
 #[test]
 fn q7_finds_the_highest_bids() {
     check("q7", "expected/q7.csv", 5, Order::Kept);
+}
+
+#[test]
+fn q8_finds_who_came_and_sells_within_a_window() {
+    check("q8", "expected/q8.csv", 208, Order::Kept);
 }
 
 #[test]

@@ -25,9 +25,7 @@ use model::{Arguments, EventTime, Origin, Scalar, Schema, Value};
 use super::arguments::{check, only, text, wrong, wrong_expression};
 use super::evaluate::evaluate;
 use super::window::layout::Layout;
-use super::window::parameters::{
-    Bounds, LATENESS, SLIDE, SLIDING, TUMBLING, by, lateness, note, window,
-};
+use super::window::parameters::{Bounds, LATENESS, SPANS, by, fixed, lateness, note};
 use super::{
     ArgumentError, Closing, Compiled, CompleteTick, DefaultCost, Emitter, ImportError, Inputs,
     Kind, Numbering, Operator, Parameter, Shape, StateChunk, Tick, bad_schema,
@@ -62,7 +60,7 @@ pub(super) const KIND: Kind = Kind {
 const PARAMETERS: &[Parameter] = &[
     Parameter {
         name: "window",
-        shape: Shape::Table(&[TUMBLING, SLIDING, SLIDE]),
+        shape: Shape::Table(SPANS),
         required: true,
         doc: "The windows: `tumbling`, or `sliding` with `slide`.",
     },
@@ -106,7 +104,7 @@ fn compile(arguments: &Arguments, inputs: &[Schema]) -> Result<Compiled, Vec<Arg
     check(arguments, PARAMETERS)?;
     let input = only(inputs)?;
     let mut errors = Vec::new();
-    let bounds = note(window(arguments.find("window")), &mut errors);
+    let (slide, panes) = note(fixed(arguments.find("window")), &mut errors);
     let lateness_micros = note(lateness(arguments.find("lateness")), &mut errors);
     let count = note(rows(arguments), &mut errors);
     let ties = note(ties(arguments), &mut errors);
@@ -118,15 +116,11 @@ fn compile(arguments: &Arguments, inputs: &[Schema]) -> Result<Compiled, Vec<Arg
     let (Some(value), true) = (value, errors.is_empty()) else {
         return Err(errors);
     };
-    let Bounds::Fixed { slide, panes } = bounds else {
-        let refused = wrong("window", "a session has rows of one key alone");
-        return Err(vec![refused.expecting("{ tumbling = \"10s\" }")]);
-    };
     let layout = Layout::new(slide, panes, lateness_micros);
     let encoding = Encoding::new(input, &by, value.data_type())
         .map_err(|refused| vec![wrong("from", refused.to_string())])?;
     let mut parameters = Arguments::from_iter([
-        ("window", bounds.into_value()),
+        ("window", Bounds::Fixed { slide, panes }.into_value()),
         ("rows", Value::Scalar(Scalar::Text(count.to_string()))),
         ("of", value.text().into()),
     ]);

@@ -111,7 +111,7 @@ fn parameters_have_one_form_and_what_is_wrong_is_said() {
         ),
         (
             with("window", session),
-            "window: a session has rows of one key alone",
+            "window: a session is of one key alone",
         ),
         (
             with("by", Value::List(vec!["keys".into()])),

@@ -71,6 +71,11 @@ impl Layout {
         }
     }
 
+    /// How much later each window begins, in microseconds.
+    pub(in crate::operator) const fn slide_micros(self) -> i64 {
+        self.slide_micros
+    }
+
     /// When windows close.
     pub(in crate::operator) const fn slide(self) -> Slide {
         Slide {
@@ -149,14 +154,14 @@ impl Layout {
     }
 
     /// The event times that can be counted: all bounds of all windows of such a row can be computed.
-    fn reachable(self) -> RangeInclusive<i64> {
+    pub(in crate::operator) fn reachable(self) -> RangeInclusive<i64> {
         let ticks = TICK_MAX.saturating_mul(self.slide_micros);
         let reach = self.size_micros() + self.slide_micros + self.lateness_micros;
         reach - ticks..=ticks - reach
     }
 
     /// Where a row of this event time that is due then counts, if it counts in a window from `open` on.
-    fn place(self, time: i64, due: i64, open: i64) -> Option<Place> {
+    pub(in crate::operator) fn place(self, time: i64, due: i64, open: i64) -> Option<Place> {
         let pane = self.pane(time);
         let too_late_for = due
             .saturating_sub(self.lateness_micros)

@@ -17,7 +17,7 @@ use crate::operator::{
 /// The shortest slide.
 ///
 /// Unit: microseconds. Source: a tick must leave room for 2,230 years; see `layout`.
-const SLIDE_MIN_MICROS: i64 = 1_000;
+pub(in crate::operator) const SLIDE_MIN_MICROS: i64 = 1_000;
 
 /// The most panes of a window.
 ///
@@ -37,6 +37,30 @@ pub(in crate::operator) const KIND: Kind = Kind {
     parameters: PARAMETERS,
     numbering: Numbering::Own,
     compile,
+};
+
+/// How windows of fixed bounds lie in event time.
+pub(in crate::operator) const SPANS: &[Parameter] = &[TUMBLING, SLIDING, SLIDE];
+
+const TUMBLING: Parameter = Parameter {
+    name: "tumbling",
+    shape: Shape::Duration,
+    required: false,
+    doc: "How long windows are that follow one another.",
+};
+
+const SLIDING: Parameter = Parameter {
+    name: "sliding",
+    shape: Shape::Duration,
+    required: false,
+    doc: "How long windows are that overlap: a multiple of `slide`.",
+};
+
+const SLIDE: Parameter = Parameter {
+    name: "slide",
+    shape: Shape::Duration,
+    required: false,
+    doc: "How much later each overlapping window begins.",
 };
 
 const PARAMETERS: &[Parameter] = &[
@@ -70,27 +94,6 @@ const PARAMETERS: &[Parameter] = &[
     },
     LATENESS,
 ];
-
-pub(in crate::operator) const TUMBLING: Parameter = Parameter {
-    name: "tumbling",
-    shape: Shape::Duration,
-    required: false,
-    doc: "How long windows are that follow one another.",
-};
-
-pub(in crate::operator) const SLIDING: Parameter = Parameter {
-    name: "sliding",
-    shape: Shape::Duration,
-    required: false,
-    doc: "How long windows are that overlap: a multiple of `slide`.",
-};
-
-pub(in crate::operator) const SLIDE: Parameter = Parameter {
-    name: "slide",
-    shape: Shape::Duration,
-    required: false,
-    doc: "How much later each overlapping window begins.",
-};
 
 pub(in crate::operator) const LATENESS: Parameter = Parameter {
     name: "lateness",
@@ -225,6 +228,17 @@ pub(in crate::operator) fn note<T: Default>(
         errors.extend(found);
         T::default()
     })
+}
+
+/// The slide and the number of panes of windows of fixed bounds.
+pub(in crate::operator) fn fixed(given: Option<&Value>) -> Result<(i64, i64), Vec<ArgumentError>> {
+    match window(given)? {
+        Bounds::Fixed { slide, panes } => Ok((slide, panes)),
+        Bounds::Session { .. } => {
+            let refused = wrong("window", "a session is of one key alone");
+            Err(vec![refused.expecting("{ tumbling = \"10s\" }")])
+        }
+    }
 }
 
 /// The windows' bounds.
