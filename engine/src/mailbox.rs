@@ -45,6 +45,13 @@ pub struct Waiting {
     pub window: EventTime,
 }
 
+impl Waiting {
+    /// Whether it has a deadline that counts: what is beyond its application's share is late, whenever it must start.
+    fn can_be_urgent(&self) -> bool {
+        self.deadline != NO_DEADLINE && self.batch.header.token != Token::Spent
+    }
+}
+
 /// The deadline of what no target depends on.
 pub const NO_DEADLINE: i64 = Slack::MAX.as_nanos();
 
@@ -108,16 +115,15 @@ impl Mailbox {
             last.batch = Arc::new(joined);
             if waiting.deadline < last.deadline {
                 last.deadline = waiting.deadline;
-                ring.note(waiting.deadline, number - 1);
+                ring.urgent.push(Reverse((waiting.deadline, number - 1)));
             }
             return;
         }
         if waiting.window != EventTime::MIN {
             *self.windows.entry(waiting.window).or_default() += 1;
         }
-        // What is beyond its application's share is late whenever it must start.
-        if waiting.batch.header.token != Token::Spent {
-            ring.note(waiting.deadline, number);
+        if waiting.can_be_urgent() {
+            ring.urgent.push(Reverse((waiting.deadline, number)));
         }
         ring.waiting.push_back(waiting);
         self.len += 1;
@@ -212,15 +218,10 @@ impl Mailbox {
     /// Gives every batch that waits another deadline.
     pub fn set_deadlines(&mut self, deadline: impl Fn(&Waiting) -> i64) {
         for ring in self.channels.values_mut() {
-            ring.urgent.clear();
-            let mut numbered = ring.taken;
-            for place in 0..ring.waiting.len() {
-                let waiting = &mut ring.waiting[place];
+            for waiting in &mut ring.waiting {
                 waiting.deadline = deadline(waiting);
-                let deadline = waiting.deadline;
-                ring.note(deadline, numbered);
-                numbered += 1;
             }
+            ring.note_all();
         }
     }
 
@@ -247,11 +248,13 @@ impl Mailbox {
 }
 
 impl Ring {
-    /// Notes the deadline of a batch; where there is none, it is the head's turn.
-    fn note(&mut self, deadline: i64, number: u64) {
-        if deadline != NO_DEADLINE {
-            self.urgent.push(Reverse((deadline, number)));
-        }
+    /// Notes the deadlines of all that wait anew.
+    fn note_all(&mut self) {
+        let known = (self.taken..).zip(&self.waiting);
+        let deadlines = known
+            .filter(|(_, waiting)| waiting.can_be_urgent())
+            .map(|(number, waiting)| Reverse((waiting.deadline, number)));
+        self.urgent = deadlines.collect();
     }
 
     /// See [`Mailbox::most_urgent`].

@@ -146,7 +146,7 @@ impl Hosts {
         let host = self.below(self.engines.len());
         match self.below(8) {
             0..=2 => {
-                self.dispatches[host].extend(self.engines[host].next(self.now, Worker::default()))
+                self.dispatches[host].extend(self.engines[host].next(self.now, Worker::default()));
             }
             3 | 4 if !self.dispatches[host].is_empty() => {
                 let which = self.below(self.dispatches[host].len());
