@@ -354,8 +354,7 @@ app.toml:26:22: "--1s" is no time span: there is no number
   26 | interval = { lower = "--1s", upper = 3 }
      |                      ^^^^^^
   expected a number and a unit, such as "250ms"; units are ns, us, ms, s, min, h, d
-
-app.toml:26:38: "interval.upper" cannot be the number 3
+app.toml:26:38: "upper" cannot be the number 3
   26 | interval = { lower = "--1s", upper = 3 }
      |                                      ^
   expected a time span such as "250ms" or "-10s"

@@ -63,6 +63,7 @@ fn batch(origin: u128, rows: &[Given]) -> Batch {
             interval: Interval::new(0, model::convert::size(rows.len())),
             arrival: Instant::ZERO,
             progress: EventTime::MIN,
+            token: Token::Unmetered,
             missing: 0,
             note: None,
             token: Token::Unmetered,

@@ -88,7 +88,8 @@ fn reference(origins: &[(usize, Vec<Given>)], case: Case) -> (Vec<String>, usize
     }
     let [lefts, rights] = sides;
     let mut results = Vec::new();
-    let show = |number: Option<i64>| number.map_or("-".to_owned(), |number| number.to_string());
+    let show =
+        |number: Option<i64>| number.map_or_else(|| "-".to_owned(), |number| number.to_string());
     let mut result =
         |tick: i64, task: u8, order: (Order, Order), left: &Given, right: Option<i64>| {
             let key = left.key.unwrap_or("-");
