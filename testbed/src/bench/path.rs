@@ -168,8 +168,9 @@ impl Path {
     fn offer(&mut self) {
         let now = self.clock.now();
         let rows = convert::size(self.columns.num_rows());
-        let flow = &mut self.flows[self.next];
+        let place = self.next;
         self.next = (self.next + 1) % self.flows.len();
+        let flow = &mut self.flows[place];
         let interval = Interval::new(flow.through, flow.through + rows);
         flow.through = interval.through();
         let (flow, count) = (&*flow, self.columns.num_rows());
@@ -232,8 +233,11 @@ fn deployment(schema: &Schema, number: usize, origin: Origin) -> anyhow::Result<
         },
     };
     let target = Duration::from_secs(1);
+    let plan = plan
+        .build()
+        .map_err(|errors| anyhow::anyhow!("the plan is invalid: {errors:?}"))?;
     Ok(Deployment {
-        plan: plan.build()?,
+        plan,
         origins: vec![origin],
         sources: vec![SourcePart::Here],
         operators: vec![OperatorPart::Here(OperatorDeployment {
