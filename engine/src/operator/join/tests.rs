@@ -66,7 +66,6 @@ fn batch(origin: u128, rows: &[Given]) -> Batch {
             token: Token::Unmetered,
             missing: 0,
             note: None,
-            token: Token::Unmetered,
         },
         rows: batch::Rows::dense(columns, times, Some(dues)),
     }

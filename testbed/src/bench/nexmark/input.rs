@@ -24,7 +24,12 @@ fn step(table: &str, column: &str) -> Option<i64> {
 ///
 /// # Errors
 /// When it cannot be written, or a number is none.
-pub fn repeat(table: &str, text: &str, copies: u64, into: &mut impl Write) -> io::Result<()> {
+pub(super) fn repeat(
+    table: &str,
+    text: &str,
+    copies: u64,
+    into: &mut impl Write,
+) -> io::Result<()> {
     let mut lines = text.lines();
     let header = lines.next().unwrap_or_default();
     writeln!(into, "{header}")?;
