@@ -339,7 +339,7 @@ impl Counting {
 ///
 /// # Panics
 /// When the tick or the chunk is beyond what can be numbered: operators see to the first, memory to the
-/// second.
+/// second but for ticks that leave in parts, whose application then fails.
 fn index(tick: Tick, chunk: u64) -> u64 {
     assert!(
         -TICK_MAX < tick.0 && tick.0 < TICK_MAX,

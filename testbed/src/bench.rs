@@ -5,6 +5,7 @@
 //! process, [`machine`] reads what the system says, [`report`] holds figures. A benchmark is a file with
 //! `measure(options) -> Report`. All of it reads `/proc`, and so needs Linux.
 
+pub mod applications;
 pub mod child;
 pub mod engine;
 pub mod idle;

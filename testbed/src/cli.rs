@@ -19,8 +19,8 @@ use node::cli::{cores, memory, policies};
 
 use crate::bench::report::Report;
 use crate::bench::{
-    child, engine as engine_bench, idle as idle_bench, nexmark as nexmark_bench,
-    path as path_bench, pipe as pipe_bench, stalled_sink,
+    applications as applications_bench, child, engine as engine_bench, idle as idle_bench,
+    nexmark as nexmark_bench, path as path_bench, pipe as pipe_bench, stalled_sink,
 };
 use crate::local::fault::Fault;
 
@@ -93,6 +93,8 @@ enum Name {
     StalledSink(StalledSink),
     /// What nodes occupy and use that have joined and have nothing to do.
     Idle(local::Idle),
+    /// What an application occupies on a node with many that are nearly the same, with sharing and without.
+    Applications(local::Applications),
     /// What a batch costs on its way through an engine that does no work on it, by policy.
     Path(Path),
     /// How many events of the NEXMark queries a core-second is good for; their rows are those of another engine.
@@ -268,6 +270,7 @@ impl Name {
                 run: stalled.run.into_options(),
             }),
             Self::Idle(idle) => idle_bench::measure(&idle.into_options()?),
+            Self::Applications(it) => applications_bench::measure(&it.into_options()?),
             Self::Path(path) => path_bench::measure(&path_bench::Options {
                 operators: path.operators.get(),
                 rows: path.rows.get(),

@@ -17,6 +17,7 @@ use workload::Settings;
 
 mod at_once;
 pub mod build_up;
+pub mod clocks;
 mod exhaustive;
 pub mod grid;
 pub mod interval;
