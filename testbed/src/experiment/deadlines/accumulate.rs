@@ -99,8 +99,10 @@ pub(super) struct Load {
     pub(super) slide_micros: i64,
     /// How many slides a window has.
     pub(super) slides: i64,
-    /// What a row costs.
-    pub(super) row: Duration,
+    /// What a batch costs that has as many rows as `rows_per_batch` says; others cost in proportion.
+    pub(super) batch: Duration,
+    /// How many rows that are: of what operators give, one.
+    pub(super) rows_per_batch: u32,
     /// What it costs to close a window.
     pub(super) closing: Duration,
     /// What becomes of that.
@@ -123,7 +125,7 @@ impl Load {
     pub(super) fn compiled(self) -> Compiled {
         let cost = DefaultCost {
             batch_seconds: 0.0,
-            row_seconds: self.row.as_secs_f64(),
+            row_seconds: self.batch.as_secs_f64() / f64::from(self.rows_per_batch),
         };
         Compiled {
             parameters: Arguments::new(),
@@ -166,7 +168,8 @@ impl Operator for Accumulate {
             *known = (known.0 + count, known.1 + sum);
         }
         let rows = u32::try_from(batch.rows.len()).unwrap_or(u32::MAX);
-        self.load.burner.burn(self.load.row * rows);
+        let cost = self.load.batch * rows / self.load.rows_per_batch;
+        self.load.burner.burn(cost);
         emit.holds(self.panes.len() * PANE_BYTES);
     }
 

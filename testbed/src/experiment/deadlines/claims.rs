@@ -90,6 +90,13 @@ const GATES: &[Gate] = &[
         0.0,
         2.0,
     ),
+    gate(
+        "D8",
+        "shares_followed",
+        ("tokens", "share_error_fraction"),
+        0.0,
+        0.05,
+    ),
 ];
 
 /// By how much medians of threads and of virtual cores may differ. Unit: fraction. Source: design, experiments.

@@ -161,6 +161,7 @@ pub fn figures(
         let window = window.map_or(1.0, |it| it.slide_ms() / 1e3);
         figures.insert("tight_windows_until_on_time", again.as_secs_f64() / window);
     }
+    figures.extend(share_error(scenario, run).map(|it| ("share_error_fraction", it)));
     let total = run.total();
     let rows = convert::count_to_f64(total.rows);
     figures.insert("rows_per_second", rows / span);
@@ -176,6 +177,20 @@ pub fn figures(
     );
     figures.insert("generator_late_ms", run.generator_late.as_secs_f64() * 1e3);
     figures
+}
+
+/// By how much of its share the application is off that is furthest from it: what each has done of what all have done together beside
+/// what its share is of all shares. Nothing where there are none.
+fn share_error(scenario: &Scenario, run: &Run) -> Option<f64> {
+    let groups = applications(scenario);
+    let sharing = || {
+        let all = groups.iter().zip(&run.worked);
+        all.filter_map(|(group, worked)| Some((group.share?, convert::count_to_f64(worked.rows))))
+    };
+    let shares: f64 = sharing().map(|(share, _)| share).sum();
+    let rows: f64 = sharing().map(|(_, rows)| rows).sum();
+    let errors = sharing().map(|(share, own)| (own / rows / (share / shares) - 1.0).abs());
+    errors.reduce(f64::max).filter(|it| it.is_finite())
 }
 
 /// The standard deviation; nothing of fewer than two numbers.

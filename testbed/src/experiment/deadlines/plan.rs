@@ -81,7 +81,7 @@ fn deployment(
     let mut operators = Vec::new();
     for (stage_number, stage) in group.stages.iter().enumerate() {
         let reads_sources = stage_number == 0;
-        let rows = if reads_sources {
+        let rows_per_batch = if reads_sources {
             scenario.rows_per_batch
         } else {
             1
@@ -93,7 +93,8 @@ fn deployment(
                 slide_micros: convert::micros(millis(group.slide_ms())),
                 // Windows are made of slides once; behind that every slide has its window.
                 slides: if reads_sources { group.slides() } else { 1 },
-                row: micros(stage.batch_us) / rows,
+                batch: micros(stage.batch_us),
+                rows_per_batch,
                 closing: micros(stage.closing_us),
                 burner: burner.clone(),
             };

@@ -79,7 +79,7 @@ pub struct Group {
     /// When its batches are held back, as by a network that stands still.
     #[serde(default)]
     pub hold: Option<Hold>,
-    /// Its share where policies go by shares.
+    /// Which part of what it offers has a token each second, where policies go by token shares.
     #[serde(default)]
     pub share: Option<f64>,
 }
