@@ -26,10 +26,26 @@ pub struct Header {
     pub arrival: Instant,
     /// No later row of this origin is due before it; [`EventTime::MAX`] ends the origin.
     pub progress: EventTime,
+    /// Its place among what its application may have in a second, where that is metered; what is made of it inherits that.
+    pub token: Token,
     /// Rows that are known to be absent: dropped by policy, lost, or of an origin that was left out.
     pub missing: u32,
     /// What else a consumer should know.
     pub note: Option<Note>,
+}
+
+/// A part of an application's share, as a batch of a source took it; the least counts most.
+///
+/// Cameo, section 5.4: the time at which its application was to have it orders batches by what was used of shares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Token {
+    /// The token of this time.
+    At(Instant),
+    /// The application's share is not limited.
+    #[default]
+    Unmetered,
+    /// There was none left.
+    Spent,
 }
 
 /// What a batch may tell beside its rows.
@@ -359,6 +375,45 @@ impl Batch {
         }
     }
 
+    /// What remains without the indices behind `through`. How far the origin is, what is missing and what there is to tell is said by
+    /// the rest alone: see [`Batch::cut`].
+    ///
+    /// # Panics
+    /// When `through` lies outside of the interval.
+    #[must_use]
+    pub fn head(&self, through: u64) -> Self {
+        let header = Header {
+            interval: Interval::new(self.header.interval.after(), through),
+            progress: EventTime::MIN,
+            missing: 0,
+            note: None,
+            ..self.header.clone()
+        };
+        let backs: Vec<u32> = self
+            .indices()
+            .map_while(|index| through.checked_sub(index))
+            .map(|back| {
+                u32::try_from(back).expect("a row lies less than 2^32 before its batch's end")
+            })
+            .collect();
+        let mut rows = self.rows.slice(0, backs.len());
+        rows.backs = Some(backs.into());
+        Self { header, rows }
+    }
+
+    /// The first rows, `rows_max` where that can be, and the rest: nothing where there are no more rows, or none can be parted
+    /// since they share an index.
+    pub fn split(&self, rows_max: usize) -> Option<(Self, Self)> {
+        if self.rows.len() <= rows_max {
+            return None;
+        }
+        let parts_rows = |row: &usize| self.rows.back(row - 1) != self.rows.back(*row);
+        let before = (1..=rows_max).rev().find(parts_rows);
+        let row = before.or_else(|| (rows_max.max(1)..self.rows.len()).find(parts_rows))?;
+        let middle = self.header.interval.through() - u64::from(self.rows.back(row - 1));
+        Some((self.head(middle), self.cut(middle)))
+    }
+
     /// The index of each row, in order.
     pub fn indices(&self) -> impl Iterator<Item = u64> + '_ {
         let through = self.header.interval.through();
@@ -397,6 +452,7 @@ impl Batch {
                 .expect("just asserted");
             header.arrival = header.arrival.min(next.header.arrival);
             header.progress = header.progress.max(next.header.progress);
+            header.token = header.token.min(next.header.token);
             header.missing = header.missing.saturating_add(next.header.missing);
         }
         let with_rows: Vec<&Arc<Self>> = batches

@@ -4,12 +4,18 @@ use std::time::Duration;
 
 use model::convert;
 
+use crate::batch::ROWS_MAX;
 use crate::operator::DefaultCost;
 
 /// How much a new sample counts against all before it.
 ///
 /// Unit: fraction. Range: above 0, below 1. Source: guess; follows a change within about fifty batches.
 const WEIGHT: f64 = 0.05;
+
+/// How much a new closing counts against all before it.
+///
+/// Unit: fraction. Range: above 0, below 1. Source: guess; closings are rare.
+const CLOSING_WEIGHT: f64 = 0.2;
 
 /// How many samples the declared or default cost is worth at the start. Unit: samples. Source: guess.
 const PRIOR_SAMPLES: f64 = 5.0;
@@ -25,13 +31,15 @@ pub struct Cost {
     rows_squared: f64,
     rows_seconds: f64,
     residual_squared: f64,
+    /// What closing adds to a batch, smoothed, in seconds; nothing before the first.
+    closing_seconds: Option<f64>,
 }
 
 impl Cost {
     /// The estimate before anything was measured.
     pub fn new(default: DefaultCost) -> Self {
         // Two batches, an empty and a full one, that cost exactly what is declared.
-        let full = convert::count_to_f64(convert::size(crate::batch::ROWS_MAX));
+        let full = convert::count_to_f64(convert::size(ROWS_MAX));
         let mut cost = Self {
             weight: 0.0,
             rows: 0.0,
@@ -39,6 +47,7 @@ impl Cost {
             rows_squared: 0.0,
             rows_seconds: 0.0,
             residual_squared: 0.0,
+            closing_seconds: None,
         };
         for rows in [0.0, full] {
             let seconds = default.row_seconds.mul_add(rows, default.batch_seconds);
@@ -60,6 +69,40 @@ impl Cost {
         self.rows_squared *= keep;
         self.rows_seconds *= keep;
         self.add(1.0, rows, seconds);
+    }
+
+    /// A batch of so many rows that closed something took so long: what its rows do not explain, closing does.
+    pub fn observe_closing(&mut self, rows: usize, took: Duration) {
+        let added = took.saturating_sub(self.expect(rows)).as_secs_f64();
+        self.closing_seconds = Some(match self.closing_seconds {
+            None => added,
+            Some(mean) => (added - mean).mul_add(CLOSING_WEIGHT, mean),
+        });
+    }
+
+    /// What closing adds to a batch.
+    pub fn closing(&self) -> Duration {
+        convert::seconds(self.closing_seconds.unwrap_or(0.0))
+    }
+
+    /// How many rows are expected to be worked off within a unit of time: one at least. Where a batch costs more than its rows, splitting
+    /// saves little, and rows may take as long as the batch itself.
+    pub fn rows_within(&self, unit: Duration) -> usize {
+        let mean_rows = self.rows / self.weight;
+        let mean = self.seconds / self.weight;
+        let per_row = match self.per_row() {
+            Some(per_row) => per_row,
+            // Batches of one size: what they cost, their rows cost.
+            None if mean_rows > 0.0 => mean / mean_rows,
+            None => 0.0,
+        };
+        if per_row <= 0.0 {
+            return ROWS_MAX;
+        }
+        let per_batch = per_row.mul_add(-mean_rows, mean).max(0.0);
+        let left = (unit.as_secs_f64() - per_batch).max(per_batch);
+        let rows = convert::round((left / per_row).clamp(1.0, 1e9));
+        usize::try_from(rows).unwrap_or(ROWS_MAX).min(ROWS_MAX)
     }
 
     /// How long a batch of so many rows is expected to take.
@@ -88,15 +131,19 @@ impl Cost {
     fn seconds_for(&self, rows: f64) -> f64 {
         let mean_rows = self.rows / self.weight;
         let mean = self.seconds / self.weight;
+        // Batches of one size say nothing about the cost of a row: then every batch costs the mean.
+        let per_row = self.per_row().unwrap_or(0.0);
+        per_row.mul_add(rows - mean_rows, mean).max(0.0)
+    }
+
+    /// The cost of a row, where batches of several sizes were seen.
+    fn per_row(&self) -> Option<f64> {
+        let mean_rows = self.rows / self.weight;
+        let mean = self.seconds / self.weight;
         let variance = self.rows_squared / self.weight - mean_rows * mean_rows;
         let covariance = self.rows_seconds / self.weight - mean_rows * mean;
-        // Batches of one size say nothing about the cost of a row: then every batch costs the mean.
-        let per_row = if variance > 1e-9 {
-            (covariance / variance).max(0.0)
-        } else {
-            0.0
-        };
-        per_row.mul_add(rows - mean_rows, mean).max(0.0)
+        // Relative to the size: what is left of the first two batches must not count for a line.
+        (variance > 1e-4 * mean_rows * mean_rows).then(|| (covariance / variance).max(0.0))
     }
 }
 

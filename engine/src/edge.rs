@@ -16,7 +16,9 @@ mod tests;
 
 use std::time::Duration;
 
-use model::{Positions, Slack};
+use model::Positions;
+
+use crate::budget::Budget;
 
 pub use consumer::{Arrival, Consumer, ORIGINS_MAX};
 pub use producer::{Heard, Producer, Retention};
@@ -64,7 +66,7 @@ pub struct Pull {
     /// A batch that is larger is sent where nothing else is under way; nothing is sent for zero.
     pub credit: u64,
     /// The greatest age at which a batch may arrive and still meet every target behind this edge.
-    pub budget: Option<Slack>,
+    pub budget: Option<Budget>,
 }
 
 impl Pull {

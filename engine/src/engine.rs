@@ -21,9 +21,10 @@ use model::{ComponentId, EdgeId, EventTime, Instant, convert};
 use crate::batch::Batch;
 use crate::intake::Taken;
 use crate::ledger::{Ledger, RETENTION_DIVISOR};
-use crate::mailbox::Channel;
+use crate::mailbox::{Channel, Waiting};
 use crate::report::{self, ComponentReport, Report};
-use crate::scheduler::{Policy, Scheduler};
+use crate::scheduler::{Policy, Rules, Scheduler, Worker};
+use crate::share::Share;
 
 mod component;
 mod deploy;
@@ -44,8 +45,8 @@ pub use deploy::{
     DeployError, Deployed, Deployment, EDGES_MAX, OperatorDeployment, OperatorPart, RemoteEdge,
     SinkDeployment, SourcePart,
 };
-use dispatch::Work;
 pub use dispatch::{Completed, Dispatch, Panicked};
+use dispatch::{Ticket, Work};
 use edges::{Edge, Producing};
 pub use ends::Event;
 pub use remote::{EdgeKind, TAPS_MAX};
@@ -59,6 +60,21 @@ const HERE: &str = "a component that edges and members name is here";
 /// Unit: time. Range: well below the cool-down of any decision built on them. Source: guess.
 const BUDGET_INTERVAL: Duration = Duration::from_millis(100);
 
+/// The longest that one dispatch is to take, where no target asks for less: long batches are split.
+///
+/// Unit: time. Range: at least [`UNIT_MIN`]. Source: Cameo's quantum.
+const UNIT_MAX: Duration = Duration::from_millis(1);
+
+/// The shortest that batches are split for.
+///
+/// Unit: time. Source: guess; some fifty times what a dispatch costs.
+const UNIT_MIN: Duration = Duration::from_micros(50);
+
+/// What of the tightest budget others may be held up by one dispatch.
+///
+/// Unit: divisor. Source: design.
+const UNIT_DIVISOR: u32 = 20;
+
 /// What an engine is told at its start.
 #[derive(Debug, Clone, Copy)]
 pub struct Config {
@@ -66,6 +82,10 @@ pub struct Config {
     pub memory_bytes: u64,
     /// How components are ordered.
     pub policy: Policy,
+    /// Which rules of deadlines hold, where the policy knows them.
+    pub rules: Rules,
+    /// For how long a worker goes on with one component before it compares; where not given, as the policy has it.
+    pub quantum: Option<Duration>,
 }
 
 /// The least memory that an engine can work with.
@@ -79,6 +99,8 @@ impl Default for Config {
         Self {
             memory_bytes: 256 << 20,
             policy: Policy::Deadline,
+            rules: Rules::ALL,
+            quantum: None,
         }
     }
 }
@@ -97,6 +119,12 @@ pub struct Engine {
     next_application: u64,
     pub(crate) ledger: Ledger,
     scheduler: Scheduler,
+    /// What each worker took last, and since when it goes on with that.
+    turns: BTreeMap<Worker, (ComponentId, Instant)>,
+    /// The worker whose work is being taken back.
+    acting: Option<Worker>,
+    /// The longest that one dispatch is to take.
+    unit: Duration,
     /// How many batches were ever put into mailboxes.
     sequence: u64,
     budgets_due: Instant,
@@ -136,7 +164,10 @@ impl Engine {
             next_edge: 0,
             next_application: 0,
             ledger: Ledger::new(config.memory_bytes),
-            scheduler: Scheduler::default(),
+            scheduler: Scheduler::new(config.policy),
+            turns: BTreeMap::new(),
+            acting: None,
+            unit: UNIT_MAX,
             sequence: 0,
             budgets_due: Instant::ZERO,
             timers_due: None,
@@ -196,36 +227,49 @@ impl Engine {
             source.progress = source.progress.max(taken.rows.header.progress);
         }
         let wanted = component.wanted();
-        for (port, batch) in [(0, taken.rows), (1, taken.bad)] {
+        let token = self.take_token(now, source, rows + bad);
+        for (port, mut batch) in [(0, taken.rows), (1, taken.bad)] {
+            batch.header.token = token;
             if wanted.contains(port) {
                 self.append(now, source, port, batch);
             }
         }
     }
 
-    /// The most urgent work, if there is any.
-    pub fn next(&mut self, now: Instant) -> Option<Dispatch> {
+    /// The work that a worker is to do next, if there is any.
+    pub fn next(&mut self, now: Instant, worker: Worker) -> Option<Dispatch> {
         if now >= self.budgets_due {
-            self.compute_budgets();
-            self.budgets_due = now + BUDGET_INTERVAL;
+            self.compute_budgets(now);
         }
         loop {
-            let id = self.scheduler.pop()?;
-            let Some(first) = self.first_work(id) else {
+            let (id, rank) = self.take_turn(now, worker)?;
+            let Some(first) = self.first_work(now, id) else {
                 continue;
             };
+            let is_late = self.rank(id, &first).is_late;
+            if is_late && !rank.is_late && self.scheduler.has_timely() {
+                // It has become late while it waited, and others are not.
+                self.refresh(now, id);
+                continue;
+            }
+            let unit = self.unit;
             let component = self.component_mut(id);
             component.note_start(now, first.arrival);
+            component.note_wait(now.since(first.entered));
             let wanted = component.wanted();
             let Some(step) = component.step.take() else {
                 continue;
             };
             let work = match first.channel {
                 None => Work::Close,
-                Some(channel) => Work::Batches(channel, component.mailbox.take(channel)),
+                Some(channel) => {
+                    let rows_max = component.cost.rows_within(unit);
+                    Work::Batches(channel, component.mailbox.take(channel, rows_max))
+                }
             };
             return Some(Dispatch {
                 component: id,
+                ticket: Ticket { worker, is_late },
                 wanted,
                 work,
                 step,
@@ -237,6 +281,7 @@ impl Engine {
     pub fn complete(&mut self, now: Instant, completed: Completed, busy: Duration) {
         let Completed {
             component: id,
+            ticket,
             worked,
             step,
             outcome,
@@ -249,24 +294,28 @@ impl Engine {
             // Nobody needs the step any more: its state goes with it.
             return;
         }
+        self.scheduler
+            .charge(component.application, ticket.is_late, busy);
         component.step = Some(step);
         component.closing = outcome.closing;
         component.counters.add(busy, &outcome);
         if let Some(worked) = &worked {
-            component.cost.observe(worked.rows, busy);
+            component.observe_cost(worked.rows, busy, outcome.has_closed);
             component.counters.take(now, convert::size(worked.rows));
         }
         if let Some(bytes) = outcome.state_bytes {
             self.ledger.set_state(id, bytes);
             self.check_state(now);
         }
+        self.acting = Some(ticket.worker);
         for (port, batch) in outcome.outputs {
             self.append(now, id, port, batch);
         }
         if let Some(worked) = worked {
             self.taken(now, id, worked.channel, worked.through, worked.bytes);
         }
-        self.refresh(id);
+        self.refresh(now, id);
+        self.acting = None;
         self.signals.sources |= was_short && !self.ledger.is_short();
         self.check_still(now, id);
     }
@@ -279,7 +328,7 @@ impl Engine {
     /// The next batch that waits at a sink.
     pub fn receive(&mut self, now: Instant, sink: ComponentId) -> Option<(Channel, Arc<Batch>)> {
         let component = self.components.get_mut(&sink)?;
-        let oldest = |arrival: Instant, _| arrival.as_nanos();
+        let oldest = |waiting: &Waiting| waiting.batch.header.arrival;
         let channel = component.mailbox.first(oldest, |_| true)?;
         let batch = component.mailbox.take_one(channel)?;
         component.note_start(now, batch.header.arrival);
@@ -311,6 +360,21 @@ impl Engine {
             self.check_finished(sink);
         }
         self.check_still(now, sink);
+    }
+
+    /// From now on so many rows a second of an application go first, or all, where nothing is given. What is above that goes by its deadlines
+    /// where nobody else is late.
+    pub fn set_share(&mut self, application: u64, share: Option<Share>) {
+        if let Some(application) = self.applications.get_mut(&application) {
+            application.share = share;
+        }
+    }
+
+    /// Says with how many cores an application was admitted: where it is late beside others, it gets its part by that.
+    pub fn set_demand(&mut self, application: u64, cores: f64) {
+        if self.applications.contains_key(&application) {
+            self.scheduler.set_demand(application, cores);
+        }
     }
 
     /// What has been counted and measured so far; nothing of an application that is not here.
@@ -354,6 +418,16 @@ impl Engine {
     /// Who may have something to do since this was last asked.
     pub fn take_signals(&mut self) -> Signals {
         std::mem::take(&mut self.signals)
+    }
+
+    /// Whether each operator is to have a worker of its own, called by its number.
+    pub fn wants_slots(&self) -> bool {
+        self.scheduler.wants_slots()
+    }
+
+    /// Which of the operators that have workers of their own could not run before, since this was last asked.
+    pub fn take_woken(&mut self) -> Vec<ComponentId> {
+        self.scheduler.take_woken()
     }
 
     /// How many components could run now.

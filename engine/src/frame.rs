@@ -7,12 +7,13 @@
 //!
 //! | batch | bytes | |
 //! | --- | --- | --- |
-//! | kind | 1 | `0x11` |
+//! | kind | 1 | `0x21` |
 //! | origin | 16 | |
 //! | after, through | 8, 8 | the interval |
 //! | age | 8 | nanoseconds |
 //! | sent | 8 | microseconds since the sender opened the edge |
 //! | progress | 8 | microseconds since the epoch |
+//! | token | 1 | and 8 for the age of a token, in nanoseconds: below zero where its time is to come |
 //! | missing | 4 | |
 //! | note | 1 | and 32 for the host of `Moved` |
 //! | rows | 4 | how many |
@@ -34,7 +35,7 @@ use std::time::Duration;
 use arrow_schema::SchemaRef;
 use model::{EventTime, Instant, Interval, NodeId, Origin, convert};
 
-use crate::batch::{Batch, Header, Note, Rows};
+use crate::batch::{Batch, Header, Note, Rows, Token};
 use crate::edge::ORIGINS_MAX;
 use bytes::Reader;
 
@@ -57,11 +58,11 @@ const _: () = assert!(
 );
 
 /// What a frame is, in its version. Another version has other numbers for all of them.
-const BATCH: u8 = 0x11;
-const PULL: u8 = 0x12;
+const BATCH: u8 = 0x21;
+const PULL: u8 = 0x22;
 
-/// The bytes of a batch without rows and note.
-const HEADER_BYTES: usize = 1 + 16 + 8 + 8 + 8 + 8 + 8 + 4 + 1 + 4 + 1;
+/// The bytes of a batch without rows, note and the age of a token.
+const HEADER_BYTES: usize = 1 + 16 + 8 + 8 + 8 + 8 + 8 + 1 + 4 + 1 + 4 + 1;
 
 const HAS_DUES: u8 = 1;
 const HAS_BACKS: u8 = 2;
@@ -191,6 +192,15 @@ pub fn encode_batch(
     out.extend_from_slice(&convert::nanos(header.age(now)).to_le_bytes());
     out.extend_from_slice(&convert::micros(now.since(opened)).to_le_bytes());
     out.extend_from_slice(&header.progress.0.to_le_bytes());
+    match header.token {
+        Token::Unmetered => out.push(0),
+        Token::Spent => out.push(1),
+        Token::At(time) => {
+            out.push(2);
+            let age = signed_nanos(now) - signed_nanos(time);
+            out.extend_from_slice(&age.to_le_bytes());
+        }
+    }
     out.extend_from_slice(&header.missing.to_le_bytes());
     match header.note {
         None => out.push(0),
@@ -233,13 +243,18 @@ fn batch_len(batch: &Batch) -> Result<usize, EncodeError> {
         Some(Note::Moved(NodeId(host))) => host.len(),
         Some(Note::Gone | Note::Gap | Note::Finished) | None => 0,
     };
+    let token = match batch.header.token {
+        Token::At(_) => 8,
+        Token::Unmetered | Token::Spent => 0,
+    };
+    let header = HEADER_BYTES + token + note;
     if rows.is_empty() {
-        return Ok(HEADER_BYTES + note);
+        return Ok(header);
     }
     let dues = rows.own_dues().map_or(0, |_| 8);
     let backs = rows.backs().map_or(0, |_| 4);
     let columns = columns::len(rows.columns())?;
-    Ok(HEADER_BYTES + note + rows.len() * (8 + dues + backs) + columns)
+    Ok(header + rows.len() * (8 + dues + backs) + columns)
 }
 
 /// Whether a batch of this many bytes may be a frame.
@@ -273,6 +288,7 @@ pub fn decode_batch(
         interval,
         arrival: now.before(age),
         progress: EventTime(i64::from_le_bytes(reader.array()?)),
+        token: decode_token(&mut reader, now)?,
         missing: u32::from_le_bytes(reader.array()?),
         note: decode_note(&mut reader)?,
     };
@@ -280,6 +296,27 @@ pub fn decode_batch(
     reader.finish()?;
     let batch = Batch { header, rows };
     Ok(Received { batch, sent })
+}
+
+fn decode_token(reader: &mut Reader<'_>, now: Instant) -> Result<Token, FrameError> {
+    match reader.byte()? {
+        0 => Ok(Token::Unmetered),
+        1 => Ok(Token::Spent),
+        2 => {
+            let age = i64::from_le_bytes(reader.array()?);
+            let nanos = Duration::from_nanos(age.unsigned_abs());
+            // Nobody has a token of a time further away than a share is spread over.
+            Ok(Token::At(match age {
+                0.. => now.before(nanos),
+                _ => now + nanos.min(crate::share::SPAN),
+            }))
+        }
+        other => Err(FrameError::Flags("the token", other)),
+    }
+}
+
+fn signed_nanos(instant: Instant) -> i64 {
+    i64::try_from(instant.as_nanos()).unwrap_or(i64::MAX)
 }
 
 fn decode_note(reader: &mut Reader<'_>) -> Result<Option<Note>, FrameError> {

@@ -6,7 +6,7 @@ use arrow_array::{ArrayRef, RecordBatch, StringArray};
 use arrow_schema::SchemaRef;
 use model::{DataType, EventTime, Field, Instant, Interval, Origin, Schema};
 
-use crate::batch::{Batch, Header, Rows};
+use crate::batch::{Batch, Header, Rows, Token};
 use crate::columns;
 
 /// What a connector read: some records in order, good and bad.
@@ -223,6 +223,7 @@ impl Intake {
             interval,
             arrival,
             progress: self.progress,
+            token: Token::Unmetered,
             missing,
             note: None,
         }

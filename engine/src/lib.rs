@@ -20,10 +20,11 @@ pub mod operator;
 pub mod report;
 pub mod runtime;
 pub mod scheduler;
+pub mod share;
 pub mod step;
 pub mod transit;
 
-pub use batch::{Batch, Header, Note, Rows};
+pub use batch::{Batch, Header, Note, Rows, Token};
 pub use engine::{
     Completed, Config, DeployError, Deployed, Deployment, Dispatch, EDGES_MAX, EdgeKind, Engine,
     Event, MEMORY_MIN, OperatorDeployment, OperatorPart, Panicked, RemoteEdge, Sample, Signals,

@@ -140,7 +140,7 @@ pub(crate) fn component(
         busy: counters.busy,
         cost: component.cost.usual(),
         cost_deviation: component.cost.deviation(),
-        budget: component.budget,
+        budget: component.budget.strictest(),
         waiting: component.mailbox.len(),
         dropped: dropped.fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1)),
         drops: component.drops(),

@@ -12,21 +12,24 @@ use std::task::Waker;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use model::{Clock, ComponentId, EdgeId, Instant, Origin, Schema};
+use model::{Clock, ComponentId, EdgeId, Instant, Origin, Schema, convert};
 
 use crate::batch::Batch;
-use crate::engine::{Config, DeployError, Deployed, Deployment, Engine, Event, Sample};
+use crate::engine::{Config, DeployError, Deployed, Deployment, Dispatch, Engine, Event, Sample};
 use crate::intake::Taken;
 use crate::mailbox::Channel;
 use crate::report::{ComponentReport, Report};
+use crate::scheduler::Worker;
+use crate::share::Share;
+use meter::Meter;
 
 mod links;
+mod meter;
 
 /// An engine and its worker threads. Dropping it stops them.
 #[derive(Debug)]
 pub struct Runtime {
     shared: Arc<Shared>,
-    workers: Vec<JoinHandle<()>>,
 }
 
 /// What workers, sources and sinks share. Cheap to clone.
@@ -53,6 +56,12 @@ struct State {
     engine: Engine,
     events: Vec<Event>,
     is_stopping: bool,
+    workers: Vec<JoinHandle<()>>,
+    /// Workers that wait for work, and those of them that were woken and have not noticed yet.
+    idle: usize,
+    woken: usize,
+    /// Where each operator has a thread of its own: what wakes it.
+    slots: BTreeMap<ComponentId, Arc<Condvar>>,
     /// A worker waits for the engine's timer.
     has_timekeeper: bool,
     /// Who waits for something to take at an edge.
@@ -84,6 +93,10 @@ impl Runtime {
             engine: Engine::new(config),
             events: Vec::new(),
             is_stopping: false,
+            workers: Vec::with_capacity(worker_count),
+            idle: 0,
+            woken: 0,
+            slots: BTreeMap::new(),
             has_timekeeper: false,
             links: BTreeMap::new(),
             listener: None,
@@ -96,17 +109,10 @@ impl Runtime {
             sinks: Condvar::new(),
             events: Condvar::new(),
         });
-        let mut runtime = Self {
-            shared,
-            workers: Vec::with_capacity(worker_count),
-        };
-        for number in 0..worker_count {
-            let shared = Arc::clone(&runtime.shared);
-            let name = format!("worker-{number}");
-            let worker = thread::Builder::new()
-                .name(name)
-                .spawn(move || shared.work())?;
-            runtime.workers.push(worker);
+        let runtime = Self { shared };
+        for number in (0..worker_count).map(convert::size) {
+            // Components are numbered from below: no worker is taken for the thread of one.
+            runtime.shared.spawn(Worker(u64::MAX - number), None)?;
         }
         Ok(runtime)
     }
@@ -135,7 +141,8 @@ impl Runtime {
 impl Drop for Runtime {
     fn drop(&mut self) {
         self.handle().stop();
-        for worker in self.workers.drain(..) {
+        let workers = std::mem::take(&mut self.shared.lock().workers);
+        for worker in workers {
             // A worker that panicked has said so on its way; there is nobody to tell here.
             drop(worker.join());
         }
@@ -148,7 +155,9 @@ impl Handle {
     /// # Errors
     /// See [`DeployError`]; nothing has changed then.
     pub fn deploy(&self, deployment: Deployment) -> Result<Deployed, DeployError> {
-        self.change(|engine, now| engine.deploy(now, deployment))
+        let deployed = self.change(|engine, now| engine.deploy(now, deployment))?;
+        self.shared.open_slots(&deployed);
+        Ok(deployed)
     }
 
     /// Lets the sinks of an application pull.
@@ -164,6 +173,16 @@ impl Handle {
     /// Ends an application on this host that is to be missed by nobody; see [`Engine::release`].
     pub fn release(&self, application: u64) {
         self.change(|engine, now| engine.release(now, application));
+    }
+
+    /// See [`Engine::set_share`].
+    pub fn set_share(&self, application: u64, share: Option<Share>) {
+        self.change(|engine, _| engine.set_share(application, share));
+    }
+
+    /// See [`Engine::set_demand`].
+    pub fn set_demand(&self, application: u64, cores: f64) {
+        self.change(|engine, _| engine.set_demand(application, cores));
     }
 
     /// Takes what was measured of an application here since this was last asked; see [`Engine::sample`].
@@ -309,7 +328,7 @@ impl Handle {
         let now = self.shared.clock.now();
         let mut state = self.shared.lock();
         let changed = change(&mut state.engine, now);
-        self.shared.signal(&mut state);
+        self.shared.signal(&mut state, 0);
         changed
     }
 
@@ -322,6 +341,7 @@ impl Handle {
         if let Some(listener) = state.listener.take() {
             listener.wake();
         }
+        state.slots.values().for_each(|slot| slot.notify_all());
         drop(state);
         self.shared.work.notify_all();
         self.shared.sources.notify_all();
@@ -341,56 +361,146 @@ impl Shared {
         alive(self.state.lock())
     }
 
-    fn work(&self) {
+    /// Starts a worker: for whatever goes first, or for one component alone.
+    fn spawn(
+        self: &Arc<Self>,
+        worker: Worker,
+        own: Option<(ComponentId, Arc<Condvar>)>,
+    ) -> Result<(), std::io::Error> {
+        let name = match &own {
+            None => format!("worker-{}", u64::MAX - worker.0),
+            Some((component, _)) => format!("operator-{}", component.0),
+        };
+        let shared = Arc::clone(self);
+        let handle = thread::Builder::new().name(name).spawn(move || match own {
+            None => shared.work(worker),
+            Some((component, wakes)) => shared.work_off(worker, component, &wakes),
+        })?;
+        self.lock().workers.push(handle);
+        Ok(())
+    }
+
+    /// Gives each operator that was deployed a thread, where the policy asks for it. One that the system gives no thread fails.
+    fn open_slots(self: &Arc<Self>, deployed: &Deployed) {
+        if !self.lock().engine.wants_slots() {
+            return;
+        }
+        for component in deployed.operators.iter().flatten().copied() {
+            let wakes = Arc::new(Condvar::new());
+            let mut state = self.lock();
+            if state.slots.contains_key(&component) {
+                continue;
+            }
+            state.slots.insert(component, Arc::clone(&wakes));
+            drop(state);
+            let worker = Worker(component.0);
+            if let Err(error) = self.spawn(worker, Some((component, wakes))) {
+                let mut state = self.lock();
+                let reason = format!("the system gives it no thread: {error}");
+                state.engine.fail(self.clock.now(), component, &reason);
+                self.signal(&mut state, 0);
+            }
+        }
+    }
+
+    /// Works off whatever goes first, until the runtime stops.
+    fn work(&self, worker: Worker) {
+        let mut meter = Meter::new(&*self.clock);
         let mut state = self.lock();
+        let mut now = self.clock.now();
         while !state.is_stopping {
-            let now = self.clock.now();
             if state.engine.poll_timeout().is_some_and(|due| due <= now) {
                 state.engine.handle_timeout(now);
-                self.signal(&mut state);
+                self.signal(&mut state, 0);
             }
-            let Some(dispatch) = state.engine.next(now) else {
+            let Some(dispatch) = state.engine.next(now, worker) else {
                 state = self.rest(state, now);
+                now = self.clock.now();
                 continue;
             };
-            if state.engine.runnable() > 0 || state.is_untimed() {
-                self.work.notify_one();
-            }
+            self.wake_worker(&mut state, 0);
             drop(state);
-            let panicked = dispatch.panicked();
-            let started = self.clock.thread_cpu();
-            let completed = catch_unwind(AssertUnwindSafe(|| dispatch.run()));
-            let busy = self.clock.thread_cpu().saturating_sub(started);
-            state = self.lock();
-            match completed {
-                Ok(completed) => state.engine.complete(self.clock.now(), completed, busy),
-                Err(panic) => state.engine.complete_panicked(
-                    self.clock.now(),
-                    panicked,
-                    panic_message(&*panic),
-                ),
-            }
-            self.signal(&mut state);
+            (state, now) = self.run(&mut meter, now, dispatch);
         }
+    }
+
+    /// Works off one component, until that has gone.
+    fn work_off(&self, worker: Worker, component: ComponentId, wakes: &Condvar) {
+        let mut meter = Meter::new(&*self.clock);
+        let mut state = self.lock();
+        while !state.is_stopping && state.engine.is_running(component) {
+            let now = self.clock.now();
+            let Some(dispatch) = state.engine.next(now, worker) else {
+                state = alive(wakes.wait(state));
+                continue;
+            };
+            drop(state);
+            (state, _) = self.run(&mut meter, now, dispatch);
+        }
+        state.slots.remove(&component);
+    }
+
+    /// Runs a dispatch that was taken at `now` and hands it back. Gives the time at which it was done.
+    fn run(
+        &self,
+        meter: &mut Meter,
+        now: Instant,
+        dispatch: Dispatch,
+    ) -> (MutexGuard<'_, State>, Instant) {
+        let panicked = dispatch.panicked();
+        let completed = catch_unwind(AssertUnwindSafe(|| dispatch.run()));
+        let (done, busy) = meter.measure(&*self.clock, now);
+        let mut state = self.lock();
+        match completed {
+            Ok(completed) => state.engine.complete(done, completed, busy),
+            Err(panic) => {
+                let reason = panic_message(&*panic);
+                state.engine.complete_panicked(done, panicked, reason);
+            }
+        }
+        // Whoever has just worked takes the most urgent itself.
+        self.signal(&mut state, 1);
+        (state, done)
     }
 
     /// Waits for work; and for the engine's timer, where it is set and no other worker does.
     fn rest<'a>(&self, mut state: MutexGuard<'a, State>, now: Instant) -> MutexGuard<'a, State> {
+        state.idle += 1;
         let due = state.engine.poll_timeout();
-        let Some(due) = due.filter(|_| !state.has_timekeeper) else {
-            return alive(self.work.wait(state));
-        };
-        state.has_timekeeper = true;
-        (state, _) = alive(self.work.wait_timeout(state, due.since(now)));
-        state.has_timekeeper = false;
+        match due.filter(|_| !state.has_timekeeper) {
+            None => state = alive(self.work.wait(state)),
+            Some(due) => {
+                state.has_timekeeper = true;
+                (state, _) = alive(self.work.wait_timeout(state, due.since(now)));
+                state.has_timekeeper = false;
+            }
+        }
+        // Who was woken is counted as busy from then on.
+        match state.woken.checked_sub(1) {
+            Some(woken) => state.woken = woken,
+            None => state.idle -= 1,
+        }
         state
     }
 
-    /// Wakes who has something to do.
-    fn signal(&self, state: &mut State) {
-        // Whoever takes work wakes the next worker where more is left, so that one is enough here.
-        if state.engine.runnable() > 0 || state.is_untimed() {
+    /// Wakes a worker, where one waits and there is more to run than those who are about to will take, or a timer that nobody waits for.
+    ///
+    /// Whoever takes work wakes the next one where more is left, so that one is enough.
+    fn wake_worker(&self, state: &mut State, takers: usize) {
+        if state.idle > 0 && (state.engine.runnable() > takers || state.is_untimed()) {
+            state.idle -= 1;
+            state.woken += 1;
             self.work.notify_one();
+        }
+    }
+
+    /// Wakes who has something to do, but for those `takers` who are about to take work anyway.
+    fn signal(&self, state: &mut State, takers: usize) {
+        self.wake_worker(state, takers);
+        for component in state.engine.take_woken() {
+            if let Some(slot) = state.slots.get(&component) {
+                slot.notify_one();
+            }
         }
         for edge in state.engine.take_ready() {
             if let Some(link) = state.links.remove(&edge) {
@@ -406,6 +516,8 @@ impl Shared {
         }
         let events = state.engine.take_events();
         if !events.is_empty() {
+            // Whose component has gone ends.
+            state.slots.values().for_each(|slot| slot.notify_one());
             state.events.extend(events);
             self.events.notify_all();
             if let Some(listener) = state.listener.take() {

@@ -11,7 +11,7 @@ use arrow_array::{ArrayRef, RecordBatch, StringArray};
 use arrow_schema::SchemaRef;
 use model::{EventTime, Instant, Interval, Origin, convert};
 
-use crate::batch::{Batch, Header, Note, ROWS_MAX, Rows};
+use crate::batch::{Batch, Header, Note, ROWS_MAX, Rows, Token};
 use crate::columns;
 use crate::mailbox::Channel;
 use crate::operator::{Closing, Compiled, Emitter, Numbering, Operator, Tick};
@@ -62,8 +62,8 @@ struct Counting {
     inputs: BTreeMap<Channel, EventTime>,
     /// The least of them, as the operator was told.
     reached: EventTime,
-    /// The progress that is being completed, and when the batch arrived that brought it.
-    closing: Option<(EventTime, Instant)>,
+    /// The progress that is being completed, and what the batch that brought it says of its urgency.
+    closing: Option<(EventTime, Stamp)>,
     through: u64,
     progress: EventTime,
     /// Rows known to be absent that no result has said yet.
@@ -72,6 +72,15 @@ struct Counting {
     complete_from: EventTime,
     /// The ways in that were joined in their middle, nobody knows at which progress.
     joined_blindly: BTreeSet<Channel>,
+}
+
+/// What results inherit of the batch that completed them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    /// When it arrived at its source.
+    pub arrival: Instant,
+    /// Its part of its application's share.
+    pub token: Token,
 }
 
 /// What running a step on a batch gave.
@@ -85,8 +94,10 @@ pub struct Outcome {
     pub bad: u64,
     /// Why the first of them could not.
     pub bad_reason: Option<String>,
-    /// Windows are left to be closed: when the batch arrived that completed them.
-    pub closing: Option<Instant>,
+    /// Windows are left to be closed: what is known of the batch that completed them.
+    pub closing: Option<Stamp>,
+    /// Whether progress has completed something.
+    pub has_closed: bool,
     /// The memory that the operator's state holds, where it has any.
     pub state_bytes: Option<u64>,
 }
@@ -164,18 +175,19 @@ impl Step {
     /// Lets the operator complete what a progress completes, and numbers what comes of it.
     fn finish(&mut self, emit: &mut Emitter, wanted: Ports) -> Outcome {
         let mut outcome = Outcome::default();
-        if let Some((progress, arrival)) = self.counting.closing {
+        if let Some((progress, stamp)) = self.counting.closing {
+            outcome.has_closed = true;
             if self.operator.on_progress(progress, emit) == Closing::Done {
                 self.counting.closing = None;
             }
-            let numbered = self.counting.number(emit, arrival, &self.outputs[0]);
+            let numbered = self.counting.number(emit, stamp, &self.outputs[0]);
             if wanted.contains(0) {
                 outcome
                     .outputs
                     .extend(numbered.into_iter().map(|batch| (0, batch)));
             }
         }
-        outcome.closing = self.counting.closing.map(|(_, arrival)| arrival);
+        outcome.closing = self.counting.closing.map(|(_, stamp)| stamp);
         outcome.state_bytes = emit.state_bytes.map(convert::size);
         outcome
     }
@@ -239,7 +251,8 @@ impl Counting {
             .unwrap_or(EventTime::MIN);
         if least > self.reached {
             self.reached = least;
-            self.closing = Some((least, batch.header.arrival));
+            let Header { arrival, token, .. } = batch.header;
+            self.closing = Some((least, Stamp { arrival, token }));
         }
     }
 
@@ -258,7 +271,7 @@ impl Counting {
     }
 
     /// The rows of complete ticks, numbered, and how far they go.
-    fn number(&mut self, emit: &mut Emitter, arrival: Instant, schema: &SchemaRef) -> Vec<Batch> {
+    fn number(&mut self, emit: &mut Emitter, stamp: Stamp, schema: &SchemaRef) -> Vec<Batch> {
         let mut numbered = Vec::new();
         for done in emit.ticks.drain(..) {
             if done.began < self.complete_from {
@@ -274,7 +287,7 @@ impl Counting {
                 let interval = Interval::new(self.through, index(tick, chunk));
                 self.through = interval.through();
                 let missing = std::mem::take(&mut self.missing);
-                let header = self.header(interval, arrival, missing);
+                let header = self.header(interval, stamp, missing);
                 numbered.push(Batch {
                     header,
                     rows: Rows::chunk(columns, time),
@@ -294,19 +307,20 @@ impl Counting {
             EventTime::MAX => std::mem::take(&mut self.missing),
             _ => 0,
         };
-        let header = self.header(Interval::empty(self.through), arrival, missing);
+        let header = self.header(Interval::empty(self.through), stamp, missing);
         vec![Batch {
             header,
             rows: Rows::empty(Arc::clone(schema)),
         }]
     }
 
-    fn header(&self, interval: Interval, arrival: Instant, missing: u32) -> Header {
+    fn header(&self, interval: Interval, stamp: Stamp, missing: u32) -> Header {
         Header {
             origin: self.origin,
             interval,
-            arrival,
+            arrival: stamp.arrival,
             progress: self.progress,
+            token: stamp.token,
             missing,
             note: None,
         }

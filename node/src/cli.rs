@@ -21,8 +21,10 @@ use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
+use engine::scheduler::Policy;
 
 use crate::application::problem::printable;
 use crate::application::units;
@@ -215,6 +217,16 @@ pub fn cores() -> NonZeroUsize {
 
 fn duration(text: &str) -> Result<Duration, String> {
     units::duration(text).map_err(|error| format!("{error}; expected {}", units::DURATION_FORM))
+}
+
+/// Parses the name of a policy, and lists all.
+pub fn policies() -> impl TypedValueParser<Value = Policy> {
+    let names = Policy::ALL.map(|policy| {
+        let kind = policy.kind();
+        PossibleValue::new(kind.name).help(kind.doc)
+    });
+    PossibleValuesParser::new(names)
+        .try_map(|name| Policy::find(&name).ok_or_else(|| format!("no policy is called {name}")))
 }
 
 /// The memory for data that a text such as `64MiB` says, in bytes.

@@ -179,6 +179,7 @@ pub async fn start(
         engine::Config {
             memory_bytes: config.memory_bytes,
             policy: config.policy,
+            ..engine::Config::default()
         },
         config.workers,
         shared,

@@ -13,8 +13,8 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use engine::scheduler;
-use node::cli::{cores, memory};
+use engine::scheduler::Policy;
+use node::cli::{cores, memory, policies};
 
 use crate::bench::report::Report;
 use crate::bench::{
@@ -132,7 +132,7 @@ struct Run {
     #[arg(long, value_name = "N")]
     workers: Option<NonZeroUsize>,
     /// In which order operators run.
-    #[arg(long, value_enum, default_value = "deadline")]
+    #[arg(long, default_value = "deadline", value_parser = policies())]
     policy: Policy,
 }
 
@@ -171,15 +171,6 @@ enum Output {
     Table,
     /// One object.
     Json,
-}
-
-/// In which order operators run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Policy {
-    /// The most urgent first.
-    Deadline,
-    /// The longest waiting first.
-    Fifo,
 }
 
 /// Runs the command that the process was started with.
@@ -283,10 +274,7 @@ impl Run {
             seed: self.seed,
             memory_bytes: self.memory,
             workers: self.workers.unwrap_or_else(cores),
-            policy: match self.policy {
-                Policy::Deadline => scheduler::Policy::Deadline,
-                Policy::Fifo => scheduler::Policy::Fifo,
-            },
+            policy: self.policy,
         }
     }
 }

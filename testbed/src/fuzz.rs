@@ -13,8 +13,8 @@ use std::time::Duration;
 use arrow_array::{ArrayRef, BooleanArray, RecordBatch};
 use engine::edge::{Arrival, Begin, Consumer, Opening, Producer, Retention};
 use engine::frame;
-use engine::mailbox::{Channel, Mailbox};
-use engine::{Batch, Header, Rows};
+use engine::mailbox::{Channel, Mailbox, NO_DEADLINE, Waiting};
+use engine::{Batch, Header, Rows, Token};
 use model::{
     ComponentGraph, DataType, EdgeId, Entry, EventTime, Field, HostSummary, Instant, Interval,
     Origin, Outcome, Query, QueryPlan, Schema, wire,
@@ -105,11 +105,18 @@ pub fn edge(bytes: &[u8]) {
         if let Arrival::Next(batch) = consumer.handle_batch(Arc::new(batch)) {
             let origin = batch.header.origin;
             sequence += 1;
-            mailbox.push(Channel { port: 0, origin }, batch, sequence);
+            let waiting = Waiting {
+                batch,
+                sequence,
+                entered: NOW,
+                deadline: NO_DEADLINE,
+                window: EventTime::MIN,
+            };
+            mailbox.push(Channel { port: 0, origin }, waiting);
         }
     }
-    while let Some(channel) = mailbox.first(|_, sequence| sequence, |_| true) {
-        let taken = mailbox.take(channel);
+    while let Some(channel) = mailbox.first(|waiting| waiting.sequence, |_| true) {
+        let taken = mailbox.take(channel, usize::MAX);
         let joined = Batch::join(&taken).expect("one schema");
         consumer.take(channel.origin, joined.header.interval.through(), 0);
     }
@@ -140,6 +147,7 @@ fn producer() -> Producer {
             interval: Interval::new(after, after + 1),
             arrival: NOW,
             progress: EventTime::MIN,
+            token: Token::Unmetered,
             missing: 0,
             note: None,
         };

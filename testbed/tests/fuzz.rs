@@ -7,8 +7,9 @@ use arrow_array::{
     ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray,
     TimestampMicrosecondArray, UInt64Array,
 };
+use engine::budget::Budget;
 use engine::edge::{From, Pull};
-use engine::{Batch, Header, Note, Rows, frame};
+use engine::{Batch, Header, Note, Rows, Token, frame};
 use model::plan::Builder;
 use model::{
     Arguments, Binding, ComponentGraph, Coordinate, Entry, EventTime, HostSummary, Instant,
@@ -36,6 +37,7 @@ fn batch() -> Vec<u8> {
         interval: Interval::new(3, 9),
         arrival: Instant::ZERO,
         progress: EventTime(5),
+        token: Token::Unmetered,
         missing: 1,
         note: Some(Note::Moved(NodeId([7; 32]))),
     };
@@ -58,7 +60,7 @@ fn pull() -> Vec<u8> {
         taken: at(3, 4),
         keep: Some(at(5, 6)),
         credit: 1 << 20,
-        budget: Some(Slack::from_nanos(-6)),
+        budget: Some(Budget::at_once(Slack::from_nanos(-6))),
     };
     let mut bytes = Vec::new();
     frame::encode_pull(&pull, &mut bytes).expect("few origins");
@@ -170,6 +172,7 @@ fn batch_behind(after: u64) -> Vec<u8> {
         interval: Interval::new(after, after + 1),
         arrival: Instant::ZERO,
         progress: EventTime(6),
+        token: Token::Unmetered,
         missing: 0,
         note: None,
     };

@@ -34,7 +34,7 @@ fn check(query: &str, expected: &str, row_count: usize) {
     let expected = read(&data.join("expected").join(expected));
     assert_eq!(expected.lines().count(), 1 + row_count, "a header and rows");
     for workers in [1, 2, 5] {
-        for policy in [Policy::Deadline, Policy::Fifo] {
+        for policy in Policy::ALL {
             let result = result(query, &data, workers, policy);
             let case = format!("{query} with {workers} workers, {policy:?}");
             assert_same_rows(&case, &result, &expected);

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::position::Judgement;
-use model::{EventTime, Origin, Positions, Slack};
+use model::{EventTime, Origin, Positions};
 
 use super::{From, Pull};
 use crate::batch::{Batch, Note};
+use crate::budget::Budget;
 
 /// Judges what arrives on an edge by its position alone, and says in pulls where it stands.
 ///
@@ -16,7 +17,7 @@ use crate::batch::{Batch, Note};
 pub struct Consumer {
     origins: BTreeMap<Origin, Standing>,
     credit: u64,
-    budget: Option<Slack>,
+    budget: Option<Budget>,
     /// Where it begins in origins that it has seen nothing of.
     beginning: Beginning,
     /// It asks for nothing again.
@@ -228,7 +229,7 @@ impl Consumer {
     }
 
     /// What the next batches may be old: sent with the next pull.
-    pub fn set_budget(&mut self, budget: Option<Slack>) {
+    pub fn set_budget(&mut self, budget: Option<Budget>) {
         self.budget = budget;
     }
 
@@ -250,7 +251,7 @@ impl Consumer {
             taken,
             keep: (!self.is_tap).then_some(keep),
             credit: self.credit,
-            budget: self.budget,
+            budget: self.budget.clone(),
         }
     }
 

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use model::{EdgeId, Instant, Origin, Slack};
+use model::{EdgeId, Instant, Origin};
 
 use super::log::Log;
 use super::reader::Reader;
 use super::{LAPSE, Opening, Pull};
 use crate::batch::Batch;
+use crate::budget::Budget;
 
 /// Retains a stream and sends it to those who pull it.
 ///
@@ -301,10 +302,10 @@ impl Producer {
         })
     }
 
-    /// The strictest budget of those who pull and have not lapsed.
-    pub fn budget(&self) -> Option<Slack> {
+    /// The budgets of those who pull and have not lapsed.
+    pub fn budgets(&self) -> impl Iterator<Item = &Budget> {
         let live = self.readers.values().filter(|reader| !reader.has_lapsed);
-        live.filter_map(|reader| reader.budget).min()
+        live.filter_map(|reader| reader.budget.as_ref())
     }
 
     /// How many rows were dropped before they could be sent, over all who read now.

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use model::{EdgeId, EventTime, Instant, Interval, Origin, Positions, Slack, convert};
+use model::{EdgeId, EventTime, Instant, Interval, Origin, Positions, convert};
 
 use super::log::{Log, Mark};
 use super::{Begin, From, Opening, Pull};
 use crate::batch::{Batch, Header, Note, Rows};
+use crate::budget::Budget;
 
 /// What is to be sent: batches for an edge, in order.
 pub(super) type Sends = Vec<(EdgeId, Arc<Batch>)>;
@@ -26,7 +27,7 @@ pub(super) struct Reader {
     /// Where it began, of the origins that there were then.
     start: BTreeMap<Origin, Mark>,
     credit: u64,
-    pub(super) budget: Option<Slack>,
+    pub(super) budget: Option<Budget>,
     keep: Option<Positions>,
     cursors: BTreeMap<Origin, Cursor>,
     /// Rows that were dropped before they could be sent.
@@ -185,7 +186,7 @@ impl Reader {
                 Some(keep)
             }
         };
-        self.budget = pull.budget.filter(|_| !self.is_tap());
+        self.budget = pull.budget.clone().filter(|_| !self.is_tap());
     }
 
     /// Sends an entry again that has grown.
@@ -399,6 +400,7 @@ fn told(interval: Interval, progress: EventTime, missing: u32, next: &Batch) -> 
             interval,
             arrival: next.header.arrival,
             progress,
+            token: next.header.token,
             missing,
             note: Some(Note::Gap),
         },

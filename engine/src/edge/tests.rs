@@ -6,7 +6,7 @@ use model::{DataType, EdgeId, EventTime, Field, Instant, Interval, Origin, Rng, 
 use proptest::prelude::*;
 
 use super::*;
-use crate::batch::{Batch, Header, Note, Rows};
+use crate::batch::{Batch, Header, Note, Rows, Token};
 use crate::columns;
 
 const EDGE: EdgeId = EdgeId(1);
@@ -35,6 +35,7 @@ fn batch(origin: u128, after: u64, through: u64) -> Batch {
         interval: Interval::new(after, through),
         arrival: Instant::ZERO,
         progress: EventTime(i64::try_from(through).unwrap()),
+        token: Token::Unmetered,
         missing: 0,
         note: None,
     };

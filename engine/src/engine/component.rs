@@ -7,12 +7,15 @@ use hdrhistogram::Histogram;
 use model::{ComponentId, EventTime, Instant, Origin, Slack, convert};
 
 use crate::batch::Batch;
+use crate::budget::Budget;
 use crate::cost::Cost;
 use crate::edge::Producer;
+use crate::frontier::{Frontiers, Slide};
 use crate::mailbox::{Channel, Mailbox};
 use crate::operator::Numbering;
 use crate::report::ComponentReport;
-use crate::step::{Outcome, Ports, Step};
+use crate::share::Share;
+use crate::step::{Outcome, Ports, Stamp, Step};
 
 /// A component.
 #[derive(Debug)]
@@ -36,10 +39,20 @@ pub(crate) struct Component {
     pub(crate) result_ports: u16,
     /// The operator, unless a worker has it.
     pub(crate) step: Option<Box<Step>>,
-    /// When the batch arrived whose windows are still closing.
-    pub(crate) closing: Option<Instant>,
+    /// What is known of the batch whose windows are still closing.
+    pub(crate) closing: Option<Stamp>,
+    /// When it closes something, where it does.
+    pub(crate) slide: Option<Slide>,
     pub(crate) cost: Cost,
-    pub(crate) budget: Slack,
+    pub(crate) budget: Budget,
+    /// When the windows behind it close.
+    pub(crate) frontiers: Frontiers,
+    /// How rarely those before each input port close anything, in microseconds; see [`Frontiers::effect`].
+    pub(crate) grains_micros: Vec<i64>,
+    /// The ages at which batches come in.
+    pub(crate) ages: Ages,
+    /// How long batches wait here, smoothed.
+    pub(crate) waited: Smoothed,
     pub(crate) counters: Counters,
     pub(crate) failure: Option<String>,
     /// Somebody behind it has begun to pull, and so does it.
@@ -136,6 +149,8 @@ pub(crate) struct Application {
     pub(crate) is_released: bool,
     /// Edges of others that are read for it too: what they feed is shared by it.
     pub(crate) joined: Vec<model::EdgeId>,
+    /// How many of its rows go first, where that is limited.
+    pub(crate) share: Option<Share>,
     /// What was last known of those of its components that are not here any more.
     pub(crate) gone: Vec<ComponentReport>,
 }
@@ -189,6 +204,61 @@ impl Rate {
     }
 }
 
+/// How long a span is of which the least age is kept.
+///
+/// Unit: time. Source: guess; who could not be served counts again after two spans at the latest.
+const AGE_SPAN: Duration = Duration::from_secs(5);
+
+/// The least age at which batches came in, lately.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Ages {
+    began: Instant,
+    /// In this span, and in the one before it.
+    spans: [Option<Duration>; 2],
+}
+
+impl Ages {
+    pub(crate) fn observe(&mut self, now: Instant, age: Duration) {
+        if now.since(self.began) >= AGE_SPAN {
+            self.spans = [None, self.spans[0]];
+            self.began = now;
+        }
+        let [current, _] = &mut self.spans;
+        *current = Some(current.map_or(age, |least| least.min(age)));
+    }
+
+    /// None at all before the first batch.
+    pub(crate) fn least(&self) -> Duration {
+        let spans = self.spans.iter().flatten();
+        spans.copied().min().unwrap_or_default()
+    }
+}
+
+/// A duration, smoothed over its last hundred samples or so.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Smoothed {
+    seconds: Option<f64>,
+}
+
+/// How much a sample counts against all before it.
+///
+/// Unit: fraction. Source: guess.
+const SAMPLE_WEIGHT: f64 = 0.01;
+
+impl Smoothed {
+    pub(crate) fn add(&mut self, sample: Duration) {
+        let sample = sample.as_secs_f64();
+        self.seconds = Some(match self.seconds {
+            None => sample,
+            Some(mean) => (sample - mean).mul_add(SAMPLE_WEIGHT, mean),
+        });
+    }
+
+    pub(crate) fn mean(&self) -> Duration {
+        convert::seconds(self.seconds.unwrap_or(0.0))
+    }
+}
+
 impl Counters {
     /// So many rows have come in.
     pub(crate) fn take(&mut self, now: Instant, rows: u64) {
@@ -230,8 +300,13 @@ impl Component {
             result_ports: 0,
             step: None,
             closing: None,
+            slide: None,
             cost,
-            budget: Slack::MAX,
+            budget: Budget::NONE,
+            frontiers: Frontiers::default(),
+            grains_micros: Vec::new(),
+            ages: Ages::default(),
+            waited: Smoothed::default(),
             counters: Counters::default(),
             failure: None,
             is_awake: false,
@@ -420,16 +495,58 @@ impl Component {
 
     /// Notes what is left of the budget when a batch starts here that arrived at its source at `arrival`.
     pub(crate) fn note_start(&mut self, now: Instant, arrival: Instant) {
-        if self.budget == Slack::MAX {
+        let budget = self.budget.strictest();
+        if budget == Slack::MAX {
             return;
         }
         let age = now.since(arrival);
-        let left = self.budget.less(age).as_nanos();
+        let left = budget.less(age).as_nanos();
         // So many batches in the end make up for the first.
         self.slack_nanos = Some(match self.slack_nanos {
             None => left,
             Some(smoothed) => smoothed + (left.saturating_sub(smoothed)) / SLACK_WEIGHT,
         });
+    }
+
+    /// Notes how long a batch has waited here.
+    pub(crate) fn note_wait(&mut self, waited: Duration) {
+        self.waited.add(waited);
+    }
+
+    /// What a batch of the usual size costs; of what closes windows, with the closing.
+    pub(crate) fn whole_cost(&self) -> Duration {
+        match self.slide {
+            Some(_) => self.cost.usual() + self.cost.closing(),
+            None => self.cost.usual(),
+        }
+    }
+
+    /// Learns what a batch of so many rows took.
+    pub(crate) fn observe_cost(&mut self, rows: usize, busy: Duration, has_closed: bool) {
+        if has_closed {
+            self.cost.observe_closing(rows, busy);
+        } else {
+            self.cost.observe(rows, busy);
+        }
+    }
+
+    /// How rarely it, or who lies before it, closes anything; in microseconds of event time.
+    pub(crate) fn grain_micros(&self) -> i64 {
+        let before = self.grains_micros.iter().copied().max().unwrap_or(0);
+        self.slide
+            .map_or(before, |slide| slide.every_micros.max(before))
+    }
+
+    /// The budget that is told to other hosts whose stream it reads: less the way from there, and what batches wait here, so
+    /// that the slack that is seen there is that of the whole way; of that no more than leaves it above the least age.
+    pub(crate) fn asked_upstream(&self, transit: Duration) -> Option<Budget> {
+        if self.budget == Budget::NONE {
+            return None;
+        }
+        let budget = self.budget.clone().less(transit);
+        let least = Slack::from(self.ages.least());
+        let asked = budget.clone().less(self.waited.mean());
+        Some(asked.or_at_least(least, &budget))
     }
 
     /// What is left of the budget when batches start, smoothed.

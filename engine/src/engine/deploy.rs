@@ -222,7 +222,7 @@ impl Engine {
         }
         self.join(now, &plan, &shared, &mut deployed);
         self.share_retention();
-        self.compute_budgets();
+        self.compute_budgets(now);
         self.arm(now);
         Ok(deployed)
     }
@@ -243,7 +243,7 @@ impl Engine {
             ..Component::new(name, application, role, origin, Cost::new(FREE))
         };
         let id = self.add(component, outputs, true);
-        self.compute_budgets();
+        self.budgets_due = Instant::ZERO;
         (application, id)
     }
 
@@ -288,6 +288,7 @@ impl Engine {
             is_broken: false,
             is_released: false,
             joined: Vec::new(),
+            share: None,
             gone: Vec::new(),
         };
         self.applications.insert(id, application);
@@ -336,6 +337,7 @@ fn operator(
     let origin = shape::origin_of(plan, index);
     let cost = Cost::new(part.declared.unwrap_or(part.compiled.cost));
     let channels = shape.channels[index].clone();
+    let slide = part.compiled.operator.slide();
     let step = Step::new(part.compiled, part.numbering, origin, channels.clone());
     let name = &plan.operators()[index].name;
     Component {
@@ -343,6 +345,7 @@ fn operator(
         depth: shape.depths[index],
         channels,
         step: Some(Box::new(step)),
+        slide,
         stay: Stay::WhileRead,
         ..Component::new(name, application, Role::Operator, origin, cost)
     }

@@ -6,15 +6,26 @@ use model::{ComponentId, convert};
 
 use crate::batch::Batch;
 use crate::mailbox::Channel;
+use crate::scheduler::Worker;
 use crate::step::{Outcome, Ports, Step};
 
 /// Work for a worker: a step and what to run it on.
 #[derive(Debug)]
 pub struct Dispatch {
     pub(super) component: ComponentId,
+    pub(super) ticket: Ticket,
     pub(super) wanted: Ports,
     pub(super) work: Work,
     pub(super) step: Box<Step>,
+}
+
+/// How work was given out.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ticket {
+    /// To whom.
+    pub(super) worker: Worker,
+    /// Whether it could not be on time any more.
+    pub(super) is_late: bool,
 }
 
 /// What a step is run on.
@@ -30,6 +41,7 @@ pub(super) enum Work {
 #[derive(Debug)]
 pub struct Completed {
     pub(super) component: ComponentId,
+    pub(super) ticket: Ticket,
     pub(super) worked: Option<Worked>,
     pub(super) step: Box<Step>,
     pub(super) outcome: Outcome,
@@ -54,6 +66,11 @@ impl Completed {
         self.component
     }
 
+    /// Who has run it.
+    pub const fn worker(&self) -> Worker {
+        self.ticket.worker
+    }
+
     /// How many rows it worked off: none where it closed windows.
     pub fn rows(&self) -> usize {
         self.worked.as_ref().map_or(0, |worked| worked.rows)
@@ -65,6 +82,7 @@ impl Dispatch {
     pub fn run(self) -> Completed {
         let Self {
             component,
+            ticket,
             wanted,
             work,
             mut step,
@@ -74,6 +92,7 @@ impl Dispatch {
                 let outcome = step.close(wanted);
                 return Completed {
                     component,
+                    ticket,
                     worked: None,
                     step,
                     outcome,
@@ -96,6 +115,7 @@ impl Dispatch {
         };
         Completed {
             component,
+            ticket,
             worked: Some(worked),
             step,
             outcome,

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::plan::{Reader, Stream};
-use model::{ComponentId, Instant, Origin, Positions, StreamName};
+use model::{ComponentId, EventTime, Instant, Origin, Positions, StreamName};
 
 use crate::batch::{Batch, Header};
 use crate::edge::{Consumer, From, ORIGINS_MAX};
-use crate::mailbox::{Channel, Mailbox};
+use crate::mailbox::{Channel, Mailbox, NO_DEADLINE, Waiting};
 
 /// One consumer pulling one stream.
 #[derive(Debug)]
@@ -161,7 +161,14 @@ impl Downstream {
             port: 0,
             origin: batch.header.origin,
         };
-        self.queue.push(channel, batch, self.sequence);
+        let waiting = Waiting {
+            batch,
+            sequence: self.sequence,
+            entered: Instant::ZERO,
+            deadline: NO_DEADLINE,
+            window: EventTime::MIN,
+        };
+        self.queue.push(channel, waiting);
         was_empty
     }
 
@@ -169,7 +176,7 @@ impl Downstream {
     pub(crate) fn take(&mut self, bytes_max: usize, out: &mut Vec<Arc<Batch>>) {
         let mut bytes = 0;
         while bytes < bytes_max {
-            let Some(channel) = self.queue.first(|_, sequence| sequence, |_| true) else {
+            let Some(channel) = self.queue.first(|waiting| waiting.sequence, |_| true) else {
                 out.extend(self.farewell.take());
                 return;
             };

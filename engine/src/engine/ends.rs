@@ -113,7 +113,7 @@ impl Engine {
         for member in members.into_iter().rev() {
             self.component_mut(member).fail(reason);
             self.part(now, member);
-            self.scheduler.set(member, None);
+            self.scheduler.remove(member);
             self.ledger.set_retained(member, 0);
             self.ledger.set_state(member, 0);
         }

@@ -59,21 +59,20 @@ impl Engine {
         let (consumer, port) = (inbound.component, inbound.input);
         match inbound.state.handle_batch(batch) {
             Arrival::Next(batch) => {
-                self.sequence += 1;
-                let sequence = self.sequence;
-                let component = self.component_mut(consumer);
-                if component.has_failed() {
+                if self.component(consumer).has_failed() {
                     return;
                 }
                 let channel = Channel {
                     port,
                     origin: batch.header.origin,
                 };
-                component.mailbox.push(channel, batch, sequence);
+                let waiting = self.waiting(now, consumer, channel, batch);
+                let component = self.component_mut(consumer);
+                component.mailbox.push(channel, waiting);
                 if matches!(component.role, Role::Sink(_)) {
                     self.signals.sinks = true;
                 } else {
-                    self.refresh(consumer);
+                    self.refresh(now, consumer);
                 }
             }
             Arrival::Duplicate => {}
@@ -192,7 +191,7 @@ impl Engine {
         if is_source {
             self.signals.sources = true;
         } else {
-            self.refresh(id);
+            self.refresh(now, id);
         }
     }
 

@@ -1,13 +1,18 @@
-//! Which component runs next: budgets from what lies behind, and what each has to do first.
+//! Which component runs next: budgets from what lies behind, deadlines of what comes in, and what each has to do first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use model::{ComponentId, EdgeId, Instant};
+use model::{ComponentId, EdgeId, EventTime, Instant};
 
-use super::{Component, Engine};
-use crate::budget::{self, Stage};
-use crate::mailbox::Channel;
-use crate::scheduler::{Policy, Waiting};
+use super::edges::Producing;
+use super::{BUDGET_INTERVAL, Component, Engine, Role, UNIT_DIVISOR, UNIT_MAX, UNIT_MIN};
+use crate::batch::Token;
+use crate::budget::{self, Budget, Stage};
+use crate::frontier::Effect;
+use crate::mailbox::{Ahead, Channel, First, NO_DEADLINE, Waiting};
+use crate::scheduler::policy::Order;
+use crate::scheduler::{Rank, Rules, Runnable, Worker};
 
 /// What a component is to do next.
 #[derive(Debug, Clone, Copy)]
@@ -15,11 +20,25 @@ pub(super) struct FirstWork {
     /// Whose batches it works on; of none where it goes on closing windows.
     pub(super) channel: Option<Channel>,
     pub(super) arrival: Instant,
-    pub(super) sequence: u64,
+    /// When it was put into the mailbox.
+    pub(super) entered: Instant,
+    sequence: u64,
+    token: Token,
+    rows: usize,
+    start_by: i64,
+    window: EventTime,
+    is_late: bool,
 }
 
 impl Engine {
-    pub(super) fn compute_budgets(&mut self) {
+    /// The rules that hold.
+    pub(super) const fn rules(&self) -> Rules {
+        self.config.policy.rules(self.config.rules)
+    }
+
+    /// Computes budgets of what was measured, and the longest that one dispatch is to take.
+    pub(super) fn compute_budgets(&mut self, now: Instant) {
+        self.budgets_due = now + BUDGET_INTERVAL;
         let places: BTreeMap<ComponentId, usize> =
             self.components.keys().copied().zip(0..).collect();
         let consumer = |edge: &EdgeId| {
@@ -29,69 +48,295 @@ impl Engine {
         let stage = |component: &Component| {
             let outputs = || component.outputs.iter();
             Stage {
-                cost: component.cost.usual(),
+                cost: component.whole_cost(),
                 target: component.target(),
                 pulled: outputs()
-                    .filter_map(|output| output.producer.budget())
-                    .min(),
+                    .flat_map(|output| output.producer.budgets())
+                    .cloned()
+                    .collect(),
                 consumers: outputs()
                     .flat_map(|output| &output.readers)
                     .filter_map(consumer)
                     .collect(),
+                slide: component.slide,
+                least_age: component.ages.least(),
             }
         };
         let stages: Vec<Stage> = self.components.values().map(stage).collect();
         let budgets = budget::budgets(&stages);
+        let tightest = budgets.iter().map(Budget::strictest).min();
+        let tightest = tightest.and_then(|slack| u64::try_from(slack.as_nanos()).ok());
+        self.unit = tightest.map_or(UNIT_MAX, |nanos| {
+            (Duration::from_nanos(nanos) / UNIT_DIVISOR).clamp(UNIT_MIN, UNIT_MAX)
+        });
         for (component, budget) in self.components.values_mut().zip(budgets) {
-            component.budget = budget;
+            component.set_budget(budget);
         }
+        self.compute_grains();
         for id in places.into_keys() {
-            self.refresh(id);
+            self.refresh(now, id);
         }
     }
 
-    /// What a component is to do next, if what comes of it has room.
-    pub(super) fn first_work(&self, id: ComponentId) -> Option<FirstWork> {
-        let component = self.component(id);
-        if let Some(arrival) = component.closing {
-            // Windows that are closing go on before anything else comes in.
-            return component.has_room_to_close().then_some(FirstWork {
-                channel: None,
-                arrival,
-                sequence: 0,
-            });
+    /// Says of each way in how rarely those before it close anything, where a policy asks.
+    fn compute_grains(&mut self) {
+        if self.config.policy.kind().mailbox != Order::Progress {
+            return;
         }
-        let urgency = |arrival: Instant, sequence| match self.config.policy {
-            Policy::Deadline => arrival.as_nanos(),
-            Policy::Fifo => sequence,
+        let ids: Vec<ComponentId> = self.components.keys().copied().collect();
+        for id in ids {
+            let grain = |edge: &EdgeId| match self.edges.get(edge).map(|edge| &edge.producer) {
+                Some(Producing::Here(producer, _)) => self
+                    .components
+                    .get(producer)
+                    .map_or(0, |component| component.grain_micros()),
+                _ => 0,
+            };
+            let grains = self.component(id).inputs.iter().map(grain).collect();
+            self.component_mut(id).grains_micros = grains;
+        }
+    }
+
+    /// What waits when a batch has come in: with its deadline, where the policy goes by deadlines.
+    pub(super) fn waiting(
+        &mut self,
+        now: Instant,
+        id: ComponentId,
+        channel: Channel,
+        batch: std::sync::Arc<crate::batch::Batch>,
+    ) -> Waiting {
+        self.sequence += 1;
+        let sequence = self.sequence;
+        let (order, rules) = (self.config.policy.kind().mailbox, self.rules());
+        let component = self.component_mut(id);
+        component.ages.observe(now, batch.header.age(now));
+        let (deadline, window) = match order {
+            Order::Urgency | Order::Progress if matches!(component.role, Role::Operator) => {
+                component.deadline(now, channel, &batch.header, rules)
+            }
+            _ => (NO_DEADLINE, EventTime::MIN),
         };
-        let channel = component
-            .mailbox
-            .first(urgency, |channel| component.has_room(channel))?;
-        let (arrival, sequence) = component.mailbox.head(channel)?;
-        Some(FirstWork {
-            channel: Some(channel),
-            arrival,
+        Waiting {
+            batch,
             sequence,
+            entered: now,
+            deadline,
+            window,
+        }
+    }
+
+    /// The best token for so many rows of a source among those of the applications that read it; unmetered where one of them is.
+    pub(super) fn take_token(&mut self, now: Instant, source: ComponentId, rows: usize) -> Token {
+        if self
+            .applications
+            .values()
+            .all(|application| application.share.is_none())
+        {
+            return Token::Unmetered;
+        }
+        let outputs = self.component(source).outputs.iter();
+        let readers: BTreeSet<u64> = outputs
+            .flat_map(|output| output.producer.applications())
+            .collect();
+        let mut best = None;
+        for reader in readers {
+            let application = self.applications.get_mut(&reader);
+            let token = match application.and_then(|application| application.share.as_mut()) {
+                Some(share) => share.take(now, rows),
+                None => return Token::Unmetered,
+            };
+            best = Some(best.map_or(token, |best: Token| best.min(token)));
+        }
+        best.unwrap_or_default()
+    }
+
+    /// The component that a worker goes on with, or the one that goes first.
+    pub(super) fn take_turn(
+        &mut self,
+        now: Instant,
+        worker: Worker,
+    ) -> Option<(ComponentId, Rank)> {
+        let quantum = self.config.quantum;
+        let quantum = quantum.unwrap_or(self.config.policy.kind().quantum);
+        if let Some((id, since)) = self.turns.get(&worker).copied()
+            && now.since(since) < quantum
+            && let Some(rank) = self.scheduler.remove(id)
+        {
+            return Some((id, rank));
+        }
+        let taken = self.scheduler.pop(worker);
+        match taken {
+            Some((id, _)) => self.turns.insert(worker, (id, now)),
+            None => self.turns.remove(&worker),
+        };
+        taken
+    }
+
+    /// What a component is to do next, if what comes of it has room.
+    pub(super) fn first_work(&mut self, now: Instant, id: ComponentId) -> Option<FirstWork> {
+        let (order, rules) = (self.config.policy.kind().mailbox, self.rules());
+        let component = self.component_mut(id);
+        if let Some(stamp) = component.closing {
+            // Windows that are closing go on before anything else comes in.
+            return component
+                .has_room_to_close()
+                .then(|| component.closing_work(now, stamp, rules));
+        }
+        let mut mailbox = std::mem::take(&mut component.mailbox);
+        let has_room = |channel| component.has_room(channel);
+        let by_head = |channel: Option<Channel>| {
+            let channel = channel?;
+            let head = mailbox.head(channel)?;
+            Some(First {
+                channel,
+                start_by: head.deadline,
+                window: head.window,
+                is_late: false,
+            })
+        };
+        let first = match order {
+            Order::Urgency if rules.foremost => {
+                let ahead = Ahead {
+                    cost_nanos: match rules.ahead {
+                        true => signed_nanos(component.cost.usual()),
+                        false => 0,
+                    },
+                    leaves_out_late: rules.late,
+                };
+                mailbox.most_urgent(now, ahead, has_room)
+            }
+            Order::Urgency | Order::Progress => by_head(mailbox.first(
+                |waiting| (waiting.batch.header.progress, waiting.sequence),
+                has_room,
+            )),
+            Order::Arrival => by_head(mailbox.first(|waiting| waiting.sequence, has_room)),
+            Order::Token => by_head(mailbox.first(
+                |waiting| (waiting.batch.header.token, waiting.sequence),
+                has_room,
+            )),
+        };
+        let work = first.and_then(|first| {
+            let head = mailbox.head(first.channel)?;
+            Some(FirstWork {
+                channel: Some(first.channel),
+                arrival: head.batch.header.arrival,
+                entered: head.entered,
+                sequence: head.sequence,
+                token: head.batch.header.token,
+                rows: head.batch.rows.len(),
+                start_by: first.start_by,
+                window: first.window,
+                is_late: first.is_late,
+            })
+        });
+        component.mailbox = mailbox;
+        work
+    }
+
+    /// The place that what a component is to do gives it.
+    pub(super) fn rank(&self, id: ComponentId, first: &FirstWork) -> Rank {
+        let component = self.component(id);
+        let kind = self.config.policy.kind();
+        (kind.rank)(&Runnable {
+            application: component.application,
+            start_by: first.start_by,
+            is_late: first.is_late,
+            window: first.window,
+            cost_nanos: signed_nanos(component.cost.expect(first.rows)),
+            token: first.token,
+            sequence: first.sequence,
+            depth: component.depth,
+            tie_nanos: self.rules().ties.then(|| signed_nanos(self.unit)),
         })
     }
 
     /// Gives a component its place in the order, or takes it away.
-    pub(super) fn refresh(&mut self, id: ComponentId) {
+    pub(super) fn refresh(&mut self, now: Instant, id: ComponentId) {
         let Some(component) = self.components.get(&id) else {
-            self.scheduler.set(id, None);
+            self.scheduler.set(id, None, None);
             return;
         };
         let could_run = component.step.is_some() && !component.has_failed();
-        let first = if could_run { self.first_work(id) } else { None };
-        let rank = first.map(|first| {
-            self.config.policy.rank(Waiting {
-                arrival: first.arrival,
-                budget: component.budget,
-                sequence: first.sequence,
-                depth: component.depth,
-            })
-        });
-        self.scheduler.set(id, rank);
+        let first = if could_run {
+            self.first_work(now, id)
+        } else {
+            None
+        };
+        let rank = first.map(|first| self.rank(id, &first));
+        self.scheduler.set(id, rank, self.acting);
     }
+}
+
+impl Component {
+    /// When a batch that comes in must start, and the window that it is part of.
+    fn deadline(
+        &mut self,
+        now: Instant,
+        channel: Channel,
+        header: &crate::batch::Header,
+        rules: Rules,
+    ) -> (i64, EventTime) {
+        let mut window = EventTime::MIN;
+        let mut effects = [Effect::Closes; budget::SLIDES_MAX];
+        let slides = self.budget.slides().len();
+        if rules.frontier && slides > 0 {
+            let grain = self.grains_micros.get(usize::from(channel.port)).copied();
+            let grain = (!rules.closing).then(|| grain.unwrap_or(0));
+            for (place, effect) in effects.iter_mut().enumerate().take(slides) {
+                *effect = self.frontiers.effect(now, place, channel, header, grain);
+                if let Effect::Accumulates { border, .. } = *effect {
+                    window = window.max(border);
+                }
+            }
+            self.frontiers.enter(channel, header);
+        }
+        let deadline = self.budget.deadline(header.arrival, &effects[..slides]);
+        (deadline, window)
+    }
+
+    /// Takes over a budget: what waits must start that much earlier or later.
+    fn set_budget(&mut self, budget: Budget) {
+        if self.budget == budget {
+            return;
+        }
+        let (old, new) = (self.budget.strictest(), budget.strictest());
+        let slides = budget.slides().iter().map(|(slide, _)| *slide);
+        self.frontiers.set_slides(slides);
+        self.budget = budget;
+        if self.mailbox.is_empty() || old == new {
+            return;
+        }
+        let change = new.as_nanos().saturating_sub(old.as_nanos());
+        let budget = &self.budget;
+        self.mailbox.set_deadlines(|waiting| {
+            if waiting.deadline == NO_DEADLINE || new.as_nanos() == NO_DEADLINE {
+                return budget::deadline(waiting.batch.header.arrival, budget.strictest());
+            }
+            waiting.deadline.saturating_add(change)
+        });
+    }
+
+    fn closing_work(&self, now: Instant, stamp: crate::step::Stamp, rules: Rules) -> FirstWork {
+        let start_by = budget::deadline(stamp.arrival, self.budget.strictest());
+        let is_late = rules.late && start_by < signed(now);
+        FirstWork {
+            channel: None,
+            arrival: stamp.arrival,
+            entered: now,
+            sequence: 0,
+            token: stamp.token,
+            rows: 0,
+            start_by,
+            window: EventTime::MIN,
+            is_late: is_late || stamp.token == Token::Spent,
+        }
+    }
+}
+
+fn signed_nanos(duration: Duration) -> i64 {
+    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
+}
+
+fn signed(instant: Instant) -> i64 {
+    i64::try_from(instant.as_nanos()).unwrap_or(i64::MAX)
 }

@@ -173,7 +173,7 @@ impl Engine {
             taken,
             keep,
             credit: pull.credit.min(credit),
-            budget: pull.budget,
+            budget: pull.budget.clone(),
         };
         let mut sends = Vec::new();
         let component = self.component_mut(producer);
@@ -224,8 +224,8 @@ impl Engine {
         let Consuming::Here(inbound) = &mut edge.consumer else {
             return None;
         };
-        let budget = self.components.get(&inbound.component)?.budget;
-        let budget = (budget != model::Slack::MAX).then(|| budget.less(link.transit));
+        let component = self.components.get(&inbound.component)?;
+        let budget = component.asked_upstream(link.transit);
         inbound.state.set_budget(budget);
         link.told.get_or_insert(now);
         Some(

@@ -7,7 +7,7 @@ use super::component::Stay;
 use super::edges::{Consuming, Edge, Producing};
 use super::timers::IDLE_MAX;
 use super::{Application, Engine, Event, Signals};
-use crate::batch::{Batch, Header, Note, Rows};
+use crate::batch::{Batch, Header, Note, Rows, Token};
 use crate::edge::LAPSE;
 use crate::report::{self, ComponentReport};
 
@@ -122,7 +122,7 @@ impl Engine {
         let Some(component) = self.components.remove(&id) else {
             return;
         };
-        self.scheduler.set(id, None);
+        self.scheduler.remove(id);
         self.ledger.remove(id);
         let application = component.application;
         if let Some(application) = self.applications.get_mut(&application) {
@@ -277,6 +277,7 @@ impl Engine {
         let Some(report) = self.report(now, application) else {
             return;
         };
+        self.scheduler.forget(application);
         let joined = self.applications.remove(&application);
         for edge in joined
             .into_iter()
@@ -312,6 +313,7 @@ fn farewell(now: Instant, origin: Origin, schema: &SchemaRef) -> Batch {
             interval: Interval::empty(0),
             arrival: now,
             progress: EventTime::MIN,
+            token: Token::Unmetered,
             missing: 0,
             note: Some(Note::Gone),
         },

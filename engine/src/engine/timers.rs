@@ -42,7 +42,7 @@ impl Engine {
         self.sweep_edges(now);
         self.end_silent_edges(now);
         self.sweep_components(now);
-        self.compute_budgets();
+        self.compute_budgets(now);
         self.arm(now);
     }
 

@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use model::{EventTime, Interval};
-
 use super::{EncodeError, batch_len, fits};
-use crate::batch::{Batch, Header, Rows};
+use crate::batch::Batch;
 
 /// The batch in pieces of which each fits a frame, in order: in one where it does itself.
 ///
@@ -37,7 +35,7 @@ pub(super) fn pieces_that(
             });
         };
         rest.push(Arc::new(batch.cut(through)));
-        rest.push(Arc::new(head(&batch, through)));
+        rest.push(Arc::new(batch.head(through)));
     }
     Ok(pieces)
 }
@@ -52,26 +50,4 @@ fn middle(batch: &Batch) -> Option<u64> {
     // The upper half is one index: what lies before it is the best that can be cut off.
     let before = indices.partition_point(|index| *index < last);
     indices[..before].last().copied()
-}
-
-/// What remains without the indices behind `through`.
-fn head(batch: &Batch, through: u64) -> Batch {
-    let header = Header {
-        interval: Interval::new(batch.header.interval.after(), through),
-        progress: EventTime::MIN,
-        missing: 0,
-        note: None,
-        ..batch.header.clone()
-    };
-    let backs: Vec<u32> = batch
-        .indices()
-        .map_while(|index| through.checked_sub(index))
-        .map(|back| u32::try_from(back).expect("a row lies less than 2^32 before its batch's end"))
-        .collect();
-    let rows = batch.rows.slice(0, backs.len());
-    let dues = rows.own_dues().map(<[i64]>::to_vec);
-    Batch {
-        header,
-        rows: Rows::sparse(rows.columns().clone(), rows.times().to_vec(), dues, backs),
-    }
 }

@@ -2,10 +2,11 @@
 //!
 //! | pull | bytes | |
 //! | --- | --- | --- |
-//! | kind | 1 | `0x12` |
+//! | kind | 1 | `0x22` |
 //! | flags | 1 | which of `from`, `keep` and `budget` there are |
 //! | credit | 8 | |
-//! | budget | 8 | nanoseconds, where there is one |
+//! | budget | 8, 1 | where there is one: nanoseconds for what acts at once, and for how many slides there is one too |
+//! | slides | 8, 8, 8 each | microseconds of the slide and of the lateness, by rising slides, and nanoseconds |
 //! | from, taken, keep | | positions |
 //!
 //! Positions are a count of four bytes and as many origins with an index, 16 and 8 bytes, by rising origin.
@@ -14,7 +15,9 @@ use model::{Origin, Positions, Slack, convert};
 
 use super::bytes::Reader;
 use super::{EncodeError, FrameError, PULL};
+use crate::budget::{Budget, SLIDES_MAX};
 use crate::edge::{From, ORIGINS_MAX, Pull};
+use crate::frontier::Slide;
 
 const FROM_LATEST: u8 = 1;
 const FROM_POSITIONS: u8 = 2;
@@ -41,11 +44,17 @@ pub fn encode_pull(pull: &Pull, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         }
     }
     let keep = pull.keep.as_ref().map_or(0, |_| HAS_KEEP);
-    let budget = pull.budget.map_or(0, |_| HAS_BUDGET);
+    let budget = pull.budget.as_ref().map_or(0, |_| HAS_BUDGET);
     out.extend_from_slice(&[PULL, from_flag | keep | budget]);
     out.extend_from_slice(&pull.credit.to_le_bytes());
-    if let Some(budget) = pull.budget {
-        out.extend_from_slice(&budget.as_nanos().to_le_bytes());
+    if let Some(budget) = &pull.budget {
+        out.extend_from_slice(&budget.at_once.as_nanos().to_le_bytes());
+        out.push(u8::try_from(budget.slides().len()).expect("a budget has few slides"));
+        for (slide, slack) in budget.slides() {
+            out.extend_from_slice(&slide.every_micros.to_le_bytes());
+            out.extend_from_slice(&slide.lateness_micros.to_le_bytes());
+            out.extend_from_slice(&slack.as_nanos().to_le_bytes());
+        }
     }
     for positions in lists.into_iter().flatten() {
         let count = u32::try_from(positions.len()).expect("the origins were counted");
@@ -73,7 +82,7 @@ pub fn decode_pull(bytes: &[u8]) -> Result<Pull, FrameError> {
     }
     let credit = u64::from_le_bytes(reader.array()?);
     let budget = match has(HAS_BUDGET) {
-        true => Some(Slack::from_nanos(i64::from_le_bytes(reader.array()?))),
+        true => Some(take_budget(&mut reader)?),
         false => None,
     };
     let from = match (has(FROM_LATEST), has(FROM_POSITIONS)) {
@@ -94,6 +103,28 @@ pub fn decode_pull(bytes: &[u8]) -> Result<Pull, FrameError> {
         credit,
         budget,
     })
+}
+
+fn take_budget(reader: &mut Reader<'_>) -> Result<Budget, FrameError> {
+    let mut budget = Budget::at_once(Slack::from_nanos(i64::from_le_bytes(reader.array()?)));
+    let count = reader.byte()?;
+    if usize::from(count) > SLIDES_MAX {
+        return Err(FrameError::Flags("the slides of a budget", count));
+    }
+    let mut last = None;
+    for _ in 0..count {
+        let slide = Slide {
+            every_micros: i64::from_le_bytes(reader.array()?),
+            lateness_micros: i64::from_le_bytes(reader.array()?),
+        };
+        let is_next = last.replace(slide).is_none_or(|last| last < slide);
+        if slide.every_micros <= 0 || slide.lateness_micros < 0 || !is_next {
+            return Err(FrameError::Flags("the slides of a budget", count));
+        }
+        let slack = Slack::from_nanos(i64::from_le_bytes(reader.array()?));
+        budget.join_slide(slide, slack);
+    }
+    Ok(budget)
 }
 
 fn take_positions(reader: &mut Reader<'_>) -> Result<Positions, FrameError> {

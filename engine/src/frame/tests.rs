@@ -12,8 +12,10 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use super::*;
+use crate::budget::{Budget, SLIDES_MAX};
 use crate::columns::to_arrow;
 use crate::edge::{From, Pull};
+use crate::frontier::Slide;
 
 /// When the sender opened the edge and when it sends, by its clock; and when the receiver receives, by its own.
 const OPENED: Instant = Instant::from_nanos(1_000_000);
@@ -33,7 +35,14 @@ fn decoded(bytes: &[u8], schema: &SchemaRef) -> Result<Batch, FrameError> {
 /// The batch as the receiver sees it: its age is the same by another clock.
 fn by_receiver(batch: &Batch) -> Batch {
     let mut batch = batch.clone();
+    let arrived = |time: Instant| match time > SENT {
+        true => RECEIVED + time.since(SENT),
+        false => RECEIVED.before(SENT.since(time)),
+    };
     batch.header.arrival = RECEIVED.before(batch.header.age(SENT));
+    if let Token::At(time) = batch.header.token {
+        batch.header.token = Token::At(arrived(time));
+    }
     if batch.rows.is_empty() {
         // Of no rows there is nothing to tell but that.
         batch.rows = Rows::empty(batch.rows.columns().schema());
@@ -142,16 +151,17 @@ fn batch() -> impl Strategy<Value = Batch> {
         any::<u64>(),
         any::<i64>(),
         any::<u32>(),
-        note(),
+        (token(), note()),
     );
     (rows(), header, 0u64..5_000_000).prop_map(|((rows, indices), header, arrival)| {
-        let (origin, after, progress, missing, note) = header;
+        let (origin, after, progress, missing, (token, note)) = header;
         let after = after.min(u64::MAX - indices);
         let header = Header {
             origin: Origin(origin),
             interval: Interval::new(after, after + indices),
             arrival: Instant::from_nanos(arrival),
             progress: EventTime(progress),
+            token,
             missing,
             note,
         };
@@ -167,6 +177,30 @@ fn positions() -> impl Strategy<Value = Positions> {
     })
 }
 
+fn budget() -> impl Strategy<Value = Budget> {
+    let slide = (1..i64::MAX, 0..i64::MAX).prop_map(|(every_micros, lateness_micros)| Slide {
+        every_micros,
+        lateness_micros,
+    });
+    let slides = prop::collection::btree_map(slide, any::<i64>(), 0..=SLIDES_MAX);
+    (any::<i64>(), slides).prop_map(|(at_once, slides)| {
+        let mut budget = Budget::at_once(Slack::from_nanos(at_once));
+        for (slide, nanos) in slides {
+            budget.join_slide(slide, Slack::from_nanos(nanos));
+        }
+        budget
+    })
+}
+
+/// A token of any time within the reach of both clocks.
+fn token() -> impl Strategy<Value = Token> {
+    prop_oneof![
+        Just(Token::Unmetered),
+        Just(Token::Spent),
+        (0u64..6_000_000).prop_map(|nanos| Token::At(Instant::from_nanos(nanos))),
+    ]
+}
+
 fn pull() -> impl Strategy<Value = Pull> {
     let from = prop_oneof![
         Just(None),
@@ -174,7 +208,7 @@ fn pull() -> impl Strategy<Value = Pull> {
         positions().prop_map(|positions| Some(From::Positions(positions))),
     ];
     let keep = prop::option::of(positions());
-    let budget = prop::option::of(any::<i64>().prop_map(Slack::from_nanos));
+    let budget = prop::option::of(budget());
     (from, positions(), keep, any::<u64>(), budget).prop_map(
         |(from, taken, keep, credit, budget)| Pull {
             from,
@@ -307,6 +341,7 @@ fn numbered(backs: Vec<u32>, len: u64) -> Batch {
             interval: Interval::new(100, 100 + len),
             arrival: SENT,
             progress: EventTime(9),
+            token: Token::Unmetered,
             missing: 3,
             note: None,
         },
@@ -352,6 +387,7 @@ fn the_bytes_of_a_batch_are_fixed() {
             interval: Interval::new(4, 9),
             arrival: Instant::from_nanos(2_000_000),
             progress: EventTime(-1),
+            token: Token::At(Instant::from_nanos(4_999_999)),
             missing: 6,
             note: Some(Note::Moved(NodeId([0xaa; 32]))),
         },
@@ -363,12 +399,13 @@ fn the_bytes_of_a_batch_are_fixed() {
         ),
     };
     let expected = [
-        "11",
+        "21",
         "04030201000000000000000000000000",
         "0400000000000000 0900000000000000",
         "c0c62d0000000000",
         "a00f000000000000",
         "ffffffffffffffff",
+        "02 0100000000000000",
         "06000000",
         "01 aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
         "03000000",
@@ -400,10 +437,19 @@ fn the_bytes_of_a_pull_are_fixed() {
         taken: at(3, 4),
         keep: Some(Positions::new()),
         credit: 5,
-        budget: Some(Slack::from_nanos(-6)),
+        budget: Some({
+            let mut budget = Budget::at_once(Slack::from_nanos(-6));
+            let slide = Slide {
+                every_micros: 7,
+                lateness_micros: 8,
+            };
+            budget.join_slide(slide, Slack::from_nanos(9));
+            budget
+        }),
     };
     let expected = [
-        "12 0e 0500000000000000 faffffffffffffff",
+        "22 0e 0500000000000000 faffffffffffffff",
+        "01 0700000000000000 0800000000000000 0900000000000000",
         "01000000 01000000000000000000000000000000 0200000000000000",
         "01000000 03000000000000000000000000000000 0400000000000000",
         "00000000",
@@ -431,7 +477,7 @@ fn each_refusal_of_a_batch_has_its_reason() {
     check(&Vec::clear, "size");
     check(&|bytes| bytes.resize(BYTES_MAX + 1, 0), "size");
     check(&|bytes| bytes[0] = PULL, "kind");
-    check(&|bytes| bytes[0] = 0x21, "kind");
+    check(&|bytes| bytes[0] = 0x11, "kind");
     check(&|bytes| bytes.truncate(20), "short");
     check(&|bytes| bytes.truncate(good.len() - 1), "short");
     check(&|bytes| bytes.push(0), "trailing");

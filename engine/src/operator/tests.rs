@@ -9,7 +9,7 @@ use model::{DataType, Field, Instant, Interval, Origin, Value};
 use proptest::prelude::*;
 
 use super::*;
-use crate::batch::Header;
+use crate::batch::{Header, Token};
 use crate::columns;
 
 fn schema() -> Schema {
@@ -50,6 +50,7 @@ fn batch(after: usize, rows: &[Row]) -> Batch {
             interval: Interval::new(after, after + len),
             arrival: Instant::ZERO,
             progress: EventTime::MIN,
+            token: Token::Unmetered,
             missing: 0,
             note: None,
         },

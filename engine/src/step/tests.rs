@@ -21,6 +21,7 @@ fn batch(origin: u128, after: u64, values: &[i64], progress: i64) -> Batch {
         interval: Interval::new(after, after + convert::size(values.len())),
         arrival: Instant::from_nanos(7),
         progress: EventTime(progress),
+        token: Token::Unmetered,
         missing: 2,
         note: None,
     };

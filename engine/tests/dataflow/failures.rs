@@ -7,6 +7,7 @@ use engine::batch::Rows;
 use engine::intake::Intake;
 use engine::operator::{Compiled, DefaultCost, Emitter, Numbering, Operator};
 use engine::runtime::Runtime;
+use engine::scheduler::Worker;
 use engine::{Batch, Config, Engine, Event, columns};
 use model::{Arguments, EventTime, Instant};
 
@@ -33,7 +34,7 @@ fn a_source_that_breaks_fails_its_application_when_all_it_gave_has_left() {
     let mut rows = 0;
     let mut events = engine.take_events();
     loop {
-        while let Some(dispatch) = engine.next(Instant::ZERO) {
+        while let Some(dispatch) = engine.next(Instant::ZERO, Worker::default()) {
             engine.complete(Instant::ZERO, dispatch.run(), Duration::ZERO);
         }
         let ready = deployed

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use engine::edge::Pull;
 use engine::intake::Intake;
+use engine::scheduler::Worker;
 use engine::{
     Batch, Config, Deployed, Deployment, Dispatch, Engine, Event, OperatorPart, SourcePart, columns,
 };
@@ -144,7 +145,9 @@ impl Hosts {
         self.now = self.now + Duration::from_millis(1);
         let host = self.below(self.engines.len());
         match self.below(8) {
-            0..=2 => self.dispatches[host].extend(self.engines[host].next(self.now)),
+            0..=2 => {
+                self.dispatches[host].extend(self.engines[host].next(self.now, Worker::default()))
+            }
             3 | 4 if !self.dispatches[host].is_empty() => {
                 let which = self.below(self.dispatches[host].len());
                 let completed = self.dispatches[host].swap_remove(which).run();

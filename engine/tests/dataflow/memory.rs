@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use engine::intake::Intake;
+use engine::scheduler::Worker;
 use engine::{Config, Engine, Event, MEMORY_MIN, columns};
 use model::{EventTime, Instant};
 
@@ -14,7 +15,7 @@ fn batch_of(first: i64) -> Vec<Record> {
 
 /// Runs all there is to run.
 fn settle(engine: &mut Engine, now: Instant) {
-    while let Some(dispatch) = engine.next(now) {
+    while let Some(dispatch) = engine.next(now, Worker::default()) {
         engine.complete(now, dispatch.run(), Duration::from_nanos(100));
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use engine::intake::Intake;
+use engine::scheduler::Worker;
 use engine::{
     Config, Deployed, Deployment, Engine, Event, MEMORY_MIN, OperatorPart, SourcePart, columns,
 };
@@ -98,7 +99,7 @@ impl Bed {
     }
 
     fn settle(&mut self) {
-        while let Some(dispatch) = self.engine.next(self.now) {
+        while let Some(dispatch) = self.engine.next(self.now, Worker::default()) {
             let completed = dispatch.run();
             let took = Duration::from_nanos(100);
             self.engine.complete(self.now, completed, took);

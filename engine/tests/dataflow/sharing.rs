@@ -5,6 +5,7 @@ use std::time::Duration;
 use engine::edge::Consumer;
 use engine::intake::Intake;
 use engine::report::{ComponentReport, RoleReport};
+use engine::scheduler::Worker;
 use engine::{Config, EdgeKind, Engine, Event, MEMORY_MIN, Note, SourcePart, columns};
 use model::{ComponentId, EventTime, Instant};
 
@@ -78,7 +79,7 @@ impl Published {
     }
 
     fn settle(&mut self) {
-        while let Some(dispatch) = self.engine.next(self.now) {
+        while let Some(dispatch) = self.engine.next(self.now, Worker::default()) {
             let completed = dispatch.run();
             self.engine
                 .complete(self.now, completed, Duration::from_nanos(100));

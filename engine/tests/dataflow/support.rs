@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch};
 use engine::intake::{BadRecord, Intake, Records, Taken};
+use engine::scheduler::Worker;
 use engine::{
     Batch, Completed, Config, Deployed, Deployment, Dispatch, Engine, Event, OperatorDeployment,
     OperatorPart, SinkDeployment, SourcePart, columns, operator,
@@ -285,7 +286,7 @@ pub(crate) fn run(
                 };
                 engine.offer(now, deployed.sources[source], taken);
             }
-            2..=4 => out.extend(engine.next(now)),
+            2..=4 => out.extend(engine.next(now, Worker::default())),
             5 | 6 if !out.is_empty() => {
                 let which = usize::try_from(rng.below(out.len() as u64)).unwrap();
                 let completed: Completed = out.swap_remove(which).run();

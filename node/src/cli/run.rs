@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueHint};
-use engine::scheduler;
+use engine::scheduler::Policy;
 
 use super::output::{self, Notes, Verbosity};
-use super::{Status, cores, duration, memory};
+use super::{Status, cores, duration, memory, policies};
 use crate::run::network::Nodes;
 use crate::run::{self, Ends, RunError};
 use crate::signals;
@@ -31,7 +31,7 @@ pub(super) struct Run {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=WORKERS_MAX))]
     workers: Option<u16>,
     /// In which order operators run.
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, default_value = "deadline", value_parser = policies())]
     policy: Policy,
     /// Compose the application over this many nodes, all of them in this process.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=NODES_MAX))]
@@ -46,16 +46,6 @@ const WORKERS_MAX: i64 = 1024;
 
 /// The most nodes in one process. Source: guess; each has sockets and a routing table of its own.
 const NODES_MAX: i64 = 64;
-
-/// In which order operators run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
-enum Policy {
-    /// The most urgent first.
-    #[default]
-    Deadline,
-    /// The longest waiting first.
-    Fifo,
-}
 
 impl Run {
     pub(super) fn execute(self, verbosity: &Verbosity) -> Status {
@@ -83,10 +73,7 @@ impl Run {
             limit: self.limit.map(NonZeroU64::get),
             memory_bytes: self.memory,
             workers: self.workers.map_or_else(|| cores().get(), usize::from),
-            policy: match self.policy {
-                Policy::Deadline => scheduler::Policy::Deadline,
-                Policy::Fifo => scheduler::Policy::Fifo,
-            },
+            policy: self.policy,
         }
     }
 

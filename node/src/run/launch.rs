@@ -64,6 +64,7 @@ pub(super) fn launch(
     let config = Config {
         memory_bytes: options.memory_bytes,
         policy: options.policy,
+        ..Config::default()
     };
     let runtime = Runtime::start(config, options.workers, Arc::clone(clock))?;
     let deployed = runtime.deploy(deployment)?;

@@ -80,13 +80,7 @@ pub fn application_command(
         .arg(account)
         .args(["--memory", &format!("{}B", options.memory_bytes)])
         .args(["--workers", &options.workers.to_string()])
-        .args([
-            "--policy",
-            match options.policy {
-                Policy::Deadline => "deadline",
-                Policy::Fifo => "fifo",
-            },
-        ])
+        .args(["--policy", options.policy.kind().name])
         .stdin(Stdio::null());
     Ok(command)
 }

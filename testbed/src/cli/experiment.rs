@@ -209,7 +209,7 @@ impl Deadlines {
             measured_s: self.measured_s,
             places: self.at,
             series: match given? {
-                none if none.is_empty() => experiment.series(),
+                none if none.is_empty() => experiment.series(self.is_virtual),
                 some => some,
             },
             is_virtual: self.is_virtual,

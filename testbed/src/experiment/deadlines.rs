@@ -72,11 +72,10 @@ impl Experiment {
         ALL.iter().find(|it| it.name == name)
     }
 
-    /// What it compares where nobody says otherwise: those that there are of its own.
-    pub fn series(&self) -> Vec<Series> {
-        let all = series::all();
-        let own = self.series.iter();
-        own.filter_map(|name| all.iter().find(|it| it.name == *name).copied())
+    /// What it compares where nobody says otherwise: those its own, without those that virtual cores cannot run where they have to.
+    pub fn series(&self, is_virtual: bool) -> Vec<Series> {
+        let own = self.series.iter().filter_map(|name| series::find(name));
+        own.filter(|it| it.is_modelled() || !is_virtual && !self.axis.is_agreement())
             .collect()
     }
 

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use engine::scheduler::Worker;
 use engine::{Completed, Engine};
-use model::Instant;
+use model::{Instant, convert};
 
 /// The virtual cores of a host, and what each of them holds.
 #[derive(Debug)]
@@ -32,14 +33,21 @@ impl Cores {
         engine: &mut Engine,
         cost: impl FnOnce(&Completed) -> Duration,
     ) -> Option<(u64, Duration)> {
-        if self.running.len() >= self.count {
-            return None;
-        }
-        let completed = engine.next(now)?.run();
+        let completed = engine.next(now, self.idle()?)?.run();
         let busy = cost(&completed);
         self.next += 1;
         self.running.insert(self.next, (completed, busy));
         Some((self.next, busy))
+    }
+
+    /// The first core that holds nothing.
+    fn idle(&self) -> Option<Worker> {
+        let mut cores = (0..convert::size(self.count)).map(Worker);
+        let is_running = |core: &Worker| {
+            let mut running = self.running.values();
+            running.any(|(completed, _)| completed.worker() == *core)
+        };
+        cores.find(|core| !is_running(core))
     }
 
     /// A core has done its work, which goes back. Unknown numbers are of cores that are no more.

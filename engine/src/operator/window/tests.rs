@@ -7,7 +7,7 @@ use model::{
 };
 
 use super::*;
-use crate::batch::Header;
+use crate::batch::{Header, Token};
 use crate::columns;
 use crate::operator::{ArgumentError, Compiled, CompleteTick};
 
@@ -68,6 +68,7 @@ fn batch(origin: u128, rows: &[Row]) -> Batch {
             interval: Interval::new(0, model::convert::size(rows.len())),
             arrival: Instant::ZERO,
             progress: EventTime::MIN,
+            token: Token::Unmetered,
             missing: 0,
             note: None,
         },

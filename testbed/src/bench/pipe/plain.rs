@@ -1,6 +1,6 @@
 //! The same bytes over plain TCP: a length and a frame, again and again, and who counts them.
 
-use engine::{Batch, Header, Rows, frame};
+use engine::{Batch, Header, Rows, Token, frame};
 use model::{EventTime, Instant, Interval, Origin, convert};
 
 use super::flow;
@@ -22,6 +22,7 @@ pub(super) fn bytes(size: usize) -> anyhow::Result<Vec<u8>> {
         interval: Interval::new(0, convert::size(len)),
         arrival: Instant::ZERO,
         progress: EventTime(1),
+        token: Token::Unmetered,
         missing: 0,
         note: None,
     };

@@ -53,6 +53,7 @@ pub fn overheads(scenario: &Scenario) -> anyhow::Result<Overheads> {
     let config = Config {
         memory_bytes: MEMORY_BYTES,
         policy: Policy::Fifo,
+        ..Config::default()
     };
     let short = Scenario {
         warm_up_ms: 0.0,
