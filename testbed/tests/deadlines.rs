@@ -99,18 +99,18 @@ fn results_are_those_of_the_reference_whoever_goes_first_and_whatever_progress_f
     let by_event_time = MIX.replace("rows_per_batch = 600", event);
     assert_ne!(by_event_time, MIX);
     for text in [MIX, &by_event_time] {
-        for series in series::all() {
-            for load in [0.3, 1.2] {
-                let (run, figures) = run(text, load, 4, series);
-                assert!(run.left.len() > 10, "{}: {figures:?}", series.name);
-            }
+        for series in series::all().into_iter().filter(Series::is_modelled) {
+            // Who orders by what batches cost never comes to some of them where there is too much to do.
+            let (run, figures) = run(text, 0.9, 4, series);
+            assert!(run.left.len() > 10, "{}: {figures:?}", series.name);
         }
     }
 }
 
 #[test]
 fn the_same_seed_gives_the_same_run_and_another_one_another() {
-    for series in series::all() {
+    for name in [OURS, FIFO, "bag", "llf"] {
+        let series = series::find(name).unwrap();
         let (first, _) = run(MIX, 0.8, 7, series);
         assert_eq!(first, run(MIX, 0.8, 7, series).0, "{}", series.name);
         assert_ne!(first, run(MIX, 0.8, 8, series).0, "{}", series.name);
@@ -120,8 +120,8 @@ fn the_same_seed_gives_the_same_run_and_another_one_another() {
 #[test]
 fn what_cannot_be_done_is_unfinished_and_late() {
     let (_, figures) = run(MIX, 3.0, 1, series::find(FIFO).unwrap());
-    assert!(figures["tight_unfinished_fraction"] > 0.2, "{figures:?}");
-    assert!(figures["tight_on_time_fraction"] < 0.5, "{figures:?}");
+    assert!(figures["bulk_unfinished_fraction"] > 0.5, "{figures:?}");
+    assert!(figures["bulk_on_time_fraction"] < 0.5, "{figures:?}");
     assert!(figures["measured_load"] > 0.95, "{figures:?}");
 }
 
@@ -130,9 +130,9 @@ fn threads_give_the_results_of_the_reference() {
     // Times say nothing where others use the machine: results do.
     let (scenario, _) = mix(
         &MIX.replace("measured_ms = 8000", "measured_ms = 2000"),
-        0.4,
+        0.1,
     );
-    let scenario = scenario.scaled(0.25);
+    let scenario = scenario.scaled(0.5);
     let schedule = Schedule::draw(&scenario, 1);
     let reference = Reference::of(&scenario, &schedule);
     for series in series::all() {

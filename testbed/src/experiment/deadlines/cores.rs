@@ -8,7 +8,7 @@ use engine::{Config, Engine};
 use model::{Instant, convert};
 
 use super::accumulate::Burner;
-use super::plan::{Running, Sources, deployments, results};
+use super::plan::{Running, Sources, deployments, results, share};
 use super::reference::{Left, applications};
 use super::run::{Run, Worked};
 use super::scenario::{Overheads, Scenario};
@@ -89,8 +89,11 @@ impl Machine {
     fn new(scenario: &Scenario, config: Config, burner: &Burner) -> anyhow::Result<Self> {
         let mut engine = Engine::new(config);
         let mut running = Vec::new();
-        for deployment in deployments(scenario, burner)? {
+        let groups = applications(scenario);
+        for (deployment, group) in deployments(scenario, burner)?.into_iter().zip(groups) {
             let deployed = engine.deploy(Instant::ZERO, deployment)?;
+            engine.set_share(deployed.application, share(scenario, group, config));
+            engine.set_demand(deployed.application, group.cores());
             engine.start(Instant::ZERO, deployed.application);
             running.push(Running::of(deployed).context("a part is not here")?);
         }

@@ -5,8 +5,11 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, Int64Array, RecordBatch};
 use engine::intake::{Intake, Records, Taken, bad_schema};
 use engine::operator::Numbering;
+use engine::scheduler::Policy;
+use engine::share::Share;
 use engine::{
-    Deployed, Deployment, OperatorDeployment, OperatorPart, SinkDeployment, SourcePart, columns,
+    Config, Deployed, Deployment, OperatorDeployment, OperatorPart, SinkDeployment, SourcePart,
+    columns,
 };
 use model::plan::{Builder, Stream};
 use model::{ComponentId, Instant, NodeId, Origin, Qos, SourceName, convert};
@@ -138,6 +141,14 @@ fn deployment(
             target: millis(group.target_ms),
         })],
     })
+}
+
+/// What each application may have under policies that go by shares: what of its rows has a token. Nothing where a group has no share.
+pub(super) fn share(scenario: &Scenario, group: &Group, config: Config) -> Option<Share> {
+    let sources = convert::count_to_f64(convert::size(group.sources));
+    let rows = group.batches_per_second * sources * f64::from(scenario.rows_per_batch);
+    let share = group.share.filter(|_| config.policy == Policy::Tokens)?;
+    Some(Share::new(rows * share))
 }
 
 /// Who numbers the rows of a source.

@@ -370,6 +370,12 @@ impl Group {
         convert::round(self.window_ms / self.slide_ms()).max(1)
     }
 
+    /// What one of its applications takes of workers on average, beside what dispatches take. Unit: cores.
+    pub fn cores(&self) -> f64 {
+        let count = convert::count_to_f64(convert::size(self.count));
+        self.demand(Duration::ZERO).operators / count
+    }
+
     fn scale(&mut self, factor: f64) {
         self.target_ms *= factor;
         self.batches_per_second /= factor;

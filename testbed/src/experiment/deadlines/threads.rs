@@ -13,7 +13,7 @@ use model::{Clock, Instant};
 use node::clock::{MachineClock, process_cpu};
 
 use super::accumulate::Burner;
-use super::plan::{Running, Sources, deployments, results};
+use super::plan::{Running, Sources, deployments, results, share};
 use super::reference::{Left, applications};
 use super::run::{Run, Worked};
 use super::scenario::Scenario;
@@ -39,8 +39,11 @@ pub fn run(scenario: &Scenario, schedule: &Schedule, config: Config) -> anyhow::
     )?;
     let handle = runtime.handle();
     let mut running = Vec::new();
-    for deployment in deployments(scenario, &burner)? {
+    let groups = applications(scenario);
+    for (deployment, group) in deployments(scenario, &burner)?.into_iter().zip(&groups) {
         let deployed = handle.deploy(deployment)?;
+        handle.set_share(deployed.application, share(scenario, group, config));
+        handle.set_demand(deployed.application, group.cores());
         handle.start(deployed.application);
         running.push(Running::of(deployed).context("a part is not here")?);
     }
@@ -78,8 +81,7 @@ pub fn run(scenario: &Scenario, schedule: &Schedule, config: Config) -> anyhow::
         }
         offered.context("the applications ended while batches arrived")?;
         run.worker_cpu = all.saturating_sub(own).saturating_sub(sinks_cpu);
-        let groups = applications(scenario);
-        for ((report, running), group) in reports.into_iter().zip(&running).zip(groups) {
+        for ((report, running), group) in reports.into_iter().zip(&running).zip(&groups) {
             let report = report.context("an application is gone")?;
             let first_stage = group.stages.first().map_or(0, |stage| stage.operators);
             run.worked.push(Worked::of(&report, running, first_stage));
