@@ -33,6 +33,7 @@ mod edges;
 mod ends;
 mod flow;
 mod join;
+mod measures;
 mod order;
 mod remote;
 mod retire;
@@ -46,7 +47,6 @@ pub use deploy::{
     SinkDeployment, SourcePart,
 };
 pub use dispatch::{Completed, Dispatch, Panicked};
-use dispatch::{Ticket, Work};
 use edges::{Edge, Producing};
 pub use ends::Event;
 pub use remote::{EdgeKind, TAPS_MAX};
@@ -236,101 +236,14 @@ impl Engine {
         }
     }
 
-    /// The work that a worker is to do next, if there is any.
-    pub fn next(&mut self, now: Instant, worker: Worker) -> Option<Dispatch> {
-        if now >= self.budgets_due {
-            self.compute_budgets(now);
-        }
-        loop {
-            let (id, rank) = self.take_turn(now, worker)?;
-            let Some(first) = self.first_work(now, id) else {
-                continue;
-            };
-            let is_late = self.rank(id, &first).is_late;
-            if is_late && !rank.is_late && self.scheduler.has_timely() {
-                // It has become late while it waited, and others are not.
-                self.refresh(now, id);
-                continue;
-            }
-            let unit = self.unit;
-            let component = self.component_mut(id);
-            component.note_start(now, first.arrival);
-            component.note_wait(now.since(first.entered));
-            let wanted = component.wanted();
-            let Some(step) = component.step.take() else {
-                continue;
-            };
-            let work = match first.channel {
-                None => Work::Close,
-                Some(channel) => {
-                    let rows_max = component.cost.rows_within(unit);
-                    Work::Batches(channel, component.mailbox.take(channel, rows_max))
-                }
-            };
-            return Some(Dispatch {
-                component: id,
-                ticket: Ticket { worker, is_late },
-                wanted,
-                work,
-                step,
-            });
-        }
-    }
-
-    /// Takes back a dispatch that was run, which took `busy` of processor time.
-    pub fn complete(&mut self, now: Instant, completed: Completed, busy: Duration) {
-        let Completed {
-            component: id,
-            ticket,
-            worked,
-            step,
-            outcome,
-        } = completed;
-        let was_short = self.ledger.is_short();
-        let Some(component) = self.components.get_mut(&id) else {
-            return;
-        };
-        if component.has_failed() {
-            // Nobody needs the step any more: its state goes with it.
-            return;
-        }
-        self.scheduler
-            .charge(component.application, ticket.is_late, busy);
-        component.step = Some(step);
-        component.closing = outcome.closing;
-        component.counters.add(busy, &outcome);
-        if let Some(worked) = &worked {
-            component.observe_cost(worked.rows, busy, outcome.has_closed);
-            component.counters.take(now, convert::size(worked.rows));
-        }
-        if let Some(bytes) = outcome.state_bytes {
-            self.ledger.set_state(id, bytes);
-            self.check_state(now);
-        }
-        self.acting = Some(ticket.worker);
-        for (port, batch) in outcome.outputs {
-            self.append(now, id, port, batch);
-        }
-        if let Some(worked) = worked {
-            self.taken(now, id, worked.channel, worked.through, worked.bytes);
-        }
-        self.refresh(now, id);
-        self.acting = None;
-        self.signals.sources |= was_short && !self.ledger.is_short();
-        self.check_still(now, id);
-    }
-
-    /// Takes back a dispatch that panicked: the component is retired and its application fails.
-    pub fn complete_panicked(&mut self, now: Instant, panicked: Panicked, reason: &str) {
-        self.fail(now, panicked.0, &format!("panicked: {reason}"));
-    }
-
     /// The next batch that waits at a sink.
     pub fn receive(&mut self, now: Instant, sink: ComponentId) -> Option<(Channel, Arc<Batch>)> {
         let component = self.components.get_mut(&sink)?;
         let oldest = |waiting: &Waiting| waiting.batch.header.arrival;
         let channel = component.mailbox.first(oldest, |_| true)?;
+        let entered = component.mailbox.head(channel)?.entered;
         let batch = component.mailbox.take_one(channel)?;
+        component.queueing.note(now, now.since(entered));
         component.note_start(now, batch.header.arrival);
         if let Role::Sink(results) = &mut component.role {
             results.received += 1;

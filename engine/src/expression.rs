@@ -15,12 +15,14 @@
 //! assert_eq!(expression.data_type(), DataType::Boolean);
 //! ```
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::{ArrayRef, BooleanArray, ListArray, RecordBatch};
 use datafusion_physical_expr::PhysicalExpr;
+use datafusion_physical_expr::utils::collect_columns;
 use model::{DataType, Schema};
 
 pub mod evaluation;
@@ -81,6 +83,12 @@ impl Expression {
     /// The type of its values.
     pub const fn data_type(&self) -> DataType {
         self.data_type
+    }
+
+    /// The indices of the columns that it reads.
+    pub(crate) fn columns(&self) -> BTreeSet<usize> {
+        let columns = collect_columns(&self.physical);
+        columns.iter().map(|column| column.index()).collect()
     }
 
     /// The value of each row.

@@ -22,6 +22,7 @@ pub mod runtime;
 pub mod scheduler;
 pub mod share;
 pub mod step;
+mod times;
 pub mod transit;
 
 pub use batch::{Batch, Header, Note, Rows, Token};

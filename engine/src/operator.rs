@@ -20,6 +20,7 @@ mod arguments;
 mod evaluate;
 mod filter;
 mod flat_map;
+mod join;
 mod map;
 mod split;
 #[cfg(test)]
@@ -35,6 +36,7 @@ pub const KINDS: &[&Kind] = &[
     &split::KIND,
     &union::KIND,
     &window::KIND,
+    &join::KIND,
 ];
 
 /// The kind of operator called `name`.
@@ -140,7 +142,7 @@ pub struct CompleteTick {
     pub began: EventTime,
     /// The event time of its rows.
     pub time: EventTime,
-    /// Its rows.
+    /// Its rows, or the next part of them.
     pub columns: RecordBatch,
 }
 
@@ -169,9 +171,11 @@ impl Emitter {
         }
     }
 
-    /// All rows of a tick, in key order.
+    /// The rows of a tick, in key order.
     ///
-    /// Ticks must come in order, each once, and before a progress beyond the event time of their rows.
+    /// Ticks must come in order, and before a progress beyond the event time of their rows. A tick may come in parts,
+    /// each but the last of whole chunks of [`crate::batch::ROWS_MAX`] rows, so that its chunks are the same ones
+    /// wherever it was parted.
     pub fn tick(&mut self, tick: CompleteTick) {
         if tick.columns.num_rows() > 0 {
             self.ticks.push(tick);
@@ -235,6 +239,8 @@ pub struct Kind {
 pub enum Inputs {
     /// One.
     One,
+    /// Two, each with a part of its own: the left one and the right one.
+    Two,
     /// One or more, whose order does not matter.
     AnyOrder,
 }
@@ -257,6 +263,8 @@ impl Numbering {
         match self {
             Self::Own if port == 0 => own,
             Self::KeptByPort => channel.origin.through_port(channel.port),
+            // A stream that comes in twice leaves as two: at a port for late rows, each side has its own of them.
+            Self::Own if channel.port > 0 => channel.origin.through_port(channel.port),
             Self::Own | Self::Kept => channel.origin,
         }
     }
@@ -286,6 +294,8 @@ pub enum Shape {
     Columns,
     /// A time span: text with a unit, `"10s"`; reaches the operator as microseconds.
     Duration,
+    /// A time span that may lie before: `"-10s"`; reaches the operator as microseconds.
+    SignedDuration,
     /// A table of named values.
     Table(&'static [Parameter]),
     /// Text that is taken as it is: a path, a column, a stream.

@@ -65,6 +65,38 @@ pub struct ComponentReport {
     pub slack: Option<Slack>,
     /// Rows that come in, smoothed. Unit: rows per second.
     pub rate: f64,
+    /// How long batches waited here before they were worked on, or before a sink's thread took them.
+    pub waited: Spreads,
+    /// How much processor time batches took that are worked off together, and parts of windows that close; of operators alone.
+    pub ran: Spreads,
+}
+
+/// What times come to: of all since the start, and of those in the last minute or half of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Spreads {
+    /// Since the start.
+    pub all: Spread,
+    /// Lately.
+    pub recent: Spread,
+    /// All of them together, since the start.
+    pub total: Duration,
+}
+
+/// What times come to; all zero where there are none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Spread {
+    /// How many there are.
+    pub count: u64,
+    /// The median.
+    pub p50: Duration,
+    /// 95 % were at most this.
+    pub p95: Duration,
+    /// 99 % were at most this.
+    pub p99: Duration,
+    /// 99.9 % were at most this.
+    pub p999: Duration,
+    /// The longest.
+    pub longest: Duration,
 }
 
 /// What a component is there for, with what only such a one has.
@@ -75,7 +107,7 @@ pub enum RoleReport {
     /// Something is computed.
     Operator,
     /// Results leave.
-    Sink(Delays),
+    Sink(Box<Delays>),
 }
 
 /// The delays of results: from the arrival of the last contributing row to their leaving.
@@ -83,14 +115,10 @@ pub enum RoleReport {
 pub struct Delays {
     /// What was required.
     pub target: Duration,
-    /// The median.
-    pub p50: Duration,
-    /// 95 % were at most this.
-    pub p95: Duration,
-    /// 99 % were at most this.
-    pub p99: Duration,
-    /// The longest.
-    pub longest: Duration,
+    /// Of each batch of results.
+    pub times: Spreads,
+    /// Rows that left in the last minute or half of it, and how many of them after the target.
+    pub recent: (u64, u64),
     /// Rows that left after the target.
     pub misses: u64,
     /// Rows that results say they lack.
@@ -128,7 +156,7 @@ pub(crate) fn component(
     ComponentReport {
         id,
         name: component.name.clone(),
-        role: role(component),
+        role: role(component, now),
         is_here: true,
         rows_in: counters.rows_in,
         rows_out: counters.rows_out,
@@ -147,24 +175,23 @@ pub(crate) fn component(
         refused: inputs().map(|edge| engine.refused(*edge)).sum(),
         slack: component.slack(),
         rate: counters.rate.per_second(now),
+        waited: component.queueing.spreads(now),
+        ran: component.execution.spreads(now),
     }
 }
 
-fn role(component: &Component) -> RoleReport {
+fn role(component: &Component, now: Instant) -> RoleReport {
     let results = match &component.role {
         Role::Source(_) => return RoleReport::Source,
         Role::Operator => return RoleReport::Operator,
         Role::Sink(results) => results,
     };
-    let quantile =
-        |quantile: f64| Duration::from_micros(results.delays.value_at_quantile(quantile));
-    RoleReport::Sink(Delays {
+    let left = results.left.halves(now);
+    RoleReport::Sink(Box::new(Delays {
         target: results.target,
-        p50: quantile(0.50),
-        p95: quantile(0.95),
-        p99: quantile(0.99),
-        longest: quantile(1.0),
+        times: results.delays.spreads(now),
+        recent: left.fold((0, 0), |all, half| (all.0 + half.0, all.1 + half.1)),
         misses: results.misses,
         missing: component.counters.missing,
-    })
+    }))
 }

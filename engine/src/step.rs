@@ -65,6 +65,8 @@ struct Counting {
     /// The progress that is being completed, and what the batch that brought it says of its urgency.
     closing: Option<(EventTime, Stamp)>,
     through: u64,
+    /// The tick that the last rows were of, and how many chunks of it there were.
+    chunks: (Tick, u64),
     progress: EventTime,
     /// Rows known to be absent that no result has said yet.
     missing: u32,
@@ -133,6 +135,7 @@ impl Step {
                 reached: EventTime::MIN,
                 closing: None,
                 through: 0,
+                chunks: (Tick(i64::MIN), 0),
                 progress: EventTime::MIN,
                 missing: 0,
                 complete_from: EventTime::MIN,
@@ -282,7 +285,12 @@ impl Counting {
             // Later rows come at this time or after it.
             self.progress = self.progress.max(time);
             let rows = columns.num_rows();
-            for (chunk, start) in (0..).zip((0..rows).step_by(ROWS_MAX)) {
+            if self.chunks.0 != tick {
+                self.chunks = (tick, 0);
+            }
+            for start in (0..rows).step_by(ROWS_MAX) {
+                let chunk = self.chunks.1;
+                self.chunks.1 += 1;
                 let columns = declared(&columns.slice(start, ROWS_MAX.min(rows - start)), schema);
                 let interval = Interval::new(self.through, index(tick, chunk));
                 self.through = interval.through();
@@ -331,7 +339,7 @@ impl Counting {
 ///
 /// # Panics
 /// When the tick or the chunk is beyond what can be numbered: operators see to the first, memory to the
-/// second.
+/// second but for ticks that leave in parts, whose application then fails.
 fn index(tick: Tick, chunk: u64) -> u64 {
     assert!(
         -TICK_MAX < tick.0 && tick.0 < TICK_MAX,

@@ -9,6 +9,8 @@ use model::{Clock, EventTime, Instant, convert};
 /// The machine's monotonic clock, counted from when this was made.
 #[derive(Debug)]
 pub struct MachineClock {
+    /// By how much it is ahead of that.
+    ahead: Duration,
     #[expect(clippy::disallowed_types, reason = "this is the clock")]
     start: MachineInstant,
     epoch: EventTime,
@@ -16,16 +18,23 @@ pub struct MachineClock {
 
 impl MachineClock {
     /// A clock that starts now.
+    pub fn start() -> Self {
+        Self::ahead_by(Duration::ZERO)
+    }
+
+    /// A clock that starts now and is ahead of all others by so much, in its date too: what testbeds give nodes to see that nothing
+    /// follows from it.
     #[expect(
         clippy::disallowed_methods,
         clippy::disallowed_types,
         reason = "this is the clock"
     )]
-    pub fn start() -> Self {
+    pub fn ahead_by(ahead: Duration) -> Self {
         let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         // A machine whose date is before 1970 has its times counted from there.
         let epoch = EventTime(convert::micros(since_epoch.unwrap_or_default()));
         Self {
+            ahead,
             start: MachineInstant::now(),
             epoch,
         }
@@ -79,7 +88,7 @@ fn duration(time: rustix::time::Timespec) -> Duration {
 
 impl Clock for MachineClock {
     fn now(&self) -> Instant {
-        Instant::from_nanos(convert::nanos(self.start.elapsed()))
+        Instant::from_nanos(convert::nanos(self.start.elapsed() + self.ahead))
     }
 
     fn thread_cpu(&self) -> Duration {

@@ -22,6 +22,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use engine::runtime::Runtime;
 use engine::scheduler::Policy;
@@ -77,6 +78,8 @@ pub struct Hooks {
     pub policy: Option<&'static dyn composition::policy::Policy>,
     /// How many worker threads there are, if not one for each core. Range: from 1.
     pub workers: Option<NonZeroUsize>,
+    /// By how much its clock is ahead of those of others.
+    pub clock_ahead: Duration,
 }
 
 impl std::fmt::Debug for Hooks {
@@ -84,6 +87,7 @@ impl std::fmt::Debug for Hooks {
         f.debug_struct("Hooks")
             .field("policy", &self.policy)
             .field("workers", &self.workers)
+            .field("clock_ahead", &self.clock_ahead)
             .finish_non_exhaustive()
     }
 }

@@ -198,12 +198,20 @@ pub enum PartEvent {
 pub struct PartReport {
     /// The components; `host` and `node` are filled in by [`Node`].
     pub components: Vec<ComponentRow>,
+    /// What its results are to meet, where sinks are here.
+    pub target_ms: Option<f64>,
     /// The delays of results at the sinks that are here: of several, the longest.
     pub delay_ms: Option<Quantiles>,
+    /// Of these, those of the last minute or half of it.
+    pub recent_delay_ms: Option<Quantiles>,
     /// Rows that left the sinks here.
     pub results: u64,
     /// Of these, after the target.
     pub misses: u64,
+    /// Rows that left the sinks here in the last minute or half of it.
+    pub recent_results: u64,
+    /// Of these, after the target.
+    pub recent_misses: u64,
     /// Rows that results say they lack.
     pub missing: u64,
 }

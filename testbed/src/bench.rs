@@ -5,11 +5,13 @@
 //! process, [`machine`] reads what the system says, [`report`] holds figures. A benchmark is a file with
 //! `measure(options) -> Report`. All of it reads `/proc`, and so needs Linux.
 
+pub mod applications;
 pub mod child;
 pub mod engine;
 pub mod idle;
 pub mod input;
 pub mod machine;
+pub mod path;
 pub mod pipe;
 pub mod plain;
 pub mod report;

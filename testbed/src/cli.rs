@@ -18,7 +18,8 @@ use node::cli::{cores, memory, policies};
 
 use crate::bench::report::Report;
 use crate::bench::{
-    child, engine as engine_bench, idle as idle_bench, pipe as pipe_bench, stalled_sink,
+    applications as applications_bench, child, engine as engine_bench, idle as idle_bench,
+    path as path_bench, pipe as pipe_bench, stalled_sink,
 };
 use crate::local::fault::Fault;
 
@@ -91,6 +92,10 @@ enum Name {
     StalledSink(StalledSink),
     /// What nodes occupy and use that have joined and have nothing to do.
     Idle(local::Idle),
+    /// What an application occupies on a node with many that are nearly the same, with sharing and without.
+    Applications(local::Applications),
+    /// What a batch costs on its way through an engine that does no work on it, by policy.
+    Path(Path),
     /// Rows from one process to another over an encrypted stream, beside plain TCP.
     Pipe(pipe::Pipe),
 }
@@ -117,6 +122,22 @@ struct StalledSink {
     seconds: NonZeroU64,
     #[command(flatten)]
     run: Run,
+}
+
+#[derive(Debug, Args)]
+struct Path {
+    /// How many operators there are.
+    #[arg(long, default_value = "350")]
+    operators: NonZeroUsize,
+    /// How many rows a batch has.
+    #[arg(long, value_name = "N", default_value = "1")]
+    rows: NonZeroUsize,
+    /// How many batches each policy takes in a turn.
+    #[arg(long, value_name = "N", default_value = "200000")]
+    batches: NonZeroU64,
+    /// How many turns each policy takes.
+    #[arg(long, default_value = "15")]
+    turns: NonZeroU32,
 }
 
 /// How the application is run.
@@ -246,6 +267,13 @@ impl Name {
                 run: stalled.run.into_options(),
             }),
             Self::Idle(idle) => idle_bench::measure(&idle.into_options()?),
+            Self::Applications(it) => applications_bench::measure(&it.into_options()?),
+            Self::Path(path) => path_bench::measure(&path_bench::Options {
+                operators: path.operators.get(),
+                rows: path.rows.get(),
+                batches: path.batches.get(),
+                turns: path.turns.get(),
+            }),
             Self::Pipe(pipe) => pipe_bench::measure(&pipe.into_options()),
         }
     }

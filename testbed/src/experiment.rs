@@ -17,6 +17,7 @@ use workload::Settings;
 
 mod at_once;
 pub mod build_up;
+pub mod clocks;
 pub mod deadlines;
 mod exhaustive;
 pub mod grid;

@@ -92,6 +92,18 @@ impl KeyEncoder {
     }
 }
 
+impl EncodedKeys {
+    /// The key of a row, as bytes.
+    ///
+    /// # Panics
+    /// When there is no such row.
+    pub(crate) fn row(&self, place: usize) -> &[u8] {
+        self.rows
+            .as_ref()
+            .map_or(&[], |rows| rows.row(place).data())
+    }
+}
+
 /// Distinct keys in the order in which they came: a group's index is its key's place.
 ///
 /// The hash is fixed, so that equal rows make equal sets in every process.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use model::{ComponentId, EventTime, Instant, Origin, Slack, convert};
 
+use super::measures::{Ages, Counters, SLACK_WEIGHT, Smoothed};
 use crate::batch::Batch;
 use crate::budget::Budget;
 use crate::cost::Cost;
@@ -15,7 +16,8 @@ use crate::mailbox::{Channel, Mailbox};
 use crate::operator::Numbering;
 use crate::report::ComponentReport;
 use crate::share::Share;
-use crate::step::{Outcome, Ports, Stamp, Step};
+use crate::step::{Ports, Stamp, Step};
+use crate::times::{Precision, Recent, Times};
 
 /// A component.
 #[derive(Debug)]
@@ -61,6 +63,9 @@ pub(crate) struct Component {
     pub(crate) stay: Stay,
     /// What is left of the budget when batches start, smoothed; in nanoseconds.
     pub(crate) slack_nanos: Option<i64>,
+    /// How long batches waited here, and how long they ran.
+    pub(crate) queueing: Times,
+    pub(crate) execution: Times,
 }
 
 /// What a component is there for.
@@ -102,11 +107,13 @@ pub(crate) struct Results {
     pub(crate) target: Duration,
     /// How far each way in is.
     pub(crate) progress: BTreeMap<Channel, EventTime>,
-    /// The delay of each batch of results, in microseconds.
-    pub(crate) delays: Histogram<u64>,
+    /// The delay of each batch of results.
+    pub(crate) delays: Times,
     /// How many rows came after the target.
     pub(crate) misses: u64,
-    /// The same since they were last asked for.
+    /// How many rows left lately, and how many of them after the target.
+    pub(crate) left: Recent<(u64, u64)>,
+    /// The delays since they were last asked for, in microseconds.
     pub(crate) recent: Histogram<u32>,
     /// How many batches were handed to who writes them, and how many of those were written.
     pub(crate) received: u64,
@@ -155,128 +162,6 @@ pub(crate) struct Application {
     pub(crate) gone: Vec<ComponentReport>,
 }
 
-/// What was counted of a component since it started.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Counters {
-    pub(crate) rows_in: u64,
-    pub(crate) rows_out: u64,
-    pub(crate) batches: u64,
-    pub(crate) late: u64,
-    pub(crate) bad: u64,
-    pub(crate) bad_reason: Option<String>,
-    pub(crate) missing: u64,
-    pub(crate) busy: Duration,
-    pub(crate) rate: Rate,
-    /// Rows that readers did not get who do not read any more.
-    pub(crate) drops: u64,
-    /// What `busy` and `batches` were when they were last asked for.
-    pub(crate) sampled: (Duration, u64),
-}
-
-/// Over how long rates and slack are smoothed.
-///
-/// Unit: time. Source: design; guess.
-const SMOOTHING: Duration = Duration::from_secs(10);
-
-/// The slack of a batch counts for so much in that of all.
-///
-/// Unit: divisor. Source: guess.
-const SLACK_WEIGHT: i64 = 16;
-
-/// How many rows come in a second, smoothed.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Rate {
-    per_second: f64,
-    since: Instant,
-}
-
-impl Rate {
-    fn add(&mut self, now: Instant, rows: u64) {
-        let rows = convert::count_to_f64(rows) / SMOOTHING.as_secs_f64();
-        self.per_second = self.per_second(now) + rows;
-        self.since = now;
-    }
-
-    /// Rows in the last moments, older ones counting less and less.
-    pub(crate) fn per_second(&self, now: Instant) -> f64 {
-        let passed = now.since(self.since).as_secs_f64() / SMOOTHING.as_secs_f64();
-        self.per_second * (-passed).exp()
-    }
-}
-
-/// How long a span is of which the least age is kept.
-///
-/// Unit: time. Source: guess; who could not be served counts again after two spans at the latest.
-const AGE_SPAN: Duration = Duration::from_secs(5);
-
-/// The least age at which batches came in, lately.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Ages {
-    began: Instant,
-    /// In this span, and in the one before it.
-    spans: [Option<Duration>; 2],
-}
-
-impl Ages {
-    pub(crate) fn observe(&mut self, now: Instant, age: Duration) {
-        if now.since(self.began) >= AGE_SPAN {
-            self.spans = [None, self.spans[0]];
-            self.began = now;
-        }
-        let [current, _] = &mut self.spans;
-        *current = Some(current.map_or(age, |least| least.min(age)));
-    }
-
-    /// None at all before the first batch.
-    pub(crate) fn least(&self) -> Duration {
-        let spans = self.spans.iter().flatten();
-        spans.copied().min().unwrap_or_default()
-    }
-}
-
-/// A duration, smoothed over its last hundred samples or so.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Smoothed {
-    seconds: Option<f64>,
-}
-
-/// How much a sample counts against all before it.
-///
-/// Unit: fraction. Source: guess.
-const SAMPLE_WEIGHT: f64 = 0.01;
-
-impl Smoothed {
-    pub(crate) fn add(&mut self, sample: Duration) {
-        let sample = sample.as_secs_f64();
-        self.seconds = Some(match self.seconds {
-            None => sample,
-            Some(mean) => (sample - mean).mul_add(SAMPLE_WEIGHT, mean),
-        });
-    }
-
-    pub(crate) fn mean(&self) -> Duration {
-        convert::seconds(self.seconds.unwrap_or(0.0))
-    }
-}
-
-impl Counters {
-    /// So many rows have come in.
-    pub(crate) fn take(&mut self, now: Instant, rows: u64) {
-        self.rows_in += rows;
-        self.rate.add(now, rows);
-    }
-
-    pub(crate) fn add(&mut self, busy: Duration, outcome: &Outcome) {
-        self.batches += 1;
-        self.busy += busy;
-        self.late += outcome.late;
-        self.bad += outcome.bad;
-        if self.bad_reason.is_none() {
-            self.bad_reason.clone_from(&outcome.bad_reason);
-        }
-    }
-}
-
 impl Component {
     /// A component that reads and is read by nobody yet.
     pub(crate) fn new(
@@ -312,6 +197,8 @@ impl Component {
             is_awake: false,
             stay: Stay::Forever,
             slack_nanos: None,
+            queueing: Times::new(Precision::BATCHES),
+            execution: Times::new(Precision::BATCHES),
         }
     }
 
@@ -475,11 +362,13 @@ impl Component {
         }
         let age = batch.header.age(now);
         let micros = u64::try_from(age.as_micros()).unwrap_or(u64::MAX);
-        results.delays.saturating_record(micros);
+        results.delays.note(now, age);
         results.recent.saturating_record(micros);
-        if age > results.target {
-            results.misses += convert::size(batch.rows.len());
-        }
+        let rows = convert::size(batch.rows.len());
+        let missed = if age > results.target { rows } else { 0 };
+        results.misses += missed;
+        let left = results.left.at(now, drop);
+        *left = (left.0 + rows, left.1 + missed);
     }
 
     /// Whether this is no sink, or one to which nothing will come any more.

@@ -18,6 +18,7 @@ use crate::cost::Cost;
 use crate::edge::{Producer, Retention};
 use crate::operator::{Compiled, DefaultCost, Numbering};
 use crate::step::Step;
+use crate::times::{Precision, Recent, Times};
 
 /// The most edges that a host has.
 ///
@@ -360,8 +361,6 @@ fn sink(
 ) -> Component {
     let sink = &plan.sinks()[index];
     let channels = shape.channels_of(&[sink.input]);
-    let delays = Histogram::new_with_bounds(1, DELAY_MAX_MICROS, 3)
-        .expect("three significant digits are allowed");
     let recent = Histogram::new_with_bounds(1, DELAY_MAX_MICROS, 2)
         .expect("two significant digits are allowed");
     let role = Role::Sink(Box::new(Results {
@@ -370,7 +369,8 @@ fn sink(
             .iter()
             .map(|channel| (*channel, EventTime::MIN))
             .collect(),
-        delays,
+        delays: Times::new(Precision::DELAYS),
+        left: Recent::default(),
         recent,
         misses: 0,
         received: 0,

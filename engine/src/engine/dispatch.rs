@@ -1,8 +1,11 @@
 //! Dispatches: work that leaves the engine to be run, and comes back.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use model::{ComponentId, convert};
+use model::{ComponentId, Instant, convert};
+
+use super::Engine;
 
 use crate::batch::Batch;
 use crate::mailbox::Channel;
@@ -59,6 +62,100 @@ pub(super) struct Worked {
 /// A dispatch whose operator panicked; the operator is gone.
 #[derive(Debug, Clone, Copy)]
 pub struct Panicked(pub(super) ComponentId);
+
+impl Engine {
+    /// The work that a worker is to do next, if there is any.
+    pub fn next(&mut self, now: Instant, worker: Worker) -> Option<Dispatch> {
+        if now >= self.budgets_due {
+            self.compute_budgets(now);
+        }
+        loop {
+            let (id, rank) = self.take_turn(now, worker)?;
+            let Some(first) = self.first_work(now, id) else {
+                continue;
+            };
+            let is_late = self.rank(id, &first).is_late;
+            if is_late && !rank.is_late && self.scheduler.has_timely() {
+                // It has become late while it waited, and others are not.
+                self.refresh(now, id);
+                continue;
+            }
+            let unit = self.unit;
+            let component = self.component_mut(id);
+            component.note_start(now, first.arrival);
+            let waited = now.since(first.entered);
+            component.note_wait(waited);
+            let wanted = component.wanted();
+            let Some(step) = component.step.take() else {
+                continue;
+            };
+            let work = match first.channel {
+                None => Work::Close,
+                Some(channel) => {
+                    component.queueing.note(now, waited);
+                    let rows_max = component.cost.rows_within(unit);
+                    Work::Batches(channel, component.mailbox.take(channel, rows_max))
+                }
+            };
+            return Some(Dispatch {
+                component: id,
+                ticket: Ticket { worker, is_late },
+                wanted,
+                work,
+                step,
+            });
+        }
+    }
+
+    /// Takes back a dispatch that was run, which took `busy` of processor time.
+    pub fn complete(&mut self, now: Instant, completed: Completed, busy: Duration) {
+        let Completed {
+            component: id,
+            ticket,
+            worked,
+            step,
+            outcome,
+        } = completed;
+        let was_short = self.ledger.is_short();
+        let Some(component) = self.components.get_mut(&id) else {
+            return;
+        };
+        if component.has_failed() {
+            // Nobody needs the step any more: its state goes with it.
+            return;
+        }
+        self.scheduler
+            .charge(component.application, ticket.is_late, busy);
+        component.step = Some(step);
+        component.closing = outcome.closing;
+        component.counters.add(busy, &outcome);
+        component.execution.note(now, busy);
+        if let Some(worked) = &worked {
+            component.observe_cost(worked.rows, busy, outcome.has_closed);
+            component.counters.take(now, convert::size(worked.rows));
+        }
+        if let Some(bytes) = outcome.state_bytes {
+            self.ledger.set_state(id, bytes);
+            self.check_state(now);
+        }
+        self.acting = Some(ticket.worker);
+        for (port, batch) in outcome.outputs {
+            self.append(now, id, port, batch);
+        }
+        if let Some(worked) = worked {
+            self.taken(now, id, worked.channel, worked.through, worked.bytes);
+        }
+        self.refresh(now, id);
+        self.acting = None;
+        self.signals.sources |= was_short && !self.ledger.is_short();
+        self.check_still(now, id);
+    }
+
+    /// Takes back a dispatch that panicked: the component is retired and its application fails.
+    pub fn complete_panicked(&mut self, now: Instant, panicked: Panicked, reason: &str) {
+        self.fail(now, panicked.0, &format!("panicked: {reason}"));
+    }
+}
 
 impl Completed {
     /// Which component has worked.

@@ -157,7 +157,7 @@ impl Engine {
         worker: Worker,
     ) -> Option<(ComponentId, Rank)> {
         let quantum = self.config.quantum;
-        let quantum = quantum.unwrap_or(self.config.policy.kind().quantum);
+        let quantum = quantum.unwrap_or_else(|| self.config.policy.kind().quantum);
         if let Some((id, since)) = self.turns.get(&worker).copied()
             && now.since(since) < quantum
             && let Some(rank) = self.scheduler.remove(id)

@@ -47,9 +47,9 @@ use crate::batch::{Batch, Rows};
 use crate::frontier::Slide;
 use crate::operator::{Closing, CompleteTick, Emitter, ImportError, Operator, StateChunk, Tick};
 
-mod layout;
+pub(super) mod layout;
 mod panes;
-mod parameters;
+pub(super) mod parameters;
 mod select;
 mod state;
 #[cfg(test)]
@@ -64,7 +64,7 @@ pub(super) use parameters::KIND;
 /// The longest span: of a window, a slide, or the allowed lateness.
 ///
 /// Unit: microseconds, 366 days. Source: guess; a year is the longest period that people report on.
-const SPAN_MAX_MICROS: i64 = 366 * 24 * 3600 * 1_000_000;
+pub(super) const SPAN_MAX_MICROS: i64 = 366 * 24 * 3600 * 1_000_000;
 
 /// Aggregates rows by window and key.
 #[derive(Debug)]

@@ -1,14 +1,16 @@
 //! Several engines joined by links that lose, repeat and reorder frames, in virtual time.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::Duration;
 
+use arrow_schema::SchemaRef;
 use engine::edge::Pull;
 use engine::intake::Intake;
 use engine::scheduler::Worker;
+use engine::transit::Transit;
 use engine::{
-    Batch, Config, Deployed, Deployment, Dispatch, Engine, Event, OperatorPart, SourcePart, columns,
+    Batch, Config, Deployed, Deployment, Dispatch, Engine, Event, OperatorPart, SourcePart,
+    columns, frame,
 };
 use model::plan::{Reader, Stream};
 use model::{ComponentId, EdgeId, EventTime, Instant, Rng};
@@ -49,11 +51,32 @@ pub(crate) fn part(flow: Flow, places: &Places, host: usize) -> Deployment {
 pub(crate) struct Link {
     pub(crate) from: (usize, EdgeId),
     pub(crate) to: (usize, EdgeId),
-    batches: VecDeque<Arc<Batch>>,
+    batches: VecDeque<Frame>,
+    transit: Transit,
+    /// When it was opened, as the clock of whoever sends has it.
+    opened: Instant,
     pulls: VecDeque<Pull>,
     /// Nothing moves on it.
     pub(crate) is_down: bool,
     has_ended: bool,
+}
+
+/// A batch on its way, as bytes.
+#[derive(Debug, Clone)]
+struct Frame {
+    bytes: Vec<u8>,
+    schema: SchemaRef,
+    /// When the batch arrived at its source, as the clock of whoever sends has it: what no frame tells.
+    arrival: Instant,
+}
+
+/// By what a host knows how old a batch of another host is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stamps {
+    /// By the age that the frame tells, as in production.
+    Ages,
+    /// By the sender's clock, as if all clocks showed the same.
+    Clocks,
 }
 
 /// What may happen to frames.
@@ -69,6 +92,11 @@ pub(crate) struct Hosts {
     pub(crate) engines: Vec<Engine>,
     pub(crate) links: Vec<Link>,
     pub(crate) now: Instant,
+    /// How far the clock of each host is ahead of `now`.
+    pub(crate) ahead: Vec<Duration>,
+    pub(crate) stamps: Stamps,
+    /// Which component was worked on, and on which host, in order.
+    pub(crate) order: Vec<(usize, ComponentId)>,
     pub(crate) events: Vec<Vec<Event>>,
     dispatches: Vec<Vec<Dispatch>>,
     rng: Rng,
@@ -81,11 +109,19 @@ impl Hosts {
             engines: (0..count).map(|_| Engine::new(config)).collect(),
             links: Vec::new(),
             now: Instant::ZERO,
+            ahead: vec![Duration::ZERO; count],
+            stamps: Stamps::Ages,
+            order: Vec::new(),
             events: vec![Vec::new(); count],
             dispatches: (0..count).map(|_| Vec::new()).collect(),
             rng,
             faults,
         }
+    }
+
+    /// What the clock of a host shows.
+    pub(crate) fn now_at(&self, host: usize) -> Instant {
+        self.now + self.ahead[host]
     }
 
     /// Deploys a dataflow over the hosts and joins its edges; nothing is started.
@@ -97,7 +133,8 @@ impl Hosts {
         let deployed: Vec<Option<Deployed>> = (0..self.engines.len())
             .map(|host| {
                 let part = part(flow(), places, host);
-                self.engines[host].deploy(self.now, part).ok()
+                let now = self.now_at(host);
+                self.engines[host].deploy(now, part).ok()
             })
             .collect();
         self.join(&deployed);
@@ -126,6 +163,8 @@ impl Hosts {
             from,
             to,
             batches: VecDeque::new(),
+            transit: Transit::new(self.now_at(to.0)),
+            opened: self.now_at(from.0),
             pulls: VecDeque::new(),
             is_down: false,
             has_ended: false,
@@ -133,9 +172,10 @@ impl Hosts {
     }
 
     pub(crate) fn start(&mut self, deployed: &[Option<Deployed>]) {
-        for (engine, deployed) in self.engines.iter_mut().zip(deployed) {
+        for (host, deployed) in deployed.iter().enumerate() {
             if let Some(deployed) = deployed {
-                engine.start(self.now, deployed.application);
+                let now = self.now_at(host);
+                self.engines[host].start(now, deployed.application);
             }
         }
     }
@@ -144,14 +184,16 @@ impl Hosts {
     pub(crate) fn step(&mut self) {
         self.now = self.now + Duration::from_millis(1);
         let host = self.below(self.engines.len());
+        let now = self.now_at(host);
         match self.below(8) {
             0..=2 => {
-                self.dispatches[host].extend(self.engines[host].next(self.now, Worker::default()))
+                self.dispatches[host].extend(self.engines[host].next(now, Worker::default()));
             }
             3 | 4 if !self.dispatches[host].is_empty() => {
                 let which = self.below(self.dispatches[host].len());
                 let completed = self.dispatches[host].swap_remove(which).run();
-                self.engines[host].complete(self.now, completed, Duration::from_micros(1));
+                self.order.push((host, completed.component()));
+                self.engines[host].complete(now, completed, Duration::from_micros(1));
             }
             _ if !self.links.is_empty() => {
                 let link = self.below(self.links.len());
@@ -168,9 +210,11 @@ impl Hosts {
 
     /// Lets time pass on all hosts.
     pub(crate) fn tick(&mut self) {
-        for (engine, events) in self.engines.iter_mut().zip(&mut self.events) {
-            if engine.poll_timeout().is_some_and(|due| due <= self.now) {
-                engine.handle_timeout(self.now);
+        let hosts = self.engines.iter_mut().zip(&mut self.events);
+        for ((engine, events), ahead) in hosts.zip(&self.ahead) {
+            let now = self.now + *ahead;
+            if engine.poll_timeout().is_some_and(|due| due <= now) {
+                engine.handle_timeout(now);
             }
             events.extend(engine.take_events());
             engine.take_ready();
@@ -184,19 +228,28 @@ impl Hosts {
             return;
         }
         let (from, to) = (link.from, link.to);
+        let there = self.now + self.ahead[from.0];
+        let here = self.now + self.ahead[to.0];
         match self.rng.below(4) {
             0 => {
                 let mut taken = Vec::new();
                 self.engines[from.0].take_batches(from.1, 4096, &mut taken);
-                for batch in taken {
-                    send(&mut link.batches, batch, self.faults, &mut self.rng);
+                for batch in taken.iter().flat_map(|it| frame::pieces(it).unwrap()) {
+                    let mut bytes = Vec::new();
+                    frame::encode_batch(there, link.opened, &batch, &mut bytes).unwrap();
+                    let frame = Frame {
+                        bytes,
+                        schema: batch.rows.columns().schema(),
+                        arrival: batch.header.arrival,
+                    };
+                    send(&mut link.batches, frame, self.faults, &mut self.rng);
                 }
             }
             1 => {
-                if let Some(pull) = self.engines[to.0].take_pull(self.now, to.1) {
+                if let Some(pull) = self.engines[to.0].take_pull(here, to.1) {
                     if pull.is_goodbye() {
                         // Whoever ends an edge tells it in order, and not at random.
-                        self.engines[from.0].handle_pull(self.now, from.1, &pull);
+                        self.engines[from.0].handle_pull(there, from.1, &pull);
                         link.has_ended = true;
                         return;
                     }
@@ -204,13 +257,19 @@ impl Hosts {
                 }
             }
             2 => {
-                if let Some(batch) = link.batches.pop_front() {
-                    self.engines[to.0].handle_batch(self.now, to.1, Batch::clone(&batch));
+                if let Some(frame) = link.batches.pop_front() {
+                    let received = frame::decode_batch(&frame.bytes, &frame.schema, here).unwrap();
+                    let took = link.transit.of_frame(here, received.sent, Duration::ZERO);
+                    let mut batch: Batch = received.after(took);
+                    if self.stamps == Stamps::Clocks {
+                        batch.header.arrival = frame.arrival;
+                    }
+                    self.engines[to.0].handle_batch(here, to.1, batch);
                 }
             }
             _ => {
                 if let Some(pull) = link.pulls.pop_front() {
-                    self.engines[from.0].handle_pull(self.now, from.1, &pull);
+                    self.engines[from.0].handle_pull(there, from.1, &pull);
                 }
             }
         }
@@ -278,15 +337,16 @@ impl Feed {
             return false;
         }
         let count = 1 + hosts.below(usize::try_from(rows_max).unwrap());
+        let now = hosts.now_at(self.host);
         let records: Vec<Record> = self.rest.drain(..count.min(self.rest.len())).collect();
         let taken = if records.is_empty() {
             self.has_ended = true;
             let schema = columns::to_arrow(&schema());
-            self.intake.advance(hosts.now, EventTime::MAX, &schema)
+            self.intake.advance(now, EventTime::MAX, &schema)
         } else {
-            self.intake.take(hosts.now, reading(&records))
+            self.intake.take(now, reading(&records))
         };
-        hosts.engines[self.host].offer(hosts.now, self.id, taken);
+        hosts.engines[self.host].offer(now, self.id, taken);
         true
     }
 }
@@ -294,10 +354,11 @@ impl Feed {
 /// Takes what waits at a sink.
 pub(crate) fn drain(hosts: &mut Hosts, host: usize, sink: ComponentId, left: &mut Left) -> u64 {
     let mut missing = 0;
-    while let Some((channel, batch)) = hosts.engines[host].receive(hosts.now, sink) {
+    let now = hosts.now_at(host);
+    while let Some((channel, batch)) = hosts.engines[host].receive(now, sink) {
         collect(left, &batch);
         missing += u64::from(batch.header.missing);
-        hosts.engines[host].acknowledge(hosts.now, sink, channel, &batch);
+        hosts.engines[host].acknowledge(now, sink, channel, &batch);
     }
     missing
 }

@@ -6,11 +6,13 @@
     reason = "a test that cannot be set up has failed"
 )]
 
+mod clocks;
 mod failures;
 mod hostile;
 mod hosts;
 mod interleaving;
 mod links;
+mod measured;
 mod memory;
 mod shared;
 mod sharing;

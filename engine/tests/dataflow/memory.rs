@@ -5,9 +5,11 @@ use std::time::Duration;
 use engine::intake::Intake;
 use engine::scheduler::Worker;
 use engine::{Config, Engine, Event, MEMORY_MIN, columns};
-use model::{EventTime, Instant};
+use model::{EventTime, Instant, Scalar, Value};
 
-use crate::support::{Flow, Left, Record, Started, collect, origin, reading, schema, started};
+use crate::support::{
+    Flow, Left, Record, Started, collect, origin, reading, schema, started, table,
+};
 
 fn batch_of(first: i64) -> Vec<Record> {
     (first..first + 1000).map(|n| Some((n, n, n))).collect()
@@ -226,6 +228,58 @@ fn thousands_of_windows_close_a_part_at_a_time() {
     );
     assert!(
         engine.memory().peak_bytes() <= memory_bytes,
+        "{} bytes",
+        engine.memory().peak_bytes()
+    );
+}
+
+#[test]
+fn a_key_that_many_rows_share_is_joined_a_part_at_a_time() {
+    let mut flow = Flow::new();
+    let source = flow.source();
+    let spans = vec![("tumbling".to_owned(), Scalar::Micros(1_000_000))];
+    let given = [
+        ("on", table([("k", "k")])),
+        ("window", Value::Table(spans)),
+        ("where", Value::from("left_v % 10 < 3")),
+    ];
+    let joined = flow.operator("join", given, &[source, source]);
+    flow.sink(joined.port(0).unwrap());
+    let mut engine = Engine::new(Config {
+        memory_bytes: MEMORY_MIN,
+        ..Config::default()
+    });
+    let deployed = started(&mut engine, flow.deployment());
+    let mut intake = Intake::new(origin(0), 0);
+    // Each meets each: of 1.44 million pairs 0.43 remain, of 40 bytes each.
+    let records: Vec<Record> = (0..1_200).map(|n| Some((7, n, n))).collect();
+    let schema = columns::to_arrow(&schema());
+    let taken = [
+        intake.take(Instant::ZERO, reading(&records)),
+        intake.advance(Instant::ZERO, EventTime::MAX, &schema),
+    ];
+    for taken in taken {
+        engine.offer(Instant::ZERO, deployed.sources[0], taken);
+        settle(&mut engine, Instant::ZERO);
+    }
+    assert!(
+        !engine.has_ended(deployed.application),
+        "what has no room waits"
+    );
+    let (mut left, mut last) = (0, None);
+    while let Some((channel, batch)) = engine.receive(Instant::ZERO, deployed.sinks[0]) {
+        assert!(
+            batch.rows.is_empty() || last < batch.indices().last(),
+            "chunks of one tick have an index each"
+        );
+        last = batch.indices().last().or(last);
+        left += batch.rows.len();
+        engine.acknowledge(Instant::ZERO, deployed.sinks[0], channel, &batch);
+        settle(&mut engine, Instant::ZERO);
+    }
+    assert_eq!(left, 360 * 1_200);
+    assert!(
+        engine.memory().peak_bytes() <= MEMORY_MIN,
         "{} bytes",
         engine.memory().peak_bytes()
     );

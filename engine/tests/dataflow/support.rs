@@ -110,7 +110,7 @@ impl Flow {
             operator::Inputs::AnyOrder => self
                 .plan
                 .commutative_operator(&name, kind.name, parameters, inputs, outputs),
-            operator::Inputs::One => self
+            operator::Inputs::One | operator::Inputs::Two => self
                 .plan
                 .operator(&name, kind.name, parameters, inputs, outputs),
         };

@@ -14,15 +14,15 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::gate::Measured;
 use super::stats::NetworkRow;
-use crate::node::{ComponentRow, NodeInfo, PartReport};
+use crate::node::{ComponentRow, NodeInfo, PartReport, Quantiles};
 
 /// What the text is, for whoever scrapes it.
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// How many components are told one by one; the rest are counted in `synergy_components_untold`.
 ///
-/// Unit: count. Source: guess; at nine figures each, a scrape stays below 4 MB.
-pub(super) const COMPONENTS_MAX: usize = 2_000;
+/// Unit: count. Source: guess; at 22 figures of some 150 bytes each, a scrape stays below 4 MB.
+pub(super) const COMPONENTS_MAX: usize = 1_000;
 
 /// All that was measured, as text.
 pub(super) fn text(measured: &Measured) -> String {
@@ -74,18 +74,33 @@ impl Collector for Snapshot {
             let rows = rows.map(|sink| ([("application", sink.0.as_str())], figure(&sink.1)));
             out.counters(name, help, rows)?;
         }
-        let delays = applications.iter().filter_map(|(name, part)| {
-            let delay = part.delay_ms?;
-            let quantiles = [("0.5", delay.p50), ("0.95", delay.p95), ("0.99", delay.p99)];
-            Some(quantiles.map(|(quantile, delay)| {
-                (
-                    [("application", name.as_str()), ("quantile", quantile)],
-                    delay,
-                )
-            }))
+        let targets = applications.iter().filter_map(|(name, part)| {
+            Some(([("application", name.as_str())], part.target_ms? / 1e3))
         });
-        let help = "Delays of results at sinks here, in milliseconds";
-        out.gauges("delay_ms", help, delays.flatten())?;
+        let help = "What results at sinks here are to meet, in seconds";
+        out.gauges("target_seconds", help, targets)?;
+        let figures: [Figure<PartReport, Option<Quantiles>>; 2] = [
+            (
+                "delay_seconds",
+                "Delays of results at sinks here since the start, in seconds",
+                |it| it.delay_ms,
+            ),
+            (
+                "recent_delay_seconds",
+                "Delays of results at sinks here in the last minute, in seconds",
+                |it| it.recent_delay_ms,
+            ),
+        ];
+        for (name, help, figure) in figures {
+            let delays = applications.iter().flat_map(|(application, part)| {
+                let quantiles = figure(part).into_iter().flat_map(quantiles);
+                quantiles.map(|(quantile, delay)| {
+                    let application = ("application", application.as_str());
+                    ([application, ("quantile", quantile)], delay)
+                })
+            });
+            out.gauges(name, help, delays)?;
+        }
 
         let components: Vec<(&str, &ComponentRow)> = applications
             .iter()
@@ -193,7 +208,7 @@ impl Out<'_> {
     }
 
     fn components(&mut self, components: &[(&str, &ComponentRow)]) -> Result<(), Error> {
-        let figures: [Figure<ComponentRow, u64>; 5] = [
+        let figures: [Figure<ComponentRow, u64>; 6] = [
             ("component_rows_in", "Rows that came in", |it| it.rows_in),
             ("component_rows_out", "Rows that left", |it| it.rows_out),
             ("component_late", "Rows that were late", |it| it.late),
@@ -203,22 +218,78 @@ impl Out<'_> {
                 "Rows that readers did not take in time",
                 |it| it.drops,
             ),
+            (
+                "component_batches",
+                "Batches that were worked off, several small ones as one",
+                |it| it.batches,
+            ),
         ];
         for (name, help, figure) in figures {
             let rows = components.iter();
             let rows = rows.map(|(application, row)| (labels(application, row), figure(row)));
             self.counters(name, help, rows)?;
         }
-        let figures: [Figure<ComponentRow, Option<f64>>; 2] = [
+        let dropped = components.iter().flat_map(|(application, row)| {
+            let [application, component] = labels(application, row);
+            [
+                ("duplicate", row.duplicates),
+                ("gap", row.gaps),
+                ("refused", row.refused),
+            ]
+            .map(|(reason, count)| ([application, component, ("reason", reason)], count))
+        });
+        let help =
+            "Batches that came and were dropped, by reason; behind a gap they are asked for again";
+        self.counters("component_dropped_batches", help, dropped)?;
+        let figures: [Figure<ComponentRow, f64>; 2] = [
             (
-                "component_slack_ms",
-                "Budget less the age of batches, in milliseconds",
-                |it| it.slack_ms,
+                "component_queueing_seconds",
+                "How long batches waited, all together, in seconds",
+                |it| it.queueing_total_ms / 1e3,
             ),
             (
-                "component_cost_us_per_row",
-                "Processor time for a row, in microseconds",
-                |it| Some(it.cost_us_per_row),
+                "component_execution_seconds",
+                "How much processor time batches took, all together, in seconds",
+                |it| it.execution_total_ms / 1e3,
+            ),
+        ];
+        for (name, help, figure) in figures {
+            let rows = components.iter();
+            let rows = rows.map(|(application, row)| (labels(application, row), figure(row)));
+            self.counters(name, help, rows)?;
+        }
+        let figures: [Figure<ComponentRow, Option<Quantiles>>; 2] = [
+            (
+                "component_recent_queueing_seconds",
+                "How long batches waited in the last minute, in seconds",
+                |it| it.recent_queueing_ms,
+            ),
+            (
+                "component_recent_execution_seconds",
+                "How much processor time batches took in the last minute, in seconds",
+                |it| it.recent_execution_ms,
+            ),
+        ];
+        for (name, help, figure) in figures {
+            let rows = components.iter().flat_map(|(application, row)| {
+                let [application, component] = labels(application, row);
+                let quantiles = figure(row).into_iter().flat_map(quantiles);
+                quantiles.map(move |(quantile, time)| {
+                    ([application, component, ("quantile", quantile)], time)
+                })
+            });
+            self.gauges(name, help, rows)?;
+        }
+        let figures: [Figure<ComponentRow, Option<f64>>; 2] = [
+            (
+                "component_slack_seconds",
+                "Budget less the age of batches, in seconds",
+                |it| Some(it.slack_ms? / 1e3),
+            ),
+            (
+                "component_cost_seconds_per_row",
+                "Processor time for a row, in seconds",
+                |it| Some(it.cost_us_per_row / 1e6),
             ),
         ];
         for (name, help, figure) in figures {
@@ -263,12 +334,15 @@ impl Out<'_> {
         self.family(name, help, metrics)
     }
 
-    fn counters<'l, const N: usize>(
+    fn counters<'l, V, const N: usize>(
         &mut self,
         name: &str,
         help: &str,
-        rows: impl Iterator<Item = ([(&'l str, &'l str); N], u64)>,
-    ) -> Result<(), Error> {
+        rows: impl Iterator<Item = ([(&'l str, &'l str); N], V)>,
+    ) -> Result<(), Error>
+    where
+        ConstCounter<V>: EncodeMetric,
+    {
         let metrics = rows.map(|(labels, value)| (labels, ConstCounter::new(value)));
         self.family(name, help, metrics)
     }
@@ -305,4 +379,14 @@ impl Out<'_> {
 
 fn labels<'l>(application: &'l str, row: &'l ComponentRow) -> [(&'l str, &'l str); 2] {
     [("application", application), ("component", &row.name)]
+}
+
+/// The quantiles of times, in seconds, with what they are called.
+fn quantiles(times: Quantiles) -> [(&'static str, f64); 4] {
+    [
+        ("0.5", times.p50 / 1e3),
+        ("0.95", times.p95 / 1e3),
+        ("0.99", times.p99 / 1e3),
+        ("0.999", times.p999 / 1e3),
+    ]
 }

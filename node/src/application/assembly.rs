@@ -181,6 +181,16 @@ impl<'a> Assembly<'a> {
                 .add(section.span_of("from"), message, Some(expected.to_owned()));
             return;
         }
+        if kind.inputs == Inputs::Two && inputs.len() != 2 {
+            let message = format!(
+                "an operator that reads two streams was given {}",
+                inputs.len()
+            );
+            let expected = "two streams, the left one and the right one: [\"a\", \"b\"]";
+            self.report
+                .add(section.span_of("from"), message, Some(expected.to_owned()));
+            return;
+        }
         let schemas: Vec<Schema> = inputs
             .iter()
             .map(|input| self.builder.schema(*input).clone())
@@ -194,7 +204,9 @@ impl<'a> Assembly<'a> {
         let ports = outputs.iter().map(|(port, _)| port.clone()).collect();
         let builder = &mut self.builder;
         let accepted = match kind.inputs {
-            Inputs::One => builder.operator(section.name, kind.name, parameters, &inputs, outputs),
+            Inputs::One | Inputs::Two => {
+                builder.operator(section.name, kind.name, parameters, &inputs, outputs)
+            }
             Inputs::AnyOrder => {
                 builder.commutative_operator(section.name, kind.name, parameters, &inputs, outputs)
             }

@@ -46,9 +46,12 @@ pub fn json_schema(kinds: &Kinds) -> Value {
 fn operator(kind: &engine::operator::Kind) -> Value {
     let keys = keys::with_parameters(keys::OPERATOR, kind.parameters);
     let mut operator = variant(keys::USE, kind.name, kind.doc, &keys);
-    if kind.inputs == Inputs::One {
-        operator["properties"]["from"] = one_stream(&operator["properties"]["from"]);
-    }
+    let from = &operator["properties"]["from"];
+    operator["properties"]["from"] = match kind.inputs {
+        Inputs::One => one_stream(from),
+        Inputs::Two => two_streams(from),
+        Inputs::AnyOrder => from.clone(),
+    };
     operator
 }
 
@@ -119,6 +122,7 @@ fn shape(shape: Shape) -> Value {
         Shape::Expressions => table_of(json!({ "type": "string" })),
         Shape::Columns => json!({ "type": "array", "items": { "type": "string" } }),
         Shape::Duration => duration(),
+        Shape::SignedDuration => signed_duration(),
         Shape::Table(parameters) => table(parameters),
         Shape::Word(words) => json!({ "enum": words }),
         Shape::Number => json!({ "type": "number", "exclusiveMinimum": 0 }),
@@ -139,8 +143,23 @@ fn duration() -> Value {
     json!({ "type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?(ns|us|ms|s|min|h|d)$" })
 }
 
+fn signed_duration() -> Value {
+    json!({ "type": "string", "pattern": r"^-?[0-9]+(\.[0-9]+)?(ns|us|ms|s|min|h|d)$" })
+}
+
 fn stream() -> Value {
     json!({ "type": "string", "pattern": r"^[A-Za-z][A-Za-z0-9_-]*(\.[A-Za-z][A-Za-z0-9_-]*)?$" })
+}
+
+/// The key `from` where two streams are read, of which the first is the left one.
+fn two_streams(from: &Value) -> Value {
+    json!({
+        "description": from["description"],
+        "type": "array",
+        "items": stream(),
+        "minItems": 2,
+        "maxItems": 2,
+    })
 }
 
 /// The key `from` where only one stream can be read.

@@ -109,9 +109,12 @@ impl Walker<'_> {
                 self.texts(name, items.as_ref()).map(Value::List)
             }
             Shape::Table(parameters) => self.named_values(name, parameters, item).map(Value::Table),
-            Shape::Expression | Shape::Duration | Shape::Text | Shape::Word(_) | Shape::Number => {
-                self.scalar(name, shape, item).map(Value::Scalar)
-            }
+            Shape::Expression
+            | Shape::Duration
+            | Shape::SignedDuration
+            | Shape::Text
+            | Shape::Word(_)
+            | Shape::Number => self.scalar(name, shape, item).map(Value::Scalar),
         }
     }
 
@@ -120,11 +123,16 @@ impl Walker<'_> {
         match shape {
             Shape::Number => self.number(name, item),
             Shape::Duration => {
-                let span = self.duration(name, item)?;
-                let is_exact = span.subsec_nanos() % 1_000 == 0;
-                let micros = is_exact.then(|| model::convert::micros(span));
-                let micros = micros.or_else(|| self.not_a_duration(item, UnitError::TooFine));
-                Some(Scalar::Micros(micros?))
+                let text = self.text(name, Form::Shape(shape), item)?;
+                self.micros(&text, item).map(Scalar::Micros)
+            }
+            Shape::SignedDuration => {
+                let text = self.text(name, Form::Shape(shape), item)?;
+                let micros = match text.strip_prefix('-') {
+                    Some(text) => -self.micros(text, item)?,
+                    None => self.micros(&text, item)?,
+                };
+                Some(Scalar::Micros(micros))
             }
             Shape::Word(words) => {
                 let word = self.text(name, Form::Shape(shape), item)?;
@@ -246,6 +254,15 @@ impl Walker<'_> {
         }
     }
 
+    /// The time span that a text says, in microseconds, of which it must be a whole number.
+    fn micros(&mut self, text: &str, item: &Item<'_>) -> Option<i64> {
+        match units::duration(text) {
+            Ok(span) if span.subsec_nanos() % 1_000 == 0 => Some(model::convert::micros(span)),
+            Ok(_) => self.not_a_duration(item, UnitError::TooFine),
+            Err(error) => self.not_a_duration(item, error),
+        }
+    }
+
     fn not_a_duration<T>(&mut self, item: &Item<'_>, error: UnitError) -> Option<T> {
         let text = item.get_ref().as_str().unwrap_or_default();
         let message = format!("{} is no time span: {error}", quoted(text));
@@ -336,6 +353,7 @@ const fn describe(form: Form) -> &'static str {
         Form::Streams => "a stream such as \"flows\" or \"scanners.late\", or a list of streams",
         Form::Count => "a whole number from 0 to 255",
         Form::Nanos | Form::Shape(Shape::Duration) => "a time span such as \"250ms\"",
+        Form::Shape(Shape::SignedDuration) => "a time span such as \"250ms\" or \"-10s\"",
         Form::Place => "{ node = \"…\" } or { label = { site = \"…\" } }",
         Form::Shape(Shape::Expression) => "an SQL expression in quotes",
         Form::Shape(Shape::Expressions) => {

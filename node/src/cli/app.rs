@@ -9,7 +9,9 @@ use super::output::{Output, Progress, Table, bytes, short};
 use super::{Globals, Status, composition};
 use crate::application::problem::printable;
 use crate::client::encoded;
-use crate::node::{ApplicationRow, ApplicationStatus, ComponentRow, Failure, Stopped, Why};
+use crate::node::{
+    ApplicationRow, ApplicationStatus, ComponentRow, Failure, Quantiles, Stopped, Why,
+};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum App {
@@ -103,12 +105,7 @@ fn show(status: &ApplicationStatus) -> String {
         None => writeln!(text),
     };
     let delays = match &status.delay_ms {
-        Some(delay) => format!(
-            "delay p50 {}, p95 {}, p99 {}",
-            milliseconds(delay.p50),
-            milliseconds(delay.p95),
-            milliseconds(delay.p99)
-        ),
+        Some(delay) => format!("delay {}", quantiles(delay)),
         None => match &status.counted {
             Some(counted) if counted.results == 0 => "no result yet".to_owned(),
             Some(_) => "no delay is known".to_owned(),
@@ -120,6 +117,15 @@ fn show(status: &ApplicationStatus) -> String {
     let target = milliseconds(status.target_delay_ms);
     let _ = writeln!(text, "{delays}; {predicted}target {target}");
     if let Some(counted) = &status.counted {
+        if let Some(delay) = &status.recent_delay_ms {
+            let _ = writeln!(
+                text,
+                "in the last minute {}; results {}, after the target {}",
+                quantiles(delay),
+                counted.recent_results,
+                counted.recent_misses
+            );
+        }
         let _ = writeln!(
             text,
             "results {}, after the target {}, missing {}, late {}, bad {}, dropped {}",
@@ -130,11 +136,57 @@ fn show(status: &ApplicationStatus) -> String {
             counted.bad,
             counted.drops
         );
+        let _ = writeln!(
+            text,
+            "batches dropped: duplicate {}, behind a gap {}, refused {}",
+            counted.duplicates, counted.gaps, counted.refused
+        );
     }
     if !status.components.is_empty() {
         text.push_str(&components(&status.components));
+        text.push_str(&times(&status.components));
     }
     text
+}
+
+fn quantiles(times: &Quantiles) -> String {
+    format!(
+        "p50 {}, p95 {}, p99 {}, p99.9 {}",
+        milliseconds(times.p50),
+        milliseconds(times.p95),
+        milliseconds(times.p99),
+        milliseconds(times.p999)
+    )
+}
+
+/// How long batches waited at each component and how long they ran: in the last minute, or since the start where nothing was worked off
+/// lately. Nothing where nothing ever was.
+fn times(rows: &[ComponentRow]) -> String {
+    let is_recent = rows.iter().any(|row| row.recent_queueing_ms.is_some());
+    let of = |row: &ComponentRow| match is_recent {
+        true => (row.recent_queueing_ms, row.recent_execution_ms),
+        false => (row.queueing_ms, row.execution_ms),
+    };
+    if rows.iter().all(|row| of(row).0.is_none()) {
+        return String::new();
+    }
+    let mut table = Table::new(&[
+        "NAME", "WAITED", "P95", "P99", "P99.9", "RAN", "P95", "P99", "P99.9",
+    ]);
+    let cells = |times: Option<Quantiles>| match times {
+        Some(it) => [it.p50, it.p95, it.p99, it.p999].map(milliseconds),
+        None => ["-"; 4].map(str::to_owned),
+    };
+    for row in rows {
+        let (waited, ran) = of(row);
+        let ([a, b, c, d], [e, f, g, h]) = (cells(waited), cells(ran));
+        table.row(&[&row.name, &a, &b, &c, &d, &e, &f, &g, &h]);
+    }
+    let when = match is_recent {
+        true => "in the last minute",
+        false => "since the start",
+    };
+    format!("how long batches waited and ran {when}\n{table}")
 }
 
 fn components(rows: &[ComponentRow]) -> String {
@@ -223,6 +275,7 @@ mod tests {
             ended_s: None,
             predicted_delay_ms: Some(40.0),
             delay_ms: None,
+            recent_delay_ms: None,
             counted: Some(Counted {
                 results: 7,
                 misses: 1,
@@ -230,6 +283,11 @@ mod tests {
                 late: 3,
                 bad: 4,
                 drops: 5,
+                recent_results: 6,
+                recent_misses: 1,
+                duplicates: 7,
+                gaps: 8,
+                refused: 9,
             }),
             components: vec![ComponentRow {
                 name: "syn".to_owned(),
@@ -241,18 +299,14 @@ mod tests {
                 rows_out: 5,
                 rows_per_second: 2.0,
                 cost_us_per_row: 0.5,
-                slack_ms: None,
-                late: 0,
-                bad: 0,
-                drops: 0,
-                waiting: 0,
-                state_bytes: 0,
+                ..ComponentRow::default()
             }],
         };
         let expected = "\
 intrusion is degraded: host n3 is unreachable: it runs syn
 no delay is known; predicted 40.0 ms, target 250 ms
 results 7, after the target 1, missing 2, late 3, bad 4, dropped 5
+batches dropped: duplicate 7, behind a gap 8, refused 9
 NAME  KIND    HOST  STATUS       ROWS/S  IN  OUT  COST/ROW  SLACK  LATE  BAD  DROPS  WAITING  STATE
 syn   filter  n3    unreachable  2       10  5    0.50 us   -      0     0    0      0        0 KiB
 ";
@@ -272,5 +326,43 @@ intrusion was stopped 12 s ago
 nobody has figures of it; target 250 ms
 ";
         assert_eq!(show(&stopped), expected);
+    }
+
+    #[test]
+    fn waiting_and_running_are_told_beside_one_another_and_as_they_are_now() {
+        let of = |p50: f64| {
+            Some(Quantiles {
+                p50,
+                p95: 2.0 * p50,
+                p99: 3.0 * p50,
+                p999: 4.0 * p50,
+            })
+        };
+        let mut rows = [
+            ComponentRow {
+                name: "syn".to_owned(),
+                queueing_ms: of(900.0),
+                recent_queueing_ms: of(1.0),
+                execution_ms: of(0.1),
+                recent_execution_ms: of(0.2),
+                ..ComponentRow::default()
+            },
+            ComponentRow {
+                name: "alerts".to_owned(),
+                queueing_ms: of(10.0),
+                ..ComponentRow::default()
+            },
+        ];
+        let expected = "\
+how long batches waited and ran in the last minute
+NAME    WAITED   P95      P99      P99.9    RAN       P95       P99       P99.9
+syn     1.00 ms  2.00 ms  3.00 ms  4.00 ms  0.200 ms  0.400 ms  0.600 ms  0.800 ms
+alerts  -        -        -        -        -         -         -         -
+";
+        assert_eq!(times(&rows), expected);
+        rows[0].recent_queueing_ms = None;
+        assert!(times(&rows).starts_with("how long batches waited and ran since the start\n"));
+        assert!(times(&rows).contains("900 ms"), "{}", times(&rows));
+        assert_eq!(times(&[ComponentRow::default()]), "");
     }
 }

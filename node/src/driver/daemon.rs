@@ -48,7 +48,7 @@ pub fn run(
     let is_new = folder.is_new();
     let identity = folder.identity()?;
     let token = folder.token()?;
-    let clock = Arc::new(MachineClock::start());
+    let clock = Arc::new(MachineClock::ahead_by(hooks.clock_ahead));
     let io = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(IO_THREADS)
         .thread_name("io")

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use engine::report::{ComponentReport, Report, RoleReport};
+use engine::report::{ComponentReport, Report, RoleReport, Spread};
 use model::{QueryPlan, Slack, convert};
 
 use crate::node::{ComponentRow, PartReport, Quantiles};
@@ -32,19 +32,39 @@ pub(super) fn part(
         part.results += component.rows_in;
         part.misses += delays.misses;
         part.missing += delays.missing;
-        if delays.longest.is_zero() {
-            continue;
-        }
-        let longest = part.delay_ms.get_or_insert(Quantiles {
-            p50: 0.0,
-            p95: 0.0,
-            p99: 0.0,
-        });
-        longest.p50 = longest.p50.max(millis(delays.p50));
-        longest.p95 = longest.p95.max(millis(delays.p95));
-        longest.p99 = longest.p99.max(millis(delays.p99));
+        part.recent_results += delays.recent.0;
+        part.recent_misses += delays.recent.1;
+        part.target_ms = Some(part.target_ms.map_or_else(
+            || millis(delays.target),
+            |target: f64| target.min(millis(delays.target)),
+        ));
+        part.delay_ms = longest(part.delay_ms, quantiles(&delays.times.all));
+        part.recent_delay_ms = longest(part.recent_delay_ms, quantiles(&delays.times.recent));
     }
     part
+}
+
+/// Times in milliseconds; nothing where there are none.
+fn quantiles(times: &Spread) -> Option<Quantiles> {
+    (times.count > 0).then(|| Quantiles {
+        p50: millis(times.p50),
+        p95: millis(times.p95),
+        p99: millis(times.p99),
+        p999: millis(times.p999),
+    })
+}
+
+/// Of several sinks the longest.
+fn longest(one: Option<Quantiles>, other: Option<Quantiles>) -> Option<Quantiles> {
+    let (Some(one), Some(other)) = (one, other) else {
+        return one.or(other);
+    };
+    Some(Quantiles {
+        p50: one.p50.max(other.p50),
+        p95: one.p95.max(other.p95),
+        p99: one.p99.max(other.p99),
+        p999: one.p999.max(other.p999),
+    })
 }
 
 fn row(component: &ComponentReport, plan: &QueryPlan, elapsed: Duration) -> ComponentRow {
@@ -79,6 +99,16 @@ fn row(component: &ComponentReport, plan: &QueryPlan, elapsed: Duration) -> Comp
         drops: component.drops,
         waiting: convert::size(component.waiting),
         state_bytes: component.state_bytes,
+        batches: component.batches,
+        queueing_ms: quantiles(&component.waited.all),
+        recent_queueing_ms: quantiles(&component.waited.recent),
+        queueing_total_ms: millis(component.waited.total),
+        execution_ms: quantiles(&component.ran.all),
+        recent_execution_ms: quantiles(&component.ran.recent),
+        execution_total_ms: millis(component.ran.total),
+        duplicates: component.dropped.0,
+        gaps: component.dropped.1,
+        refused: component.refused,
     }
 }
 

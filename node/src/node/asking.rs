@@ -35,7 +35,7 @@ pub(super) const RECORD_ENTRIES: usize = 16;
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Heard {
     /// It runs this; nothing, where it runs nothing of the application.
-    Told(Option<PartTold>),
+    Told(Option<Box<PartTold>>),
     /// It cannot be reached.
     Unreachable,
 }
@@ -291,7 +291,9 @@ impl Node {
     ) {
         self.with_asking(now, ticket, out, |asking| {
             asking.silent.remove(&host);
-            asking.heard.insert(host, Heard::Told(told.part));
+            asking
+                .heard
+                .insert(host, Heard::Told(told.part.map(Box::new)));
             if let Some(record) = told.record {
                 asking.learn(record);
             }

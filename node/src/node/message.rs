@@ -92,14 +92,36 @@ impl PartTold {
             is_amount(row.rows_per_second)
                 && is_amount(row.cost_us_per_row)
                 && row.slack_ms.is_none_or(f64::is_finite)
+                && is_amount(row.queueing_total_ms)
+                && is_amount(row.execution_total_ms)
+                && [
+                    row.queueing_ms,
+                    row.recent_queueing_ms,
+                    row.execution_ms,
+                    row.recent_execution_ms,
+                ]
+                .into_iter()
+                .flatten()
+                .all(are_amounts)
         };
-        let of_delay =
-            |delay: Quantiles| is_amount(delay.p50) && is_amount(delay.p95) && is_amount(delay.p99);
-        self.report.components.len() <= parts
+        let report = &self.report;
+        let of_part = [report.delay_ms, report.recent_delay_ms];
+        report.components.len() <= parts
             && self.degraded.len() <= parts
-            && self.report.components.iter().all(of_row)
-            && self.report.delay_ms.is_none_or(of_delay)
+            && report.components.iter().all(of_row)
+            && report.target_ms.is_none_or(is_amount)
+            && of_part.into_iter().flatten().all(are_amounts)
     }
+}
+
+fn are_amounts(times: Quantiles) -> bool {
+    let Quantiles {
+        p50,
+        p95,
+        p99,
+        p999,
+    } = times;
+    [p50, p95, p99, p999].into_iter().all(is_amount)
 }
 
 fn is_amount(number: f64) -> bool {

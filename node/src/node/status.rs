@@ -43,6 +43,7 @@ pub(super) fn composing(id: &ApplicationId, target: Duration) -> ApplicationStat
         ended_s: None,
         predicted_delay_ms: None,
         delay_ms: None,
+        recent_delay_ms: None,
         counted: None,
         components: Vec::new(),
     }
@@ -54,7 +55,9 @@ pub(super) fn status(asking: &Asking, view: &View) -> ApplicationStatus {
     let components = components(asking, view);
     let (status, reason) = judge(asking, &components, view);
     let reports = told(asking).map(|(_, part)| &part.report);
-    let delays = reports.filter_map(|report| report.delay_ms);
+    let longest = |delays: &mut dyn Iterator<Item = Quantiles>| {
+        delays.max_by(|a: &Quantiles, b| a.p99.total_cmp(&b.p99))
+    };
     let predicted = asking.body.as_ref();
     let predicted = predicted.and_then(|body| body.composition.predicted_delay_ms);
     ApplicationStatus {
@@ -65,7 +68,8 @@ pub(super) fn status(asking: &Asking, view: &View) -> ApplicationStatus {
         target_delay_ms: milliseconds(head.target),
         ended_s: None,
         predicted_delay_ms: predicted,
-        delay_ms: delays.max_by(|a: &Quantiles, b| a.p99.total_cmp(&b.p99)),
+        delay_ms: longest(&mut reports.clone().filter_map(|it| it.delay_ms)),
+        recent_delay_ms: longest(&mut reports.filter_map(|it| it.recent_delay_ms)),
         counted: counted(asking, &components),
         components,
     }
@@ -78,10 +82,15 @@ fn counted(asking: &Asking, components: &[ComponentRow]) -> Option<Counted> {
     Some(Counted {
         results: reports.clone().map(|report| report.results).sum(),
         misses: reports.clone().map(|report| report.misses).sum(),
-        missing: reports.map(|report| report.missing).sum(),
+        missing: reports.clone().map(|report| report.missing).sum(),
+        recent_results: reports.clone().map(|report| report.recent_results).sum(),
+        recent_misses: reports.map(|report| report.recent_misses).sum(),
         late: components.iter().map(|row| row.late).sum(),
         bad: components.iter().map(|row| row.bad).sum(),
         drops: components.iter().map(|row| row.drops).sum(),
+        duplicates: components.iter().map(|row| row.duplicates).sum(),
+        gaps: components.iter().map(|row| row.gaps).sum(),
+        refused: components.iter().map(|row| row.refused).sum(),
     })
 }
 
@@ -104,7 +113,7 @@ pub(super) fn why(asking: &Asking, view: &View) -> Option<Why> {
 /// What hosts said that run something.
 fn told(asking: &Asking) -> impl Iterator<Item = (NodeId, &PartTold)> + Clone {
     asking.heard.iter().filter_map(|(node, heard)| match heard {
-        Heard::Told(Some(part)) => Some((*node, part)),
+        Heard::Told(Some(part)) => Some((*node, &**part)),
         Heard::Told(None) | Heard::Unreachable => None,
     })
 }
@@ -179,20 +188,8 @@ fn has_failed(part: &PartTold, name: &str) -> bool {
 fn nothing_counted(name: &str, status: &str) -> ComponentRow {
     ComponentRow {
         name: name.to_owned(),
-        kind: String::new(),
-        host: String::new(),
-        node: String::new(),
         status: status.to_owned(),
-        rows_in: 0,
-        rows_out: 0,
-        rows_per_second: 0.0,
-        cost_us_per_row: 0.0,
-        slack_ms: None,
-        late: 0,
-        bad: 0,
-        drops: 0,
-        waiting: 0,
-        state_bytes: 0,
+        ..ComponentRow::default()
     }
 }
 

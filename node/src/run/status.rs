@@ -133,14 +133,15 @@ fn table(report: &Report) -> String {
 }
 
 fn delay_line(delays: &Delays) -> String {
-    if delays.longest.is_zero() {
+    let all = &delays.times.all;
+    if all.count == 0 {
         return format!("no results; {} rows known to be missing", delays.missing);
     }
     format!(
         "delay p50 {} p95 {} p99 {} of {}; {} rows over it, {} rows known to be missing",
-        human(delays.p50),
-        human(delays.p95),
-        human(delays.p99),
+        human(all.p50),
+        human(all.p95),
+        human(all.p99),
         human(delays.target),
         delays.misses,
         delays.missing,

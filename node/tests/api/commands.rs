@@ -75,6 +75,23 @@ application  01010101  7                   running
     );
     check(
         &server,
+        &["app", "show", "intrusion", "-o", "table"],
+        0,
+        "\
+intrusion is running
+delay p50 10.0 ms, p95 20.0 ms, p99 30.0 ms, p99.9 40.0 ms; predicted 42.0 ms, target 250 ms
+in the last minute p50 5.00 ms, p95 10.0 ms, p99 15.0 ms, p99.9 20.0 ms; results 7, after the target 1
+results 40, after the target 0, missing 0, late 1, bad 2, dropped 3
+batches dropped: duplicate 4, behind a gap 5, refused 6
+NAME  KIND    HOST  STATUS   ROWS/S  IN   OUT  COST/ROW  SLACK   LATE  BAD  DROPS  WAITING  STATE
+syn   filter  n2    running  10      100  40   0.50 us   200 ms  1     2    3      0        0 KiB
+how long batches waited and ran in the last minute
+NAME  WAITED   P95      P99      P99.9    RAN       P95      P99      P99.9
+syn   2.00 ms  4.00 ms  6.00 ms  8.00 ms  0.500 ms  1.00 ms  1.50 ms  2.00 ms
+",
+    );
+    check(
+        &server,
         &["node", "id"],
         0,
         &format!("{{\n  \"node\": \"{}\"\n}}\n", sample::id(1)),
@@ -98,6 +115,22 @@ fn what_is_piped_is_json() {
             "/components/0/slack_ms",
             Value::from(200.0),
         ),
+        (
+            &["app", "show", "int"],
+            "/components/0/recent_queueing_ms/p999",
+            Value::from(8.0),
+        ),
+        (
+            &["app", "show", "int"],
+            "/components/0/execution_ms/p50",
+            Value::from(0.4),
+        ),
+        (
+            &["app", "show", "int"],
+            "/recent_delay_ms/p99",
+            Value::from(15.0),
+        ),
+        (&["app", "show", "int"], "/recent_misses", Value::from(1)),
         (
             &["app", "why", "intrusion"],
             "/reasons/0/1",

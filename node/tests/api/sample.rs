@@ -89,6 +89,25 @@ pub(crate) fn component() -> ComponentRow {
         drops: 3,
         waiting: 0,
         state_bytes: 0,
+        batches: 9,
+        queueing_ms: Some(quantiles(4.0)),
+        recent_queueing_ms: Some(quantiles(2.0)),
+        queueing_total_ms: 5_000.0,
+        execution_ms: Some(quantiles(0.4)),
+        recent_execution_ms: Some(quantiles(0.5)),
+        execution_total_ms: 250.0,
+        duplicates: 4,
+        gaps: 5,
+        refused: 6,
+    }
+}
+
+fn quantiles(p50: f64) -> Quantiles {
+    Quantiles {
+        p50,
+        p95: 2.0 * p50,
+        p99: 3.0 * p50,
+        p999: 4.0 * p50,
     }
 }
 
@@ -136,11 +155,8 @@ fn status() -> ApplicationStatus {
         target_delay_ms: 250.0,
         ended_s: None,
         predicted_delay_ms: Some(42.0),
-        delay_ms: Some(Quantiles {
-            p50: 10.0,
-            p95: 20.0,
-            p99: 30.0,
-        }),
+        delay_ms: Some(quantiles(10.0)),
+        recent_delay_ms: Some(quantiles(5.0)),
         counted: Some(Counted {
             results: 40,
             misses: 0,
@@ -148,6 +164,11 @@ fn status() -> ApplicationStatus {
             late: 1,
             bad: 2,
             drops: 3,
+            recent_results: 7,
+            recent_misses: 1,
+            duplicates: 4,
+            gaps: 5,
+            refused: 6,
         }),
         components: vec![component()],
     }
@@ -247,13 +268,13 @@ pub(crate) fn answer(request: Request) {
         Request::Measure { answer } => {
             let part = PartReport {
                 components: vec![component()],
-                delay_ms: Some(Quantiles {
-                    p50: 10.0,
-                    p95: 20.0,
-                    p99: 30.0,
-                }),
+                target_ms: Some(250.0),
+                delay_ms: Some(quantiles(10.0)),
+                recent_delay_ms: Some(quantiles(5.0)),
                 results: 40,
                 misses: 1,
+                recent_results: 7,
+                recent_misses: 1,
                 missing: 0,
             };
             drop(answer.send(Measured {

@@ -13,7 +13,7 @@ use node::application::Kinds;
 use node::connector::{Context, Reading, Sink, SinkKind, Source, SourceError, SourceKind};
 
 pub(crate) const KINDS: Kinds = Kinds {
-    operators: &[&FILTER, &PICK, &UNION],
+    operators: &[&FILTER, &PICK, &UNION, &MEET],
     sources: &[&ROWS],
     sinks: &[&VOID],
 };
@@ -164,6 +164,25 @@ static UNION: Kind = Kind {
                 None,
             )]);
         }
+        compile(arguments, &inputs[0], Vec::new())
+    },
+};
+
+static MEET: Kind = Kind {
+    name: "meet",
+    doc: "Passes on what comes first of two streams.",
+    inputs: Inputs::Two,
+    parameters: &[parameter(
+        "interval",
+        Shape::Table(&[
+            parameter("lower", Shape::SignedDuration, true),
+            parameter("upper", Shape::SignedDuration, true),
+        ]),
+        true,
+    )],
+    numbering: Numbering::Own,
+    compile: |arguments, inputs| {
+        assert_eq!(inputs.len(), 2, "the loader counts streams before it asks");
         compile(arguments, &inputs[0], Vec::new())
     },
 };

@@ -224,6 +224,34 @@ fn a_good_file_is_a_plan_with_all_that_belongs_to_it() {
 }
 
 #[test]
+fn an_operator_of_two_streams_reads_them_in_their_order() {
+    let meet = |from: &str| {
+        let given = "where = \"state\"\n";
+        let one = format!("use = \"filter\"\nfrom = \"flows\"\n{given}");
+        let two = format!(
+            "use = \"meet\"\nfrom = {from}\ninterval = {{ upper = \"1s\", lower = \"-1.5s\" }}\n"
+        );
+        let text = GOOD.replace(&one, &two);
+        assert_ne!(text, GOOD);
+        load(text)
+            .unwrap_or_else(|problems| panic!("{problems}"))
+            .plan
+    };
+    let plan = meet("[\"flows\", \"flows\"]");
+    let operator = &plan.operators()[0];
+    assert_eq!(operator.inputs, [Stream::Source(0, 0); 2]);
+    assert!(!operator.commutative);
+    let interval = vec![
+        ("lower".to_owned(), Scalar::Micros(-1_500_000)),
+        ("upper".to_owned(), Scalar::Micros(1_000_000)),
+    ];
+    assert_eq!(
+        operator.parameters.find("interval"),
+        Some(&Value::Table(interval))
+    );
+}
+
+#[test]
 fn the_order_of_keys_line_ends_and_a_mark_do_not_matter() {
     let name = |text: &str| {
         let plan = load(text)

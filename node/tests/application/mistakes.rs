@@ -337,6 +337,30 @@ app.toml:25:8: 2 streams for an operator that reads one
 "#,
     ),
     (
+        "use = \"filter\"\nfrom = \"flows\"\nwhere = \"state\"",
+        "use = \"meet\"\nfrom = \"flows\"\ninterval = { lower = \"-1s\", upper = \"1s\" }",
+        r#"
+app.toml:25:8: an operator that reads two streams was given 1
+  25 | from = "flows"
+     |        ^^^^^^^
+  expected two streams, the left one and the right one: ["a", "b"]
+"#,
+    ),
+    (
+        "use = \"filter\"\nfrom = \"flows\"\nwhere = \"state\"",
+        "use = \"meet\"\nfrom = [\"flows\", \"flows\"]\ninterval = { lower = \"--1s\", upper = 3 }",
+        r#"
+app.toml:26:22: "--1s" is no time span: there is no number
+  26 | interval = { lower = "--1s", upper = 3 }
+     |                      ^^^^^^
+  expected a number and a unit, such as "250ms"; units are ns, us, ms, s, min, h, d
+app.toml:26:38: "upper" cannot be the number 3
+  26 | interval = { lower = "--1s", upper = 3 }
+     |                                      ^
+  expected a time span such as "250ms" or "-10s"
+"#,
+    ),
+    (
         "use = \"filter\"\nfrom = \"flows\"",
         "use = \"filter\"\nfrom = \"both\"",
         r#"
@@ -363,7 +387,7 @@ app.toml:25:8: these operators read one another: syn -> syn
 app.toml:24:7: unknown operator "fliter"
   24 | use = "fliter"
      |       ^^^^^^^^
-  expected one of: filter, pick, union (did you mean "filter"?)
+  expected one of: filter, pick, union, meet (did you mean "filter"?)
 "#,
     ),
     (

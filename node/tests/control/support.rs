@@ -447,9 +447,6 @@ impl Net {
 fn row(name: &str) -> ComponentRow {
     ComponentRow {
         name: name.to_owned(),
-        kind: String::new(),
-        host: String::new(),
-        node: String::new(),
         status: "running".to_owned(),
         rows_in: 10,
         rows_out: 5,
@@ -457,10 +454,7 @@ fn row(name: &str) -> ComponentRow {
         cost_us_per_row: 1.0,
         slack_ms: Some(100.0),
         late: 1,
-        bad: 0,
-        drops: 0,
-        waiting: 0,
-        state_bytes: 0,
+        ..ComponentRow::default()
     }
 }
 

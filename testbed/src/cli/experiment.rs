@@ -2,16 +2,19 @@
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::anyhow;
 use clap::{Args, Subcommand, ValueEnum};
 use composition::policy::{self, Policy};
 use composition::queue::Discipline;
+use node::application::units;
 
+use super::local::duration;
 use super::note;
 use crate::bench::report::Report;
 use crate::experiment::workload::Settings;
-use crate::experiment::{Experiment, Options, deadlines, prototype};
+use crate::experiment::{Experiment, Options, clocks, deadlines, prototype};
 use crate::local::folder::Folder;
 use crate::local::interrupt::Interrupt;
 use crate::local::up::NODES_MAX;
@@ -93,6 +96,49 @@ pub(super) enum Name {
     /// Whether threads and virtual cores tell the same of one scenario.
     #[command(name = "agreement")]
     Agreement(Deadlines),
+    /// Three hosts whose clocks are apart, of real processes.
+    #[command(name = "D10")]
+    D10(Clocks),
+}
+
+/// How hosts with clocks that are apart are compared.
+#[derive(Debug, Args)]
+pub(super) struct Clocks {
+    /// How far the clocks of neighbors are apart; the least is what others are compared with.
+    #[arg(long, value_delimiter = ',', value_name = "DURATION,...", default_value = "0s,100ms,1h",
+        value_parser = units::duration)]
+    apart: Vec<Duration>,
+    /// How many seeds, from 1 on.
+    #[arg(long, default_value = "3")]
+    seeds: u64,
+    /// For how long rows flow, such as 20s.
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration, default_value = "20s")]
+    for_: Duration,
+    /// The folder of the testbeds, which goes when it is done.
+    #[arg(long, value_name = "DIR", default_value = ".synergy/clocks")]
+    dir: PathBuf,
+    /// Into which folder figures, tables and plots are written.
+    #[arg(long, value_name = "FOLDER")]
+    out: Option<PathBuf>,
+}
+
+impl Clocks {
+    fn run(mut self) -> anyhow::Result<Report> {
+        self.apart.sort_unstable();
+        self.apart.dedup();
+        let options = clocks::Options {
+            folder: Folder::at(&self.dir)?,
+            apart: self.apart,
+            seeds: (1..=self.seeds).collect(),
+            duration: self.for_,
+        };
+        let interrupt = Interrupt::by_signals()?;
+        let (grid, report) = clocks::run(&options, &interrupt, &note)?;
+        if let Some(folder) = &self.out {
+            clocks::write(folder, &options, &grid)?;
+        }
+        Ok(report)
+    }
 }
 
 /// How an experiment with real processes is run.
@@ -297,6 +343,7 @@ impl Name {
             Self::D9(it) => return it.run("D9"),
             Self::D11(it) => return it.run("D11"),
             Self::Agreement(it) => return it.run("agreement"),
+            Self::D10(it) => return it.run(),
         };
         let experiment = Experiment::find(name).ok_or_else(|| anyhow!("no experiment {name}"))?;
         let options = simulated.options(experiment)?;

@@ -1,6 +1,6 @@
 //! The commands of testbeds.
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use node::cli::memory;
 use serde::Serialize;
 
 use super::{Output, note, print};
-use crate::bench::idle;
+use crate::bench::{applications, idle};
 use crate::local::folder::Folder;
 use crate::local::interrupt::Interrupt;
 use crate::local::status::{self, Row};
@@ -63,6 +63,9 @@ pub(super) struct Up {
     /// How many threads of each run operators; one for each core if not given.
     #[arg(long, value_name = "N")]
     workers: Option<NonZeroUsize>,
+    /// By how much the clocks of the first, the second and so on are ahead, such as 0s,100ms,1h.
+    #[arg(long, value_name = "DURATION,...", value_delimiter = ',', value_parser = units::duration)]
+    clocks: Vec<Duration>,
     /// Give each node a network namespace, with an address and a link of its own. Needs root, `ip` and, for --rate, `tc`.
     #[arg(long)]
     netns: bool,
@@ -129,6 +132,27 @@ pub(super) struct Idle {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct Applications {
+    /// With how many applications the memory is looked at.
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "N,...",
+        default_value = "10,100,1000"
+    )]
+    counts: Vec<NonZeroU64>,
+    /// How long it may take at most to ask for all of them, with sharing and without.
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "5min")]
+    limit: Duration,
+    /// For how long the node is left alone before its memory is looked at.
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "5s")]
+    settle: Duration,
+    /// The folder of the node, which goes when it is done.
+    #[arg(long, value_name = "DIR", default_value = ".synergy/applications")]
+    dir: PathBuf,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct Down {
     #[command(flatten)]
     at: At,
@@ -149,7 +173,7 @@ impl Program {
 impl Up {
     pub(super) fn execute(self) -> anyhow::Result<()> {
         let folder = self.at.folder()?;
-        let is_told = self.policy.is_some() || self.workers.is_some();
+        let is_told = self.policy.is_some() || self.workers.is_some() || !self.clocks.is_empty();
         let is_shaped = self.latency.is_some() || self.faults || is_told;
         let options = up::Options {
             nodes: self.nodes,
@@ -164,6 +188,7 @@ impl Up {
                 seed: self.seed,
                 policy: self.policy,
                 workers: self.workers,
+                clocks: self.clocks,
             }),
             netns: self.netns.then_some(up::Links { rate: self.rate }),
         };
@@ -201,6 +226,20 @@ impl Idle {
             arguments: arguments(self.memory, Vec::new()),
             settle: self.settle,
             duration: self.for_,
+        })
+    }
+}
+
+impl Applications {
+    pub(super) fn into_options(self) -> anyhow::Result<applications::Options> {
+        let mut counts: Vec<u64> = self.counts.iter().map(|it| it.get()).collect();
+        counts.sort_unstable();
+        counts.dedup();
+        Ok(applications::Options {
+            folder: Folder::at(&self.dir)?,
+            counts,
+            limit: self.limit,
+            settle: self.settle,
         })
     }
 }

@@ -40,6 +40,7 @@ pub fn hooks() -> anyhow::Result<Hooks> {
     });
     let policy = policy.transpose()?;
     let workers = shape.workers;
+    let clock_ahead = shape.clock_ahead(node);
     let ways = Followed::start(folder, node, shape)?;
     // Somebody of another testbed is as near as this machine makes it.
     let other = watch::Sender::new(Way::default());
@@ -48,6 +49,7 @@ pub fn hooks() -> anyhow::Result<Hooks> {
         ways: Some(Arc::new(of)),
         policy,
         workers,
+        clock_ahead,
     })
 }
 

@@ -44,6 +44,8 @@ pub struct Options {
     pub policy: Option<String>,
     /// How many worker threads each node has, if not one for each core.
     pub workers: Option<NonZeroUsize>,
+    /// By how much the clock of each node is ahead, in their order; that of a node that is not named is right.
+    pub clocks: Vec<Duration>,
 }
 
 /// Where nodes stand for hosts of a wide area.
@@ -73,6 +75,8 @@ pub(super) struct Shape {
     pub(super) policy: Option<String>,
     /// See [`Options::workers`].
     pub(super) workers: Option<NonZeroUsize>,
+    /// See [`Options::clocks`]; in microseconds.
+    clocks_us: Vec<u64>,
 }
 
 /// What is wrong with the ways at the moment.
@@ -115,8 +119,15 @@ impl Shape {
                 .unwrap_or_default(),
             policy: options.policy.clone(),
             workers: options.workers,
+            clocks_us: options.clocks.iter().copied().map(micros).collect(),
         };
         Ok((shape, hosts.map(|(file, hosts)| Area::of(file, &hosts))))
+    }
+
+    /// By how much the clock of a node is ahead.
+    pub(super) fn clock_ahead(&self, node: u32) -> Duration {
+        let micros = index(node).and_then(|index| self.clocks_us.get(index));
+        Duration::from_micros(micros.copied().unwrap_or(0))
     }
 
     /// The way from each node to one of them, by who it leads from.
@@ -218,6 +229,7 @@ mod tests {
                 .collect(),
             policy: None,
             workers: None,
+            clocks_us: Vec::new(),
         };
         let ways = |to, faults: &Faults| {
             let ways = shape.ways(to, faults).into_values();
@@ -260,6 +272,7 @@ mod tests {
         let options = Options {
             latency: Some(file),
             seed: 1,
+            clocks: vec![Duration::ZERO, Duration::from_hours(1)],
             ..Options::default()
         };
         let (shape, area) = Shape::make(&folder, 3, &options).unwrap();
@@ -267,6 +280,11 @@ mod tests {
         assert_eq!(area.hosts, ["1", "2", "3"]);
         assert!((area.mean_round_trip_ms - 30.0).abs() < 1e-9, "{area:?}");
         assert_eq!(shape.one_way_us[2], [10_000, 30_000, 0]);
+        let ahead = |node| shape.clock_ahead(node);
+        assert_eq!(
+            [ahead(1), ahead(2), ahead(3)],
+            [Duration::ZERO, Duration::from_hours(1), Duration::ZERO]
+        );
         write(&folder, SHAPE, &shape).unwrap();
         assert_eq!(read::<Shape>(&folder, SHAPE).unwrap(), Some(shape));
         let error = Shape::make(&folder, 4, &options).unwrap_err();

@@ -447,3 +447,55 @@ fn idle_nodes_are_measured_and_gone_afterwards() {
     assert!(figures["cpu_fraction"]["high"].is_number(), "{figures}");
     bed.assert_nothing_is_left();
 }
+
+#[test]
+fn what_applications_occupy_is_measured_with_sharing_and_without() {
+    let _turn = Turn::take();
+    let bed = Bed::new();
+    let arguments = "bench -o json applications --counts 4,2 --settle 200ms --limit 20s";
+    let arguments: Vec<&str> = arguments.split(' ').collect();
+    let output = run(&mut bed.testbed(&arguments));
+    let report: Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}", text(&output.stderr)));
+    let figures = &report["figures"];
+    for word in ["shared", "unshared"] {
+        assert_eq!(figures[format!("applications.{word}")], 4, "{figures}");
+        for figure in ["", ".2", ".4"] {
+            let figure = format!("bytes_per_application.{word}{figure}");
+            let bytes = figures[&figure].as_f64();
+            assert!(bytes.is_some_and(|it| it > 0.0), "{figure}: {figures}");
+        }
+    }
+    assert_eq!(figures["all_counts_reached"], 1, "{figures}");
+    bed.assert_nothing_is_left();
+}
+
+#[test]
+fn hosts_whose_clocks_are_an_hour_apart_yield_results_as_others_do() {
+    let _turn = Turn::take();
+    let bed = Bed::new();
+    let arguments = "experiment -o json D10 --seeds 1 --apart 1h --for 1s";
+    let arguments: Vec<&str> = arguments.split(' ').collect();
+    let output = run(&mut bed.testbed(&arguments));
+    let report: Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}", text(&output.stderr)));
+    let figures = &report["figures"];
+    let of = |series: &str, figure: &str| {
+        let name = format!("D10.{series}.3600000.{figure}");
+        let median = figures[&name]["median"].as_f64();
+        median.unwrap_or_else(|| panic!("{name}: {figures}"))
+    };
+    // Two ways of 40 ms, and whatever a busy machine adds, which is no hour.
+    let delay = of("age", "delay_ms_p50");
+    assert!((80.0..60_000.0).contains(&delay), "{figures}");
+    assert!(of("age", "results") > 0.0);
+    assert!(
+        of("wall_clock_ahead", "delay_ms_p50") > 7_000_000.0,
+        "{figures}"
+    );
+    assert!(
+        of("wall_clock_behind", "delay_ms_p50") < -3_000_000.0,
+        "{figures}"
+    );
+    bed.assert_nothing_is_left();
+}

@@ -71,6 +71,14 @@ const OUTSIDE: &[&str] = &[
 /// where it is run.
 const INPUTS: &[(&str, &str)] = &[
     (
+        "person.csv.gz",
+        "seq,id,name,city,state,date_time\n0,1000,vicky noris,cheyenne,az,1436918400000\n",
+    ),
+    (
+        "auction.csv.gz",
+        "seq,id,item_name,initial_bid,reserve,date_time,expires,seller,category\n3,1002,mv,479,700,1436918400003,1436918401037,1000,12\n",
+    ),
+    (
         "bid.csv.gz",
         "seq,auction,bidder,price,channel,date_time\n4,1000,1001,73134520,channel-7568,1436918400004\n",
     ),

@@ -19,7 +19,7 @@ use crate::step::TICK_MAX;
 
 /// How long windows are, how they slide, and for how long they wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Layout {
+pub(in crate::operator) struct Layout {
     slide_micros: i64,
     panes: i64,
     lateness_micros: i64,
@@ -27,9 +27,9 @@ pub(super) struct Layout {
 
 /// Where rows count: in all windows of a pane, from the window `first` on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place {
-    pub(super) pane: i64,
-    pub(super) first: i64,
+pub(in crate::operator) struct Place {
+    pub(in crate::operator) pane: i64,
+    pub(in crate::operator) first: i64,
 }
 
 /// Some of the rows of a batch.
@@ -58,7 +58,7 @@ impl Layout {
     /// # Panics
     /// When the slide or the number of panes is not positive, the lateness is negative, or one of the spans is longer than
     /// [`super::SPAN_MAX_MICROS`].
-    pub(super) fn new(slide_micros: i64, panes: i64, lateness_micros: i64) -> Self {
+    pub(in crate::operator) fn new(slide_micros: i64, panes: i64, lateness_micros: i64) -> Self {
         let spans = 1..=super::SPAN_MAX_MICROS;
         assert!(
             spans.contains(&slide_micros),
@@ -82,12 +82,12 @@ impl Layout {
     }
 
     /// How much later each window begins, in microseconds.
-    pub(super) const fn slide_micros(self) -> i64 {
+    pub(in crate::operator) const fn slide_micros(self) -> i64 {
         self.slide_micros
     }
 
     /// When windows close.
-    pub(super) const fn slide(self) -> Slide {
+    pub(in crate::operator) const fn slide(self) -> Slide {
         Slide {
             every_micros: self.slide_micros,
             lateness_micros: self.lateness_micros,
@@ -95,22 +95,22 @@ impl Layout {
     }
 
     /// The length of a window in microseconds.
-    pub(super) const fn size_micros(self) -> i64 {
+    pub(in crate::operator) const fn size_micros(self) -> i64 {
         self.slide_micros * self.panes
     }
 
     /// How many panes a window has.
-    pub(super) const fn panes(self) -> i64 {
+    pub(in crate::operator) const fn panes(self) -> i64 {
         self.panes
     }
 
     /// The pane that a row of this event time lies in.
-    const fn pane(self, time: i64) -> i64 {
+    pub(in crate::operator) const fn pane(self, time: i64) -> i64 {
         time.div_euclid(self.slide_micros) + 1
     }
 
     /// The last window that a pane is part of.
-    pub(super) const fn last(self, pane: i64) -> i64 {
+    pub(in crate::operator) const fn last(self, pane: i64) -> i64 {
         pane + self.panes - 1
     }
 
@@ -129,7 +129,7 @@ impl Layout {
     }
 
     /// The last window that is complete when no row is due before `progress` any more.
-    pub(super) fn complete(self, progress: EventTime) -> i64 {
+    pub(in crate::operator) fn complete(self, progress: EventTime) -> i64 {
         if progress == EventTime::MAX {
             return i64::MAX;
         }
@@ -141,7 +141,7 @@ impl Layout {
     ///
     /// # Panics
     /// When no row can be in this window.
-    pub(super) fn bounds(self, window: i64) -> (i64, i64) {
+    pub(in crate::operator) fn bounds(self, window: i64) -> (i64, i64) {
         let end = window
             .checked_mul(self.slide_micros)
             .expect("times of admitted rows leave room for their windows");
@@ -149,12 +149,12 @@ impl Layout {
     }
 
     /// The event time of a window's results: the last moment of it.
-    pub(super) fn time(self, window: i64) -> EventTime {
+    pub(in crate::operator) fn time(self, window: i64) -> EventTime {
         EventTime(self.bounds(window).1 - 1)
     }
 
     /// The earliest event time of a result that is yet to come, when all windows before `open` are closed.
-    pub(super) fn time_of_next(self, open: i64) -> EventTime {
+    pub(in crate::operator) fn time_of_next(self, open: i64) -> EventTime {
         if open == i64::MAX {
             return EventTime::MAX;
         }
@@ -164,14 +164,14 @@ impl Layout {
     }
 
     /// The event times that can be counted: all bounds of all windows of such a row can be computed.
-    fn reachable(self) -> RangeInclusive<i64> {
+    pub(in crate::operator) fn reachable(self) -> RangeInclusive<i64> {
         let ticks = TICK_MAX.saturating_mul(self.slide_micros);
         let reach = self.size_micros() + self.slide_micros + self.lateness_micros;
         reach - ticks..=ticks - reach
     }
 
     /// Where a row of this event time that is due then counts, if it counts in a window from `open` on.
-    fn place(self, time: i64, due: i64, open: i64) -> Option<Place> {
+    pub(in crate::operator) fn place(self, time: i64, due: i64, open: i64) -> Option<Place> {
         let pane = self.pane(time);
         let too_late_for = due
             .saturating_sub(self.lateness_micros)

@@ -15,7 +15,7 @@ use crate::operator::{
 /// The shortest slide.
 ///
 /// Unit: microseconds. Source: a tick must leave room for 2,230 years; see `layout`.
-const SLIDE_MIN_MICROS: i64 = 1_000;
+pub(in crate::operator) const SLIDE_MIN_MICROS: i64 = 1_000;
 
 /// The most panes of a window.
 ///
@@ -37,29 +37,32 @@ pub(in crate::operator) const KIND: Kind = Kind {
     compile,
 };
 
+/// How windows lie in event time.
+pub(in crate::operator) const SPANS: &[Parameter] = &[
+    Parameter {
+        name: "tumbling",
+        shape: Shape::Duration,
+        required: false,
+        doc: "How long windows are that follow one another.",
+    },
+    Parameter {
+        name: "sliding",
+        shape: Shape::Duration,
+        required: false,
+        doc: "How long windows are that overlap: a multiple of `slide`.",
+    },
+    Parameter {
+        name: "slide",
+        shape: Shape::Duration,
+        required: false,
+        doc: "How much later each overlapping window begins.",
+    },
+];
+
 const PARAMETERS: &[Parameter] = &[
     Parameter {
         name: "window",
-        shape: Shape::Table(&[
-            Parameter {
-                name: "tumbling",
-                shape: Shape::Duration,
-                required: false,
-                doc: "How long windows are that follow one another.",
-            },
-            Parameter {
-                name: "sliding",
-                shape: Shape::Duration,
-                required: false,
-                doc: "How long windows are that overlap: a multiple of `slide`.",
-            },
-            Parameter {
-                name: "slide",
-                shape: Shape::Duration,
-                required: false,
-                doc: "How much later each overlapping window begins.",
-            },
-        ]),
+        shape: Shape::Table(SPANS),
         required: true,
         doc: "The windows: `tumbling`, or `sliding` with `slide`.",
     },
@@ -184,7 +187,10 @@ impl<'a> Given<'a> {
 }
 
 /// What was read; where it could not be, nothing, with the errors noted.
-fn note<T: Default>(read: Result<T, Vec<ArgumentError>>, errors: &mut Vec<ArgumentError>) -> T {
+pub(in crate::operator) fn note<T: Default>(
+    read: Result<T, Vec<ArgumentError>>,
+    errors: &mut Vec<ArgumentError>,
+) -> T {
     read.unwrap_or_else(|found| {
         errors.extend(found);
         T::default()
@@ -192,7 +198,7 @@ fn note<T: Default>(read: Result<T, Vec<ArgumentError>>, errors: &mut Vec<Argume
 }
 
 /// The slide and the number of panes.
-fn window(given: Option<&Value>) -> Result<(i64, i64), Vec<ArgumentError>> {
+pub(in crate::operator) fn window(given: Option<&Value>) -> Result<(i64, i64), Vec<ArgumentError>> {
     const EXPECTED: &str = "{ tumbling = \"10s\" } or { sliding = \"10s\", slide = \"2s\" }";
     let refuse =
         |parameter: &str, message: String| Err(vec![wrong(parameter, message).expecting(EXPECTED)]);
@@ -237,7 +243,11 @@ fn window(given: Option<&Value>) -> Result<(i64, i64), Vec<ArgumentError>> {
 }
 
 /// A span of at least so much, and at most the longest.
-fn span(given: &Scalar, least: i64, parameter: &str) -> Result<i64, ArgumentError> {
+pub(in crate::operator) fn span(
+    given: &Scalar,
+    least: i64,
+    parameter: &str,
+) -> Result<i64, ArgumentError> {
     let Scalar::Micros(micros) = given else {
         return Err(wrong(parameter, "not a time span"));
     };
@@ -287,7 +297,7 @@ fn by(given: Option<&Value>, input: &Schema) -> Result<Vec<String>, Vec<Argument
 
 impl ArgumentError {
     /// The same, and what would be right.
-    pub(super) fn expecting(self, expected: &str) -> Self {
+    pub(in crate::operator) fn expecting(self, expected: &str) -> Self {
         Self {
             expected: Some(expected.to_owned()),
             ..self

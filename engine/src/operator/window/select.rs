@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, RecordBatch, TimestampMicrosecondArray, UInt32Array, new_null_array};
+use arrow_array::{ArrayRef, RecordBatch, TimestampMicrosecondArray, UInt32Array};
 use arrow_schema::{DataType as ArrowType, SchemaRef};
 use arrow_select::take::take;
 use datafusion_expr::Expr;
@@ -17,9 +17,9 @@ use crate::aggregate::{Aggregates, Groups, KeyEncoder};
 use crate::batch::Rows;
 use crate::columns;
 use crate::expression::planning::Scope;
-use crate::expression::{EvaluationError, ExpressionError, evaluate_rows};
+use crate::expression::{EvaluationError, ExpressionError};
 use crate::operator::arguments::{check_column_name, wrong, wrong_expression};
-use crate::operator::evaluate::evaluate;
+use crate::operator::evaluate::{evaluate, evaluate_or_null, nulls};
 use crate::operator::{ArgumentError, Emitter};
 
 mod calls;
@@ -177,38 +177,14 @@ impl Selected {
         let bounds_end = self.key_types.len() + BOUNDS.len();
         let mut output = inner.columns()[..bounds_end].to_vec();
         for (expression, data_type) in &self.results {
-            output.push(evaluate_or_null(expression, *data_type, &inner));
+            output.push(evaluate_or_null(&inner, *data_type, |rows| {
+                let values = expression.evaluate(rows)?.into_array(rows.num_rows())?;
+                Ok(columns::coerce(values, *data_type)?)
+            }));
         }
         RecordBatch::try_new(Arc::clone(&self.output_arrow), output)
             .expect("results are of the announced types")
     }
-}
-
-/// The values of an expression, null for the rows for which it fails.
-fn evaluate_or_null(
-    expression: &Arc<dyn PhysicalExpr>,
-    data_type: DataType,
-    rows: &RecordBatch,
-) -> ArrayRef {
-    let outcome = evaluate_rows(rows, |rows| {
-        let values = expression.evaluate(rows)?.into_array(rows.num_rows())?;
-        Ok(vec![columns::coerce(values, data_type)?])
-    });
-    let Some(values) = outcome.values.into_iter().next() else {
-        return nulls(data_type, rows.num_rows());
-    };
-    let Some(bad) = outcome.bad else {
-        return values;
-    };
-    let mut places: Vec<Option<u32>> = vec![None; rows.num_rows()];
-    for (good, place) in (0u32..).zip(bad.good.values()) {
-        places[usize::try_from(*place).expect("32 bits fit a pointer")] = Some(good);
-    }
-    take(&values, &UInt32Array::from(places), None).expect("each place is one of the good values")
-}
-
-fn nulls(data_type: DataType, len: usize) -> ArrayRef {
-    new_null_array(&columns::to_arrow_type(data_type), len)
 }
 
 /// What can be evaluated once for each group.

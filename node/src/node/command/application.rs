@@ -48,6 +48,9 @@ pub struct ApplicationStatus {
     /// The delays of its results.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub delay_ms: Option<Quantiles>,
+    /// The delays of those that left in the last minute or half of it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub recent_delay_ms: Option<Quantiles>,
     /// What its hosts counted; nothing where none of them says, as of what was stopped.
     #[serde(flatten, skip_serializing_if = "Option::is_none", default)]
     pub counted: Option<Counted>,
@@ -81,9 +84,24 @@ pub struct Counted {
     pub bad: u64,
     /// Rows that were dropped on the way because their reader was too slow.
     pub drops: u64,
+    /// Rows that left its sinks in the last minute or half of it.
+    #[serde(default)]
+    pub recent_results: u64,
+    /// Of these, after the target.
+    #[serde(default)]
+    pub recent_misses: u64,
+    /// Batches that came twice and were dropped.
+    #[serde(default)]
+    pub duplicates: u64,
+    /// How often a batch was dropped because one before it had not come; it is asked for again.
+    #[serde(default)]
+    pub gaps: u64,
+    /// Batches of other hosts that were refused: beyond what was granted, or of too many origins.
+    #[serde(default)]
+    pub refused: u64,
 }
 
-/// Delays in milliseconds.
+/// Times in milliseconds.
 #[derive(
     Debug, Clone, Copy, PartialEq, Serialize, Deserialize, bincode::Encode, bincode::Decode,
 )]
@@ -94,10 +112,14 @@ pub struct Quantiles {
     pub p95: f64,
     /// 99 % were at most this.
     pub p99: f64,
+    /// 99.9 % were at most this.
+    pub p999: f64,
 }
 
 /// A component as its host describes it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, bincode::Encode, bincode::Decode)]
+#[derive(
+    Debug, Clone, PartialEq, Default, Serialize, Deserialize, bincode::Encode, bincode::Decode,
+)]
 pub struct ComponentRow {
     /// Its name in the file.
     pub name: String,
@@ -131,6 +153,36 @@ pub struct ComponentRow {
     pub waiting: u64,
     /// The memory of its state.
     pub state_bytes: u64,
+    /// Batches that were worked off, several small ones as one.
+    #[serde(default)]
+    pub batches: u64,
+    /// How long batches waited here before they were worked on, since the start; nothing where none was.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub queueing_ms: Option<Quantiles>,
+    /// The same of the last minute or half of it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub recent_queueing_ms: Option<Quantiles>,
+    /// All of that waiting together.
+    #[serde(default)]
+    pub queueing_total_ms: f64,
+    /// How much processor time batches took, since the start; only of operators.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub execution_ms: Option<Quantiles>,
+    /// The same of the last minute or half of it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub recent_execution_ms: Option<Quantiles>,
+    /// All of that time together.
+    #[serde(default)]
+    pub execution_total_ms: f64,
+    /// Batches that came twice and were dropped.
+    #[serde(default)]
+    pub duplicates: u64,
+    /// How often a batch was dropped because one before it had not come; it is asked for again.
+    #[serde(default)]
+    pub gaps: u64,
+    /// Batches of other hosts that were refused: beyond what was granted, or of too many origins.
+    #[serde(default)]
+    pub refused: u64,
 }
 
 /// Why the parts of an application are where they are.

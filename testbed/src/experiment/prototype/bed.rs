@@ -82,6 +82,7 @@ impl<'a> Bed<'a> {
                 seed,
                 policy: Some(policy.name().to_owned()),
                 workers: Some(std::num::NonZeroUsize::MIN),
+                clocks: Vec::new(),
             }),
             netns: None,
         };

@@ -154,19 +154,9 @@ impl World {
             ComponentRow {
                 name: operator.name.clone(),
                 kind: operator.kind.clone(),
-                host: String::new(),
-                node: String::new(),
                 status: "running".to_owned(),
-                rows_in: 0,
-                rows_out: 0,
-                rows_per_second: 0.0,
                 cost_us_per_row: job.execution.as_secs_f64() * 1e6,
-                slack_ms: None,
-                late: 0,
-                bad: 0,
-                drops: 0,
-                waiting: 0,
-                state_bytes: 0,
+                ..ComponentRow::default()
             }
         });
         PartReport {

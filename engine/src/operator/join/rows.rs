@@ -1,0 +1,251 @@
+//! The rows of one side: those that have not entered yet, and those that are held for rows of the other side.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
+use std::sync::Arc;
+
+use model::Origin;
+
+use super::Side;
+use super::timing::Timing;
+
+/// A row, as bytes.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Row {
+    /// Its keys.
+    pub(super) key: Box<[u8]>,
+    /// What the condition and the selection read of it.
+    pub(super) values: Box<[u8]>,
+    pub(super) time: i64,
+    pub(super) origin: Origin,
+    /// The tick from which on it counts.
+    pub(super) enters: i64,
+}
+
+/// What a row costs beside its own bytes: where it is counted and where it is listed, as entered and as leaving.
+///
+/// Unit: bytes. Source: the layout of a counted allocation and two lists on a 64-bit machine.
+const ROW_BYTES: usize = size_of::<Row>() + 4 * size_of::<usize>();
+
+/// What a key costs beside its own bytes: its place in the map, and its list.
+///
+/// Unit: bytes. Source: the layout of a map's entry and a list with room for four on a 64-bit machine.
+const KEY_BYTES: usize = size_of::<(Box<[u8]>, VecDeque<Arc<Row>>)>() + 4 * size_of::<usize>();
+
+impl Row {
+    const fn bytes(&self) -> usize {
+        self.key.len() + self.values.len() + ROW_BYTES
+    }
+
+    /// Rows of one key stand in this order; those that are equal in it, of one origin, in that in which they came.
+    const fn order(&self) -> (i64, Origin) {
+        (self.time, self.origin)
+    }
+}
+
+/// Puts rows into the one order that no interleaving changes.
+pub(super) fn sort(rows: &mut [Arc<Row>]) {
+    rows.sort_by(|one, other| {
+        let by_key = one.key.cmp(&other.key);
+        by_key.then_with(|| one.order().cmp(&other.order()))
+    });
+}
+
+/// The rows of one side.
+#[derive(Debug)]
+pub(super) struct Rows {
+    side: Side,
+    timing: Timing,
+    /// By the tick at which they enter.
+    pending: BTreeMap<i64, Vec<Arc<Row>>>,
+    /// By key, in the order of [`Row::order`].
+    held: BTreeMap<Box<[u8]>, VecDeque<Arc<Row>>>,
+    /// By the last tick for which they are held.
+    expiring: BTreeMap<i64, Vec<Arc<Row>>>,
+    bytes: usize,
+}
+
+impl Rows {
+    /// No rows yet.
+    pub(super) const fn new(side: Side, timing: Timing) -> Self {
+        Self {
+            side,
+            timing,
+            pending: BTreeMap::new(),
+            held: BTreeMap::new(),
+            expiring: BTreeMap::new(),
+            bytes: 0,
+        }
+    }
+
+    /// The memory that they hold, in bytes.
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Takes a row in. Rows of one origin come in their order.
+    pub(super) fn push(&mut self, row: Row) {
+        self.bytes += row.bytes();
+        self.pending
+            .entry(row.enters)
+            .or_default()
+            .push(Arc::new(row));
+    }
+
+    /// The first tick at which a row enters.
+    pub(super) fn next_to_enter(&self) -> Option<i64> {
+        self.pending.keys().next().copied()
+    }
+
+    /// The first tick after which a row is held no longer.
+    pub(super) fn next_to_expire(&self) -> Option<i64> {
+        self.expiring.keys().next().copied()
+    }
+
+    /// Whether any row is held.
+    pub(super) fn is_any_held(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// Holds all rows that enter up to a tick, and gives those that enter at it, in order.
+    pub(super) fn enter(&mut self, tick: i64) -> Vec<Arc<Row>> {
+        let mut entering = Vec::new();
+        while let Some(entry) = self.pending.first_entry()
+            && *entry.key() <= tick
+        {
+            // Rows that entered before this tick are there where state was imported.
+            let is_new = *entry.key() == tick;
+            let rows = entry.remove();
+            for row in &rows {
+                self.hold(row);
+            }
+            if is_new {
+                entering = rows;
+            }
+        }
+        sort(&mut entering);
+        entering
+    }
+
+    fn hold(&mut self, row: &Arc<Row>) {
+        let expires = self.timing.held_through(self.side, row.time);
+        self.expiring
+            .entry(expires)
+            .or_default()
+            .push(Arc::clone(row));
+        let bytes = &mut self.bytes;
+        let rows = match self.held.get_mut(&row.key) {
+            Some(rows) => rows,
+            None => {
+                *bytes += row.key.len() + KEY_BYTES;
+                self.held.entry(row.key.clone()).or_default()
+            }
+        };
+        // Nearly always the last place.
+        let place = rows.partition_point(|held| held.order() <= row.order());
+        rows.insert(place, Arc::clone(row));
+    }
+
+    /// Lets go of all rows that are held through a tick and no longer.
+    pub(super) fn release(&mut self, tick: i64) {
+        while let Some(entry) = self.expiring.first_entry()
+            && *entry.key() <= tick
+        {
+            for row in entry.remove() {
+                self.bytes -= row.bytes();
+                let rows = self.held.get_mut(&row.key).expect("what expires is held");
+                // Who is earlier is not held longer, so that the rows of this tick stand in front.
+                rows.pop_front();
+                if rows.is_empty() {
+                    self.held.remove(&row.key);
+                    self.bytes -= row.key.len() + KEY_BYTES;
+                }
+            }
+        }
+    }
+
+    /// The rows that are held through this very tick, in order.
+    pub(super) fn expiring(&self, tick: i64) -> Vec<Arc<Row>> {
+        let mut rows = self.expiring.get(&tick).cloned().unwrap_or_default();
+        sort(&mut rows);
+        rows
+    }
+
+    /// All rows that are held, in order.
+    pub(super) fn held(&self) -> impl Iterator<Item = &Arc<Row>> {
+        self.held.values().flatten()
+    }
+
+    /// The held rows of a key.
+    pub(super) fn of_key(&self, key: &[u8]) -> Option<&VecDeque<Arc<Row>>> {
+        self.held.get(key)
+    }
+
+    /// Where the rows that a row of the other side could meet stand among those of its key.
+    pub(super) fn partners(&self, rows: &VecDeque<Arc<Row>>, of: &Row) -> Range<usize> {
+        let times = self.timing.partners(self.side.other(), of.time);
+        let start = rows.partition_point(|row| row.time < *times.start());
+        let end = rows.partition_point(|row| row.time <= *times.end());
+        start..end
+    }
+
+    /// The rows that enter behind a tick, by tick and origin, each in the order in which they came as far as that counts.
+    pub(super) fn entering_behind(&self, since: i64) -> BTreeMap<(i64, Origin), Vec<Arc<Row>>> {
+        let mut rows: BTreeMap<(i64, Origin), Vec<Arc<Row>>> = BTreeMap::new();
+        let all = self.held().chain(self.pending.values().flatten());
+        for row in all.filter(|row| row.enters > since) {
+            rows.entry((row.enters, row.origin))
+                .or_default()
+                .push(Arc::clone(row));
+        }
+        rows
+    }
+
+    /// Puts rows in the place of those of the same tick and origin.
+    pub(super) fn replace(&mut self, tick: i64, origin: Origin, rows: Vec<Row>) {
+        let is_replaced = |row: &Arc<Row>| row.enters == tick && row.origin == origin;
+        // What was imported before has nowhere been held, unless this operator has gone on meanwhile.
+        if self.held().any(is_replaced) {
+            self.unhold();
+        }
+        if let Some(pending) = self.pending.get_mut(&tick) {
+            let gone: usize = pending
+                .iter()
+                .filter(|row| is_replaced(row))
+                .map(|row| row.bytes())
+                .sum();
+            self.bytes -= gone;
+            pending.retain(|row| !is_replaced(row));
+            if pending.is_empty() {
+                self.pending.remove(&tick);
+            }
+        }
+        rows.into_iter().for_each(|row| self.push(row));
+    }
+
+    /// Lets go of rows that have not entered here and are not held behind a tick: where state was imported.
+    pub(super) fn forget(&mut self, tick: i64) {
+        let (side, timing, bytes) = (self.side, self.timing, &mut self.bytes);
+        self.pending.retain(|_, rows| {
+            rows.retain(|row| {
+                let is_needed = timing.held_through(side, row.time) > tick;
+                if !is_needed {
+                    *bytes -= row.bytes();
+                }
+                is_needed
+            });
+            !rows.is_empty()
+        });
+    }
+
+    /// Makes all held rows pending again: they enter anew with the next tick.
+    fn unhold(&mut self) {
+        for (key, rows) in std::mem::take(&mut self.held) {
+            self.bytes -= key.len() + KEY_BYTES;
+            for row in rows {
+                self.pending.entry(row.enters).or_default().push(row);
+            }
+        }
+        self.expiring.clear();
+    }
+}

@@ -1,0 +1,108 @@
+//! State that is exported and imported.
+
+use super::*;
+use crate::operator::Part;
+
+#[test]
+fn an_export_has_nothing_of_ticks_that_were_exported() {
+    for arguments in [
+        sliding(3_000, 1_000, &[]),
+        interval(-3_000, 2_000, &[("type", "left".into())]),
+    ] {
+        let mut run = Run::new(&arguments);
+        let mut backup = Run::new(&arguments);
+        let mut since = None;
+        for tick in 0..12 {
+            let rows: Vec<Given> = (0..3).map(|n| row(tick * 1_000 + n * 300, "a")).collect();
+            run.left(&rows);
+            run.right(&rows[..2]);
+            run.progress(tick * 1_000);
+            let chunks = run.operator.export(since);
+            assert!(
+                chunks
+                    .iter()
+                    .all(|chunk| since.is_none_or(|since| chunk.tick > since))
+            );
+            for chunk in chunks {
+                backup.operator.import(chunk).unwrap();
+            }
+            since = Some(Tick(tick));
+        }
+        let closed = run.results.len();
+        run.end();
+        backup.end();
+        assert!(run.results.len() > closed);
+        assert_eq!(backup.results, run.results[closed..]);
+    }
+}
+
+#[test]
+fn an_imported_chunk_replaces_the_one_before_it() {
+    let arguments = interval(-5_000, 5_000, &[]);
+    let mut run = Run::new(&arguments);
+    let mut backup = Run::new(&arguments);
+    for number in 0..3 {
+        run.left(&[row(number, "a")]);
+        run.right(&[row(number + 10, "a")]);
+        for chunk in run.operator.export(None) {
+            backup.operator.import(chunk).unwrap();
+        }
+    }
+    // Also where what is replaced has entered already.
+    backup.progress(1_500);
+    for chunk in run.operator.export(None) {
+        backup.operator.import(chunk).unwrap();
+    }
+    backup.right(&[row(2_000, "a")]);
+    backup.end();
+    assert_eq!(backup.results.len(), 9 + 3);
+    assert_eq!(backup.results[8], "1 @999 a 2 12");
+    assert_eq!(backup.results[9], "3 @2999 a 0 2000");
+}
+
+#[test]
+fn state_of_another_operator_is_refused_and_changes_nothing() {
+    let arguments = interval(-5_000, 5_000, &[]);
+    let more = [(
+        "select",
+        table(&[
+            ("value", "left_value + right_value".into()),
+            ("sum", "left_number".into()),
+        ]),
+    )];
+    let mut other = Run::new(&interval(-5_000, 5_000, &more));
+    let mut run = Run::new(&arguments);
+    let rows = [row(1, "a")];
+    for run in [&mut other, &mut run] {
+        run.left(&rows);
+        run.right(&rows);
+    }
+    let mut chunks = other.operator.export(None);
+    // Which ticks are closed is said alike, and what is kept of the right side has equal columns here.
+    chunks.retain(|chunk| chunk.part.number == 0);
+    assert_eq!(chunks.len(), 1);
+    for (tick, number) in [
+        (0, 0),
+        (8, 0),
+        (i64::MAX, 0),
+        (i64::MIN, 1),
+        (1, 2),
+        (1, -1),
+    ] {
+        for mut chunk in run.operator.export(None) {
+            chunk.tick = Tick(tick);
+            let origin = Origin(1);
+            chunk.part = Part { origin, number };
+            if chunk.columns.num_columns() > 0 {
+                chunks.push(chunk);
+            }
+        }
+    }
+    assert_eq!(chunks.len(), 1 + 6 * 2);
+    for chunk in chunks {
+        let refused = run.operator.import(chunk.clone());
+        assert!(matches!(refused, Err(ImportError::Columns(_))), "{chunk:?}");
+    }
+    run.end();
+    assert_eq!(run.results, ["1 @999 a 1 1"]);
+}
