@@ -157,12 +157,21 @@ impl Operator for Accumulate {
         let columns = batch.rows.columns();
         let column = |index: usize| columns.column(index).as_primitive::<Int64Type>().values();
         let of_sources = self.load.reads_sources;
-        for (row, due) in batch.rows.dues().iter().enumerate() {
-            let pane = due.div_euclid(self.load.slide_micros);
+        let dues = batch.rows.dues();
+        let pane_of = |due: &i64| due.div_euclid(self.load.slide_micros);
+        // Rows that stand together are mostly of one slide: it is looked up once for all of them.
+        let mut row = 0;
+        for same in dues.chunk_by(|left, right| pane_of(left) == pane_of(right)) {
+            let pane = pane_of(&same[0]);
             assert!(pane >= self.open, "a row came behind its window");
-            let (count, sum) = match of_sources {
-                true => (1, column(0)[row]),
-                false => (column(0)[row], column(1)[row]),
+            let rows = row..row + same.len();
+            row = rows.end;
+            let (count, sum): (i64, i64) = match of_sources {
+                true => (whole(same.len()), column(0)[rows].iter().sum()),
+                false => (
+                    column(0)[rows.clone()].iter().sum(),
+                    column(1)[rows].iter().sum(),
+                ),
             };
             let known = self.panes.entry(pane).or_default();
             *known = (known.0 + count, known.1 + sum);
@@ -223,6 +232,11 @@ impl Accumulate {
         let (first, _) = self.panes.first_key_value()?;
         Some(self.open.max(*first))
     }
+}
+
+/// A number of rows as a count is kept.
+fn whole(rows: usize) -> i64 {
+    i64::try_from(rows).unwrap_or(i64::MAX)
 }
 
 /// What a slide takes of memory. Unit: bytes. Source: its key and two sums.
