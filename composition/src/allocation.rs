@@ -50,6 +50,8 @@ pub(crate) struct Allocation {
     state: State,
     graph: ComponentGraph,
     projection: Projection,
+    /// What it was admitted with here. Unit: cores.
+    cores: f64,
     /// Whom it slows.
     charges: Vec<Charge>,
     /// The ways that are being measured: to whom, since when, and how many answers are to come.
@@ -244,6 +246,7 @@ impl Composer {
             application,
             graph,
             projection,
+            takes,
             ..
         } = confirm;
         let until = now + self.config.lease;
@@ -258,6 +261,7 @@ impl Composer {
             state: State::Deploying { until },
             graph,
             projection,
+            cores: takes.cpu_cores,
             charges,
             pings: BTreeMap::new(),
             ages: Vec::new(),

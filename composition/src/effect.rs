@@ -32,6 +32,8 @@ pub enum Effect {
     Start {
         /// Of which composition.
         id: CompositionId,
+        /// With how many cores it was admitted here.
+        cores: f64,
     },
     /// Drop all components that were made for a composition: it did not come about.
     Undeploy {

@@ -19,6 +19,8 @@ pub struct Qos {
     pub replicas: u8,
     /// What happens to a request whose target cannot be met.
     pub on_infeasible: OnInfeasible,
+    /// How many rows of its sources go first, where that is limited: what is beyond it counts as late. Unit: rows per second. Range: above zero.
+    pub rows_per_second: Option<f64>,
 }
 
 /// What happens to a request whose target cannot be met.
@@ -39,6 +41,9 @@ pub enum QosError {
     /// The quantile is no fraction that can be met.
     #[error("the quantile must be above 0 and at most 1, not {0}")]
     Quantile(f64),
+    /// The share is no number of rows that can go first.
+    #[error("the rows per second that go first must be above 0, not {0}")]
+    Share(f64),
 }
 
 impl Qos {
@@ -53,6 +58,11 @@ impl Qos {
         if !(self.quantile > 0.0 && self.quantile <= 1.0) {
             return Err(QosError::Quantile(self.quantile));
         }
+        if let Some(share) = self.rows_per_second
+            && !(share > 0.0 && share.is_finite())
+        {
+            return Err(QosError::Share(share));
+        }
         Ok(())
     }
 }
@@ -65,6 +75,7 @@ impl Default for Qos {
             quantile: 0.99,
             replicas: 0,
             on_infeasible: OnInfeasible::Reject,
+            rows_per_second: None,
         }
     }
 }

@@ -252,7 +252,12 @@ pub enum Effect {
         graph: Box<ComponentGraph>,
     },
     /// The sinks that are here for a composition pull.
-    Start(CompositionId),
+    Start {
+        /// Which one.
+        id: CompositionId,
+        /// With how many cores it was admitted here.
+        cores: f64,
+    },
     /// Drop all components that are here for a composition, or are being made; edges upstream say goodbye. Nothing is
     /// to be told of them after that, but the answer to [`Effect::Deploy`] where it has not been given.
     Retire(CompositionId),

@@ -11,6 +11,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use engine::scheduler::Policy;
+
 use crate::application::Problems;
 
 mod check;
@@ -28,6 +30,8 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// The memory that waiting rows and state may take. Unit: bytes.
     pub memory_bytes: u64,
+    /// In which order operators run.
+    pub policy: Policy,
     /// How it is part of a network.
     pub network: Network,
     /// What it runs for others.

@@ -44,7 +44,8 @@ impl Composer {
             State::Deployed { .. } => {
                 allocation.state = State::Started;
                 allocation.ages.clone_from(&start.ages);
-                out.effect(Effect::Start { id });
+                let cores = allocation.cores;
+                out.effect(Effect::Start { id, cores });
                 let others: BTreeSet<NodeId> = hosts
                     .into_iter()
                     .filter(|it| *it != view.node() && *it != from)

@@ -210,7 +210,8 @@ fn a_start_is_passed_on_to_the_others_and_answered_however_often_it_comes() {
     let [first, second, Effect::Register { key, payload, .. }, last] = &effects[..] else {
         panic!("{effects:?}");
     };
-    assert_eq!(*first, Effect::Start { id: ID });
+    let cores = 0.5;
+    assert_eq!(*first, Effect::Start { id: ID, cores });
     assert_eq!(*second, send(THIRD, start(1)));
     assert_eq!(*last, started(COMPOSING));
     let record: StreamRecord = wire::decode(payload).unwrap();

@@ -168,7 +168,7 @@ impl Network {
                     self.push(soon, at, Happening::Deployed(id));
                 }
             }
-            Effect::Start { id } => {
+            Effect::Start { id, .. } => {
                 assert!(
                     member.deployed.contains_key(&id),
                     "only what is there starts"

@@ -17,6 +17,7 @@ use crate::columns;
 use crate::cost::Cost;
 use crate::edge::{Producer, Retention};
 use crate::operator::{Compiled, DefaultCost, Numbering};
+use crate::share::Share;
 use crate::step::Step;
 use crate::times::{Precision, Recent, Times};
 
@@ -176,6 +177,7 @@ impl Engine {
             sinks,
         } = deployment;
         let application = self.add_application(plan.application());
+        self.set_share(application, plan.qos().rows_per_second.map(Share::new));
         let mut deployed = Deployed {
             application,
             sources: Vec::new(),

@@ -92,6 +92,12 @@ pub(super) const QOS: &[Key] = &[
         false,
         "What happens when the target cannot be met.",
     ),
+    Key::new(
+        "rows_per_second",
+        NUMBER,
+        false,
+        "How many rows of its sources go first in a second; what is beyond that waits for others. All, if not given.",
+    ),
 ];
 
 const RATE: Key = Key::new(

@@ -175,6 +175,7 @@ impl<'t> Reader<'_, 't> {
             let key = match error {
                 QosError::Latency => "latency",
                 QosError::Quantile(_) => "quantile",
+                QosError::Share(_) => "rows_per_second",
             };
             let span = table.get(key).unwrap_or(item).span();
             self.report.add(span, error.to_string(), None);
@@ -380,6 +381,9 @@ fn set_qos(qos: &mut Qos, key: &str, value: &Value) {
         }
         ("replicas", Value::Scalar(Scalar::Integer(count))) => {
             qos.replicas = u8::try_from(*count).unwrap_or(qos.replicas);
+        }
+        ("rows_per_second", Value::Scalar(Scalar::Text(text))) => {
+            qos.rows_per_second = text.parse().ok();
         }
         ("on_infeasible", Value::Scalar(Scalar::Text(word))) => {
             qos.on_infeasible = match word.as_str() {

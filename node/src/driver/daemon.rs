@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use engine::scheduler::Policy;
 use model::{Resources, Rng};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -76,7 +75,7 @@ pub fn run(
             },
             memory_bytes: settings.memory_bytes,
             workers: hooks.workers.map_or(workers, NonZeroUsize::get),
-            policy: Policy::Deadline,
+            policy: settings.policy,
             results: Results::Tapped,
             hooks,
         };

@@ -39,8 +39,9 @@ pub(super) fn carry_out(control: &mut Control, effects: Vec<Effect>) {
                 application,
                 graph,
             } => deploy(control, id, application, graph),
-            Effect::Start(id) => {
+            Effect::Start { id, cores } => {
                 if let Some(part) = control.parts.get(&id) {
+                    control.means.engine.set_demand(part.number, cores);
                     control.means.engine.start(part.number);
                 }
             }

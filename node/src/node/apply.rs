@@ -332,7 +332,7 @@ impl Node {
                     application,
                     graph,
                 } => self.on_deploy(now, id, application, graph, out),
-                composition::Effect::Start { id } => out.push(Effect::Start(id)),
+                composition::Effect::Start { id, cores } => out.push(Effect::Start { id, cores }),
                 composition::Effect::Undeploy { id } => self.on_undeploy(now, id, out),
                 composition::Effect::Lookup { lookup, key, count } => {
                     if self.lookups.len() >= LOOKUPS_MAX {

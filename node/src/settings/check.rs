@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
+use engine::scheduler::Policy;
+
 use super::keys::{Mistake, Value};
 use super::layers::{Layers, Place};
 use super::{
@@ -52,6 +54,7 @@ pub(super) fn settings(mut layers: Layers, machine: &Machine) -> Result<Settings
         name: name(&mut layers, machine),
         data_dir: data_dir(&mut layers, machine),
         memory_bytes,
+        policy: policy(&mut layers),
         network: Network {
             id: network_id(&mut layers),
             listen: listen(&mut layers, insecure_listen),
@@ -67,6 +70,18 @@ pub(super) fn settings(mut layers: Layers, machine: &Machine) -> Result<Settings
         None => Ok(settings),
         Some(problems) => Err(problems),
     }
+}
+
+fn policy(layers: &mut Layers) -> Policy {
+    let Some((Value::Text(name), place)) = layers.take("policy") else {
+        return Policy::default();
+    };
+    Policy::find(&name).unwrap_or_else(|| {
+        let names = Policy::ALL.map(|policy| policy.kind().name).join(", ");
+        let message = format!("no policy is called \"{name}\"");
+        layers.is_wrong(&place, (message, format!("one of {names}")));
+        Policy::default()
+    })
 }
 
 fn name(layers: &mut Layers, machine: &Machine) -> String {

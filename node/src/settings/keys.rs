@@ -36,6 +36,7 @@ pub(super) const KEYS: &[Key] = &[
     key("name", Form::Text),
     key("data_dir", Form::Text),
     key("memory", Form::Size),
+    key("policy", Form::Text),
     key("network.id", Form::Text),
     key("network.listen", Form::Texts),
     key("network.join", Form::Texts),

@@ -35,6 +35,7 @@ fn where_nothing_is_said_nobody_else_reaches_the_node() {
         name: "gw1".to_owned(),
         data_dir: "/data".into(),
         memory_bytes: 256 << 20,
+        policy: Policy::Deadline,
         network: Network {
             id: "main".to_owned(),
             listen: vec!["/ip4/127.0.0.1/tcp/4170".to_owned()],
@@ -62,6 +63,7 @@ fn a_whole_file_is_read() {
 name = "plant-a-gw1"
 data_dir = "/var/lib/synergy"
 memory = "1GiB"
+policy = "fifo"
 
 [network]
 id = "lab"
@@ -87,6 +89,7 @@ listen = "127.0.0.1:4999"
         name: "plant-a-gw1".to_owned(),
         data_dir: "/var/lib/synergy".into(),
         memory_bytes: 1 << 30,
+        policy: Policy::Fifo,
         network: Network {
             id: "lab".to_owned(),
             listen: vec!["/ip4/0.0.0.0/tcp/4170".to_owned()],
@@ -261,6 +264,7 @@ fn values_have_bounds() {
         "network.join=hq.example",
         "memory=1MiB",
         "memory=256",
+        "policy=best",
         "offer.memory=1GiB",
         "offer.cpu=0",
         "offer.cpu=nan",
@@ -279,6 +283,7 @@ fn values_have_bounds() {
         "offer.operators=*",
         "offer.cpu=0.5",
         "memory=1GiB",
+        "policy=tokens",
         "offer.memory=64MiB",
     ] {
         assert!(load(&set(&[key])).is_ok(), "{key}");

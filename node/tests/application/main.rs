@@ -175,6 +175,10 @@ fn a_good_file_is_a_plan_with_all_that_belongs_to_it() {
     assert_eq!(plan.qos().quantile.to_string(), "0.95");
     assert_eq!(plan.qos().replicas, 1);
     assert_eq!(plan.qos().on_infeasible, OnInfeasible::Wait);
+    assert_eq!(plan.qos().rows_per_second, None);
+    let metered = GOOD.replace("on_infeasible = \"wait\"", "rows_per_second = 5e3");
+    let metered = load(metered).unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!(metered.plan.qos().rows_per_second, Some(5000.0));
 
     let Source::Inline(source) = &application.sources[0] else {
         panic!("the source has a connector");

@@ -228,9 +228,10 @@ impl Discrete {
     }
 
     /// The sinks that are here of a composition pull.
-    pub(super) fn start(&mut self, now: Instant, host: usize, id: CompositionId) {
+    pub(super) fn start(&mut self, now: Instant, host: usize, id: CompositionId, cores: f64) {
         let machine = &mut self.machines[host];
         if let Some(part) = machine.parts.get(&id) {
+            machine.engine.set_demand(part.deployed.application, cores);
             machine.engine.start(now, part.deployed.application);
         }
     }

@@ -61,9 +61,9 @@ impl World {
                 self.follow_loads();
                 self.later(host, DEPLOYED_AFTER, cause, input);
             }
-            Effect::Start(id) => {
+            Effect::Start { id, cores } => {
                 self.fluid.start(host, id);
-                self.start_engine(host, id);
+                self.start_engine(host, id, cores);
             }
             Effect::Retire(id) => {
                 self.retire_engine(host, id);

@@ -107,11 +107,11 @@ impl World {
         Ok(())
     }
 
-    pub(super) fn start_engine(&mut self, host: usize, id: CompositionId) {
+    pub(super) fn start_engine(&mut self, host: usize, id: CompositionId, cores: f64) {
         let local = self.hosts[host].clock.local(self.now);
         if let Some(discrete) = &mut self.discrete {
             let mut out = Vec::new();
-            discrete.start(local, host, id);
+            discrete.start(local, host, id, cores);
             discrete.drive(local, host, &self.numbers, &mut out);
             self.carry(host, out);
         }
