@@ -207,6 +207,10 @@ impl Experiment {
         if options.is_virtual {
             report.simulated("processors and time: virtual cores, on which an operator takes what the scenario says and the engine nothing");
         }
+        report.simulated(&format!(
+            "pace: everything takes {} of the time that scenarios say, windows, targets and costs alike",
+            options.scale
+        ));
         report.number("scale", options.scale);
         report.claim("results_equal_reference", true);
         claims::claims(self, grid, &mut report);
