@@ -34,18 +34,23 @@ pub struct Header {
     pub note: Option<Note>,
 }
 
-/// A part of an application's share, as a batch of a source took it; the least counts most.
+/// A part of an application's share, as a batch of a source took it; the earlier goes first.
 ///
 /// Cameo, section 5.4: the time at which its application was to have it orders batches by what was used of shares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum Token {
-    /// The token of this time.
+    /// The token of this time. While that is to come, the batch is beyond the share.
     At(Instant),
     /// The application's share is not limited.
     #[default]
     Unmetered,
-    /// There was none left.
-    Spent,
+}
+
+impl Token {
+    /// Whether its time is to come.
+    pub fn is_ahead(self, now: Instant) -> bool {
+        matches!(self, Self::At(time) if time > now)
+    }
 }
 
 /// What a batch may tell beside its rows.

@@ -127,6 +127,8 @@ pub struct Engine {
     scheduler: Scheduler,
     /// What each worker took last, and since when it goes on with that.
     turns: BTreeMap<Worker, (ComponentId, Instant)>,
+    /// The time of the latest token that was worked off.
+    reached: Instant,
     /// The worker whose work is being taken back.
     acting: Option<Worker>,
     /// The longest that one dispatch is to take.
@@ -172,6 +174,7 @@ impl Engine {
             ledger: Ledger::new(config.memory_bytes),
             scheduler: Scheduler::new(config.policy),
             turns: BTreeMap::new(),
+            reached: Instant::ZERO,
             acting: None,
             unit: UNIT_MAX,
             sequence: 0,

@@ -194,9 +194,8 @@ pub fn encode_batch(
     out.extend_from_slice(&header.progress.0.to_le_bytes());
     match header.token {
         Token::Unmetered => out.push(0),
-        Token::Spent => out.push(1),
         Token::At(time) => {
-            out.push(2);
+            out.push(1);
             let age = signed_nanos(now) - signed_nanos(time);
             out.extend_from_slice(&age.to_le_bytes());
         }
@@ -245,7 +244,7 @@ fn batch_len(batch: &Batch) -> Result<usize, EncodeError> {
     };
     let token = match batch.header.token {
         Token::At(_) => 8,
-        Token::Unmetered | Token::Spent => 0,
+        Token::Unmetered => 0,
     };
     let header = HEADER_BYTES + token + note;
     if rows.is_empty() {
@@ -301,8 +300,7 @@ pub fn decode_batch(
 fn decode_token(reader: &mut Reader<'_>, now: Instant) -> Result<Token, FrameError> {
     match reader.byte()? {
         0 => Ok(Token::Unmetered),
-        1 => Ok(Token::Spent),
-        2 => {
+        1 => {
             let age = i64::from_le_bytes(reader.array()?);
             let nanos = Duration::from_nanos(age.unsigned_abs());
             // Nobody has a token of a time further away than a share is spread over.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use model::{EventTime, Instant, Origin, Slack, convert};
 
-use crate::batch::{Batch, ROWS_MAX, Token};
+use crate::batch::{Batch, ROWS_MAX};
 
 #[cfg(test)]
 mod tests;
@@ -46,13 +46,6 @@ pub struct Waiting {
     pub deadline: i64,
     /// The frontier progress of the window that it is part of: the least where it acts at once.
     pub window: EventTime,
-}
-
-impl Waiting {
-    /// Whether it has a deadline that counts: what is beyond its application's share is late, whenever it must start.
-    fn can_be_urgent(&self) -> bool {
-        self.deadline != NO_DEADLINE && self.batch.header.token != Token::Spent
-    }
 }
 
 /// The deadline of what no target depends on.
@@ -125,7 +118,7 @@ impl Mailbox {
         if waiting.window != EventTime::MIN {
             *self.windows.entry(waiting.window).or_default() += 1;
         }
-        if waiting.can_be_urgent() {
+        if waiting.deadline != NO_DEADLINE {
             ring.urgent.push(Reverse((waiting.deadline, number)));
         }
         ring.waiting.push_back(waiting);
@@ -160,7 +153,6 @@ impl Mailbox {
         ahead: Ahead,
         mut may_go: impl FnMut(Channel) -> bool,
     ) -> Option<First> {
-        let now = i64::try_from(now.as_nanos()).unwrap_or(i64::MAX);
         let mut best: Option<First> = None;
         for (channel, ring) in &mut self.channels {
             let Some(first) = ring.first(*channel, now, ahead, &self.windows) else {
@@ -255,7 +247,7 @@ impl Ring {
     fn note_all(&mut self) {
         let known = (self.taken..).zip(&self.waiting);
         let deadlines = known
-            .filter(|(_, waiting)| waiting.can_be_urgent())
+            .filter(|(_, waiting)| waiting.deadline != NO_DEADLINE)
             .map(|(number, waiting)| Reverse((waiting.deadline, number)));
         self.urgent = deadlines.collect();
     }
@@ -264,11 +256,21 @@ impl Ring {
     fn first(
         &mut self,
         channel: Channel,
-        now: i64,
+        now: Instant,
         ahead: Ahead,
         windows: &BTreeMap<EventTime, u64>,
     ) -> Option<First> {
         let head = self.waiting.front()?;
+        if ahead.leaves_out_late && head.batch.header.token.is_ahead(now) {
+            // Beyond its application's share it waits for others, whenever it must start; and what is behind it with it.
+            return Some(First {
+                channel,
+                start_by: head.deadline,
+                window: head.window,
+                is_late: true,
+            });
+        }
+        let now = i64::try_from(now.as_nanos()).unwrap_or(i64::MAX);
         while let Some(Reverse((deadline, number))) = self.urgent.peek().copied() {
             let place = number.checked_sub(self.taken).map(convert::index);
             let Some(waiting) = place.and_then(|place| self.waiting.get(place)) else {

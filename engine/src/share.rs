@@ -2,8 +2,11 @@
 //!
 //! Cameo's proportional sharing (section 5.4): tokens are spread evenly over the next interval, a batch of a source takes one, and goes
 //! first by its token's time. Here a row is a token, since batches differ in size: each moves the time of the next on by the
-//! share of a second that it is. An application that would take tokens of a time too far ahead has none left; one that
-//! stood still has saved up none.
+//! share of a second that it is. Who stood still has saved up nothing.
+//!
+//! Beside deadlines, time is the clock's: what has a token of a time to come is beyond the share, and nobody gets further ahead than a second, so that what
+//! was taken while nobody else wanted it is soon forgotten. Where tokens alone make the order, time is the token that was
+//! worked off last (start-time fair queueing): who comes begins there, and what a mailbox holds may be worth any time.
 
 use std::time::Duration;
 
@@ -40,15 +43,14 @@ impl Share {
         }
     }
 
-    /// Takes the tokens of so many rows, and gives the time of the first of them.
-    pub fn take(&mut self, now: Instant, rows: usize) -> Token {
-        let next = self.next.max(now);
-        if next.since(now) >= SPAN {
-            return Token::Spent;
-        }
+    /// Takes the tokens of so many rows, and gives the time of the first of them: not before `base`. Nobody gets further ahead of that than
+    /// `lead_max`, where that is given.
+    pub fn take(&mut self, base: Instant, lead_max: Option<Duration>, rows: usize) -> Token {
         let rows = convert::count_to_f64(convert::size(rows));
-        self.next = next + convert::seconds(rows / self.rows_per_second);
-        Token::At(next)
+        let token = self.next.max(base);
+        let next = token + convert::seconds(rows / self.rows_per_second);
+        self.next = lead_max.map_or(next, |lead| next.min(base + lead));
+        Token::At(token)
     }
 }
 
@@ -57,31 +59,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tokens_are_spread_evenly_and_end_a_second_ahead() {
+    fn tokens_are_spread_evenly_and_never_more_than_a_second_ahead() {
         let mut share = Share::new(1000.0);
         let at = |millis| Instant::ZERO + Duration::from_millis(millis);
         let now = at(5000);
-        assert_eq!(share.take(now, 400), Token::At(now));
-        assert_eq!(share.take(now, 500), Token::At(at(5400)));
-        assert_eq!(share.take(now, 500), Token::At(at(5900)));
-        assert_eq!(share.take(now, 1), Token::Spent);
-        assert_eq!(share.take(at(5401), 1), Token::At(at(6400)));
+        assert_eq!(share.take(now, Some(SPAN), 400), Token::At(now));
+        assert_eq!(share.take(now, Some(SPAN), 500), Token::At(at(5400)));
+        assert_eq!(share.take(now, Some(SPAN), 500), Token::At(at(5900)));
+        assert_eq!(share.take(now, Some(SPAN), 1), Token::At(at(6000)));
+        assert_eq!(share.take(at(5400), Some(SPAN), 1), Token::At(at(6000)));
         assert_eq!(
-            share.take(at(9000), 1),
+            share.take(at(9000), Some(SPAN), 1),
             Token::At(at(9000)),
             "nothing was saved up"
         );
     }
 
     #[test]
-    fn what_is_taken_over_a_minute_is_the_share() {
-        let mut share = Share::new(250.0);
-        let with_token = (0..60_000u64)
-            .filter(|millis| {
-                let now = Instant::ZERO + Duration::from_millis(*millis);
-                share.take(now, 1) != Token::Spent
+    fn who_keeps_to_the_share_is_never_ahead_and_who_does_not_soon_is() {
+        let ahead = |rows_per_second: u64| {
+            let mut share = Share::new(250.0);
+            let mut times = (0..10_000u64).filter(|millis| millis * rows_per_second % 1000 == 0);
+            times.any(|millis| {
+                let now = Instant::ZERO + Duration::from_millis(millis);
+                share.take(now, Some(SPAN), 1).is_ahead(now)
             })
-            .count();
-        assert!((15_000..=15_251).contains(&with_token), "{with_token}");
+        };
+        assert!(!ahead(250));
+        assert!(ahead(500));
     }
 }

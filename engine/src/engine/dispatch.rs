@@ -7,7 +7,7 @@ use model::{ComponentId, Instant, convert};
 
 use super::Engine;
 
-use crate::batch::Batch;
+use crate::batch::{Batch, Token};
 use crate::mailbox::Channel;
 use crate::scheduler::Worker;
 use crate::step::{Outcome, Ports, Step};
@@ -81,6 +81,9 @@ impl Engine {
                 continue;
             }
             let unit = self.rules().units.then_some(self.unit);
+            if let Token::At(time) = first.token {
+                self.reached = self.reached.max(time);
+            }
             let component = self.component_mut(id);
             component.note_start(now, first.arrival);
             let waited = now.since(first.entered);

@@ -13,6 +13,7 @@ use crate::frontier::Effect;
 use crate::mailbox::{Ahead, Channel, First, NO_DEADLINE, Waiting};
 use crate::scheduler::policy::Order;
 use crate::scheduler::{Rank, Rules, Runnable, Worker};
+use crate::share;
 
 /// What a component is to do next.
 #[derive(Debug, Clone, Copy)]
@@ -23,7 +24,7 @@ pub(super) struct FirstWork {
     /// When it was put into the mailbox.
     pub(super) entered: Instant,
     sequence: u64,
-    token: Token,
+    pub(super) token: Token,
     rows: usize,
     start_by: i64,
     window: EventTime,
@@ -134,6 +135,10 @@ impl Engine {
         {
             return Token::Unmetered;
         }
+        let (base, lead_max) = match self.config.policy.kind().mailbox {
+            Order::Token => (now.max(self.reached), None),
+            _ => (now, Some(share::SPAN)),
+        };
         let outputs = self.component(source).outputs.iter();
         let readers: BTreeSet<u64> = outputs
             .flat_map(|output| output.producer.applications())
@@ -142,7 +147,7 @@ impl Engine {
         for reader in readers {
             let application = self.applications.get_mut(&reader);
             let token = match application.and_then(|application| application.share.as_mut()) {
-                Some(share) => share.take(now, rows),
+                Some(share) => share.take(base, lead_max, rows),
                 None => return Token::Unmetered,
             };
             best = Some(best.map_or(token, |best: Token| best.min(token)));
@@ -290,7 +295,12 @@ impl Component {
             }
             self.frontiers.enter(channel, header);
         }
-        let deadline = self.budget.deadline(header.arrival, &effects[..slides]);
+        // What is beyond its application's share counts as if it had come when its token is due.
+        let arrival = match header.token {
+            Token::At(time) => header.arrival.max(time),
+            Token::Unmetered => header.arrival,
+        };
+        let deadline = self.budget.deadline(arrival, &effects[..slides]);
         (deadline, window)
     }
 
@@ -328,7 +338,7 @@ impl Component {
             rows: 0,
             start_by,
             window: EventTime::MIN,
-            is_late: is_late || stamp.token == Token::Spent,
+            is_late: is_late || rules.late && stamp.token.is_ahead(now),
         }
     }
 }

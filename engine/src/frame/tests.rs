@@ -196,7 +196,6 @@ fn budget() -> impl Strategy<Value = Budget> {
 fn token() -> impl Strategy<Value = Token> {
     prop_oneof![
         Just(Token::Unmetered),
-        Just(Token::Spent),
         (0u64..6_000_000).prop_map(|nanos| Token::At(Instant::from_nanos(nanos))),
     ]
 }
@@ -405,7 +404,7 @@ fn the_bytes_of_a_batch_are_fixed() {
         "c0c62d0000000000",
         "a00f000000000000",
         "ffffffffffffffff",
-        "02 0100000000000000",
+        "01 0100000000000000",
         "06000000",
         "01 aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
         "03000000",

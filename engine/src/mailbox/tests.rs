@@ -3,6 +3,7 @@ use arrow_schema::{DataType, Field, Schema};
 use model::{EventTime, Interval};
 
 use super::*;
+use crate::batch::Token;
 use crate::batch::{Header, Rows};
 
 const FIRST: Channel = Channel {
@@ -216,7 +217,7 @@ fn all_of_a_window_is_ahead_of_what_closes_it() {
 #[test]
 fn what_is_beyond_a_share_is_late() {
     let mut spent = batch(FIRST, 0, 1, 0, 1);
-    Arc::make_mut(&mut spent).header.token = Token::Spent;
+    Arc::make_mut(&mut spent).header.token = Token::At(Instant::from_nanos(1001));
     let mut mailbox = Mailbox::default();
     let spent = Waiting {
         deadline: 9000,
@@ -224,6 +225,11 @@ fn what_is_beyond_a_share_is_late() {
     };
     mailbox.push(FIRST, spent);
     assert_eq!(most_urgent(&mut mailbox), (FIRST, 9000, true));
+    let later = mailbox.most_urgent(Instant::from_nanos(1001), AHEAD, |_| true);
+    assert!(
+        later.is_some_and(|first| !first.is_late),
+        "its time has come"
+    );
 }
 
 #[test]

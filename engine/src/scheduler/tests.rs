@@ -56,10 +56,6 @@ fn policies_by_table() {
         token: Token::At(Instant::from_nanos(nanos)),
         ..runnable(0)
     };
-    let spent = Runnable {
-        token: Token::Spent,
-        ..runnable(0)
-    };
     let cases: [(Policy, &[Runnable], &[u64]); 8] = [
         (Policy::Deadline, &[runnable(500), late, dear], &[0, 2, 1]),
         // Ties: by application, then by depth.
@@ -75,8 +71,8 @@ fn policies_by_table() {
         (Policy::Lifo, &[runnable(9999), runnable(1)], &[0, 1]),
         (
             Policy::Tokens,
-            &[spent, runnable(0), token(9), token(3)],
-            &[3, 2, 1, 0],
+            &[runnable(0), token(9), token(3)],
+            &[2, 1, 0],
         ),
     ];
     for (policy, waiting, expected) in cases {

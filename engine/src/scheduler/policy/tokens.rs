@@ -1,13 +1,13 @@
-//! Token shares (Cameo, section 5.4): by the time of the token that a batch's source took, without one last.
+//! Token shares (Cameo, section 5.4): by the time of the token that a batch's source took.
 //!
-//! What is not metered goes by when it came to this host's mailboxes, behind tokens and before those without.
+//! What is not metered goes last, by when it came to this host's mailboxes.
 
 use super::{Kind, Order, QUANTUM, Queue, Rank, Runnable};
 use crate::batch::Token;
 
 pub(super) const KIND: Kind = Kind {
     name: "tokens",
-    doc: "By the time of the token that a batch took of its application's share; without one last.",
+    doc: "By the time of the token that a batch took of its application's share.",
     mailbox: Order::Token,
     queue: Queue::Ranked,
     quantum: QUANTUM,
@@ -17,8 +17,7 @@ pub(super) const KIND: Kind = Kind {
 fn rank(runnable: &Runnable) -> Rank {
     let urgency = match runnable.token {
         Token::At(time) => i64::try_from(time.as_nanos()).unwrap_or(i64::MAX),
-        Token::Unmetered => i64::MAX - 1,
-        Token::Spent => i64::MAX,
+        Token::Unmetered => i64::MAX,
     };
     Rank::by(urgency, 0, runnable.sequence)
 }
