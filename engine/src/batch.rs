@@ -8,6 +8,8 @@ use arrow_buffer::ScalarBuffer;
 use arrow_schema::{ArrowError, SchemaRef};
 use model::{EventTime, Instant, Interval, NodeId, Origin, convert};
 
+use crate::columns;
+
 /// The most rows that a source or a stateful component puts into one batch.
 ///
 /// Unit: rows. Range: 1 to 65,536. Source: `field/measurements`: per-batch costs are below 1 % at this size.
@@ -193,12 +195,7 @@ impl Rows {
 
     /// The memory that these rows hold, in bytes.
     pub fn bytes(&self) -> usize {
-        let columns: usize = self
-            .columns
-            .columns()
-            .iter()
-            .map(|column| column.to_data().get_slice_memory_size().unwrap_or(0))
-            .sum();
+        let columns: usize = self.columns.columns().iter().map(columns::bytes).sum();
         columns
             + size_of_val::<[i64]>(&self.times)
             + self
@@ -209,6 +206,22 @@ impl Rows {
                 .backs
                 .as_ref()
                 .map_or(0, |backs| size_of_val::<[u32]>(backs))
+    }
+
+    /// The same rows with what is made of their columns.
+    ///
+    /// # Panics
+    /// When the number of rows differs.
+    #[must_use]
+    pub fn map_columns(mut self, make: impl FnOnce(RecordBatch) -> RecordBatch) -> Self {
+        let len = self.len();
+        self.columns = make(self.columns);
+        assert_eq!(
+            self.columns.num_rows(),
+            len,
+            "new columns are of the same rows"
+        );
+        self
     }
 
     /// The same rows with other columns.

@@ -22,6 +22,7 @@ use crate::batch::Batch;
 use crate::intake::Taken;
 use crate::ledger::{Ledger, RETENTION_DIVISOR};
 use crate::mailbox::{Channel, Waiting};
+use crate::paged::Paged;
 use crate::report::{self, ComponentReport, Report};
 use crate::scheduler::{Policy, Rules, Scheduler, Worker};
 use crate::share::Share;
@@ -110,8 +111,8 @@ impl Default for Config {
 pub struct Engine {
     config: Config,
     /// By number, so that whoever reads a component of its own application stands behind it.
-    pub(crate) components: BTreeMap<ComponentId, Component>,
-    edges: BTreeMap<EdgeId, Edge>,
+    pub(crate) components: Paged<ComponentId, Component>,
+    edges: Paged<EdgeId, Edge>,
     pub(crate) applications: BTreeMap<u64, Application>,
     /// Numbers are never given twice.
     next_component: u64,
@@ -157,8 +158,8 @@ impl Engine {
         );
         Self {
             config,
-            components: BTreeMap::new(),
-            edges: BTreeMap::new(),
+            components: Paged::new(),
+            edges: Paged::new(),
             applications: BTreeMap::new(),
             next_component: 0,
             next_edge: 0,

@@ -17,6 +17,7 @@ pub mod intake;
 pub mod ledger;
 pub mod mailbox;
 pub mod operator;
+mod paged;
 pub mod report;
 pub mod runtime;
 pub mod scheduler;

@@ -205,30 +205,27 @@ impl Step {
         wanted: Ports,
         outcome: &mut Outcome,
     ) {
-        let mut by_port: BTreeMap<u16, Vec<Rows>> = BTreeMap::new();
-        for (port, rows) in emit.kept {
-            by_port.entry(port).or_default().push(rows);
-        }
-        if let Some(port) = self.late_port.filter(|port| wanted.contains(*port)) {
-            by_port.insert(port, emit.late);
-        }
-        if let Some(port) = self.bad_port.filter(|port| wanted.contains(*port)) {
-            let schema = &self.outputs[usize::from(port)];
-            let with_reason = |(rows, reason): &(Rows, String)| reasoned(rows, reason, schema);
-            by_port.insert(port, emit.bad.iter().map(with_reason).collect());
-        }
+        let Emitter {
+            mut kept,
+            mut late,
+            bad,
+            ..
+        } = emit;
         for (port, schema) in (0..).zip(&self.outputs) {
             let is_numbered = self.numbering == Numbering::Own && port == 0;
             if is_numbered || !wanted.contains(port) {
                 continue;
             }
-            let mut rows = by_port.remove(&port).unwrap_or_default();
-            let rows = match rows.len() {
-                0 => Rows::empty(Arc::clone(schema)),
-                1 => rows.remove(0),
-                _ => Rows::merge(&rows),
+            let rows = if Some(port) == self.late_port {
+                together(late.drain(..), schema)
+            } else if Some(port) == self.bad_port {
+                let with_reason = |(rows, reason): &(Rows, String)| reasoned(rows, reason, schema);
+                together(bad.iter().map(with_reason), schema)
+            } else {
+                let of_port = kept.extract_if(.., |(other, _)| *other == port);
+                together(of_port.map(|(_, rows)| rows), schema)
             };
-            let rows = rows.with_columns(declared(rows.columns(), schema));
+            let rows = rows.map_columns(|columns| declared(columns, schema));
             let origin = self.numbering.leaving(self.counting.origin, channel, port);
             let header = Header {
                 origin,
@@ -291,7 +288,7 @@ impl Counting {
             for start in (0..rows).step_by(ROWS_MAX) {
                 let chunk = self.chunks.1;
                 self.chunks.1 += 1;
-                let columns = declared(&columns.slice(start, ROWS_MAX.min(rows - start)), schema);
+                let columns = declared(columns.slice(start, ROWS_MAX.min(rows - start)), schema);
                 let interval = Interval::new(self.through, index(tick, chunk));
                 self.through = interval.through();
                 let missing = std::mem::take(&mut self.missing);
@@ -356,10 +353,26 @@ fn index(tick: Tick, chunk: u64) -> u64 {
     shifted * CHUNKS_MAX + chunk
 }
 
+/// Rows of one batch that leave at one port; none of this schema where there are none.
+fn together(mut parts: impl Iterator<Item = Rows>, schema: &SchemaRef) -> Rows {
+    match (parts.next(), parts.next()) {
+        (None, _) => Rows::empty(Arc::clone(schema)),
+        (Some(only), None) => only,
+        (Some(first), Some(second)) => {
+            let all: Vec<Rows> = [first, second].into_iter().chain(parts).collect();
+            Rows::merge(&all)
+        }
+    }
+}
+
 /// Columns under the schema that was declared for them: what an operator makes may differ from it in metadata,
 /// never in types.
-fn declared(columns: &RecordBatch, schema: &SchemaRef) -> RecordBatch {
-    RecordBatch::try_new(Arc::clone(schema), columns.columns().to_vec())
+fn declared(columns: RecordBatch, schema: &SchemaRef) -> RecordBatch {
+    if Arc::ptr_eq(columns.schema_ref(), schema) {
+        return columns;
+    }
+    let (_, columns, _) = columns.into_parts();
+    RecordBatch::try_new(Arc::clone(schema), columns)
         .expect("an operator emits the columns that it declared")
 }
 

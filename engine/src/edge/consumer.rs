@@ -6,7 +6,7 @@ use std::sync::Arc;
 use model::position::Judgement;
 use model::{EventTime, Origin, Positions};
 
-use super::{From, Pull};
+use super::{From, Move, Pull};
 use crate::batch::{Batch, Note};
 use crate::budget::Budget;
 
@@ -253,6 +253,19 @@ impl Consumer {
             credit: self.credit,
             budget: self.budget.clone(),
         }
+    }
+
+    /// What the pull that is due says of the origins that moved, for a producer in the same process: where it asks for nothing else,
+    /// that needs no message.
+    pub fn moves(&mut self) -> impl Iterator<Item = Move> + '_ {
+        let moved = self.origins.iter_mut().filter_map(|(origin, standing)| {
+            std::mem::take(&mut standing.has_moved).then_some(Move {
+                origin: *origin,
+                taken: standing.taken,
+                kept: standing.kept,
+            })
+        });
+        moved
     }
 
     /// The pull that says everything, for when frames may have been lost: at the latest once a second.

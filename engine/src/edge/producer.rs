@@ -7,7 +7,7 @@ use model::{EdgeId, Instant, Origin};
 
 use super::log::Log;
 use super::reader::Reader;
-use super::{LAPSE, Opening, Pull};
+use super::{LAPSE, Move, Opening, Pull};
 use crate::batch::Batch;
 use crate::budget::Budget;
 
@@ -140,6 +140,28 @@ impl Producer {
             reader.send(id, *origin, log, out);
         }
         self.release();
+    }
+
+    /// Takes what a consumer says that has pulled before and asks for nothing else than to go on: see [`Producer::handle_pull`].
+    pub fn handle_moves(
+        &mut self,
+        now: Instant,
+        id: EdgeId,
+        moves: impl Iterator<Item = Move>,
+        out: &mut Vec<(EdgeId, Arc<Batch>)>,
+    ) {
+        for step in moves {
+            let Some(reader) = self.readers.get_mut(&id) else {
+                return;
+            };
+            let Some(log) = self.logs.get_mut(&step.origin) else {
+                continue;
+            };
+            reader.go_on(now, step);
+            reader.send(id, step.origin, log, out);
+            let kept = kept_by_all(&self.readers, step.origin, log);
+            self.retained_bytes -= log.release(kept);
+        }
     }
 
     /// Lets consumers lapse that were not heard. Says whether one did.

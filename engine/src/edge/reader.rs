@@ -6,7 +6,7 @@ use std::sync::Arc;
 use model::{EdgeId, EventTime, Instant, Interval, Origin, Positions, convert};
 
 use super::log::{Log, Mark};
-use super::{Begin, From, Opening, Pull};
+use super::{Begin, From, Move, Opening, Pull};
 use crate::batch::{Batch, Header, Note, Rows};
 use crate::budget::Budget;
 
@@ -187,6 +187,18 @@ impl Reader {
             }
         };
         self.budget = pull.budget.clone().filter(|_| !self.is_tap());
+    }
+
+    /// Takes what it says of an origin, where it has pulled before.
+    pub(super) fn go_on(&mut self, now: Instant, step: Move) {
+        self.heard = now;
+        self.has_lapsed = false;
+        if let Some(cursor) = self.cursors.get_mut(&step.origin) {
+            cursor.take(step.taken);
+        }
+        if let Some(keep) = &mut self.keep {
+            keep.advance(step.origin, step.kept);
+        }
     }
 
     /// Sends an entry again that has grown.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use model::{ComponentId, EdgeId, Instant, convert};
 
 use super::edges::{Consuming, Producing};
-use super::{Engine, Role};
+use super::{Engine, HERE, Role};
 use crate::batch::Batch;
 use crate::edge::Arrival;
 use crate::mailbox::Channel;
@@ -167,12 +167,14 @@ impl Engine {
             Producing::Gone => return,
         };
         inbound.unpulled_bytes = 0;
-        let pull = inbound.state.pull();
         let mut sends = Vec::new();
-        let component = self.component_mut(producer);
-        component.outputs[usize::from(output)]
-            .producer
-            .handle_pull(now, id, &pull, &mut sends);
+        let component = self.components.get_mut(&producer).expect(HERE);
+        let pulled = &mut component.outputs[usize::from(output)].producer;
+        if inbound.state.must_pull() {
+            pulled.handle_pull(now, id, &inbound.state.pull(), &mut sends);
+        } else {
+            pulled.handle_moves(now, id, inbound.state.moves(), &mut sends);
+        }
         self.pulled(now, producer);
         self.deliver(now, sends);
     }
