@@ -93,18 +93,28 @@ mod tests {
     fn bytes_are_those_of_the_slice() {
         let arrays: [ArrayRef; 7] = [
             Arc::new(Int64Array::from(vec![1; 100])),
-            Arc::new(Int64Array::from_iter((0..100).map(|n| (n % 3 == 0).then_some(n)))),
+            Arc::new(Int64Array::from_iter(
+                (0..100).map(|n| (n % 3 == 0).then_some(n)),
+            )),
             Arc::new(Float32Array::from(vec![1.0; 100])),
             Arc::new(BooleanArray::from(vec![true; 100])),
-            Arc::new(StringArray::from_iter_values((0..100).map(|n| "x".repeat(n)))),
-            Arc::new(StringArray::from_iter((0..100).map(|n| (n > 50).then_some("text")))),
+            Arc::new(StringArray::from_iter_values(
+                (0..100).map(|n| "x".repeat(n)),
+            )),
+            Arc::new(StringArray::from_iter(
+                (0..100).map(|n| (n > 50).then_some("text")),
+            )),
             Arc::new(LargeStringArray::from(vec!["text"; 100])),
         ];
         for array in &arrays {
             for (offset, len) in [(0, 100), (3, 50), (99, 1), (100, 0)] {
                 let slice = array.slice(offset, len);
                 let expected = slice.to_data().get_slice_memory_size();
-                assert_eq!(bytes(&slice), expected.expect("a known layout"), "{slice:?}");
+                assert_eq!(
+                    bytes(&slice),
+                    expected.expect("a known layout"),
+                    "{slice:?}"
+                );
             }
         }
     }

@@ -11,6 +11,7 @@ pub mod cost;
 pub mod edge;
 mod engine;
 pub mod expression;
+mod few;
 pub mod frame;
 pub mod frontier;
 pub mod intake;

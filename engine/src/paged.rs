@@ -1,6 +1,6 @@
 //! A map from numbers that are given once, in rising order, to what bears them.
 //!
-//! Components and edges are looked up some dozens of times for each batch. Their numbers lie close together, so that a page of
+//! Components, edges and applications are looked up some dozens of times for each batch. Their numbers lie close together, so that a page of
 //! places is found by a short search and the place in it at once; what goes leaves no place behind once its page is empty.
 
 use std::collections::BTreeMap;
@@ -21,6 +21,12 @@ pub(crate) trait Number: Copy {
 impl Number for ComponentId {
     fn number(self) -> u64 {
         self.0
+    }
+}
+
+impl Number for u64 {
+    fn number(self) -> u64 {
+        self
     }
 }
 
@@ -55,16 +61,25 @@ impl<I: Number, T> Paged<I, T> {
     /// Puts something in the place of an id; gives what was there.
     pub(crate) fn insert(&mut self, id: I, value: T) -> Option<T> {
         let (page, place) = place(id);
-        let page = self.pages.entry(page).or_insert_with(|| Page {
-            places: (0..PAGE).map(|_| None).collect(),
-            len: 0,
-        });
+        let page = self.pages.entry(page).or_default();
         let before = page.places[place].replace(Box::new((id, value)));
         if before.is_none() {
             page.len += 1;
             self.len += 1;
         }
         before.map(|before| before.1)
+    }
+
+    /// What bears an id; where nothing does, what is made for it.
+    pub(crate) fn get_or_insert_with(&mut self, id: I, make: impl FnOnce() -> T) -> &mut T {
+        let (number, place) = place(id);
+        let page = self.pages.entry(number).or_default();
+        let found = page.places[place].get_or_insert_with(|| {
+            page.len += 1;
+            self.len += 1;
+            Box::new((id, make()))
+        });
+        &mut found.1
     }
 
     /// Takes out what bears an id.
@@ -135,6 +150,15 @@ impl<I: Number, T> Paged<I, T> {
     }
 }
 
+impl<I, T> Default for Page<I, T> {
+    fn default() -> Self {
+        Self {
+            places: (0..PAGE).map(|_| None).collect(),
+            len: 0,
+        }
+    }
+}
+
 impl<I: Number, T> Default for Paged<I, T> {
     fn default() -> Self {
         Self::new()
@@ -164,7 +188,10 @@ mod tests {
             }
             assert_eq!(paged.len(), expected.len());
         }
-        assert_eq!(paged.insert(EdgeId(999), 1), expected.insert(EdgeId(999), 1));
+        assert_eq!(
+            paged.insert(EdgeId(999), 1),
+            expected.insert(EdgeId(999), 1)
+        );
         for value in paged.values_mut().chain(expected.values_mut()) {
             *value += 1;
         }

@@ -48,7 +48,8 @@ impl Ports {
 pub struct Step {
     operator: Box<dyn Operator>,
     numbering: Numbering,
-    outputs: Vec<SchemaRef>,
+    /// Of each output port a batch's rows where there are none, which is most of the time for late and bad ones; they have its schema.
+    outputs: Vec<Rows>,
     late_port: Option<u16>,
     bad_port: Option<u16>,
     counting: Counting,
@@ -122,7 +123,7 @@ impl Step {
             outputs: compiled
                 .outputs
                 .iter()
-                .map(|(_, schema)| columns::to_arrow(schema))
+                .map(|(_, schema)| Rows::empty(columns::to_arrow(schema)))
                 .collect(),
             operator: compiled.operator,
             numbering,
@@ -211,19 +212,20 @@ impl Step {
             bad,
             ..
         } = emit;
-        for (port, schema) in (0..).zip(&self.outputs) {
+        for (port, none) in (0..).zip(&self.outputs) {
+            let schema = none.columns().schema_ref();
             let is_numbered = self.numbering == Numbering::Own && port == 0;
             if is_numbered || !wanted.contains(port) {
                 continue;
             }
             let rows = if Some(port) == self.late_port {
-                together(late.drain(..), schema)
+                together(late.drain(..), none)
             } else if Some(port) == self.bad_port {
                 let with_reason = |(rows, reason): &(Rows, String)| reasoned(rows, reason, schema);
-                together(bad.iter().map(with_reason), schema)
+                together(bad.iter().map(with_reason), none)
             } else {
                 let of_port = kept.extract_if(.., |(other, _)| *other == port);
-                together(of_port.map(|(_, rows)| rows), schema)
+                together(of_port.map(|(_, rows)| rows), none)
             };
             let rows = rows.map_columns(|columns| declared(columns, schema));
             let origin = self.numbering.leaving(self.counting.origin, channel, port);
@@ -271,7 +273,8 @@ impl Counting {
     }
 
     /// The rows of complete ticks, numbered, and how far they go.
-    fn number(&mut self, emit: &mut Emitter, stamp: Stamp, schema: &SchemaRef) -> Vec<Batch> {
+    fn number(&mut self, emit: &mut Emitter, stamp: Stamp, none: &Rows) -> Vec<Batch> {
+        let schema = none.columns().schema_ref();
         let mut numbered = Vec::new();
         for done in emit.ticks.drain(..) {
             if done.began < self.complete_from {
@@ -315,7 +318,7 @@ impl Counting {
         let header = self.header(Interval::empty(self.through), stamp, missing);
         vec![Batch {
             header,
-            rows: Rows::empty(Arc::clone(schema)),
+            rows: none.clone(),
         }]
     }
 
@@ -353,10 +356,10 @@ fn index(tick: Tick, chunk: u64) -> u64 {
     shifted * CHUNKS_MAX + chunk
 }
 
-/// Rows of one batch that leave at one port; none of this schema where there are none.
-fn together(mut parts: impl Iterator<Item = Rows>, schema: &SchemaRef) -> Rows {
+/// Rows of one batch that leave at one port.
+fn together(mut parts: impl Iterator<Item = Rows>, none: &Rows) -> Rows {
     match (parts.next(), parts.next()) {
-        (None, _) => Rows::empty(Arc::clone(schema)),
+        (None, _) => none.clone(),
         (Some(only), None) => only,
         (Some(first), Some(second)) => {
             let all: Vec<Rows> = [first, second].into_iter().chain(parts).collect();

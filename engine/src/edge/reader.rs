@@ -1,6 +1,6 @@
 //! One consumer of a producer, as its pulls describe it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use model::{EdgeId, EventTime, Instant, Interval, Origin, Positions, convert};
@@ -9,6 +9,7 @@ use super::log::{Log, Mark};
 use super::{Begin, From, Move, Opening, Pull};
 use crate::batch::{Batch, Header, Note, Rows};
 use crate::budget::Budget;
+use crate::few::Few;
 
 /// What is to be sent: batches for an edge, in order.
 pub(super) type Sends = Vec<(EdgeId, Arc<Batch>)>;
@@ -25,11 +26,11 @@ pub(super) struct Reader {
     /// It asked for the latest: origins that it does not name are sent from where it began.
     is_latest: bool,
     /// Where it began, of the origins that there were then.
-    start: BTreeMap<Origin, Mark>,
+    start: Few<Origin, Mark>,
     credit: u64,
     pub(super) budget: Option<Budget>,
     keep: Option<Positions>,
-    cursors: BTreeMap<Origin, Cursor>,
+    cursors: Few<Origin, Cursor>,
     /// Rows that were dropped before they could be sent.
     pub(super) drops: u64,
 }
@@ -59,7 +60,7 @@ struct Lost {
 }
 
 impl Reader {
-    pub(super) fn new(now: Instant, opening: Opening, logs: &BTreeMap<Origin, Log>) -> Self {
+    pub(super) fn new(now: Instant, opening: Opening, logs: &Few<Origin, Log>) -> Self {
         let mut reader = Self {
             opening,
             applications: vec![opening.application],
@@ -67,14 +68,14 @@ impl Reader {
             has_pulled: false,
             has_lapsed: false,
             is_latest: false,
-            start: BTreeMap::new(),
+            start: Few::new(),
             credit: 0,
             budget: None,
             keep: match opening.begin {
                 Begin::Held | Begin::Latest => Some(Positions::new()),
                 Begin::Tap => None,
             },
-            cursors: BTreeMap::new(),
+            cursors: Few::new(),
             drops: 0,
         };
         if opening.begin == Begin::Held {
@@ -155,7 +156,7 @@ impl Reader {
     }
 
     /// Takes what a pull says.
-    pub(super) fn hear(&mut self, now: Instant, pull: &Pull, logs: &BTreeMap<Origin, Log>) {
+    pub(super) fn hear(&mut self, now: Instant, pull: &Pull, logs: &Few<Origin, Log>) {
         self.heard = now;
         self.has_lapsed = false;
         self.credit = pull.credit;
@@ -295,7 +296,7 @@ impl Reader {
     }
 
     /// It begins where the origins stand.
-    fn begin(&mut self, logs: &BTreeMap<Origin, Log>) {
+    fn begin(&mut self, logs: &Few<Origin, Log>) {
         self.start = logs
             .iter()
             .map(|(origin, log)| (*origin, log.mark()))
@@ -312,7 +313,7 @@ impl Reader {
 
     /// Sends from where a pull says. What arrived and was not worked off goes on counting against its credit:
     /// it waits there.
-    fn rewind(&mut self, from: &From, logs: &BTreeMap<Origin, Log>) {
+    fn rewind(&mut self, from: &From, logs: &Few<Origin, Log>) {
         let positions = match from {
             From::Latest => {
                 self.is_latest = true;
@@ -321,7 +322,7 @@ impl Reader {
             From::Positions(positions) => Some(positions),
         };
         let mut before = std::mem::take(&mut self.cursors);
-        for (origin, log) in logs {
+        for (origin, log) in logs.iter() {
             let named = positions.and_then(|positions| positions.through(*origin));
             let mut cursor = self.place(*origin, log, named);
             if let Some(old) = before.remove(origin) {

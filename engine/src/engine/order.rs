@@ -184,6 +184,9 @@ impl Engine {
                 .has_room_to_close()
                 .then(|| component.closing_work(now, stamp, rules));
         }
+        if component.mailbox.is_empty() {
+            return None;
+        }
         let mut mailbox = std::mem::take(&mut component.mailbox);
         let has_room = |channel| component.has_room(channel);
         let by_head = |channel: Option<Channel>| {

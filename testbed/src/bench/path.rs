@@ -84,6 +84,7 @@ pub struct Path {
     engine: Engine,
     flows: Vec<Flow>,
     columns: RecordBatch,
+    no_rows: Rows,
     clock: MachineClock,
     /// Whose turn it is.
     next: usize,
@@ -127,6 +128,7 @@ impl Path {
         Ok(Self {
             engine,
             flows,
+            no_rows: Rows::empty(columns::to_arrow(&engine::intake::bad_schema())),
             columns: RecordBatch::try_new(columns::to_arrow(&schema), vec![numbers])?,
             clock,
             next: 0,
@@ -191,7 +193,7 @@ impl Path {
             },
             bad: Batch {
                 header,
-                rows: Rows::empty(self.columns.schema()),
+                rows: self.no_rows.clone(),
             },
             bad_reason: None,
         };
