@@ -113,7 +113,7 @@ pub struct Engine {
     /// By number, so that whoever reads a component of its own application stands behind it.
     pub(crate) components: Paged<ComponentId, Component>,
     edges: Paged<EdgeId, Edge>,
-    pub(crate) applications: BTreeMap<u64, Application>,
+    pub(crate) applications: Paged<u64, Application>,
     /// Numbers are never given twice.
     next_component: u64,
     next_edge: u64,
@@ -138,12 +138,32 @@ pub struct Engine {
 }
 
 /// Who may have something to do now that had nothing before.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Signals {
-    /// Some sink may receive.
-    pub sinks: bool,
-    /// Some source may offer.
-    pub sources: bool,
+    /// Everybody at a source or at a sink: an application may have ended, or nobody can say who it is.
+    pub all: bool,
+    /// These sources, which may offer, and sinks, which may receive; some more than once.
+    pub some: Vec<ComponentId>,
+}
+
+/// How many are named before everybody is meant.
+///
+/// Unit: count. Source: guess; one change concerns a source and a sink as a rule.
+const NAMED_MAX: usize = 64;
+
+impl Signals {
+    /// A source may offer, or a sink may receive.
+    fn name(&mut self, component: ComponentId) {
+        if self.all || self.some.last() == Some(&component) {
+            return;
+        }
+        if self.some.len() == NAMED_MAX {
+            self.all = true;
+            self.some.clear();
+            return;
+        }
+        self.some.push(component);
+    }
 }
 
 impl Engine {
@@ -160,7 +180,7 @@ impl Engine {
             config,
             components: Paged::new(),
             edges: Paged::new(),
-            applications: BTreeMap::new(),
+            applications: Paged::new(),
             next_component: 0,
             next_edge: 0,
             next_application: 0,

@@ -70,7 +70,7 @@ impl Engine {
                 let component = self.component_mut(consumer);
                 component.mailbox.push(channel, waiting);
                 if matches!(component.role, Role::Sink(_)) {
-                    self.signals.sinks = true;
+                    self.signals.name(consumer);
                 } else {
                     self.refresh(now, consumer);
                 }
@@ -88,7 +88,9 @@ impl Engine {
         }
         let inputs = component.inputs.clone();
         let is_source = matches!(component.role, Role::Source(_));
-        self.signals.sources |= is_source;
+        if is_source {
+            self.signals.name(id);
+        }
         for edge in inputs {
             self.pull(now, edge);
             if let Some(Producing::Here(producer, _)) =
@@ -191,7 +193,9 @@ impl Engine {
             self.pass_on(now, id);
         }
         if is_source {
-            self.signals.sources = true;
+            // Where memory is short sources wait for one another.
+            self.signals.all |= self.ledger.is_short();
+            self.signals.name(id);
         } else {
             self.refresh(now, id);
         }

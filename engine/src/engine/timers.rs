@@ -109,7 +109,7 @@ impl Engine {
             let mut is_waited_for = false;
             for output in &mut component.outputs {
                 // Others may have waited for who lapses.
-                self.signals.sources |= output.producer.handle_timeout(now);
+                self.signals.all |= output.producer.handle_timeout(now);
                 is_waited_for |= output.producer.has_own_consumers();
                 heard = heard.max(output.producer.last_heard());
             }
