@@ -132,6 +132,8 @@ pub struct Engine {
     /// When timers are to be looked at, if anything waits for time to pass.
     timers_due: Option<Instant>,
     signals: Signals,
+    /// What is being sent; empty in between, and kept since it has grown already.
+    sends: Vec<(EdgeId, Arc<Batch>)>,
     /// Edges between hosts that have something to be taken.
     ready: Vec<EdgeId>,
     events: Vec<Event>,
@@ -193,6 +195,7 @@ impl Engine {
             budgets_due: Instant::ZERO,
             timers_due: None,
             signals: Signals::default(),
+            sends: Vec::new(),
             ready: Vec::new(),
             events: Vec::new(),
         }

@@ -3,9 +3,9 @@
 //! Components, edges and applications are looked up some dozens of times for each batch. Their numbers lie close together, so that a page of
 //! places is found by a short search and the place in it at once; what goes leaves no place behind once its page is empty.
 
-use std::collections::BTreeMap;
-
 use model::{ComponentId, EdgeId, convert};
+
+use crate::few::Few;
 
 /// How many places a page has.
 ///
@@ -39,7 +39,7 @@ impl Number for EdgeId {
 /// A map in the order of numbers.
 #[derive(Debug)]
 pub(crate) struct Paged<I, T> {
-    pages: BTreeMap<u64, Page<I, T>>,
+    pages: Few<u64, Page<I, T>>,
     len: usize,
 }
 
@@ -53,7 +53,7 @@ impl<I: Number, T> Paged<I, T> {
     /// A map of nothing.
     pub(crate) const fn new() -> Self {
         Self {
-            pages: BTreeMap::new(),
+            pages: Few::new(),
             len: 0,
         }
     }
@@ -61,7 +61,7 @@ impl<I: Number, T> Paged<I, T> {
     /// Puts something in the place of an id; gives what was there.
     pub(crate) fn insert(&mut self, id: I, value: T) -> Option<T> {
         let (page, place) = place(id);
-        let page = self.pages.entry(page).or_default();
+        let page = self.pages.get_or_insert_with(page, Page::default);
         let before = page.places[place].replace(Box::new((id, value)));
         if before.is_none() {
             page.len += 1;
@@ -73,7 +73,7 @@ impl<I: Number, T> Paged<I, T> {
     /// What bears an id; where nothing does, what is made for it.
     pub(crate) fn get_or_insert_with(&mut self, id: I, make: impl FnOnce() -> T) -> &mut T {
         let (number, place) = place(id);
-        let page = self.pages.entry(number).or_default();
+        let page = self.pages.get_or_insert_with(number, Page::default);
         let found = page.places[place].get_or_insert_with(|| {
             page.len += 1;
             self.len += 1;
@@ -172,6 +172,8 @@ fn place(id: impl Number) -> (u64, usize) {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     #[test]

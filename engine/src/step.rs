@@ -90,7 +90,7 @@ pub struct Stamp {
 #[derive(Debug, Default)]
 pub struct Outcome {
     /// Batches by output port, in order.
-    pub outputs: Vec<(u16, Batch)>,
+    pub outputs: Vec<(u16, Arc<Batch>)>,
     /// How many rows were late for every window.
     pub late: u64,
     /// How many rows could not be evaluated.
@@ -188,7 +188,7 @@ impl Step {
             if wanted.contains(0) {
                 outcome
                     .outputs
-                    .extend(numbered.into_iter().map(|batch| (0, batch)));
+                    .extend(numbered.into_iter().map(|batch| (0, Arc::new(batch))));
             }
         }
         outcome.closing = self.counting.closing.map(|(_, stamp)| stamp);
@@ -233,7 +233,8 @@ impl Step {
                 origin,
                 ..batch.header.clone()
             };
-            outcome.outputs.push((port, Batch { header, rows }));
+            let batch = Arc::new(Batch { header, rows });
+            outcome.outputs.push((port, batch));
         }
     }
 }

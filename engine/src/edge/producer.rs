@@ -94,7 +94,8 @@ impl Producer {
     ///
     /// # Panics
     /// When the batch does not join what came before of its origin: who numbers rows leaves nothing out.
-    pub fn append(&mut self, batch: Batch, out: &mut Vec<(EdgeId, Arc<Batch>)>) {
+    pub fn append(&mut self, batch: impl Into<Arc<Batch>>, out: &mut Vec<(EdgeId, Arc<Batch>)>) {
+        let batch = batch.into();
         if self.is_full() {
             let leading = self.leading(batch.header.origin);
             self.make_room(&leading);

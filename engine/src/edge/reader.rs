@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use model::{EdgeId, EventTime, Instant, Interval, Origin, Positions, convert};
+use model::{EdgeId, EventTime, Instant, Interval, Origin, convert};
 
 use super::log::{Log, Mark};
 use super::{Begin, From, Move, Opening, Pull};
@@ -29,7 +29,7 @@ pub(super) struct Reader {
     start: Few<Origin, Mark>,
     credit: u64,
     pub(super) budget: Option<Budget>,
-    keep: Option<Positions>,
+    keep: Option<Few<Origin, u64>>,
     cursors: Few<Origin, Cursor>,
     /// Rows that were dropped before they could be sent.
     pub(super) drops: u64,
@@ -72,7 +72,7 @@ impl Reader {
             credit: 0,
             budget: None,
             keep: match opening.begin {
-                Begin::Held | Begin::Latest => Some(Positions::new()),
+                Begin::Held | Begin::Latest => Some(Few::new()),
                 Begin::Tap => None,
             },
             cursors: Few::new(),
@@ -131,7 +131,7 @@ impl Reader {
                     0
                 }
             };
-            return Some(keep.through(origin).unwrap_or_else(start));
+            return Some(keep.get(&origin).copied().unwrap_or_else(start));
         }
         match self.opening.begin {
             Begin::Held => Some(self.mark(origin, log).index),
@@ -182,7 +182,7 @@ impl Reader {
             (keep, Some(moved)) => {
                 let mut keep = keep.unwrap_or_default();
                 for (origin, index) in moved.iter().filter(known) {
-                    keep.advance(origin, index);
+                    advance(&mut keep, origin, index);
                 }
                 Some(keep)
             }
@@ -198,7 +198,7 @@ impl Reader {
             cursor.take(step.taken);
         }
         if let Some(keep) = &mut self.keep {
-            keep.advance(step.origin, step.kept);
+            advance(keep, step.origin, step.kept);
         }
     }
 
@@ -387,6 +387,12 @@ impl Cursor {
         self.rows += rows;
         self.reached = batch.header.interval.through();
     }
+}
+
+/// Moves what is kept of an origin to an index; never back.
+fn advance(keep: &mut Few<Origin, u64>, origin: Origin, index: u64) {
+    let kept = keep.get_or_insert_with(origin, || index);
+    *kept = index.max(*kept);
 }
 
 /// What tells a consumer where the latest was: nothing before it is missing.

@@ -19,13 +19,20 @@ const PULL_DIVISOR: u64 = 4;
 
 impl Engine {
     /// Appends a batch to an output port and hands it to those who may have it.
-    pub(super) fn append(&mut self, now: Instant, id: ComponentId, port: u16, batch: Batch) {
+    pub(super) fn append(
+        &mut self,
+        now: Instant,
+        id: ComponentId,
+        port: u16,
+        batch: impl Into<Arc<Batch>>,
+    ) {
+        let batch = batch.into();
+        let mut sends = std::mem::take(&mut self.sends);
         let component = self.component_mut(id);
         if port < component.result_ports {
             component.counters.rows_out += convert::size(batch.rows.len());
         }
         component.make_room(port);
-        let mut sends = Vec::new();
         component.outputs[usize::from(port)]
             .producer
             .append(batch, &mut sends);
@@ -35,8 +42,8 @@ impl Engine {
     }
 
     /// Hands batches to those who read the edges: into mailboxes here, or to be taken to other hosts.
-    pub(super) fn deliver(&mut self, now: Instant, sends: Vec<(EdgeId, Arc<Batch>)>) {
-        for (id, batch) in sends {
+    pub(super) fn deliver(&mut self, now: Instant, mut sends: Vec<(EdgeId, Arc<Batch>)>) {
+        for (id, batch) in sends.drain(..) {
             let Some(edge) = self.edges.get_mut(&id) else {
                 continue;
             };
@@ -49,6 +56,7 @@ impl Engine {
                 }
             }
         }
+        self.sends = sends;
     }
 
     /// Judges a batch that has arrived on an edge whose consumer is here, and puts it into its mailbox.
@@ -169,7 +177,7 @@ impl Engine {
             Producing::Gone => return,
         };
         inbound.unpulled_bytes = 0;
-        let mut sends = Vec::new();
+        let mut sends = std::mem::take(&mut self.sends);
         let component = self.components.get_mut(&producer).expect(HERE);
         let pulled = &mut component.outputs[usize::from(output)].producer;
         if inbound.state.must_pull() {
