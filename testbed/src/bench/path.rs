@@ -39,7 +39,7 @@ pub struct Options {
 }
 
 /// First in first out; a heap by an order that needs no context; deadlines with all that is known of them.
-const POLICIES: [(&str, Policy); 3] = [
+pub const POLICIES: [(&str, Policy); 3] = [
     ("fifo", Policy::Fifo),
     ("heap", Policy::Sjf),
     ("deadline", Policy::Deadline),
