@@ -76,6 +76,12 @@ const UNIT_MIN: Duration = Duration::from_micros(50);
 /// Unit: divisor. Source: design.
 const UNIT_DIVISOR: u32 = 20;
 
+/// What of the tightest budget a source may hold rows back for. Unit: divisor. Source: design; 5 %.
+const LINGER_DIVISOR: u32 = 20;
+
+/// The longest that a source holds rows back. Unit: time. Source: design.
+const LINGER_MAX: Duration = Duration::from_millis(5);
+
 /// What an engine is told at its start.
 #[derive(Debug, Clone, Copy)]
 pub struct Config {
@@ -297,6 +303,15 @@ impl Engine {
             self.check_finished(sink);
         }
         self.check_still(now, sink);
+    }
+
+    /// For how long a source may hold back what it has read, so that more leaves with it: a small part of the tightest budget behind it.
+    pub fn linger(&self, source: ComponentId) -> Duration {
+        let Some(component) = self.components.get(&source) else {
+            return Duration::ZERO;
+        };
+        let budget = u64::try_from(component.budget.strictest().as_nanos()).unwrap_or(0);
+        (Duration::from_nanos(budget) / LINGER_DIVISOR).min(LINGER_MAX)
     }
 
     /// From now on so many rows a second of an application go first, or all, where nothing is given. What is above that goes by its deadlines

@@ -25,6 +25,43 @@ pub struct Records {
 }
 
 impl Records {
+    /// Several readings, one after the other, as one.
+    ///
+    /// # Panics
+    /// When there is none, or their columns differ.
+    #[must_use]
+    pub fn join(mut several: Vec<Self>) -> Self {
+        if several.len() == 1 {
+            return several.remove(0);
+        }
+        let schema = several
+            .first()
+            .expect("at least one reading")
+            .columns
+            .schema();
+        let columns = several.iter().map(|records| &records.columns);
+        let columns = arrow_select::concat::concat_batches(&schema, columns)
+            .expect("readings of one source have the same columns");
+        let mut whole = Self {
+            count: 0,
+            columns,
+            times: Vec::new(),
+            places: Vec::new(),
+            bad: Vec::new(),
+        };
+        for mut records in several {
+            let before = whole.count;
+            records.bad.iter_mut().for_each(|bad| bad.place += before);
+            whole.count += records.count;
+            whole.times.append(&mut records.times);
+            whole.bad.append(&mut records.bad);
+            whole
+                .places
+                .extend(records.places.iter().map(|place| place + before));
+        }
+        whole
+    }
+
     /// Takes away the rows from `row` on, with the bad records among and behind them.
     ///
     /// # Panics

@@ -17,14 +17,18 @@ use crate::frontier::Slide;
 use crate::mailbox::Channel;
 
 mod arguments;
+mod distinct;
 mod evaluate;
 mod filter;
 mod flat_map;
 mod join;
 mod map;
+mod selection;
 mod split;
 #[cfg(test)]
 mod tests;
+mod ticks;
+mod top;
 mod union;
 mod window;
 
@@ -37,6 +41,8 @@ pub const KINDS: &[&Kind] = &[
     &union::KIND,
     &window::KIND,
     &join::KIND,
+    &distinct::KIND,
+    &top::KIND,
 ];
 
 /// The kind of operator called `name`.

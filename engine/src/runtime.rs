@@ -174,6 +174,11 @@ impl Handle {
         self.change(|engine, now| engine.release(now, application));
     }
 
+    /// See [`Engine::linger`].
+    pub fn linger(&self, source: ComponentId) -> Duration {
+        self.shared.lock().engine.linger(source)
+    }
+
     /// See [`Engine::set_share`].
     pub fn set_share(&self, application: u64, share: Option<Share>) {
         self.change(|engine, _| engine.set_share(application, share));

@@ -3,6 +3,7 @@
 mod experiment;
 mod fault;
 mod local;
+mod nexmark;
 mod pipe;
 mod swarm;
 
@@ -19,7 +20,7 @@ use node::cli::{cores, memory, policies};
 use crate::bench::report::Report;
 use crate::bench::{
     applications as applications_bench, child, engine as engine_bench, idle as idle_bench,
-    path as path_bench, pipe as pipe_bench, stalled_sink,
+    nexmark as nexmark_bench, path as path_bench, pipe as pipe_bench, stalled_sink,
 };
 use crate::local::fault::Fault;
 
@@ -96,6 +97,8 @@ enum Name {
     Applications(local::Applications),
     /// What a batch costs on its way through an engine that does no work on it, by policy.
     Path(Path),
+    /// How many events of the NEXMark queries a core-second is good for; their rows are those of another engine.
+    Nexmark(nexmark::Nexmark),
     /// Rows from one process to another over an encrypted stream, beside plain TCP.
     Pipe(pipe::Pipe),
 }
@@ -274,6 +277,7 @@ impl Name {
                 batches: path.batches.get(),
                 turns: path.turns.get(),
             }),
+            Self::Nexmark(nexmark) => nexmark_bench::measure(&nexmark.into_options()),
             Self::Pipe(pipe) => pipe_bench::measure(&pipe.into_options()),
         }
     }

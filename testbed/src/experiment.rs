@@ -1,6 +1,6 @@
 //! Experiments: one command each, with figures, a table and plots.
 //!
-//! Those of [`prototype`] run real processes; all others run in the simulator. An [`Experiment`] says over which axis figures are taken; [`workload`] draws what is asked for,
+//! Those of [`prototype`] run real processes, those of [`deadlines`] the data plane of one host; all others run in the simulator. An [`Experiment`] says over which axis figures are taken; [`workload`] draws what is asked for,
 //! [`build_up`] is one run, [`sweep`] runs all policies and seeds, [`grid`] holds what came of it, as means over seeds with their
 //! intervals. What was run, on what machine and of which seeds stands in the report, beside what is modelled.
 
@@ -18,6 +18,7 @@ use workload::Settings;
 mod at_once;
 pub mod build_up;
 pub mod clocks;
+pub mod deadlines;
 mod exhaustive;
 pub mod grid;
 pub mod interval;

@@ -3,7 +3,8 @@
 use std::fmt;
 
 use arrow_array::cast::AsArray;
-use arrow_array::{Array, ArrayRef};
+use arrow_array::{Array, ArrayRef, UInt64Array};
+use arrow_select::take::take_arrays;
 use datafusion_common::Result;
 use datafusion_expr_common::groups_accumulator::{EmitTo, GroupsAccumulator};
 
@@ -121,16 +122,7 @@ impl Groups {
             .iter_mut()
             .map(|aggregate| aggregate.accumulator.state(EmitTo::All))
             .collect::<Result<Vec<_>>>()?;
-        let arrays: usize = states
-            .iter()
-            .flatten()
-            .map(|array| array.get_array_memory_size())
-            .sum();
-        Ok(Frozen {
-            bytes: arrays + self.keys.bytes(),
-            keys: self.keys,
-            states,
-        })
+        Ok(Frozen::new(self.keys, states))
     }
 
     /// The keys, and for each aggregate its value by group.
@@ -155,6 +147,37 @@ impl Groups {
 }
 
 impl Frozen {
+    fn new(keys: Keys, states: Vec<Vec<ArrayRef>>) -> Self {
+        let arrays = states.iter().flatten();
+        let arrays: usize = arrays.map(|array| array.get_array_memory_size()).sum();
+        Self {
+            bytes: arrays + keys.bytes(),
+            keys,
+            states,
+        }
+    }
+
+    /// These groups alone, each once.
+    ///
+    /// # Errors
+    /// When a column would grow too large.
+    ///
+    /// # Panics
+    /// When there is no such group.
+    pub(crate) fn take(&self, groups: &[usize]) -> Result<Self> {
+        let mut keys = Keys::new();
+        for group in groups {
+            keys.intern(self.keys.key(*group));
+        }
+        let places = groups.iter().map(|group| u64::try_from(*group).ok());
+        let places: UInt64Array = places.collect();
+        let states = self
+            .states
+            .iter()
+            .map(|state| take_arrays(state, &places, None));
+        Ok(Self::new(keys, states.collect::<Result<_, _>>()?))
+    }
+
     /// The keys, by group.
     pub(crate) const fn keys(&self) -> &Keys {
         &self.keys

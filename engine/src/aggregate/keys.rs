@@ -140,6 +140,11 @@ impl Keys {
         &self.set[group]
     }
 
+    /// The group of a key, if it is there.
+    pub(crate) fn find(&self, key: &[u8]) -> Option<usize> {
+        self.set.get_index_of(key)
+    }
+
     /// The memory that the keys hold, in bytes.
     pub(crate) const fn bytes(&self) -> usize {
         self.bytes

@@ -4,7 +4,7 @@
 //! [operator.scanners]
 //! use = "window"
 //! from = "syn"
-//! window = { tumbling = "10s" }     # or { sliding = "10s", slide = "2s" }
+//! window = { tumbling = "10s" }     # or { sliding = "10s", slide = "2s" }, or { session = "30s" }
 //! by = ["src"]
 //! select = { attempts = "count(*)", mean = "sum(bytes) / count(*)" }
 //! lateness = "0s"
@@ -12,7 +12,7 @@
 //!
 //! Windows are aligned to the epoch and contain their start, not their end. One closes when progress reaches
 //! its end plus the allowed lateness, and its results leave in key order: the columns of `by`, `window_start`,
-//! `window_end` and those of `select`. A window without rows yields none.
+//! `window_end` and those of `select`. A window without rows yields none. Sessions have bounds of their own: see [`session`].
 //!
 //! Rows that are too late for every window leave at `late`; rows that cannot be evaluated, or whose time is
 //! too far from the epoch, at `bad`. A result that cannot be computed, such as a division by a count of zero,
@@ -51,9 +51,10 @@ pub(super) mod layout;
 mod panes;
 pub(super) mod parameters;
 mod select;
+mod session;
 mod state;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use layout::Layout;
 use panes::{Panes, Slot};
@@ -112,7 +113,7 @@ impl Operator for Window {
                 tick: Tick(window),
                 began: EventTime(bounds.0),
                 time: self.layout.time(window),
-                columns: self.selected.results(groups, bounds),
+                columns: self.selected.results(groups, |_| bounds),
             });
         }
         self.panes.open_from(through.saturating_add(1));

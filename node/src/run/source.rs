@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow_schema::SchemaRef;
+use engine::batch::ROWS_MAX;
 use engine::columns;
 use engine::intake::{Intake, Records};
 use engine::runtime::{Ended, Handle};
@@ -12,8 +13,11 @@ use model::{Clock, ComponentId, EventTime, Instant, Origin, convert};
 
 use crate::connector::{Overflow, Pace, Reading, Source, SourceError};
 
+mod linger;
 #[cfg(test)]
 mod tests;
+
+use linger::Linger;
 
 /// How many records a source that drops the oldest holds while there is no room for them.
 ///
@@ -48,6 +52,7 @@ pub(crate) struct Thread {
     replay: Option<(Instant, EventTime)>,
     /// When something was last read, or progress last grew by itself.
     active: Instant,
+    linger: Linger,
 }
 
 /// A clock that can be printed.
@@ -96,6 +101,7 @@ impl Thread {
             active: clock.now(),
             clock: ClockOf(clock),
             replay: None,
+            linger: Linger::default(),
         }
     }
 
@@ -119,11 +125,49 @@ impl Thread {
                 .handle
                 .wait_for_room(self.place.application, self.place.id)?;
             match self.source.read(self.place.idle_after)? {
-                Reading::Records(records) => self.replay(records)?,
+                Reading::Records(records) if self.pace.speed.is_some() && !self.pace.is_live => {
+                    self.replay(records)?;
+                }
+                Reading::Records(records) => {
+                    if self.gather(records)? {
+                        return self.end();
+                    }
+                }
                 Reading::Idle => self.idle(),
                 Reading::End => return self.end(),
             }
         }
+    }
+
+    /// Hands in what was read, with what comes shortly after it where records come closely. Says whether the source has ended.
+    fn gather(&mut self, records: Records) -> Result<bool, Stop> {
+        let arrival = self.clock.0.now();
+        self.linger.note(arrival, records.count);
+        let mut count = convert::index(records.count.into());
+        let mut read = vec![records];
+        let mut has_ended = false;
+        let allowed = match count < ROWS_MAX {
+            true => self.place.handle.linger(self.place.id),
+            false => Duration::ZERO,
+        };
+        let until = arrival + self.linger.wait(allowed);
+        while count < ROWS_MAX && !has_ended {
+            let now = self.clock.0.now();
+            if now >= until {
+                break;
+            }
+            match self.source.read(until.since(now))? {
+                Reading::Records(records) => {
+                    self.linger.note(self.clock.0.now(), records.count);
+                    count += convert::index(records.count.into());
+                    read.push(records);
+                }
+                Reading::Idle => break,
+                Reading::End => has_ended = true,
+            }
+        }
+        self.hand_in(arrival, Records::join(read));
+        Ok(has_ended)
     }
 
     /// Reads whether there is room or not, and drops the oldest records where there is none.
@@ -174,13 +218,13 @@ impl Thread {
     /// Hands records in when they are due: at once, or at the declared speed of event time.
     fn replay(&mut self, mut records: Records) -> Result<(), Stop> {
         let Some(speed) = self.pace.speed.filter(|_| !self.pace.is_live) else {
-            self.hand_in(records);
+            self.hand_in(self.clock.0.now(), records);
             return Ok(());
         };
         loop {
             let now = self.clock.0.now();
             let Some(first) = records.times.first().copied().map(EventTime) else {
-                self.hand_in(records);
+                self.hand_in(now, records);
                 return Ok(());
             };
             let (start, start_time) = *self.replay.get_or_insert((now, first));
@@ -192,7 +236,7 @@ impl Thread {
                 .count();
             if due > 0 {
                 let rest = records.split_off(due);
-                self.hand_in(std::mem::replace(&mut records, rest));
+                self.hand_in(now, std::mem::replace(&mut records, rest));
                 if records.count == 0 {
                     return Ok(());
                 }
@@ -212,12 +256,12 @@ impl Thread {
         }
     }
 
-    fn hand_in(&mut self, records: Records) {
-        let now = self.clock.0.now();
-        self.active = now;
+    /// Hands in records of which the first arrived at `arrival`.
+    fn hand_in(&mut self, arrival: Instant, records: Records) {
+        self.active = self.clock.0.now();
         self.place
             .handle
-            .offer(self.place.id, self.intake.take(now, records));
+            .offer(self.place.id, self.intake.take(arrival, records));
     }
 
     /// Lets progress grow with time where the source says how the two are related; else nobody knows

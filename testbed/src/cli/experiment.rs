@@ -14,7 +14,7 @@ use super::local::duration;
 use super::note;
 use crate::bench::report::Report;
 use crate::experiment::workload::Settings;
-use crate::experiment::{Experiment, Options, clocks, prototype};
+use crate::experiment::{Experiment, Options, clocks, deadlines, prototype};
 use crate::local::folder::Folder;
 use crate::local::interrupt::Interrupt;
 use crate::local::up::NODES_MAX;
@@ -57,6 +57,45 @@ pub(super) enum Name {
     /// How long it takes to join, to look up, to compose and to get a first result over nodes, of real processes.
     #[command(name = "T4")]
     T4(Prototype),
+    /// Delays of one application over load, of four shapes.
+    #[command(name = "D1")]
+    D1(Deadlines),
+    /// Delays of applications in a hurry and of others beside them over load.
+    #[command(name = "D2")]
+    D2(Deadlines),
+    /// The same over the number of the others.
+    #[command(name = "D2-count")]
+    D2Count(Deadlines),
+    /// The same over the number of workers.
+    #[command(name = "D2-workers")]
+    D2Workers(Deadlines),
+    /// Delays where the others' rates change and spike.
+    #[command(name = "D3")]
+    D3(Deadlines),
+    /// Who is on time where rates are skewed.
+    #[command(name = "D4")]
+    D4(Deadlines),
+    /// Who is on time by which order of work.
+    #[command(name = "D5")]
+    D5(Deadlines),
+    /// What each rule of our order is worth.
+    #[command(name = "D7")]
+    D7(Deadlines),
+    /// Delays over the cost of the others' batches.
+    #[command(name = "D7-batch")]
+    D7Batch(Deadlines),
+    /// Throughput by shares.
+    #[command(name = "D8")]
+    D8(Deadlines),
+    /// Who is on time where there is more work than can be done.
+    #[command(name = "D9")]
+    D9(Deadlines),
+    /// How long it takes until an application is on time again that was delayed once.
+    #[command(name = "D11")]
+    D11(Deadlines),
+    /// Whether threads and virtual cores tell the same of one scenario.
+    #[command(name = "agreement")]
+    Agreement(Deadlines),
     /// Three hosts whose clocks are apart, of real processes.
     #[command(name = "D10")]
     D10(Clocks),
@@ -175,6 +214,69 @@ fn policies(names: &[String]) -> anyhow::Result<Vec<&'static dyn Policy>> {
     found.collect()
 }
 
+/// How an experiment on deadlines is run.
+#[derive(Debug, Args)]
+pub(super) struct Deadlines {
+    /// How many seeds, from 1 on.
+    #[arg(long, default_value = "5")]
+    seeds: u64,
+    /// How long everything takes, as a part of what scenarios say: windows, targets and costs.
+    #[arg(long, value_name = "FRACTION", default_value = "0.25", value_parser = positive)]
+    scale: f64,
+    /// For how long windows count, before it is scaled; as scenarios say, if not given.
+    #[arg(long = "for", value_name = "SECONDS", value_parser = positive)]
+    measured_s: Option<f64>,
+    /// The places on the axis: loads, where the experiment goes over loads.
+    #[arg(long, value_delimiter = ',', value_name = "PLACE,...", value_parser = positive)]
+    at: Vec<f64>,
+    /// The orders of work, by their names.
+    #[arg(long, value_delimiter = ',', value_name = "NAME,...")]
+    policies: Vec<String>,
+    /// On virtual cores and in virtual time, which needs no quiet machine.
+    #[arg(long = "virtual")]
+    is_virtual: bool,
+    /// Into which folder figures, tables and plots are written.
+    #[arg(long, value_name = "FOLDER")]
+    out: Option<PathBuf>,
+}
+
+impl Deadlines {
+    fn run(self, name: &str) -> anyhow::Result<Report> {
+        let experiment =
+            deadlines::Experiment::find(name).ok_or_else(|| anyhow!("no experiment {name}"))?;
+        let find = |name: &String| {
+            let found = deadlines::series::find(name);
+            found.ok_or_else(|| anyhow!("there is no order of work called {name}"))
+        };
+        let given: anyhow::Result<Vec<_>> = self.policies.iter().map(find).collect();
+        let options = deadlines::Options {
+            seeds: (1..=self.seeds).collect(),
+            scale: self.scale,
+            measured_s: self.measured_s,
+            places: self.at,
+            series: match given? {
+                none if none.is_empty() => experiment.series(self.is_virtual),
+                some => some,
+            },
+            is_virtual: self.is_virtual,
+        };
+        let (grid, report) = experiment.run(&options, &note)?;
+        if let Some(folder) = &self.out {
+            experiment.write(folder, &options, &grid)?;
+        }
+        Ok(report)
+    }
+}
+
+/// A number above zero.
+fn positive(text: &str) -> Result<f64, String> {
+    let number: f64 = text.parse().map_err(|_| "no number".to_owned())?;
+    match number > 0.0 && number.is_finite() {
+        true => Ok(number),
+        false => Err("not above zero".to_owned()),
+    }
+}
+
 /// How an experiment in the simulator is run.
 #[derive(Debug, Args)]
 pub(super) struct Simulated {
@@ -228,6 +330,19 @@ impl Name {
             Self::C2(it) => return it.run("C2"),
             Self::C4(it) => return it.run("C4"),
             Self::T4(it) => return it.run("T4"),
+            Self::D1(it) => return it.run("D1"),
+            Self::D2(it) => return it.run("D2"),
+            Self::D2Count(it) => return it.run("D2-count"),
+            Self::D2Workers(it) => return it.run("D2-workers"),
+            Self::D3(it) => return it.run("D3"),
+            Self::D4(it) => return it.run("D4"),
+            Self::D5(it) => return it.run("D5"),
+            Self::D7(it) => return it.run("D7"),
+            Self::D7Batch(it) => return it.run("D7-batch"),
+            Self::D8(it) => return it.run("D8"),
+            Self::D9(it) => return it.run("D9"),
+            Self::D11(it) => return it.run("D11"),
+            Self::Agreement(it) => return it.run("agreement"),
             Self::D10(it) => return it.run(),
         };
         let experiment = Experiment::find(name).ok_or_else(|| anyhow!("no experiment {name}"))?;

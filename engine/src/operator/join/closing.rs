@@ -124,6 +124,10 @@ impl Closing {
                 return false;
             }
             let pairs = self.collect(context, &mut looks);
+            if pairs.is_empty() {
+                // In most ticks of a sparse stream nothing meets: that must cost no columns.
+                continue;
+            }
             let results = context.selected.results(&pairs, context.timing, self.tick);
             self.leave(results, context, emit);
         }
@@ -190,6 +194,10 @@ impl Closing {
                 .expect("results are of the same columns"),
         };
         let whole = all.num_rows() / ROWS_MAX * ROWS_MAX;
+        if whole == 0 {
+            self.rest = Some(all);
+            return;
+        }
         self.rest = Some(all.slice(whole, all.num_rows() - whole));
         self.emit(all.slice(0, whole), context, emit);
     }

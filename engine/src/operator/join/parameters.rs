@@ -12,7 +12,7 @@ use crate::operator::arguments::{
 };
 use crate::operator::window::SPAN_MAX_MICROS;
 use crate::operator::window::layout::Layout;
-use crate::operator::window::parameters::{SLIDE_MIN_MICROS, SPANS, note, span, window};
+use crate::operator::window::parameters::{SLIDE_MIN_MICROS, SPANS, fixed, note, span};
 use crate::operator::{
     ArgumentError, Compiled, DefaultCost, Inputs, Kind, Numbering, Parameter, Shape, bad_schema,
 };
@@ -188,7 +188,7 @@ fn timing(
             "the results of a window leave when it closes",
         )]),
         (given @ Some(_), None) => {
-            let (slide_micros, panes) = window(given)?;
+            let (slide_micros, panes) = fixed(given)?;
             let layout = Layout::new(slide_micros, panes, lateness_micros);
             Ok(Timing::Windows(layout))
         }

@@ -8,13 +8,12 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-use arrow_array::{ArrayRef, BooleanArray, UInt32Array};
-use arrow_schema::ArrowError;
-use arrow_select::take::take_arrays;
+use arrow_array::BooleanArray;
 use model::EventTime;
 
 use crate::batch::Rows;
 use crate::frontier::Slide;
+use crate::operator::selection::Selection;
 use crate::step::TICK_MAX;
 
 /// How long windows are, how they slide, and for how long they wait.
@@ -32,24 +31,15 @@ pub(in crate::operator) struct Place {
     pub(in crate::operator) first: i64,
 }
 
-/// Some of the rows of a batch.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Selection {
-    /// Consecutive ones.
-    Range { offset: usize, len: usize },
-    /// Those at these places, ascending.
-    Places(UInt32Array),
-}
-
 /// The rows of a batch, parted by what becomes of them.
 #[derive(Debug)]
-pub(super) struct Admission {
+pub(in crate::operator) struct Admission {
     /// Count in some window.
-    pub(super) admitted: Rows,
+    pub(in crate::operator) admitted: Rows,
     /// Too late for every window.
-    pub(super) late: Option<Rows>,
+    pub(in crate::operator) late: Option<Rows>,
     /// Too far from the epoch for any window.
-    pub(super) unreachable: Option<Rows>,
+    pub(in crate::operator) unreachable: Option<Rows>,
 }
 
 impl Layout {
@@ -115,7 +105,7 @@ impl Layout {
     }
 
     /// Whether rows can be at this place.
-    pub(super) fn has(self, place: Place) -> bool {
+    pub(in crate::operator) fn has(self, place: Place) -> bool {
         let ticks = 1 - TICK_MAX..TICK_MAX;
         ticks.contains(&place.pane)
             && place
@@ -182,7 +172,7 @@ impl Layout {
     }
 
     /// Parts rows into those that count and those that do not.
-    pub(super) fn admit(self, rows: &Rows, open: i64) -> Admission {
+    pub(in crate::operator) fn admit(self, rows: &Rows, open: i64) -> Admission {
         let reachable = self.reachable();
         let (earliest, latest) = extremes(rows.times());
         let all_reachable = reachable.contains(&earliest) && reachable.contains(&latest);
@@ -226,7 +216,7 @@ impl Layout {
     ///
     /// # Panics
     /// When one of the rows was not admitted.
-    pub(super) fn places(self, rows: &Rows, open: i64) -> Vec<(Place, Selection)> {
+    pub(in crate::operator) fn places(self, rows: &Rows, open: i64) -> Vec<(Place, Selection)> {
         if rows.is_empty() {
             return Vec::new();
         }
@@ -267,52 +257,6 @@ impl Layout {
             .into_iter()
             .map(|(place, rows)| (place, Selection::of(rows)))
             .collect()
-    }
-}
-
-impl Selection {
-    /// These rows, which ascend.
-    fn of(rows: Vec<u32>) -> Self {
-        let index = |row: u32| usize::try_from(row).expect("32 bits fit a pointer");
-        match (rows.first(), rows.last()) {
-            (Some(first), Some(last)) if index(last - first) + 1 == rows.len() => Self::Range {
-                offset: index(*first),
-                len: rows.len(),
-            },
-            _ => Self::Places(rows.into()),
-        }
-    }
-
-    /// Where the rows stand.
-    pub(super) fn rows(&self) -> impl Iterator<Item = usize> + '_ {
-        let (range, places) = match self {
-            Self::Range { offset, len } => (*offset..offset + len, [].as_slice()),
-            Self::Places(places) => (0..0, &**places.values()),
-        };
-        let index = |place: &u32| usize::try_from(*place).expect("32 bits fit a pointer");
-        range.chain(places.iter().map(index))
-    }
-
-    /// These rows of some columns.
-    ///
-    /// # Errors
-    /// When a column would grow too large.
-    pub(super) fn of_columns(&self, columns: &[ArrayRef]) -> Result<Vec<ArrayRef>, ArrowError> {
-        match self {
-            Self::Range { offset, len } => {
-                let slice = |column: &ArrayRef| column.slice(*offset, *len);
-                Ok(columns.iter().map(slice).collect())
-            }
-            Self::Places(places) => take_arrays(columns, places, None),
-        }
-    }
-
-    /// These rows of a batch.
-    pub(super) fn of_rows(&self, rows: &Rows) -> Rows {
-        match self {
-            Self::Range { offset, len } => rows.slice(*offset, *len),
-            Self::Places(places) => rows.take(places),
-        }
     }
 }
 

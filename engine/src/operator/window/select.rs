@@ -147,8 +147,12 @@ impl Selected {
         })
     }
 
-    /// The results of a window with these bounds, in key order.
-    pub(super) fn results(&self, groups: Groups, (start, end): (i64, i64)) -> RecordBatch {
+    /// The results of windows of which each key has one, with these bounds, in key order.
+    pub(super) fn results(
+        &self,
+        groups: Groups,
+        bounds: impl Fn(&[u8]) -> (i64, i64),
+    ) -> RecordBatch {
         let (keys, values) = groups.evaluate();
         let mut order: Vec<u32> = (0u32..).take(keys.len()).collect();
         let key = |group: u32| keys.key(usize::try_from(group).expect("32 bits fit a pointer"));
@@ -157,11 +161,10 @@ impl Selected {
             .encoder
             .decode(order.iter().map(|group| key(*group)))
             .expect("keys are decoded by who encoded them");
-        for bound in [start, end] {
-            inner.push(Arc::new(TimestampMicrosecondArray::from(vec![
-                bound;
-                order.len()
-            ])));
+        let bounds = order.iter().map(|group| bounds(key(*group)));
+        let (starts, ends): (Vec<i64>, Vec<i64>) = bounds.unzip();
+        for times in [starts, ends] {
+            inner.push(Arc::new(TimestampMicrosecondArray::from(times)));
         }
         let order = UInt32Array::from(order);
         for (value, data_type) in values.into_iter().zip(&self.aggregate_types) {

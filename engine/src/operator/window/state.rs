@@ -80,7 +80,7 @@ pub(super) fn import(
     Ok(())
 }
 
-fn to_columns(selected: &Selected, frozen: &Frozen) -> RecordBatch {
+pub(super) fn to_columns(selected: &Selected, frozen: &Frozen) -> RecordBatch {
     let mut columns = selected
         .encoder()
         .decode(frozen.keys().iter())
@@ -89,7 +89,7 @@ fn to_columns(selected: &Selected, frozen: &Frozen) -> RecordBatch {
     batch(columns, frozen.keys().len())
 }
 
-fn batch(columns: Vec<ArrayRef>, rows: usize) -> RecordBatch {
+pub(super) fn batch(columns: Vec<ArrayRef>, rows: usize) -> RecordBatch {
     let fields: Vec<Field> = columns
         .iter()
         .enumerate()
@@ -101,7 +101,10 @@ fn batch(columns: Vec<ArrayRef>, rows: usize) -> RecordBatch {
 }
 
 /// The partial that these columns are, accumulated anew: what does not merge here would not merge later.
-fn from_columns(selected: &Selected, columns: &RecordBatch) -> Result<Frozen, ImportError> {
+pub(super) fn from_columns(
+    selected: &Selected,
+    columns: &RecordBatch,
+) -> Result<Frozen, ImportError> {
     let refuse = |message: String| ImportError::Columns(message);
     let aggregates = selected.aggregates();
     let keys = selected.key_types();

@@ -9,15 +9,16 @@ use model::{
 use super::*;
 use crate::batch::{Header, Token};
 use crate::columns;
-use crate::operator::{ArgumentError, Compiled, CompleteTick};
+use crate::operator::{ArgumentError, Compiled, CompleteTick, Kind};
 
 mod parameters;
 mod reference;
 mod semantics;
+mod sessions;
 mod transfer;
 
 /// `key`, `value` and `weight`.
-fn input() -> Schema {
+pub(in crate::operator) fn input() -> Schema {
     Schema::new(vec![
         Field::new("key", DataType::Utf8),
         Field::new("value", DataType::Int64),
@@ -28,19 +29,19 @@ fn input() -> Schema {
 
 /// A row to be: its event time, when it is due, its key and its value. The weight is half the value.
 #[derive(Debug, Clone, PartialEq)]
-struct Row {
-    time: i64,
-    due: i64,
-    key: Option<&'static str>,
-    value: Option<i64>,
+pub(in crate::operator) struct Row {
+    pub(in crate::operator) time: i64,
+    pub(in crate::operator) due: i64,
+    pub(in crate::operator) key: Option<&'static str>,
+    pub(in crate::operator) value: Option<i64>,
 }
 
 /// A row that is due at its event time.
-fn row(time: i64, key: &'static str, value: i64) -> Row {
+pub(in crate::operator) fn row(time: i64, key: &'static str, value: i64) -> Row {
     late_row(time, time, key, value)
 }
 
-fn late_row(time: i64, due: i64, key: &'static str, value: i64) -> Row {
+pub(in crate::operator) fn late_row(time: i64, due: i64, key: &'static str, value: i64) -> Row {
     Row {
         time,
         due,
@@ -50,7 +51,7 @@ fn late_row(time: i64, due: i64, key: &'static str, value: i64) -> Row {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "the tests use small numbers")]
-fn batch(origin: u128, rows: &[Row]) -> Batch {
+pub(in crate::operator) fn batch(origin: u128, rows: &[Row]) -> Batch {
     let keys: StringArray = rows.iter().map(|row| row.key).collect();
     let values: Int64Array = rows.iter().map(|row| row.value).collect();
     let weights: Float64Array = rows
@@ -107,21 +108,29 @@ fn compile(arguments: &Arguments) -> Result<Compiled, Vec<ArgumentError>> {
 
 /// An operator at work, and all that it has emitted.
 #[derive(Debug)]
-struct Run {
-    operator: Box<dyn Operator>,
+pub(in crate::operator) struct Run {
+    kind: &'static Kind,
+    pub(in crate::operator) operator: Box<dyn Operator>,
     /// Each result row as text: its tick, event time and columns.
-    results: Vec<String>,
+    pub(in crate::operator) results: Vec<String>,
     /// The values of late rows and bad ones.
-    late: Vec<String>,
-    bad: Vec<String>,
-    progress: Option<EventTime>,
-    bytes: usize,
+    pub(in crate::operator) late: Vec<String>,
+    pub(in crate::operator) bad: Vec<String>,
+    pub(in crate::operator) progress: Option<EventTime>,
+    pub(in crate::operator) bytes: usize,
 }
 
 impl Run {
     fn new(arguments: &Arguments) -> Self {
+        Self::of(&KIND, arguments)
+    }
+
+    /// An operator of any kind, at the beginning.
+    pub(in crate::operator) fn of(kind: &'static Kind, arguments: &Arguments) -> Self {
+        let compiled = (kind.compile)(arguments, &[input()]).unwrap();
         Self {
-            operator: compile(arguments).unwrap().operator,
+            kind,
+            operator: compiled.operator,
             results: Vec::new(),
             late: Vec::new(),
             bad: Vec::new(),
@@ -130,7 +139,7 @@ impl Run {
         }
     }
 
-    fn rows(&mut self, origin: u128, rows: &[Row]) {
+    pub(in crate::operator) fn rows(&mut self, origin: u128, rows: &[Row]) {
         if rows.is_empty() {
             return;
         }
@@ -140,22 +149,23 @@ impl Run {
         self.take(emit);
     }
 
-    fn progress(&mut self, progress: i64) {
+    pub(in crate::operator) fn progress(&mut self, progress: i64) {
         let mut emit = Emitter::default();
         self.operator.on_progress(EventTime(progress), &mut emit);
         self.take(emit);
     }
 
     /// Goes on with a new operator that has the state of this one.
-    fn transfer(&mut self, arguments: &Arguments) {
-        let mut heir = compile(arguments).unwrap().operator;
+    pub(in crate::operator) fn transfer(&mut self, arguments: &Arguments) {
+        let compiled = (self.kind.compile)(arguments, &[input()]).unwrap();
+        let mut heir = compiled.operator;
         for chunk in self.operator.export(None) {
             heir.import(chunk).unwrap();
         }
         self.operator = heir;
     }
 
-    fn end(&mut self) {
+    pub(in crate::operator) fn end(&mut self) {
         self.progress(i64::MAX);
         assert_eq!(self.progress, Some(EventTime::MAX));
         assert_eq!(self.bytes, 0, "nothing is held when all windows are closed");

@@ -221,3 +221,19 @@ fn what_a_source_drops_is_said_to_be_missing() {
     assert!(missing > 0, "something was dropped");
     assert_eq!((rows + missing, through), (total, total));
 }
+
+#[test]
+fn what_comes_closely_leaves_together_and_nothing_is_lost() {
+    let (script, readings) = mpsc::sync_channel(400);
+    for millis in 0..400 {
+        script.send(records(&[millis])).unwrap();
+    }
+    let (mut batches, mut rows) = (0, 0);
+    run(Pace::default(), None, script, readings, |batch, script| {
+        *script = None;
+        batches += 1;
+        rows += batch.rows.len();
+    });
+    assert_eq!(rows, 400);
+    assert!(batches < 100, "{batches} batches of 400 rows");
+}

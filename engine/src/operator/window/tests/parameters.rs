@@ -69,6 +69,16 @@ fn what_is_wrong_is_said_of_the_parameter_that_is() {
     let cases: Vec<(Arguments, &str, &str)> = vec![
         (arguments(&[], &[], &good, 0), "window", "neither"),
         (
+            arguments(&[("session", 9_999)], &[], &good, 0),
+            "window.session",
+            "9999 us",
+        ),
+        (
+            arguments(&[("session", SECOND), ("slide", SECOND)], &[], &good, 0),
+            "window",
+            "neither tumbles nor slides",
+        ),
+        (
             arguments(&[("tumbling", 0)], &[], &good, 0),
             "window.tumbling",
             "0 us",

@@ -8,7 +8,7 @@ use super::*;
 
 const SLIDE: i64 = 1_000;
 
-const SELECT: [(&str, &str); 7] = [
+pub(super) const SELECT: [(&str, &str); 7] = [
     ("n", "count(value)"),
     ("sum", "sum(value)"),
     ("least", "min(value)"),
@@ -45,28 +45,35 @@ fn reference(origins: &[Vec<Row>], panes: i64, lateness: i64) -> (Vec<String>, u
     }
     let results = windows.iter().map(|((window, key), rows)| {
         let all: Vec<Option<i64>> = rows.values().copied().collect();
-        let values: Vec<i64> = all.iter().flatten().copied().collect();
-        let show =
-            |value: Option<i64>| value.map_or_else(|| "-".to_owned(), |value| value.to_string());
-        let count = values.len();
-        let sum: i64 = values.iter().sum();
-        #[expect(clippy::cast_precision_loss, reason = "the values are small")]
-        let mean = (count > 0).then(|| sum as f64 / count as f64);
         format!(
-            "{window} @{} {} {} {} {count} {} {} {} {} {} {}",
+            "{window} @{} {} {} {} {}",
             window * SLIDE - 1,
             key.unwrap_or("-"),
             (window - panes) * SLIDE,
             window * SLIDE,
-            show((count > 0).then_some(sum)),
-            show(values.iter().min().copied()),
-            show(values.iter().max().copied()),
-            mean.map_or_else(|| "-".to_owned(), |mean| format!("{mean:?}")),
-            show(all[0]),
-            show(all[all.len() - 1]),
+            show_values(&all),
         )
     });
     (results.collect(), late)
+}
+
+/// What [`SELECT`] gives for the values of some rows, in order.
+pub(super) fn show_values(all: &[Option<i64>]) -> String {
+    let values: Vec<i64> = all.iter().flatten().copied().collect();
+    let show = |value: Option<i64>| value.map_or_else(|| "-".to_owned(), |value| value.to_string());
+    let count = values.len();
+    let sum: i64 = values.iter().sum();
+    #[expect(clippy::cast_precision_loss, reason = "the values are small")]
+    let mean = (count > 0).then(|| sum as f64 / count as f64);
+    format!(
+        "{count} {} {} {} {} {} {}",
+        show((count > 0).then_some(sum)),
+        show(values.iter().min().copied()),
+        show(values.iter().max().copied()),
+        mean.map_or_else(|| "-".to_owned(), |mean| format!("{mean:?}")),
+        show(all[0]),
+        show(all[all.len() - 1]),
+    )
 }
 
 fn any_row() -> impl Strategy<Value = Row> {

@@ -1,0 +1,111 @@
+//! State chunks: the keys that were last seen in a tick, rows of ticks to come, and which ticks are closed.
+
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::{Array, BinaryArray, RecordBatch, RecordBatchOptions};
+use arrow_schema::{DataType, Field, Schema};
+use model::Origin;
+
+use super::Distinct;
+use crate::operator::selection::Selection;
+use crate::operator::{ImportError, Part, StateChunk, Tick, ticks};
+
+/// The part of keys; that of rows is of their origin and has the number zero.
+const SEEN: Part = Part {
+    origin: Origin(0),
+    number: 1,
+};
+
+/// The part that says which ticks are closed; its tick is the earliest that is not.
+const CLOSED: Part = Part {
+    origin: Origin(0),
+    number: 2,
+};
+
+/// What changed behind `since`.
+pub(super) fn export(distinct: &Distinct, since: Option<Tick>) -> Vec<StateChunk> {
+    let since = since.map_or(i64::MIN, |tick| tick.0);
+    let options = RecordBatchOptions::new().with_row_count(Some(0));
+    let closed = StateChunk {
+        tick: ticks::open(distinct.closed),
+        part: CLOSED,
+        columns: RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &options)
+            .expect("no columns of no rows"),
+    };
+    let seen = distinct.memory.since(since).map(|(tick, keys)| StateChunk {
+        tick: Tick(tick),
+        part: SEEN,
+        columns: to_columns(&keys),
+    });
+    let rows = distinct.pending.since(since);
+    let rows = rows.map(|(tick, origin, columns)| StateChunk {
+        tick: Tick(tick),
+        part: Part { origin, number: 0 },
+        columns,
+    });
+    std::iter::once(closed)
+        .filter(|closed| closed.tick.0 > since)
+        .chain(seen)
+        .chain(rows)
+        .collect()
+}
+
+fn to_columns(keys: &[&[u8]]) -> RecordBatch {
+    let keys = BinaryArray::from_iter_values(keys);
+    let field = Field::new("key", DataType::Binary, false);
+    RecordBatch::try_new(Arc::new(Schema::new(vec![field])), vec![Arc::new(keys)])
+        .expect("one column of keys")
+}
+
+/// Takes a chunk in.
+pub(super) fn import(distinct: &mut Distinct, chunk: &StateChunk) -> Result<(), ImportError> {
+    let refuse = |message: String| Err(ImportError::Columns(message));
+    let Tick(tick) = chunk.tick;
+    let is_reachable = ticks::tick_of(-ticks::REACH_MICROS)..=ticks::tick_of(ticks::REACH_MICROS);
+    if chunk.part != CLOSED && !is_reachable.contains(&tick) {
+        return refuse(format!("tick {tick} has no rows"));
+    }
+    match chunk.part {
+        CLOSED => {
+            distinct.close_through(tick.saturating_sub(1));
+            Ok(())
+        }
+        SEEN => {
+            let [keys] = chunk.columns.columns() else {
+                return refuse("not one column of keys".to_owned());
+            };
+            if *keys.data_type() != DataType::Binary || keys.null_count() > 0 {
+                return refuse(format!("keys of type {}", keys.data_type()));
+            }
+            for key in keys.as_binary::<i32>().iter().flatten() {
+                distinct.memory.remember(key, tick);
+            }
+            distinct.forget_before(distinct.closed.saturating_add(1));
+            Ok(())
+        }
+        Part { origin, number: 0 } => {
+            let schema = Arc::clone(distinct.pending.schema());
+            let columns = match RecordBatch::try_new(schema, chunk.columns.columns().to_vec()) {
+                Ok(columns) => columns,
+                Err(refused) => return refuse(refused.to_string()),
+            };
+            distinct.pending.remove(tick, origin);
+            if tick > distinct.closed && columns.num_rows() > 0 {
+                let all = Selection::Range {
+                    offset: 0,
+                    len: columns.num_rows(),
+                };
+                distinct
+                    .encoder
+                    .encode(&columns, &mut distinct.keys)
+                    .expect("key columns are of the input's types");
+                distinct
+                    .pending
+                    .update(tick, origin, &columns, &distinct.keys, &all);
+            }
+            Ok(())
+        }
+        Part { number, .. } => refuse(format!("a part called {number}")),
+    }
+}
