@@ -150,28 +150,35 @@ pub struct Engine {
 pub struct Signals {
     /// Everybody at a source or at a sink: an application may have ended, or nobody can say who it is.
     pub all: bool,
-    /// These sources, which may offer, and sinks, which may receive; some more than once.
-    pub some: Vec<ComponentId>,
+    /// Otherwise these sources, which may offer; some more than once.
+    pub sources: Vec<ComponentId>,
+    /// Otherwise these sinks, which may receive; some more than once.
+    pub sinks: Vec<ComponentId>,
 }
 
-/// How many are named before everybody is meant.
+/// How many sources or sinks are named before everybody is meant.
 ///
 /// Unit: count. Source: guess; one change concerns a source and a sink as a rule.
 const NAMED_MAX: usize = 64;
 
 impl Signals {
-    /// A source may offer, or a sink may receive.
-    fn name(&mut self, component: ComponentId) {
-        if self.all || self.some.last() == Some(&component) {
-            return;
-        }
-        if self.some.len() == NAMED_MAX {
-            self.all = true;
-            self.some.clear();
-            return;
-        }
-        self.some.push(component);
+    fn name_source(&mut self, source: ComponentId) {
+        self.all |= !name(&mut self.sources, source);
     }
+
+    fn name_sink(&mut self, sink: ComponentId) {
+        self.all |= !name(&mut self.sinks, sink);
+    }
+}
+
+/// Names one more, unless there are too many to be named.
+fn name(named: &mut Vec<ComponentId>, component: ComponentId) -> bool {
+    let is_named = named.last() == Some(&component);
+    let has_place = named.len() < NAMED_MAX;
+    if !is_named && has_place {
+        named.push(component);
+    }
+    is_named || has_place
 }
 
 impl Engine {

@@ -185,7 +185,7 @@ mod tests {
             let id = EdgeId(number);
             assert_eq!(paged.insert(id, number), expected.insert(id, number));
             let gone = EdgeId(number / 2);
-            if gone.0 % 7 != 0 {
+            if !gone.0.is_multiple_of(7) {
                 assert_eq!(paged.remove(&gone), expected.remove(&gone));
             }
             assert_eq!(paged.len(), expected.len());

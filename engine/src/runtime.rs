@@ -399,7 +399,7 @@ impl Shared {
             state.waiters.values().for_each(|waits| waits.notify_all());
             self.ends.notify_all();
         }
-        for component in signals.some {
+        for component in signals.sources.into_iter().chain(signals.sinks) {
             if let Some(waits) = state.waiters.get(&component) {
                 waits.notify_all();
             }

@@ -260,14 +260,13 @@ impl Consumer {
     /// What the pull that is due says of the origins that moved, for a producer in the same process: where it asks for nothing else,
     /// that needs no message.
     pub fn moves(&mut self) -> impl Iterator<Item = Move> + '_ {
-        let moved = self.origins.iter_mut().filter_map(|(origin, standing)| {
+        self.origins.iter_mut().filter_map(|(origin, standing)| {
             std::mem::take(&mut standing.has_moved).then_some(Move {
                 origin: *origin,
                 taken: standing.taken,
                 kept: standing.kept,
             })
-        });
-        moved
+        })
     }
 
     /// The pull that says everything, for when frames may have been lost: at the latest once a second.

@@ -78,7 +78,7 @@ impl Engine {
                 let component = self.component_mut(consumer);
                 component.mailbox.push(channel, waiting);
                 if matches!(component.role, Role::Sink(_)) {
-                    self.signals.name(consumer);
+                    self.signals.name_sink(consumer);
                 } else {
                     self.refresh(now, consumer);
                 }
@@ -97,7 +97,7 @@ impl Engine {
         let inputs = component.inputs.clone();
         let is_source = matches!(component.role, Role::Source(_));
         if is_source {
-            self.signals.name(id);
+            self.signals.name_source(id);
         }
         for edge in inputs {
             self.pull(now, edge);
@@ -203,7 +203,7 @@ impl Engine {
         if is_source {
             // Where memory is short sources wait for one another.
             self.signals.all |= self.ledger.is_short();
-            self.signals.name(id);
+            self.signals.name_source(id);
         } else {
             self.refresh(now, id);
         }
