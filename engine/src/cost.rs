@@ -17,14 +17,22 @@ const WEIGHT: f64 = 0.05;
 /// Unit: fraction. Range: above 0, below 1. Source: guess; closings are rare.
 const CLOSING_WEIGHT: f64 = 0.2;
 
-/// How many samples the declared or default cost is worth at the start. Unit: samples. Source: guess.
-const PRIOR_SAMPLES: f64 = 5.0;
+/// From how many samples on they count alone, and the declared or default cost does not.
+///
+/// Unit: samples. Source: guess; the first may have found cold caches.
+const SAMPLES_MIN: u32 = 3;
+
+/// How many rows a batch is taken to have before one was seen. Unit: rows. Source: guess.
+const ROWS_AT_FIRST: f64 = 32.0;
 
 /// Processor time of a batch as `a + b * rows`, by exponentially weighted least squares.
 ///
 /// The sums are those of ordinary least squares, each multiplied by `1 - WEIGHT` before a sample is added.
 #[derive(Debug, Clone)]
 pub struct Cost {
+    /// What is declared, or usual for the kind.
+    default: DefaultCost,
+    samples: u32,
     weight: f64,
     rows: f64,
     seconds: f64,
@@ -37,10 +45,10 @@ pub struct Cost {
 
 impl Cost {
     /// The estimate before anything was measured.
-    pub fn new(default: DefaultCost) -> Self {
-        // Two batches, an empty and a full one, that cost exactly what is declared.
-        let full = convert::count_to_f64(convert::size(ROWS_MAX));
-        let mut cost = Self {
+    pub const fn new(default: DefaultCost) -> Self {
+        Self {
+            default,
+            samples: 0,
             weight: 0.0,
             rows: 0.0,
             seconds: 0.0,
@@ -48,12 +56,7 @@ impl Cost {
             rows_seconds: 0.0,
             residual_squared: 0.0,
             closing_seconds: None,
-        };
-        for rows in [0.0, full] {
-            let seconds = default.row_seconds.mul_add(rows, default.batch_seconds);
-            cost.add(PRIOR_SAMPLES, rows, seconds);
         }
-        cost
     }
 
     /// A batch of so many rows took so long.
@@ -68,7 +71,12 @@ impl Cost {
         self.seconds *= keep;
         self.rows_squared *= keep;
         self.rows_seconds *= keep;
-        self.add(1.0, rows, seconds);
+        self.samples = self.samples.saturating_add(1);
+        self.weight += 1.0;
+        self.rows += rows;
+        self.seconds += seconds;
+        self.rows_squared += rows * rows;
+        self.rows_seconds += rows * seconds;
     }
 
     /// A batch of so many rows that closed something took so long: what its rows do not explain, closing does.
@@ -88,8 +96,7 @@ impl Cost {
     /// How many rows are expected to be worked off within a unit of time: one at least. Where a batch costs more than its rows, splitting
     /// saves little, and rows may take as long as the batch itself.
     pub fn rows_within(&self, unit: Duration) -> usize {
-        let mean_rows = self.rows / self.weight;
-        let mean = self.seconds / self.weight;
+        let (mean_rows, mean) = (self.mean_rows(), self.usual().as_secs_f64());
         let per_row = match self.per_row() {
             Some(per_row) => per_row,
             // Batches of one size: what they cost, their rows cost.
@@ -112,7 +119,10 @@ impl Cost {
 
     /// How long a batch of the usual size is expected to take.
     pub fn usual(&self) -> Duration {
-        convert::seconds(self.seconds / self.weight)
+        convert::seconds(match self.is_known() {
+            true => self.seconds / self.weight,
+            false => self.seconds_for(self.mean_rows()),
+        })
     }
 
     /// How far batches lie off the estimate: the root of the mean squared difference.
@@ -120,15 +130,25 @@ impl Cost {
         convert::seconds(self.residual_squared.sqrt())
     }
 
-    fn add(&mut self, weight: f64, rows: f64, seconds: f64) {
-        self.weight += weight;
-        self.rows += weight * rows;
-        self.seconds += weight * seconds;
-        self.rows_squared += weight * rows * rows;
-        self.rows_seconds += weight * rows * seconds;
+    const fn is_known(&self) -> bool {
+        self.samples >= SAMPLES_MIN
+    }
+
+    fn mean_rows(&self) -> f64 {
+        match self.samples {
+            0 => ROWS_AT_FIRST,
+            _ => self.rows / self.weight,
+        }
     }
 
     fn seconds_for(&self, rows: f64) -> f64 {
+        if !self.is_known() {
+            let DefaultCost {
+                batch_seconds,
+                row_seconds,
+            } = self.default;
+            return row_seconds.mul_add(rows, batch_seconds);
+        }
         let mean_rows = self.rows / self.weight;
         let mean = self.seconds / self.weight;
         // Batches of one size say nothing about the cost of a row: then every batch costs the mean.
@@ -136,13 +156,16 @@ impl Cost {
         per_row.mul_add(rows - mean_rows, mean).max(0.0)
     }
 
-    /// The cost of a row, where batches of several sizes were seen.
+    /// The cost of a row, where batches of several sizes were seen; before that, what is declared.
     fn per_row(&self) -> Option<f64> {
+        if !self.is_known() {
+            return Some(self.default.row_seconds);
+        }
         let mean_rows = self.rows / self.weight;
         let mean = self.seconds / self.weight;
         let variance = self.rows_squared / self.weight - mean_rows * mean_rows;
         let covariance = self.rows_seconds / self.weight - mean_rows * mean;
-        // Relative to the size: what is left of the first two batches must not count for a line.
+        // Relative to the size: what is left of two batches long ago must not count for a line.
         (variance > 1e-4 * mean_rows * mean_rows).then(|| (covariance / variance).max(0.0))
     }
 }

@@ -80,7 +80,7 @@ impl Engine {
                 self.refresh(now, id);
                 continue;
             }
-            let unit = self.unit;
+            let unit = self.rules().units.then_some(self.unit);
             let component = self.component_mut(id);
             component.note_start(now, first.arrival);
             let waited = now.since(first.entered);
@@ -93,8 +93,13 @@ impl Engine {
                 None => Work::Close,
                 Some(channel) => {
                     component.queueing.note(now, waited);
-                    let rows_max = component.cost.rows_within(unit);
-                    Work::Batches(channel, component.mailbox.take(channel, rows_max))
+                    let rows_max = unit.map(|unit| component.cost.rows_within(unit));
+                    Work::Batches(
+                        channel,
+                        component
+                            .mailbox
+                            .take(channel, rows_max.unwrap_or(usize::MAX)),
+                    )
                 }
             };
             return Some(Dispatch {

@@ -155,6 +155,8 @@ pub struct Rules {
     pub ahead: bool,
     /// Equal deadlines go by application, window and depth.
     pub ties: bool,
+    /// Long batches are split, and small ones joined no further, so that no dispatch holds up others for long.
+    pub units: bool,
 }
 
 impl Rules {
@@ -166,6 +168,7 @@ impl Rules {
         late: true,
         ahead: true,
         ties: true,
+        units: true,
     };
 
     /// None of them.
@@ -176,6 +179,7 @@ impl Rules {
         late: false,
         ahead: false,
         ties: false,
+        units: false,
     };
 }
 

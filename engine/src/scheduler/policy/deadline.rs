@@ -4,15 +4,16 @@
 //! what can. An application beyond its share is late, whatever its targets.
 
 use std::cmp::Reverse;
+use std::time::Duration;
 
-use super::{Kind, Order, QUANTUM, Queue, Rank, Runnable};
+use super::{Kind, Order, Queue, Rank, Runnable};
 
 pub(super) const KIND: Kind = Kind {
     name: "deadline",
     doc: "The earliest deadline that can still be met first; what is late keeps a floor.",
     mailbox: Order::Urgency,
     queue: Queue::Ranked,
-    quantum: QUANTUM,
+    quantum: Duration::ZERO,
     rank,
 };
 

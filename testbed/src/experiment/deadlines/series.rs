@@ -76,10 +76,17 @@ const WITHOUT: &[(&str, Rules)] = &[
             ..Rules::ALL
         },
     ),
+    (
+        "without_units",
+        Rules {
+            units: false,
+            ..Rules::ALL
+        },
+    ),
 ];
 
 /// Ours, where workers go on with one operator for so many milliseconds before they compare.
-const QUANTA: &[(&str, u64)] = &[("quantum_0", 0), ("quantum_10", 10), ("quantum_100", 100)];
+const QUANTA: &[(&str, u64)] = &[("quantum_1", 1), ("quantum_10", 10), ("quantum_100", 100)];
 
 /// All of them.
 pub fn all() -> Vec<Series> {
