@@ -154,14 +154,16 @@ impl Path {
                 self.engine.complete(done, completed, done.since(now));
                 now = done;
             }
+            // A long batch may have been split: rows are counted.
             let mut arrived = 0;
             for flow in &self.flows {
                 while let Some((channel, batch)) = self.engine.receive(now, flow.sink) {
                     self.engine.acknowledge(now, flow.sink, channel, &batch);
-                    arrived += 1;
+                    arrived += batch.rows.len();
                 }
             }
-            anyhow::ensure!(arrived == round, "{arrived} of {round} batches arrived");
+            let offered = convert::index(round) * self.columns.num_rows();
+            anyhow::ensure!(arrived == offered, "{arrived} of {offered} rows arrived");
             left -= round;
         }
         Ok(self.clock.thread_cpu().saturating_sub(started))
