@@ -276,23 +276,26 @@ impl Ring {
                 self.urgent.pop();
                 continue;
             };
-            let before = match waiting.window {
-                EventTime::MIN => number - self.taken,
+            let earlier = |before: u64| {
+                let before = i64::try_from(before).unwrap_or(i64::MAX);
+                deadline.saturating_sub(ahead.cost_nanos.saturating_mul(before))
+            };
+            let (own, before) = match waiting.window {
+                EventTime::MIN => (0, number - self.taken),
                 // All of its own window has to be run before the window's result can leave.
                 window => {
-                    windows
-                        .range(..=window)
-                        .map(|(_, count)| count)
-                        .sum::<u64>()
-                        - 1
+                    let until = windows.range(..=window).map(|(_, count)| count);
+                    let own = windows.get(&window).copied().unwrap_or(1);
+                    (own - 1, until.sum::<u64>() - 1)
                 }
             };
-            let before = i64::try_from(before).unwrap_or(i64::MAX);
-            let start_by = deadline.saturating_sub(ahead.cost_nanos.saturating_mul(before));
-            if ahead.leaves_out_late && start_by < now {
+            if ahead.leaves_out_late && earlier(before) < now {
                 self.urgent.pop();
                 continue;
             }
+            // A backlog that is late must be run first, but must not make who has it more urgent than others.
+            let is_behind_late = ahead.leaves_out_late && head.deadline < now;
+            let start_by = earlier(if is_behind_late { own } else { before });
             return Some(First {
                 channel,
                 start_by,
