@@ -216,29 +216,15 @@ impl Rows {
     pub fn map_columns(mut self, make: impl FnOnce(RecordBatch) -> RecordBatch) -> Self {
         let len = self.len();
         self.columns = make(self.columns);
-        assert_eq!(
-            self.columns.num_rows(),
-            len,
-            "new columns are of the same rows"
-        );
+        let made = self.columns.num_rows();
+        assert_eq!(made, len, "new columns are of the same rows");
         self
     }
 
-    /// The same rows with other columns.
-    ///
-    /// # Panics
-    /// When the number of rows differs.
+    /// The same rows with other columns; see [`Rows::map_columns`].
     #[must_use]
     pub fn with_columns(&self, columns: RecordBatch) -> Self {
-        assert_eq!(
-            columns.num_rows(),
-            self.len(),
-            "new columns are of the same rows"
-        );
-        Self {
-            columns,
-            ..self.clone()
-        }
+        self.clone().map_columns(|_| columns)
     }
 
     /// The rows for which `keep` is true; null counts as false.
