@@ -8,6 +8,8 @@ use arrow_buffer::ScalarBuffer;
 use arrow_schema::{ArrowError, SchemaRef};
 use model::{EventTime, Instant, Interval, NodeId, Origin, convert};
 
+use crate::columns;
+
 /// The most rows that a source or a stateful component puts into one batch.
 ///
 /// Unit: rows. Range: 1 to 65,536. Source: `field/measurements`: per-batch costs are below 1 % at this size.
@@ -198,12 +200,7 @@ impl Rows {
 
     /// The memory that these rows hold, in bytes.
     pub fn bytes(&self) -> usize {
-        let columns: usize = self
-            .columns
-            .columns()
-            .iter()
-            .map(|column| column.to_data().get_slice_memory_size().unwrap_or(0))
-            .sum();
+        let columns: usize = self.columns.columns().iter().map(columns::bytes).sum();
         columns
             + size_of_val::<[i64]>(&self.times)
             + self
@@ -216,21 +213,23 @@ impl Rows {
                 .map_or(0, |backs| size_of_val::<[u32]>(backs))
     }
 
-    /// The same rows with other columns.
+    /// The same rows with what is made of their columns.
     ///
     /// # Panics
     /// When the number of rows differs.
     #[must_use]
+    pub fn map_columns(mut self, make: impl FnOnce(RecordBatch) -> RecordBatch) -> Self {
+        let len = self.len();
+        self.columns = make(self.columns);
+        let made = self.columns.num_rows();
+        assert_eq!(made, len, "new columns are of the same rows");
+        self
+    }
+
+    /// The same rows with other columns; see [`Rows::map_columns`].
+    #[must_use]
     pub fn with_columns(&self, columns: RecordBatch) -> Self {
-        assert_eq!(
-            columns.num_rows(),
-            self.len(),
-            "new columns are of the same rows"
-        );
-        Self {
-            columns,
-            ..self.clone()
-        }
+        self.clone().map_columns(|_| columns)
     }
 
     /// The rows for which `keep` is true; null counts as false.

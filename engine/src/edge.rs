@@ -16,7 +16,7 @@ mod tests;
 
 use std::time::Duration;
 
-use model::Positions;
+use model::{Origin, Positions};
 
 use crate::budget::Budget;
 
@@ -85,6 +85,17 @@ impl Pull {
     pub const fn is_goodbye(&self) -> bool {
         self.keep.is_none() && self.credit == 0
     }
+}
+
+/// How far a consumer has come in an origin: what a pull says of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Move {
+    /// Whose rows.
+    pub origin: Origin,
+    /// Up to where they were worked off.
+    pub taken: u64,
+    /// Up to where they will not be asked for again.
+    pub kept: u64,
 }
 
 /// Where to send from.

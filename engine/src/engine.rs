@@ -22,6 +22,7 @@ use crate::batch::Batch;
 use crate::intake::Taken;
 use crate::ledger::{Ledger, RETENTION_DIVISOR};
 use crate::mailbox::{Channel, Waiting};
+use crate::paged::Paged;
 use crate::report::{self, ComponentReport, Report};
 use crate::scheduler::{Policy, Rules, Scheduler, Worker};
 use crate::share::Share;
@@ -116,9 +117,9 @@ impl Default for Config {
 pub struct Engine {
     config: Config,
     /// By number, so that whoever reads a component of its own application stands behind it.
-    pub(crate) components: BTreeMap<ComponentId, Component>,
-    edges: BTreeMap<EdgeId, Edge>,
-    pub(crate) applications: BTreeMap<u64, Application>,
+    pub(crate) components: Paged<ComponentId, Component>,
+    edges: Paged<EdgeId, Edge>,
+    pub(crate) applications: Paged<u64, Application>,
     /// Numbers are never given twice.
     next_component: u64,
     next_edge: u64,
@@ -139,18 +140,47 @@ pub struct Engine {
     /// When timers are to be looked at, if anything waits for time to pass.
     timers_due: Option<Instant>,
     signals: Signals,
+    /// What is being sent; empty in between, and kept since it has grown already.
+    sends: Vec<(EdgeId, Arc<Batch>)>,
     /// Edges between hosts that have something to be taken.
     ready: Vec<EdgeId>,
     events: Vec<Event>,
 }
 
 /// Who may have something to do now that had nothing before.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Signals {
-    /// Some sink may receive.
-    pub sinks: bool,
-    /// Some source may offer.
-    pub sources: bool,
+    /// Everybody at a source or at a sink: an application may have ended, or nobody can say who it is.
+    pub all: bool,
+    /// Otherwise these sources, which may offer; some more than once.
+    pub sources: Vec<ComponentId>,
+    /// Otherwise these sinks, which may receive; some more than once.
+    pub sinks: Vec<ComponentId>,
+}
+
+/// How many sources or sinks are named before everybody is meant.
+///
+/// Unit: count. Source: guess; one change concerns a source and a sink as a rule.
+const NAMED_MAX: usize = 64;
+
+impl Signals {
+    fn name_source(&mut self, source: ComponentId) {
+        self.all |= !name(&mut self.sources, source);
+    }
+
+    fn name_sink(&mut self, sink: ComponentId) {
+        self.all |= !name(&mut self.sinks, sink);
+    }
+}
+
+/// Names one more, unless there are too many to be named.
+fn name(named: &mut Vec<ComponentId>, component: ComponentId) -> bool {
+    let is_named = named.last() == Some(&component);
+    let has_place = named.len() < NAMED_MAX;
+    if !is_named && has_place {
+        named.push(component);
+    }
+    is_named || has_place
 }
 
 impl Engine {
@@ -165,9 +195,9 @@ impl Engine {
         );
         Self {
             config,
-            components: BTreeMap::new(),
-            edges: BTreeMap::new(),
-            applications: BTreeMap::new(),
+            components: Paged::new(),
+            edges: Paged::new(),
+            applications: Paged::new(),
             next_component: 0,
             next_edge: 0,
             next_application: 0,
@@ -181,6 +211,7 @@ impl Engine {
             budgets_due: Instant::ZERO,
             timers_due: None,
             signals: Signals::default(),
+            sends: Vec::new(),
             ready: Vec::new(),
             events: Vec::new(),
         }

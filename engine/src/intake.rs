@@ -122,7 +122,8 @@ pub struct Intake {
     progress: EventTime,
     /// Records that were dropped since the last batch: the next covers their indices and says so.
     dropped: u32,
-    bad_schema: SchemaRef,
+    /// What leaves at `bad` where nothing is: made once, since every batch has it.
+    no_bad: Rows,
 }
 
 /// What the records of one reading become: a batch for the rows and one for the bad ones.
@@ -147,7 +148,7 @@ impl Intake {
             through: 0,
             progress: EventTime::MIN,
             dropped: 0,
-            bad_schema: columns::to_arrow(&bad_schema()),
+            no_bad: Rows::empty(columns::to_arrow(&bad_schema())),
         }
     }
 
@@ -232,7 +233,7 @@ impl Intake {
         let header = self.header(arrival, 0);
         let bad = Batch {
             header: header.clone(),
-            rows: Rows::empty(Arc::clone(&self.bad_schema)),
+            rows: self.no_bad.clone(),
         };
         Taken {
             rows: Batch {
@@ -269,12 +270,12 @@ impl Intake {
     /// A bad record has no time of its own: its time is the progress before it.
     fn bad_rows(&self, count: u32, bad: &[BadRecord], times: Vec<i64>) -> Rows {
         if bad.is_empty() {
-            return Rows::empty(Arc::clone(&self.bad_schema));
+            return self.no_bad.clone();
         }
         let records = StringArray::from_iter_values(bad.iter().map(|bad| &bad.record));
         let messages = StringArray::from_iter_values(bad.iter().map(|bad| &bad.message));
         let columns: Vec<ArrayRef> = vec![Arc::new(records), Arc::new(messages)];
-        let columns = RecordBatch::try_new(Arc::clone(&self.bad_schema), columns)
+        let columns = RecordBatch::try_new(self.no_bad.columns().schema(), columns)
             .expect("two columns of text, as the schema says");
         let backs = bad.iter().map(|bad| count - 1 - bad.place).collect();
         Rows::sparse(columns, times, None, backs)

@@ -1,8 +1,8 @@
 //! The memory ledger: who holds how much of what the host gives to data.
 
-use std::collections::BTreeMap;
-
 use model::ComponentId;
+
+use crate::paged::Paged;
 
 /// The bytes that components hold: their state, and what they retain for those who pull them.
 ///
@@ -11,7 +11,7 @@ use model::ComponentId;
 #[derive(Debug)]
 pub struct Ledger {
     limit_bytes: u64,
-    holdings: BTreeMap<ComponentId, Holding>,
+    holdings: Paged<ComponentId, Holding>,
     state_bytes: u64,
     retained_bytes: u64,
     received_bytes: u64,
@@ -36,7 +36,7 @@ impl Ledger {
     pub const fn new(limit_bytes: u64) -> Self {
         Self {
             limit_bytes,
-            holdings: BTreeMap::new(),
+            holdings: Paged::new(),
             state_bytes: 0,
             retained_bytes: 0,
             received_bytes: 0,
@@ -46,7 +46,9 @@ impl Ledger {
 
     /// A component's state is this large now.
     pub fn set_state(&mut self, component: ComponentId, bytes: u64) {
-        let holding = self.holdings.entry(component).or_default();
+        let holding = self
+            .holdings
+            .get_or_insert_with(component, Holding::default);
         self.state_bytes = self.state_bytes - holding.state_bytes + bytes;
         holding.state_bytes = bytes;
         self.note_peak();
@@ -54,7 +56,9 @@ impl Ledger {
 
     /// A component retains so much now.
     pub fn set_retained(&mut self, component: ComponentId, bytes: u64) {
-        let holding = self.holdings.entry(component).or_default();
+        let holding = self
+            .holdings
+            .get_or_insert_with(component, Holding::default);
         self.retained_bytes = self.retained_bytes - holding.retained_bytes + bytes;
         holding.retained_bytes = bytes;
         self.note_peak();
@@ -62,7 +66,9 @@ impl Ledger {
 
     /// So much waits at a component now that came from other hosts.
     pub fn set_received(&mut self, component: ComponentId, bytes: u64) {
-        let holding = self.holdings.entry(component).or_default();
+        let holding = self
+            .holdings
+            .get_or_insert_with(component, Holding::default);
         self.received_bytes = self.received_bytes - holding.received_bytes + bytes;
         holding.received_bytes = bytes;
         self.note_peak();
@@ -91,7 +97,7 @@ impl Ledger {
 
     /// Whether none does.
     pub fn is_empty(&self) -> bool {
-        self.holdings.is_empty()
+        self.holdings.len() == 0
     }
 
     /// All that is held.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use model::{EventTime, Instant, Origin, Slack, convert};
 
 use crate::batch::{Batch, ROWS_MAX};
+use crate::few::Few;
 
 #[cfg(test)]
 mod tests;
@@ -27,7 +28,7 @@ pub struct Channel {
 /// do not pile up.
 #[derive(Debug, Default)]
 pub struct Mailbox {
-    channels: BTreeMap<Channel, Ring>,
+    channels: Few<Channel, Ring>,
     len: usize,
     /// How many of those that wait belong to each window, where they belong to one.
     windows: BTreeMap<EventTime, u64>,
@@ -99,7 +100,7 @@ impl Default for Ring {
 impl Mailbox {
     /// Puts a batch behind those of its channel. One without rows grows the last one, if that has none.
     pub fn push(&mut self, channel: Channel, waiting: Waiting) {
-        let ring = self.channels.entry(channel).or_default();
+        let ring = self.channels.get_or_insert_with(channel, Ring::default);
         let number = ring.taken + convert::size(ring.waiting.len());
         if let Some(last) = ring.waiting.back_mut()
             && last.batch.rows.is_empty()
@@ -133,7 +134,7 @@ impl Mailbox {
         mut may_go: impl FnMut(Channel) -> bool,
     ) -> Option<Channel> {
         let mut first: Option<(T, Channel)> = None;
-        for (channel, ring) in &self.channels {
+        for (channel, ring) in self.channels.iter() {
             let Some(head) = ring.waiting.front() else {
                 continue;
             };
@@ -154,7 +155,7 @@ impl Mailbox {
         mut may_go: impl FnMut(Channel) -> bool,
     ) -> Option<First> {
         let mut best: Option<First> = None;
-        for (channel, ring) in &mut self.channels {
+        for (channel, ring) in self.channels.iter_mut() {
             let Some(first) = ring.first(*channel, now, ahead, &self.windows) else {
                 continue;
             };

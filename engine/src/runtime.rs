@@ -1,7 +1,7 @@
 //! The runtime: worker threads that drive an [`Engine`]. The only threads and locks of this crate.
 //!
 //! Workers take and give under one short lock and run operators outside of it. Nobody polls: a worker waits
-//! for something to run, a source for credit, a sink for results, each on a condition of its own. One idle
+//! for something to run, each source for credit, each sink for results, on a condition of its own. One idle
 //! worker at a time also waits for the engine's timer, while that is set. Tasks that drive links to other
 //! hosts leave a waker at their edge.
 
@@ -42,10 +42,8 @@ struct Shared {
     state: Mutex<State>,
     /// Something can be run.
     work: Condvar,
-    /// A source may offer, or an application has ended.
-    sources: Condvar,
-    /// A sink may receive, or an application has ended.
-    sinks: Condvar,
+    /// An application may have ended.
+    ends: Condvar,
     /// Something happened to an application.
     events: Condvar,
 }
@@ -59,6 +57,8 @@ struct State {
     /// Workers that wait for work, and those of them that were woken and have not noticed yet.
     idle: usize,
     woken: usize,
+    /// Who waits at a source or at a sink: what wakes them.
+    waiters: BTreeMap<ComponentId, Arc<Condvar>>,
     /// Where each operator has a thread of its own: what wakes it.
     slots: BTreeMap<ComponentId, Arc<Condvar>>,
     /// A worker waits for the engine's timer.
@@ -95,6 +95,7 @@ impl Runtime {
             workers: Vec::with_capacity(worker_count),
             idle: 0,
             woken: 0,
+            waiters: BTreeMap::new(),
             slots: BTreeMap::new(),
             has_timekeeper: false,
             links: BTreeMap::new(),
@@ -104,8 +105,7 @@ impl Runtime {
             clock,
             state: Mutex::new(state),
             work: Condvar::new(),
-            sources: Condvar::new(),
-            sinks: Condvar::new(),
+            ends: Condvar::new(),
             events: Condvar::new(),
         });
         let runtime = Self { shared };
@@ -251,7 +251,7 @@ impl Handle {
             if state.engine.has_room(source) {
                 return Ok(());
             }
-            state = alive(self.shared.sources.wait(state));
+            state = self.shared.wait_at(state, source);
         }
     }
 
@@ -282,7 +282,7 @@ impl Handle {
             if left.is_zero() {
                 return Ok(());
             }
-            (state, _) = alive(self.shared.sources.wait_timeout(state, left));
+            (state, _) = alive(self.shared.ends.wait_timeout(state, left));
         }
     }
 
@@ -308,7 +308,7 @@ impl Handle {
             if let Some(received) = state.engine.receive(self.shared.clock.now(), sink) {
                 return Ok(received);
             }
-            state = alive(self.shared.sinks.wait(state));
+            state = self.shared.wait_at(state, sink);
         }
     }
 
@@ -346,10 +346,10 @@ impl Handle {
             listener.wake();
         }
         state.slots.values().for_each(|slot| slot.notify_all());
+        state.waiters.values().for_each(|waits| waits.notify_all());
         drop(state);
         self.shared.work.notify_all();
-        self.shared.sources.notify_all();
-        self.shared.sinks.notify_all();
+        self.shared.ends.notify_all();
         self.shared.events.notify_all();
     }
 }
@@ -363,6 +363,22 @@ fn alive<T>(result: Result<T, PoisonError<T>>) -> T {
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         alive(self.state.lock())
+    }
+
+    /// Waits until a source may offer, or a sink may receive, or either has nothing to do any more.
+    fn wait_at<'a>(
+        &self,
+        mut state: MutexGuard<'a, State>,
+        component: ComponentId,
+    ) -> MutexGuard<'a, State> {
+        let waits = Arc::clone(state.waiters.entry(component).or_default());
+        state = alive(waits.wait(state));
+        // Others who wait at the same place hold the condition as well, until the last of them goes on.
+        let holders = Arc::strong_count(&waits);
+        if holders <= 2 {
+            state.waiters.remove(&component);
+        }
+        state
     }
 
     /// Wakes who has something to do, but for those `takers` who are about to take work anyway.
@@ -379,11 +395,14 @@ impl Shared {
             }
         }
         let signals = state.engine.take_signals();
-        if signals.sources {
-            self.sources.notify_all();
+        if signals.all {
+            state.waiters.values().for_each(|waits| waits.notify_all());
+            self.ends.notify_all();
         }
-        if signals.sinks {
-            self.sinks.notify_all();
+        for component in signals.sources.into_iter().chain(signals.sinks) {
+            if let Some(waits) = state.waiters.get(&component) {
+                waits.notify_all();
+            }
         }
         let events = state.engine.take_events();
         if !events.is_empty() {

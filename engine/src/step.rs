@@ -48,7 +48,8 @@ impl Ports {
 pub struct Step {
     operator: Box<dyn Operator>,
     numbering: Numbering,
-    outputs: Vec<SchemaRef>,
+    /// Of each output port a batch's rows where there are none, which is most of the time for late and bad ones; they have its schema.
+    outputs: Vec<Rows>,
     late_port: Option<u16>,
     bad_port: Option<u16>,
     counting: Counting,
@@ -89,7 +90,7 @@ pub struct Stamp {
 #[derive(Debug, Default)]
 pub struct Outcome {
     /// Batches by output port, in order.
-    pub outputs: Vec<(u16, Batch)>,
+    pub outputs: Vec<(u16, Arc<Batch>)>,
     /// How many rows were late for every window.
     pub late: u64,
     /// How many rows could not be evaluated.
@@ -122,7 +123,7 @@ impl Step {
             outputs: compiled
                 .outputs
                 .iter()
-                .map(|(_, schema)| columns::to_arrow(schema))
+                .map(|(_, schema)| Rows::empty(columns::to_arrow(schema)))
                 .collect(),
             operator: compiled.operator,
             numbering,
@@ -187,7 +188,7 @@ impl Step {
             if wanted.contains(0) {
                 outcome
                     .outputs
-                    .extend(numbered.into_iter().map(|batch| (0, batch)));
+                    .extend(numbered.into_iter().map(|batch| (0, Arc::new(batch))));
             }
         }
         outcome.closing = self.counting.closing.map(|(_, stamp)| stamp);
@@ -205,36 +206,35 @@ impl Step {
         wanted: Ports,
         outcome: &mut Outcome,
     ) {
-        let mut by_port: BTreeMap<u16, Vec<Rows>> = BTreeMap::new();
-        for (port, rows) in emit.kept {
-            by_port.entry(port).or_default().push(rows);
-        }
-        if let Some(port) = self.late_port.filter(|port| wanted.contains(*port)) {
-            by_port.insert(port, emit.late);
-        }
-        if let Some(port) = self.bad_port.filter(|port| wanted.contains(*port)) {
-            let schema = &self.outputs[usize::from(port)];
-            let with_reason = |(rows, reason): &(Rows, String)| reasoned(rows, reason, schema);
-            by_port.insert(port, emit.bad.iter().map(with_reason).collect());
-        }
-        for (port, schema) in (0..).zip(&self.outputs) {
+        let Emitter {
+            mut kept,
+            mut late,
+            bad,
+            ..
+        } = emit;
+        for (port, none) in (0..).zip(&self.outputs) {
+            let schema = none.columns().schema_ref();
             let is_numbered = self.numbering == Numbering::Own && port == 0;
             if is_numbered || !wanted.contains(port) {
                 continue;
             }
-            let mut rows = by_port.remove(&port).unwrap_or_default();
-            let rows = match rows.len() {
-                0 => Rows::empty(Arc::clone(schema)),
-                1 => rows.remove(0),
-                _ => Rows::merge(&rows),
+            let rows = if Some(port) == self.late_port {
+                together(late.drain(..), none)
+            } else if Some(port) == self.bad_port {
+                let with_reason = |(rows, reason): &(Rows, String)| reasoned(rows, reason, schema);
+                together(bad.iter().map(with_reason), none)
+            } else {
+                let of_port = kept.extract_if(.., |(other, _)| *other == port);
+                together(of_port.map(|(_, rows)| rows), none)
             };
-            let rows = rows.with_columns(declared(rows.columns(), schema));
+            let rows = rows.map_columns(|columns| declared(columns, schema));
             let origin = self.numbering.leaving(self.counting.origin, channel, port);
             let header = Header {
                 origin,
                 ..batch.header.clone()
             };
-            outcome.outputs.push((port, Batch { header, rows }));
+            let batch = Arc::new(Batch { header, rows });
+            outcome.outputs.push((port, batch));
         }
     }
 }
@@ -274,7 +274,8 @@ impl Counting {
     }
 
     /// The rows of complete ticks, numbered, and how far they go.
-    fn number(&mut self, emit: &mut Emitter, stamp: Stamp, schema: &SchemaRef) -> Vec<Batch> {
+    fn number(&mut self, emit: &mut Emitter, stamp: Stamp, none: &Rows) -> Vec<Batch> {
+        let schema = none.columns().schema_ref();
         let mut numbered = Vec::new();
         for done in emit.ticks.drain(..) {
             if done.began < self.complete_from {
@@ -291,7 +292,7 @@ impl Counting {
             for start in (0..rows).step_by(ROWS_MAX) {
                 let chunk = self.chunks.1;
                 self.chunks.1 += 1;
-                let columns = declared(&columns.slice(start, ROWS_MAX.min(rows - start)), schema);
+                let columns = declared(columns.slice(start, ROWS_MAX.min(rows - start)), schema);
                 let interval = Interval::new(self.through, index(tick, chunk));
                 self.through = interval.through();
                 let missing = std::mem::take(&mut self.missing);
@@ -318,7 +319,7 @@ impl Counting {
         let header = self.header(Interval::empty(self.through), stamp, missing);
         vec![Batch {
             header,
-            rows: Rows::empty(Arc::clone(schema)),
+            rows: none.clone(),
         }]
     }
 
@@ -356,10 +357,26 @@ fn index(tick: Tick, chunk: u64) -> u64 {
     shifted * CHUNKS_MAX + chunk
 }
 
+/// Rows of one batch that leave at one port.
+fn together(mut parts: impl Iterator<Item = Rows>, none: &Rows) -> Rows {
+    match (parts.next(), parts.next()) {
+        (None, _) => none.clone(),
+        (Some(only), None) => only,
+        (Some(first), Some(second)) => {
+            let all: Vec<Rows> = [first, second].into_iter().chain(parts).collect();
+            Rows::merge(&all)
+        }
+    }
+}
+
 /// Columns under the schema that was declared for them: what an operator makes may differ from it in metadata,
 /// never in types.
-fn declared(columns: &RecordBatch, schema: &SchemaRef) -> RecordBatch {
-    RecordBatch::try_new(Arc::clone(schema), columns.columns().to_vec())
+fn declared(columns: RecordBatch, schema: &SchemaRef) -> RecordBatch {
+    if Arc::ptr_eq(columns.schema_ref(), schema) {
+        return columns;
+    }
+    let (_, columns, _) = columns.into_parts();
+    RecordBatch::try_new(Arc::clone(schema), columns)
         .expect("an operator emits the columns that it declared")
 }
 

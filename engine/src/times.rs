@@ -48,10 +48,18 @@ impl Precision {
     }
 }
 
+/// How many times are gathered before they are put into a histogram: together, since that lies far from what else a batch needs.
+///
+/// Unit: count. Source: two cache lines.
+const GATHERED: usize = 16;
+
 /// Times that were measured.
 #[derive(Debug)]
 pub(crate) struct Times {
     precision: Precision,
+    /// What is in no histogram yet, in nanoseconds; all of it counts in the newer half of what is recent.
+    gathered: [u64; GATHERED],
+    gathered_count: usize,
     /// What is not recent any more.
     old: Histogram<u64>,
     recent: Recent<Option<Histogram<u64>>>,
@@ -62,6 +70,8 @@ impl Times {
     pub(crate) fn new(precision: Precision) -> Self {
         Self {
             precision,
+            gathered: [0; GATHERED],
+            gathered_count: 0,
             old: precision.histogram(),
             recent: Recent::default(),
             total: Duration::ZERO,
@@ -71,23 +81,42 @@ impl Times {
     /// Something took so long.
     pub(crate) fn note(&mut self, now: Instant, time: Duration) {
         self.total = self.total.saturating_add(time);
+        if self.gathered_count == GATHERED || self.recent.is_over(now) {
+            self.sort_in(now);
+        }
+        self.gathered[self.gathered_count] = convert::nanos(time.min(LONGEST));
+        self.gathered_count += 1;
+    }
+
+    /// Puts what was gathered where it belongs, and ends the newer half of what is recent where that is over.
+    fn sort_in(&mut self, now: Instant) {
+        let gathered = &self.gathered[..self.gathered_count];
+        if !gathered.is_empty() {
+            let newer = self
+                .recent
+                .newer
+                .get_or_insert_with(|| self.precision.histogram());
+            record(newer, gathered);
+        }
+        self.gathered_count = 0;
         let old = &mut self.old;
-        let newer = self.recent.at(now, |half| add(old, half.as_ref()));
-        newer
-            .get_or_insert_with(|| self.precision.histogram())
-            .record(convert::nanos(time.min(LONGEST)))
-            .expect("a histogram grows for times up to the longest");
+        self.recent.at(now, |half| add(old, half.as_ref()));
     }
 
     /// What they come to.
     pub(crate) fn spreads(&self, now: Instant) -> Spreads {
+        let gathered = &self.gathered[..self.gathered_count];
         let mut all = self.old.clone();
+        record(&mut all, gathered);
         for half in self.recent.all() {
             add(&mut all, half.as_ref());
         }
         let mut recent = self.precision.histogram();
         for half in self.recent.halves(now) {
             add(&mut recent, half.as_ref());
+        }
+        if self.recent.has_newer(now) {
+            record(&mut recent, gathered);
         }
         Spreads {
             all: spread(&all),
@@ -101,6 +130,13 @@ fn add(to: &mut Histogram<u64>, half: Option<&Histogram<u64>>) {
     if let Some(half) = half {
         to.add(half)
             .expect("a histogram grows for what another one holds");
+    }
+}
+
+fn record(to: &mut Histogram<u64>, nanos: &[u64]) {
+    for nanos in nanos {
+        to.record(*nanos)
+            .expect("a histogram grows for times up to the longest");
     }
 }
 
@@ -145,9 +181,19 @@ impl<T: Default> Recent<T> {
     /// What was gathered lately: none of it is older than a minute.
     pub(crate) fn halves(&self, now: Instant) -> impl Iterator<Item = &T> {
         let passed = now.since(self.since);
-        let newer = (passed < 2 * HALF).then_some(&self.newer);
+        let newer = self.has_newer(now).then_some(&self.newer);
         let older = (passed < HALF).then_some(&self.older);
         newer.into_iter().chain(older)
+    }
+
+    /// Whether the newer half is to become the older one.
+    fn is_over(&self, now: Instant) -> bool {
+        now.since(self.since) >= HALF
+    }
+
+    /// Whether the newer half is recent still.
+    fn has_newer(&self, now: Instant) -> bool {
+        now.since(self.since) < 2 * HALF
     }
 
     /// All that has not been given away.

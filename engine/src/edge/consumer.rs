@@ -1,21 +1,21 @@
 //! The consuming end of an edge: what arrived, what of it is new, and what to say of it.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::position::Judgement;
 use model::{EventTime, Origin, Positions};
 
-use super::{From, Pull};
+use super::{From, Move, Pull};
 use crate::batch::{Batch, Note};
 use crate::budget::Budget;
+use crate::few::Few;
 
 /// Judges what arrives on an edge by its position alone, and says in pulls where it stands.
 ///
 /// This is the one place where duplicates are dropped: whoever sent them, and however often.
 #[derive(Debug)]
 pub struct Consumer {
-    origins: BTreeMap<Origin, Standing>,
+    origins: Few<Origin, Standing>,
     credit: u64,
     budget: Option<Budget>,
     /// Where it begins in origins that it has seen nothing of.
@@ -85,7 +85,7 @@ impl Consumer {
     /// A consumer that has nothing and starts at the beginning of every origin.
     pub const fn new(credit: u64) -> Self {
         Self {
-            origins: BTreeMap::new(),
+            origins: Few::new(),
             credit,
             budget: None,
             beginning: Beginning::First,
@@ -174,7 +174,9 @@ impl Consumer {
             self.wants_rewind = true;
             return Arrival::Gap;
         }
-        let standing = self.origins.entry(batch.header.origin).or_default();
+        let standing = self
+            .origins
+            .get_or_insert_with(batch.header.origin, Standing::default);
         let next = match interval.judge(standing.received) {
             // Where it begins was told before.
             Judgement::Next
@@ -220,7 +222,7 @@ impl Consumer {
             // Of an origin that nothing was seen of, nobody knows yet where it begins.
             return false;
         }
-        let standing = self.origins.entry(origin).or_default();
+        let standing = self.origins.get_or_insert_with(origin, Standing::default);
         let has_moved = taken > standing.taken || kept > standing.kept;
         standing.taken = standing.taken.max(taken);
         standing.kept = standing.kept.max(kept.min(standing.taken));
@@ -239,7 +241,7 @@ impl Consumer {
         self.wants_rewind = false;
         let mut taken = Positions::new();
         let mut keep = Positions::new();
-        for (origin, standing) in &mut self.origins {
+        for (origin, standing) in self.origins.iter_mut() {
             if standing.has_moved {
                 taken.advance(*origin, standing.taken);
                 keep.advance(*origin, standing.kept);
@@ -253,6 +255,18 @@ impl Consumer {
             credit: self.credit,
             budget: self.budget.clone(),
         }
+    }
+
+    /// What the pull that is due says of the origins that moved, for a producer in the same process: where it asks for nothing else,
+    /// that needs no message.
+    pub fn moves(&mut self) -> impl Iterator<Item = Move> + '_ {
+        self.origins.iter_mut().filter_map(|(origin, standing)| {
+            std::mem::take(&mut standing.has_moved).then_some(Move {
+                origin: *origin,
+                taken: standing.taken,
+                kept: standing.kept,
+            })
+        })
     }
 
     /// The pull that says everything, for when frames may have been lost: at the latest once a second.

@@ -120,7 +120,7 @@ impl Log {
     ///
     /// # Panics
     /// When the batch does not join what came before.
-    pub(super) fn append(&mut self, batch: Batch, is_sent: bool) -> u64 {
+    pub(super) fn append(&mut self, batch: Arc<Batch>, is_sent: bool) -> u64 {
         assert!(
             self.through() == batch.header.interval.after(),
             "origin {:?} leaves out indices between {} and {}",
@@ -140,7 +140,7 @@ impl Log {
             && tail.batch.is_joined_by(&batch)
         {
             let arrival = batch.header.arrival;
-            let pair = [Arc::clone(&tail.batch), Arc::new(batch)];
+            let pair = [Arc::clone(&tail.batch), batch];
             let mut joined =
                 Batch::join(&pair).expect("rowless batches have no columns to differ in");
             if is_sent {
@@ -151,7 +151,7 @@ impl Log {
         }
         let rows = convert::size(batch.rows.len());
         self.entries.push_back(Entry {
-            batch: Arc::new(batch),
+            batch,
             before: self.bytes,
             bytes,
             rows_before: self.rows,

@@ -1,15 +1,16 @@
 //! The producing end of edges: what is retained of a stream, and who pulls it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use model::{EdgeId, Instant, Origin};
 
 use super::log::Log;
 use super::reader::Reader;
-use super::{LAPSE, Opening, Pull};
+use super::{LAPSE, Move, Opening, Pull};
 use crate::batch::Batch;
 use crate::budget::Budget;
+use crate::few::Few;
 
 /// Retains a stream and sends it to those who pull it.
 ///
@@ -18,8 +19,8 @@ use crate::budget::Budget;
 #[derive(Debug)]
 pub struct Producer {
     retention: Retention,
-    logs: BTreeMap<Origin, Log>,
-    readers: BTreeMap<EdgeId, Reader>,
+    logs: Few<Origin, Log>,
+    readers: Few<EdgeId, Reader>,
     retained_bytes: u64,
 }
 
@@ -48,8 +49,8 @@ impl Producer {
     pub const fn new(retention: Retention) -> Self {
         Self {
             retention,
-            logs: BTreeMap::new(),
-            readers: BTreeMap::new(),
+            logs: Few::new(),
+            readers: Few::new(),
             retained_bytes: 0,
         }
     }
@@ -93,20 +94,21 @@ impl Producer {
     ///
     /// # Panics
     /// When the batch does not join what came before of its origin: who numbers rows leaves nothing out.
-    pub fn append(&mut self, batch: Batch, out: &mut Vec<(EdgeId, Arc<Batch>)>) {
+    pub fn append(&mut self, batch: impl Into<Arc<Batch>>, out: &mut Vec<(EdgeId, Arc<Batch>)>) {
+        let batch = batch.into();
         if self.is_full() {
             let leading = self.leading(batch.header.origin);
             self.make_room(&leading);
         }
         let origin = batch.header.origin;
-        let log = self.logs.entry(origin).or_insert_with(|| Log::of(&batch));
+        let log = self.logs.get_or_insert_with(origin, || Log::of(&batch));
         let end = log.end();
         let is_sent = self
             .readers
             .values()
             .all(|reader| reader.has_all(origin, Some(log)));
         self.retained_bytes += log.append(batch, is_sent);
-        for (id, reader) in &mut self.readers {
+        for (id, reader) in self.readers.iter_mut() {
             if log.end() == end {
                 // The last entry has grown: those who have it are sent it again, and cut off what they have.
                 reader.step_back(origin, end - 1);
@@ -136,10 +138,32 @@ impl Producer {
             return;
         };
         reader.hear(now, pull, &self.logs);
-        for (origin, log) in &self.logs {
+        for (origin, log) in self.logs.iter() {
             reader.send(id, *origin, log, out);
         }
         self.release();
+    }
+
+    /// Takes what a consumer says that has pulled before and asks for nothing else than to go on: see [`Producer::handle_pull`].
+    pub fn handle_moves(
+        &mut self,
+        now: Instant,
+        id: EdgeId,
+        moves: impl Iterator<Item = Move>,
+        out: &mut Vec<(EdgeId, Arc<Batch>)>,
+    ) {
+        for step in moves {
+            let Some(reader) = self.readers.get_mut(&id) else {
+                return;
+            };
+            let Some(log) = self.logs.get_mut(&step.origin) else {
+                continue;
+            };
+            reader.go_on(now, step);
+            reader.send(id, step.origin, log, out);
+            let kept = kept_by_all(&self.readers, step.origin, log);
+            self.retained_bytes -= log.release(kept);
+        }
     }
 
     /// Lets consumers lapse that were not heard. Says whether one did.
@@ -338,7 +362,7 @@ impl Producer {
             return;
         }
         let kept_by = |origin, log| self.kept_by(*foremost?, origin, log);
-        let kept: BTreeMap<Origin, u64> = self
+        let kept: Few<Origin, u64> = self
             .logs
             .iter()
             .map(|(origin, log)| (*origin, kept_by(*origin, log).unwrap_or(u64::MAX)))
@@ -364,7 +388,7 @@ impl Producer {
     }
 
     fn release(&mut self) {
-        for (origin, log) in &mut self.logs {
+        for (origin, log) in self.logs.iter_mut() {
             let kept = kept_by_all(&self.readers, *origin, log);
             self.retained_bytes -= log.release(kept);
         }
@@ -372,7 +396,7 @@ impl Producer {
 }
 
 /// The last index of an origin that nobody will ask for again.
-fn kept_by_all(readers: &BTreeMap<EdgeId, Reader>, origin: Origin, log: &Log) -> u64 {
+fn kept_by_all(readers: &Few<EdgeId, Reader>, origin: Origin, log: &Log) -> u64 {
     let keeps = readers
         .values()
         .filter_map(|reader| reader.kept(origin, log));

@@ -1,14 +1,15 @@
 //! One consumer of a producer, as its pulls describe it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use model::{EdgeId, EventTime, Instant, Interval, Origin, Positions, convert};
+use model::{EdgeId, EventTime, Instant, Interval, Origin, convert};
 
 use super::log::{Log, Mark};
-use super::{Begin, From, Opening, Pull};
+use super::{Begin, From, Move, Opening, Pull};
 use crate::batch::{Batch, Header, Note, Rows};
 use crate::budget::Budget;
+use crate::few::Few;
 
 /// What is to be sent: batches for an edge, in order.
 pub(super) type Sends = Vec<(EdgeId, Arc<Batch>)>;
@@ -25,11 +26,11 @@ pub(super) struct Reader {
     /// It asked for the latest: origins that it does not name are sent from where it began.
     is_latest: bool,
     /// Where it began, of the origins that there were then.
-    start: BTreeMap<Origin, Mark>,
+    start: Few<Origin, Mark>,
     credit: u64,
     pub(super) budget: Option<Budget>,
-    keep: Option<Positions>,
-    cursors: BTreeMap<Origin, Cursor>,
+    keep: Option<Few<Origin, u64>>,
+    cursors: Few<Origin, Cursor>,
     /// Rows that were dropped before they could be sent.
     pub(super) drops: u64,
 }
@@ -59,7 +60,7 @@ struct Lost {
 }
 
 impl Reader {
-    pub(super) fn new(now: Instant, opening: Opening, logs: &BTreeMap<Origin, Log>) -> Self {
+    pub(super) fn new(now: Instant, opening: Opening, logs: &Few<Origin, Log>) -> Self {
         let mut reader = Self {
             opening,
             applications: vec![opening.application],
@@ -67,14 +68,14 @@ impl Reader {
             has_pulled: false,
             has_lapsed: false,
             is_latest: false,
-            start: BTreeMap::new(),
+            start: Few::new(),
             credit: 0,
             budget: None,
             keep: match opening.begin {
-                Begin::Held | Begin::Latest => Some(Positions::new()),
+                Begin::Held | Begin::Latest => Some(Few::new()),
                 Begin::Tap => None,
             },
-            cursors: BTreeMap::new(),
+            cursors: Few::new(),
             drops: 0,
         };
         if opening.begin == Begin::Held {
@@ -130,7 +131,7 @@ impl Reader {
                     0
                 }
             };
-            return Some(keep.through(origin).unwrap_or_else(start));
+            return Some(keep.get(&origin).copied().unwrap_or_else(start));
         }
         match self.opening.begin {
             Begin::Held => Some(self.mark(origin, log).index),
@@ -155,7 +156,7 @@ impl Reader {
     }
 
     /// Takes what a pull says.
-    pub(super) fn hear(&mut self, now: Instant, pull: &Pull, logs: &BTreeMap<Origin, Log>) {
+    pub(super) fn hear(&mut self, now: Instant, pull: &Pull, logs: &Few<Origin, Log>) {
         self.heard = now;
         self.has_lapsed = false;
         self.credit = pull.credit;
@@ -181,12 +182,24 @@ impl Reader {
             (keep, Some(moved)) => {
                 let mut keep = keep.unwrap_or_default();
                 for (origin, index) in moved.iter().filter(known) {
-                    keep.advance(origin, index);
+                    advance(&mut keep, origin, index);
                 }
                 Some(keep)
             }
         };
         self.budget = pull.budget.clone().filter(|_| !self.is_tap());
+    }
+
+    /// Takes what it says of an origin, where it has pulled before.
+    pub(super) fn go_on(&mut self, now: Instant, step: Move) {
+        self.heard = now;
+        self.has_lapsed = false;
+        if let Some(cursor) = self.cursors.get_mut(&step.origin) {
+            cursor.take(step.taken);
+        }
+        if let Some(keep) = &mut self.keep {
+            advance(keep, step.origin, step.kept);
+        }
     }
 
     /// Sends an entry again that has grown.
@@ -283,7 +296,7 @@ impl Reader {
     }
 
     /// It begins where the origins stand.
-    fn begin(&mut self, logs: &BTreeMap<Origin, Log>) {
+    fn begin(&mut self, logs: &Few<Origin, Log>) {
         self.start = logs
             .iter()
             .map(|(origin, log)| (*origin, log.mark()))
@@ -300,7 +313,7 @@ impl Reader {
 
     /// Sends from where a pull says. What arrived and was not worked off goes on counting against its credit:
     /// it waits there.
-    fn rewind(&mut self, from: &From, logs: &BTreeMap<Origin, Log>) {
+    fn rewind(&mut self, from: &From, logs: &Few<Origin, Log>) {
         let positions = match from {
             From::Latest => {
                 self.is_latest = true;
@@ -309,7 +322,7 @@ impl Reader {
             From::Positions(positions) => Some(positions),
         };
         let mut before = std::mem::take(&mut self.cursors);
-        for (origin, log) in logs {
+        for (origin, log) in logs.iter() {
             let named = positions.and_then(|positions| positions.through(*origin));
             let mut cursor = self.place(*origin, log, named);
             if let Some(old) = before.remove(origin) {
@@ -374,6 +387,12 @@ impl Cursor {
         self.rows += rows;
         self.reached = batch.header.interval.through();
     }
+}
+
+/// Moves what is kept of an origin to an index; never back.
+fn advance(keep: &mut Few<Origin, u64>, origin: Origin, index: u64) {
+    let kept = keep.get_or_insert_with(origin, || index);
+    *kept = index.max(*kept);
 }
 
 /// What tells a consumer where the latest was: nothing before it is missing.

@@ -155,7 +155,7 @@ impl Engine {
         }
         self.refresh(now, id);
         self.acting = None;
-        self.signals.sources |= was_short && !self.ledger.is_short();
+        self.signals.all |= was_short && !self.ledger.is_short();
         self.check_still(now, id);
     }
 

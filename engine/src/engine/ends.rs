@@ -4,7 +4,7 @@ use model::plan::{Reader, Stream};
 use model::{ComponentId, EventTime, Instant, convert};
 
 use super::edges::Consuming;
-use super::{Application, Engine, Role, Signals};
+use super::{Application, Engine, Role};
 use crate::report::Report;
 
 /// What happened to an application on this host.
@@ -76,7 +76,7 @@ impl Engine {
             entry.broken = Some(reason.to_owned());
         }
         // Others may have waited for it.
-        self.signals.sources = true;
+        self.signals.all = true;
         let reason = reason.to_owned();
         if let Some(application) = self.applications.get_mut(&application) {
             application.is_broken = true;
@@ -117,10 +117,7 @@ impl Engine {
             self.ledger.set_retained(member, 0);
             self.ledger.set_state(member, 0);
         }
-        self.signals = Signals {
-            sinks: true,
-            sources: true,
-        };
+        self.signals.all = true;
         if is_released {
             // Nobody asks any more what happened to it.
             self.retire(now, application);
@@ -219,10 +216,7 @@ impl Engine {
         };
         if !state.has_failed && !std::mem::replace(&mut state.has_finished, true) {
             self.events.push(Event::Finished { application });
-            self.signals = Signals {
-                sinks: true,
-                sources: true,
-            };
+            self.signals.all = true;
         }
     }
 }

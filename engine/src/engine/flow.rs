@@ -6,7 +6,7 @@ use std::sync::Arc;
 use model::{ComponentId, EdgeId, Instant, convert};
 
 use super::edges::{Consuming, Producing};
-use super::{Engine, Role};
+use super::{Engine, HERE, Role};
 use crate::batch::Batch;
 use crate::edge::Arrival;
 use crate::mailbox::Channel;
@@ -19,13 +19,20 @@ const PULL_DIVISOR: u64 = 4;
 
 impl Engine {
     /// Appends a batch to an output port and hands it to those who may have it.
-    pub(super) fn append(&mut self, now: Instant, id: ComponentId, port: u16, batch: Batch) {
+    pub(super) fn append(
+        &mut self,
+        now: Instant,
+        id: ComponentId,
+        port: u16,
+        batch: impl Into<Arc<Batch>>,
+    ) {
+        let batch = batch.into();
+        let mut sends = std::mem::take(&mut self.sends);
         let component = self.component_mut(id);
         if port < component.result_ports {
             component.counters.rows_out += convert::size(batch.rows.len());
         }
         component.make_room(port);
-        let mut sends = Vec::new();
         component.outputs[usize::from(port)]
             .producer
             .append(batch, &mut sends);
@@ -35,8 +42,8 @@ impl Engine {
     }
 
     /// Hands batches to those who read the edges: into mailboxes here, or to be taken to other hosts.
-    pub(super) fn deliver(&mut self, now: Instant, sends: Vec<(EdgeId, Arc<Batch>)>) {
-        for (id, batch) in sends {
+    pub(super) fn deliver(&mut self, now: Instant, mut sends: Vec<(EdgeId, Arc<Batch>)>) {
+        for (id, batch) in sends.drain(..) {
             let Some(edge) = self.edges.get_mut(&id) else {
                 continue;
             };
@@ -49,6 +56,7 @@ impl Engine {
                 }
             }
         }
+        self.sends = sends;
     }
 
     /// Judges a batch that has arrived on an edge whose consumer is here, and puts it into its mailbox.
@@ -70,7 +78,7 @@ impl Engine {
                 let component = self.component_mut(consumer);
                 component.mailbox.push(channel, waiting);
                 if matches!(component.role, Role::Sink(_)) {
-                    self.signals.sinks = true;
+                    self.signals.name_sink(consumer);
                 } else {
                     self.refresh(now, consumer);
                 }
@@ -88,7 +96,9 @@ impl Engine {
         }
         let inputs = component.inputs.clone();
         let is_source = matches!(component.role, Role::Source(_));
-        self.signals.sources |= is_source;
+        if is_source {
+            self.signals.name_source(id);
+        }
         for edge in inputs {
             self.pull(now, edge);
             if let Some(Producing::Here(producer, _)) =
@@ -167,12 +177,14 @@ impl Engine {
             Producing::Gone => return,
         };
         inbound.unpulled_bytes = 0;
-        let pull = inbound.state.pull();
-        let mut sends = Vec::new();
-        let component = self.component_mut(producer);
-        component.outputs[usize::from(output)]
-            .producer
-            .handle_pull(now, id, &pull, &mut sends);
+        let mut sends = std::mem::take(&mut self.sends);
+        let component = self.components.get_mut(&producer).expect(HERE);
+        let pulled = &mut component.outputs[usize::from(output)].producer;
+        if inbound.state.must_pull() {
+            pulled.handle_pull(now, id, &inbound.state.pull(), &mut sends);
+        } else {
+            pulled.handle_moves(now, id, inbound.state.moves(), &mut sends);
+        }
         self.pulled(now, producer);
         self.deliver(now, sends);
     }
@@ -189,7 +201,9 @@ impl Engine {
             self.pass_on(now, id);
         }
         if is_source {
-            self.signals.sources = true;
+            // Where memory is short sources wait for one another.
+            self.signals.all |= self.ledger.is_short();
+            self.signals.name_source(id);
         } else {
             self.refresh(now, id);
         }

@@ -34,6 +34,11 @@ const SMOOTHING: Duration = Duration::from_secs(10);
 /// Unit: divisor. Source: guess.
 pub(crate) const SLACK_WEIGHT: i64 = 16;
 
+/// Within so long what comes in counts as much as what has just come: decay is not computed for every batch.
+///
+/// Unit: time. Range: well below [`SMOOTHING`], of which it is how far off a rate may be. Source: a thousandth of that.
+const RATE_STEP: Duration = Duration::from_millis(10);
+
 /// How many rows come in a second, smoothed.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Rate {
@@ -43,9 +48,11 @@ pub(crate) struct Rate {
 
 impl Rate {
     fn add(&mut self, now: Instant, rows: u64) {
-        let rows = convert::count_to_f64(rows) / SMOOTHING.as_secs_f64();
-        self.per_second = self.per_second(now) + rows;
-        self.since = now;
+        if now.since(self.since) >= RATE_STEP {
+            self.per_second = self.per_second(now);
+            self.since = now;
+        }
+        self.per_second += convert::count_to_f64(rows) / SMOOTHING.as_secs_f64();
     }
 
     /// Rows in the last moments, older ones counting less and less.

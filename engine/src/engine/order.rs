@@ -128,21 +128,23 @@ impl Engine {
 
     /// The best token for so many rows of a source among those of the applications that read it; unmetered where one of them is.
     pub(super) fn take_token(&mut self, now: Instant, source: ComponentId, rows: usize) -> Token {
-        if self
-            .applications
-            .values()
-            .all(|application| application.share.is_none())
-        {
+        let outputs = &self.component(source).outputs;
+        let readers = || {
+            let producers = outputs.iter().map(|output| &output.producer);
+            producers.flat_map(|producer| producer.applications())
+        };
+        let is_metered = |reader: &u64| {
+            let application = self.applications.get(reader);
+            application.is_some_and(|application| application.share.is_some())
+        };
+        if !readers().any(|reader| is_metered(&reader)) {
             return Token::Unmetered;
         }
+        let readers: BTreeSet<u64> = readers().collect();
         let (base, lead_max) = match self.config.policy.kind().mailbox {
             Order::Token => (now.max(self.reached), None),
             _ => (now, Some(share::SPAN)),
         };
-        let outputs = self.component(source).outputs.iter();
-        let readers: BTreeSet<u64> = outputs
-            .flat_map(|output| output.producer.applications())
-            .collect();
         let mut best = None;
         for reader in readers {
             let application = self.applications.get_mut(&reader);
@@ -186,6 +188,9 @@ impl Engine {
             return component
                 .has_room_to_close()
                 .then(|| component.closing_work(now, stamp, rules));
+        }
+        if component.mailbox.is_empty() {
+            return None;
         }
         let mut mailbox = std::mem::take(&mut component.mailbox);
         let has_room = |channel| component.has_room(channel);

@@ -6,7 +6,7 @@ use model::{ComponentId, EdgeId, EventTime, Instant, Interval, Origin};
 use super::component::Stay;
 use super::edges::{Consuming, Edge, Producing};
 use super::timers::IDLE_MAX;
-use super::{Application, Engine, Event, Signals};
+use super::{Application, Engine, Event};
 use crate::batch::{Batch, Header, Note, Rows, Token};
 use crate::edge::LAPSE;
 use crate::report::{self, ComponentReport};
@@ -37,10 +37,7 @@ impl Engine {
         }
         self.forget(now, application);
         self.share_retention();
-        self.signals = Signals {
-            sinks: true,
-            sources: true,
-        };
+        self.signals.all = true;
     }
 
     /// Ends an application on this host that is to be missed by nobody: its sinks go, and with them all that nobody
@@ -71,10 +68,7 @@ impl Engine {
         }
         self.check_gone(now, application);
         self.share_retention();
-        self.signals = Signals {
-            sinks: true,
-            sources: true,
-        };
+        self.signals.all = true;
     }
 
     /// Ends the edges to other hosts of applications that were ended: those that were never pulled, and those of
@@ -132,8 +126,7 @@ impl Engine {
                 ..last
             }));
         }
-        self.signals.sources = true;
-        self.signals.sinks = true;
+        self.signals.all = true;
     }
 
     /// Ends the edges of a component: those it reads by, and those that read it.
@@ -228,6 +221,8 @@ impl Engine {
         output.readers.retain(|reader| *reader != id);
         component.counters.drops += output.producer.close(id);
         self.pulled(now, producer);
+        // An application that has finished was here for who read on.
+        self.signals.all = true;
         self.retire_unread(now, producer);
         self.check_gone(now, edge.application);
     }

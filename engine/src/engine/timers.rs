@@ -65,7 +65,7 @@ impl Engine {
     /// Lets pulls go that are due, and ends edges whose end no link has taken.
     fn sweep_edges(&mut self, now: Instant) {
         let mut unheard: Vec<EdgeId> = Vec::new();
-        for (id, edge) in &mut self.edges {
+        for (id, edge) in self.edges.iter_mut() {
             if edge.closing.is_some_and(|since| now.since(since) >= LAPSE) {
                 unheard.push(*id);
                 continue;
@@ -104,12 +104,12 @@ impl Engine {
     /// Lets consumers lapse, and retires what nobody reads any more.
     fn sweep_components(&mut self, now: Instant) {
         let mut unread: Vec<ComponentId> = Vec::new();
-        for (id, component) in &mut self.components {
+        for (id, component) in self.components.iter_mut() {
             let mut heard = None;
             let mut is_waited_for = false;
             for output in &mut component.outputs {
                 // Others may have waited for who lapses.
-                self.signals.sources |= output.producer.handle_timeout(now);
+                self.signals.all |= output.producer.handle_timeout(now);
                 is_waited_for |= output.producer.has_own_consumers();
                 heard = heard.max(output.producer.last_heard());
             }

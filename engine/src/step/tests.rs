@@ -89,7 +89,8 @@ fn a_tick_that_comes_in_parts_is_numbered_as_one() {
     assert!(third.closing.is_none());
     let of_out = |outcome: &Outcome| -> Vec<(u64, usize)> {
         let outputs = outcome.outputs.iter().filter(|(port, _)| *port == 0);
-        let seen = |(_, batch): &(u16, Batch)| (batch.header.interval.through(), batch.rows.len());
+        let seen =
+            |(_, batch): &(u16, Arc<Batch>)| (batch.header.interval.through(), batch.rows.len());
         outputs.map(seen).collect()
     };
     let (five, six) = (index(Tick(5), 0), index(Tick(6), 0));

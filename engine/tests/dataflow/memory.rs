@@ -317,8 +317,5 @@ fn who_waits_for_a_source_that_breaks_is_told() {
     engine.take_signals();
     engine.break_source(Instant::ZERO, deployed.sources[1], "gone");
     assert!(engine.has_room(deployed.sources[0]));
-    assert!(
-        engine.take_signals().sources,
-        "nobody looks again unless told"
-    );
+    assert!(engine.take_signals().all, "nobody looks again unless told");
 }

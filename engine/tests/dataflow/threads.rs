@@ -1,12 +1,15 @@
 //! Threads: however many there are, and whatever an operator does to them.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::Duration;
 
 use engine::intake::Intake;
 use engine::runtime::Runtime;
 use engine::scheduler::Policy;
 use engine::{Config, Event, columns};
-use model::{EventTime, Instant, Rng};
+use model::{Clock, EventTime, Instant, Rng};
 
 use crate::support::{
     Flow, Left, Record, Started, Ticking, collect, origin, reading, records, schema,
@@ -31,7 +34,7 @@ fn run(feeds: &[Vec<Record>; 2], worker_count: usize, policy: Policy) -> Left {
     let deployed = Started::from(runtime.deploy(flow().deployment()).unwrap());
     let application = deployed.application;
     runtime.handle().start(application);
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         for (number, feed) in feeds.iter().enumerate() {
             let (handle, id) = (runtime.handle(), deployed.sources[number]);
             scope.spawn(move || {
@@ -73,5 +76,91 @@ fn results_do_not_depend_on_threads_or_policy() {
                 "{worker_count} workers, {policy:?}"
             );
         }
+    }
+}
+
+/// A clock that counts how often each thread asks it.
+#[derive(Debug, Default)]
+struct Counting {
+    asked: Mutex<BTreeMap<String, u64>>,
+    changed: Condvar,
+}
+
+impl Counting {
+    /// Waits until so many threads of this name have asked so often.
+    fn wait_for(&self, name: &str, threads: usize, times: u64) {
+        let asked = self.asked.lock().unwrap();
+        let is_waited_for = |asked: &mut BTreeMap<String, u64>| {
+            let named = asked.iter().filter(|(other, _)| other.starts_with(name));
+            named.filter(|(_, count)| **count >= times).count() < threads
+        };
+        drop(self.changed.wait_while(asked, is_waited_for).unwrap());
+    }
+}
+
+impl Clock for Counting {
+    fn now(&self) -> Instant {
+        let name = thread::current().name().unwrap_or_default().to_owned();
+        *self.asked.lock().unwrap().entry(name).or_default() += 1;
+        self.changed.notify_all();
+        Instant::ZERO
+    }
+
+    fn thread_cpu(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+#[test]
+fn nobody_is_woken_for_what_happens_to_others() {
+    const IDLE: usize = 20;
+    let clock = Arc::new(Counting::default());
+    let runtime = Runtime::start(Config::default(), 1, clock.clone()).unwrap();
+    let started = || {
+        let mut flow = Flow::new();
+        let source = flow.source();
+        flow.sink(source);
+        let started = Started::from(runtime.deploy(flow.deployment()).unwrap());
+        runtime.handle().start(started.application);
+        started
+    };
+    let busy = started();
+    let idle: Vec<Started> = (0..IDLE).map(|_| started()).collect();
+    thread::scope(|scope| {
+        for (number, idle) in idle.iter().enumerate() {
+            let (handle, application) = (runtime.handle(), idle.application);
+            let sink = idle.sinks[0];
+            let named = |kind: &str| thread::Builder::new().name(format!("{kind}{number}"));
+            let receive = move || assert!(handle.receive(application, sink).is_err());
+            named("sink").spawn_scoped(scope, receive).unwrap();
+            let handle = runtime.handle();
+            let pause =
+                move || assert!(handle.pause(application, Duration::from_hours(1)).is_err());
+            named("source").spawn_scoped(scope, pause).unwrap();
+        }
+        // Who asks does so under the lock that waiting gives back, or asks once more under it: from then on all of them wait.
+        clock.wait_for("sink", IDLE, 1);
+        clock.wait_for("source", IDLE, 2);
+        let mut intake = Intake::new(origin(0), 0);
+        let handle = runtime.handle();
+        for _ in 0..100 {
+            handle
+                .wait_for_room(busy.application, busy.sources[0])
+                .unwrap();
+            let taken = intake.take(Instant::ZERO, reading(&records(&mut Rng::from_seed(1), 3)));
+            handle.offer(busy.sources[0], taken);
+            let (channel, batch) = handle.receive(busy.application, busy.sinks[0]).unwrap();
+            handle.acknowledge(busy.sinks[0], channel, &batch);
+        }
+        handle.stop();
+    });
+    let asked = clock.asked.lock().unwrap();
+    for (name, times) in asked.iter() {
+        let expected = match name.trim_end_matches(char::is_numeric) {
+            "sink" => 1,
+            "source" => 2,
+            _ => continue,
+        };
+        assert_eq!(*times, expected, "{name} was woken");
     }
 }

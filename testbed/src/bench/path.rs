@@ -39,7 +39,7 @@ pub struct Options {
 }
 
 /// First in first out; a heap by an order that needs no context; deadlines with all that is known of them.
-const POLICIES: [(&str, Policy); 3] = [
+pub const POLICIES: [(&str, Policy); 3] = [
     ("fifo", Policy::Fifo),
     ("heap", Policy::Sjf),
     ("deadline", Policy::Deadline),
@@ -84,6 +84,7 @@ pub struct Path {
     engine: Engine,
     flows: Vec<Flow>,
     columns: RecordBatch,
+    no_rows: Rows,
     clock: MachineClock,
     /// Whose turn it is.
     next: usize,
@@ -127,6 +128,7 @@ impl Path {
         Ok(Self {
             engine,
             flows,
+            no_rows: Rows::empty(columns::to_arrow(&engine::intake::bad_schema())),
             columns: RecordBatch::try_new(columns::to_arrow(&schema), vec![numbers])?,
             clock,
             next: 0,
@@ -152,14 +154,16 @@ impl Path {
                 self.engine.complete(done, completed, done.since(now));
                 now = done;
             }
+            // A long batch may have been split: rows are counted.
             let mut arrived = 0;
             for flow in &self.flows {
                 while let Some((channel, batch)) = self.engine.receive(now, flow.sink) {
                     self.engine.acknowledge(now, flow.sink, channel, &batch);
-                    arrived += 1;
+                    arrived += batch.rows.len();
                 }
             }
-            anyhow::ensure!(arrived == round, "{arrived} of {round} batches arrived");
+            let offered = convert::index(round) * self.columns.num_rows();
+            anyhow::ensure!(arrived == offered, "{arrived} of {offered} rows arrived");
             left -= round;
         }
         Ok(self.clock.thread_cpu().saturating_sub(started))
@@ -191,7 +195,7 @@ impl Path {
             },
             bad: Batch {
                 header,
-                rows: Rows::empty(self.columns.schema()),
+                rows: self.no_rows.clone(),
             },
             bad_reason: None,
         };

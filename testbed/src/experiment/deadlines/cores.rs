@@ -49,7 +49,7 @@ pub fn run(
         machine.finish(now);
         machine.drain(now, overheads.delivery);
         let signals = machine.engine.take_signals();
-        if signals.sources {
+        if signals.all || !signals.sources.is_empty() {
             machine.offer_waiting(now, schedule);
         }
         while let Some((number, busy)) = machine.cores.begin(now, &mut machine.engine, |_| {

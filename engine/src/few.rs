@@ -1,0 +1,147 @@
+//! A map of few entries, which lie side by side.
+//!
+//! Streams have one origin as a rule, and one reader: whoever looks for it finds key and value in one place in memory. Up to some
+//! thousands of entries are looked up by halving; taking one in or out moves those behind it.
+
+/// A map in the order of its keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Few<K, V> {
+    entries: Vec<(K, V)>,
+}
+
+impl<K: Ord + Copy, V> Few<K, V> {
+    /// A map of nothing.
+    pub(crate) const fn new() -> Self {
+        Self {
+            entries: Vec::new(),
+        }
+    }
+
+    /// What is there for a key.
+    pub(crate) fn get(&self, key: &K) -> Option<&V> {
+        let place = self.place(key).ok()?;
+        Some(&self.entries[place].1)
+    }
+
+    /// See [`Few::get`].
+    pub(crate) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+        let place = self.place(key).ok()?;
+        Some(&mut self.entries[place].1)
+    }
+
+    /// What is there for a key; where nothing is, what is made for it.
+    pub(crate) fn get_or_insert_with(&mut self, key: K, make: impl FnOnce() -> V) -> &mut V {
+        let place = self.place(&key).unwrap_or_else(|place| {
+            self.entries.insert(place, (key, make()));
+            place
+        });
+        &mut self.entries[place].1
+    }
+
+    /// Whether something is there for a key.
+    pub(crate) fn contains_key(&self, key: &K) -> bool {
+        self.place(key).is_ok()
+    }
+
+    /// Puts something in the place of what is there for a key; gives that.
+    pub(crate) fn insert(&mut self, key: K, value: V) -> Option<V> {
+        match self.place(&key) {
+            Ok(place) => Some(std::mem::replace(&mut self.entries[place].1, value)),
+            Err(place) => {
+                self.entries.insert(place, (key, value));
+                None
+            }
+        }
+    }
+
+    /// Takes out what is there for a key.
+    pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
+        let place = self.place(key).ok()?;
+        Some(self.entries.remove(place).1)
+    }
+
+    /// How many entries there are.
+    pub(crate) const fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there are none.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// All, in order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+        self.entries.iter().map(|(key, value)| (key, value))
+    }
+
+    /// All, in order, to be changed.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (&K, &mut V)> {
+        self.entries.iter_mut().map(|(key, value)| (&*key, value))
+    }
+
+    /// The values, in the order of their keys.
+    pub(crate) fn values(&self) -> impl Iterator<Item = &V> {
+        self.entries.iter().map(|(_, value)| value)
+    }
+
+    /// The values, in the order of their keys, to be changed.
+    pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
+        self.entries.iter_mut().map(|(_, value)| value)
+    }
+
+    fn place(&self, key: &K) -> Result<usize, usize> {
+        self.entries.binary_search_by(|(other, _)| other.cmp(key))
+    }
+}
+
+impl<K: Ord + Copy, V> Default for Few<K, V> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<K: Ord + Copy, V> FromIterator<(K, V)> for Few<K, V> {
+    /// Of several for a key the last counts.
+    fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Self {
+        let mut few = Self::new();
+        for (key, value) in entries {
+            few.insert(key, value);
+        }
+        few
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn it_is_a_map_in_the_order_of_keys() {
+        let mut few = Few::new();
+        let mut expected = BTreeMap::new();
+        for n in 0..1000_u64 {
+            let (key, other) = (n * 7919 % 31, n * 104_729 % 37);
+            match n % 3 {
+                0 => assert_eq!(few.insert(key, n), expected.insert(key, n)),
+                1 => {
+                    let made = *few.get_or_insert_with(key, || n);
+                    assert_eq!(made, *expected.entry(key).or_insert(n));
+                }
+                _ => assert_eq!(few.remove(&other), expected.remove(&other)),
+            }
+            assert_eq!(few.get(&other), expected.get(&other));
+            assert_eq!(few.get_mut(&key), expected.get_mut(&key));
+            assert_eq!(few.contains_key(&other), expected.contains_key(&other));
+            assert_eq!(
+                (few.len(), few.is_empty()),
+                (expected.len(), expected.is_empty())
+            );
+            assert!(few.iter().eq(expected.iter()));
+        }
+        assert!(few.values().eq(expected.values()));
+        assert_eq!(expected.into_iter().rev().collect::<Few<_, _>>(), few);
+    }
+}
