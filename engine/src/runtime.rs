@@ -39,6 +39,8 @@ pub struct Handle {
 
 struct Shared {
     clock: Arc<dyn Clock>,
+    /// What each worker does before it works.
+    begin: fn(),
     state: Mutex<State>,
     /// Something can be run.
     work: Condvar,
@@ -87,6 +89,22 @@ impl Runtime {
         worker_count: usize,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, std::io::Error> {
+        Self::start_with(config, worker_count, clock, || {})
+    }
+
+    /// The same, where each worker does something on its thread before it works: see [`Runtime::start`].
+    ///
+    /// # Errors
+    /// When the system gives no thread; those that were started end.
+    ///
+    /// # Panics
+    /// When there is to be no worker.
+    pub fn start_with(
+        config: Config,
+        worker_count: usize,
+        clock: Arc<dyn Clock>,
+        begin: fn(),
+    ) -> Result<Self, std::io::Error> {
         assert!(worker_count > 0, "without a worker nothing runs");
         let state = State {
             engine: Engine::new(config),
@@ -103,6 +121,7 @@ impl Runtime {
         };
         let shared = Arc::new(Shared {
             clock,
+            begin,
             state: Mutex::new(state),
             work: Condvar::new(),
             ends: Condvar::new(),

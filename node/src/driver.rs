@@ -34,6 +34,7 @@ use tokio::task::JoinHandle;
 use crate::api::Gate;
 use crate::clock::MachineClock;
 use crate::node::{self, Node, PartReport};
+use crate::priority;
 use crate::run::{Limit, News};
 
 /// What a node is told at its start.
@@ -179,7 +180,7 @@ pub async fn start(
     };
     let shared: Arc<dyn Clock> = clock.clone();
     let (network, events) = net::start(network, shared.clone(), rng.keyed("network")).await?;
-    let runtime = Runtime::start(
+    let runtime = Runtime::start_with(
         engine::Config {
             memory_bytes: config.memory_bytes,
             policy: config.policy,
@@ -187,6 +188,7 @@ pub async fn start(
         },
         config.workers,
         shared,
+        priority::after_others,
     )?;
     let node = Node::new(
         node::Config {

@@ -23,9 +23,12 @@ impl Shared {
             Some((component, _)) => format!("operator-{}", component.0),
         };
         let shared = Arc::clone(self);
-        let handle = thread::Builder::new().name(name).spawn(move || match own {
-            None => shared.work(worker),
-            Some((component, wakes)) => shared.work_off(worker, component, &wakes),
+        let handle = thread::Builder::new().name(name).spawn(move || {
+            (shared.begin)();
+            match own {
+                None => shared.work(worker),
+                Some((component, wakes)) => shared.work_off(worker, component, &wakes),
+            }
         })?;
         self.lock().workers.push(handle);
         Ok(())

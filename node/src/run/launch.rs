@@ -17,6 +17,7 @@ use super::source;
 use super::{News, Options, RunError, Status};
 use crate::application::{self, Application};
 use crate::connector::{self, Context};
+use crate::priority;
 
 /// An application that runs.
 #[derive(Debug)]
@@ -66,7 +67,9 @@ pub(super) fn launch(
         policy: options.policy,
         ..Config::default()
     };
-    let runtime = Runtime::start(config, options.workers, Arc::clone(clock))?;
+    let clock_of_workers = Arc::clone(clock);
+    let begin = priority::after_others;
+    let runtime = Runtime::start_with(config, options.workers, clock_of_workers, begin)?;
     let deployed = runtime.deploy(deployment)?;
     if let Some(report) = runtime.report(deployed.application) {
         status.running(&report, predicted(&report, &qos), &qos);

@@ -32,10 +32,11 @@ const RETRY: Duration = Duration::from_millis(2);
 pub fn run(scenario: &Scenario, schedule: &Schedule, config: Config) -> anyhow::Result<Run> {
     let clock = Arc::new(MachineClock::start());
     let burner = Burner::spinning(Arc::clone(&clock) as Arc<dyn Clock>);
-    let runtime = Runtime::start(
+    let runtime = Runtime::start_with(
         config,
         scenario.workers,
         Arc::clone(&clock) as Arc<dyn Clock>,
+        node::priority::after_others,
     )?;
     let handle = runtime.handle();
     let mut running = Vec::new();
