@@ -8,7 +8,7 @@ use std::time::Duration;
 use engine::intake::Intake;
 use engine::runtime::Runtime;
 use engine::scheduler::Policy;
-use engine::{Config, Event, columns};
+use engine::{Config, Event, SinkDeployment, columns};
 use model::{Clock, EventTime, Instant, Rng};
 
 use crate::support::{
@@ -60,6 +60,67 @@ fn run(feeds: &[Vec<Record>; 2], worker_count: usize, policy: Policy) -> Left {
         );
         left
     })
+}
+
+/// Many operators on few workers, fed by turns as fast as they take it: every row leaves, in order, under every policy. A wake-up that got lost
+/// would let this wait for ever; a lax application that starved would, too.
+#[test]
+fn no_operator_of_many_is_forgotten() {
+    const OPERATORS: usize = 350;
+    const ROUNDS: i64 = 20;
+    for policy in Policy::ALL {
+        let config = Config {
+            policy,
+            ..Config::default()
+        };
+        let runtime = Runtime::start(config, 2, Arc::new(Ticking::default())).unwrap();
+        let started: Vec<Started> = (0..OPERATORS)
+            .map(|number| {
+                let mut flow = Flow::new();
+                let source = flow.source();
+                let passed = flow.filter("v >= 0", source);
+                flow.sink(passed);
+                let mut deployment = flow.deployment();
+                let target = Duration::from_millis(if number % 2 == 0 { 5 } else { 3_600_000 });
+                deployment.sinks = vec![Some(SinkDeployment { target })];
+                let started = Started::from(runtime.deploy(deployment).unwrap());
+                runtime.handle().start(started.application);
+                started
+            })
+            .collect();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let handle = runtime.handle();
+                let mut intakes: Vec<Intake> =
+                    (0..OPERATORS).map(|_| Intake::new(origin(0), 0)).collect();
+                for round in 0..ROUNDS {
+                    for (started, intake) in started.iter().zip(&mut intakes) {
+                        handle
+                            .wait_for_room(started.application, started.sources[0])
+                            .unwrap();
+                        let row = reading(&[Some((0, round, round))]);
+                        handle.offer(started.sources[0], intake.take(Instant::ZERO, row));
+                    }
+                }
+                let schema = columns::to_arrow(&schema());
+                for (started, intake) in started.iter().zip(&mut intakes) {
+                    let end = intake.advance(Instant::ZERO, EventTime::MAX, &schema);
+                    handle.offer(started.sources[0], end);
+                }
+            });
+            for started in &started {
+                let (mut left, mut indices) = (Left::new(), Vec::new());
+                let (application, sink) = (started.application, started.sinks[0]);
+                while let Ok((channel, batch)) = runtime.handle().receive(application, sink) {
+                    collect(&mut left, &batch);
+                    indices.extend(batch.indices());
+                    runtime.handle().acknowledge(sink, channel, &batch);
+                }
+                assert_eq!(left.len(), 20, "{policy}");
+                assert!(indices.is_sorted(), "{policy}: {indices:?}");
+            }
+        });
+    }
 }
 
 #[test]
