@@ -79,7 +79,8 @@ mod tests {
     fn who_keeps_to_the_share_is_never_ahead_and_who_does_not_soon_is() {
         let ahead = |rows_per_second: u64| {
             let mut share = Share::new(250.0);
-            let mut times = (0..10_000u64).filter(|millis| millis * rows_per_second % 1000 == 0);
+            let mut times =
+                (0..10_000u64).filter(|millis| (millis * rows_per_second).is_multiple_of(1000));
             times.any(|millis| {
                 let now = Instant::ZERO + Duration::from_millis(millis);
                 share.take(now, Some(SPAN), 1).is_ahead(now)

@@ -276,7 +276,7 @@ impl Net {
                 self.push(host, Duration::from_millis(3), Input::Deployed(id));
             }
             Effect::Start { id, .. } => {
-                self.deployed.get_mut(&(host, id)).expect("it is there").1 = true
+                self.deployed.get_mut(&(host, id)).expect("it is there").1 = true;
             }
             Effect::Retire(id) => {
                 self.deployed.remove(&(host, id));
