@@ -10,6 +10,8 @@ use model::{EventTime, Instant, Interval, NodeId, Origin, convert};
 
 use crate::columns;
 
+pub use crate::share::Token;
+
 /// The most rows that a source or a stateful component puts into one batch.
 ///
 /// Unit: rows. Range: 1 to 65,536. Source: `field/measurements`: per-batch costs are below 1 % at this size.
@@ -34,25 +36,6 @@ pub struct Header {
     pub missing: u32,
     /// What else a consumer should know.
     pub note: Option<Note>,
-}
-
-/// A part of an application's share, as a batch of a source took it; the earlier goes first.
-///
-/// Cameo, section 5.4: the time at which its application was to have it orders batches by what was used of shares.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub enum Token {
-    /// The token of this time. While that is to come, the batch is beyond the share.
-    At(Instant),
-    /// The application's share is not limited.
-    #[default]
-    Unmetered,
-}
-
-impl Token {
-    /// Whether its time is to come.
-    pub fn is_ahead(self, now: Instant) -> bool {
-        matches!(self, Self::At(time) if time > now)
-    }
 }
 
 /// What a batch may tell beside its rows.

@@ -12,12 +12,29 @@ use std::time::Duration;
 
 use model::{Instant, convert};
 
-use crate::batch::Token;
-
 /// How far ahead of time tokens are given out.
 ///
 /// Unit: time. Range: above 0. Source: Cameo, section 5.4: an interval of a second.
 pub const SPAN: Duration = Duration::from_secs(1);
+
+/// A part of an application's share, as a batch of a source took it; the earlier goes first.
+///
+/// Cameo, section 5.4: the time at which its application was to have it orders batches by what was used of shares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Token {
+    /// The token of this time. While that is to come, the batch is beyond the share.
+    At(Instant),
+    /// The application's share is not limited.
+    #[default]
+    Unmetered,
+}
+
+impl Token {
+    /// Whether its time is to come.
+    pub fn is_ahead(self, now: Instant) -> bool {
+        matches!(self, Self::At(time) if time > now)
+    }
+}
 
 /// What an application may have.
 #[derive(Debug, Clone, Copy, PartialEq)]
