@@ -180,7 +180,9 @@ impl Control {
         mut events: mpsc::Receiver<net::Event>,
         mut requests: mpsc::Receiver<Request>,
     ) {
-        let mut load = tokio::time::interval(LOAD_INTERVAL);
+        // What a moment of the start took would else count as load until the next sample.
+        let first = tokio::time::Instant::now() + LOAD_INTERVAL;
+        let mut load = tokio::time::interval_at(first, LOAD_INTERVAL);
         load.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         let engine = self.means.engine.clone();
         while self.is_leaving.is_none() {

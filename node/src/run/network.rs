@@ -91,7 +91,7 @@ pub fn run(
     }
 }
 
-/// Starts the nodes, and waits until the first knows all others.
+/// Starts the nodes, and waits until each knows all others.
 async fn start(
     options: &Options,
     count: usize,
@@ -141,15 +141,12 @@ async fn start(
                 .map_err(|error| RunError::Node(error.to_string()))?,
         );
     }
-    let gate = nodes[0].gate.clone();
+    // A probe goes from any host to any other: it is not enough that the first knows all.
     let joined = async {
         let mut look = tokio::time::interval(JOIN_INTERVAL);
-        loop {
-            look.tick().await;
-            if let Ok(Answer::Nodes(known)) = ask(&gate, Command::Nodes).await
-                && known.iter().filter(|node| node.status != "unheard").count() >= count
-            {
-                return;
+        for node in &nodes {
+            while !knows(&node.gate, count).await {
+                look.tick().await;
             }
         }
     };
@@ -160,6 +157,14 @@ async fn start(
         return Err(RunError::Node(message));
     }
     Ok(nodes)
+}
+
+/// Whether a node has heard of as many, itself among them.
+async fn knows(gate: &Gate, count: usize) -> bool {
+    let Ok(Answer::Nodes(known)) = ask(gate, Command::Nodes).await else {
+        return false;
+    };
+    known.iter().filter(|node| node.status != "unheard").count() >= count
 }
 
 /// Nodes of one process speak over loopback, of which there is more than they can use.
