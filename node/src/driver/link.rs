@@ -8,7 +8,7 @@ use std::time::Duration;
 use engine::runtime::Handle;
 use model::{Clock, CompositionId, EdgeId, NodeId, wire};
 use overlay::net::{FrameReceiver, FrameSender, Network, OpenError};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::control::Inbound;
 use super::edge::{self, EdgeEnd};
@@ -33,8 +33,8 @@ pub(super) struct Upstream {
     pub(super) composition: CompositionId,
     /// Which edge of the engine.
     pub(super) edge: EdgeId,
-    /// Who has the stream.
-    pub(super) host: NodeId,
+    /// Who has the stream: another one where that has gone elsewhere; nothing where it has come here.
+    pub(super) host: watch::Receiver<Option<NodeId>>,
     /// What is pulled by whom.
     pub(super) hello: Hello,
     pub(super) round_trips: RoundTrips,
@@ -44,9 +44,12 @@ pub(super) struct Upstream {
 
 impl Upstream {
     /// Pulls until the edge is closed.
-    pub(super) async fn run(self) {
+    pub(super) async fn run(mut self) {
         // What waits for a stream when the graph starts waits for a round trip; now others are being confirmed.
-        let mut early = self.open().await.ok();
+        let mut early = match self.next_host() {
+            Some(host) => self.open(host).await.ok(),
+            None => return,
+        };
         if early.is_none() {
             // Who has the stream is not as far as this host: it will be when somebody wants rows.
             let wanted = poll_fn(|cx| self.engine.poll_pull(self.edge, cx)).await;
@@ -56,37 +59,34 @@ impl Upstream {
             }
         }
         let mut wait = RETRY.0;
-        let mut is_connected = true;
+        let mut lost: Option<NodeId> = None;
         // The edge may go while nobody can be told: then there is nothing left to open.
         while self.engine.is_upstream(self.edge) {
+            let Some(host) = self.next_host() else {
+                return;
+            };
             let opened = match early.take() {
                 Some(opened) => Ok(opened),
-                None => self.open().await,
+                None => self.open(host).await,
             };
             match opened {
-                Ok((sender, receiver)) => {
-                    if !is_connected {
-                        self.tell(PartEvent::Reconnected { host: self.host }).await;
-                        is_connected = true;
+                Ok(stream) => {
+                    if let Some(host) = lost.take() {
+                        self.tell(PartEvent::Reconnected { host }).await;
                     }
                     let opened = self.clock.now();
                     // What it then says holds all that a new stream must know.
                     self.engine.reconnected(self.edge);
-                    let end = edge::receive_batches(
-                        self.engine.clone(),
-                        self.edge,
-                        Arc::clone(&self.schema),
-                        sender,
-                        receiver,
-                        self.clock.clone(),
-                        || self.half_round_trip(),
-                    )
-                    .await;
+                    let (end, next) = self.receive(host, stream).await;
                     match end {
                         EdgeEnd::Ended => return,
+                        EdgeEnd::Left => {
+                            early = next;
+                            continue;
+                        }
                         EdgeEnd::Closed | EdgeEnd::Broken(_) => {}
                         EdgeEnd::Garbled(_) | EdgeEnd::Unsendable(_) => {
-                            tracing::warn!(host = %self.host, "an edge broke: {end}");
+                            tracing::warn!(%host, "an edge broke: {end}");
                         }
                     }
                     // Only a stream that lasted is tried again at once: not one that is accepted and broken each time.
@@ -95,31 +95,79 @@ impl Upstream {
                     }
                 }
                 Err(OpenError::Refused(reason)) => {
-                    tracing::debug!(host = %self.host, reason, "an edge was refused");
+                    tracing::debug!(%host, reason, "an edge was refused");
                 }
                 Err(OpenError::Unreachable(_)) => wait = (wait * 2).min(RETRY.1),
             }
-            if is_connected && wait > RETRY.0 {
-                self.tell(PartEvent::Disconnected { host: self.host }).await;
-                is_connected = false;
+            if lost.is_none() && wait > RETRY.0 {
+                self.tell(PartEvent::Disconnected { host }).await;
+                lost = Some(host);
             }
             // Whoever comes up again cannot say so to those that it does not know.
+            let mut host = self.host.clone();
+            tokio::select! {
+                () = tokio::time::sleep(wait) => wait = (wait * 2).min(RETRY.1),
+                _ = host.changed() => wait = RETRY.0,
+            }
+        }
+    }
+
+    /// Receives by a stream until it ends, or the one of the next host is open: then that is given too, and nothing was missed in between.
+    async fn receive(
+        &mut self,
+        host: NodeId,
+        stream: (FrameSender, FrameReceiver),
+    ) -> (EdgeEnd, Option<(FrameSender, FrameReceiver)>) {
+        let mut next = None;
+        let elsewhere = async { next = self.open_elsewhere().await };
+        let end = edge::receive_batches(
+            self.engine.clone(),
+            self.edge,
+            Arc::clone(&self.schema),
+            stream,
+            self.clock.clone(),
+            || self.half_round_trip(host),
+            elsewhere,
+        )
+        .await;
+        (end, next)
+    }
+
+    /// Waits until the stream is to be had elsewhere, and is open there; nothing where it has come here.
+    async fn open_elsewhere(&self) -> Option<(FrameSender, FrameReceiver)> {
+        let mut changes = self.host.clone();
+        if changes.changed().await.is_err() {
+            // Nobody can say so any more.
+            return std::future::pending().await;
+        }
+        let mut wait = RETRY.0;
+        loop {
+            let host = *changes.borrow_and_update();
+            match self.open(host?).await {
+                Ok(opened) => return Some(opened),
+                Err(error) => tracing::debug!(?host, "not open yet: {error}"),
+            }
             tokio::time::sleep(wait).await;
             wait = (wait * 2).min(RETRY.1);
         }
     }
 
-    async fn open(&self) -> Result<(FrameSender, FrameReceiver), OpenError> {
+    /// Who has the stream now.
+    fn next_host(&mut self) -> Option<NodeId> {
+        *self.host.borrow_and_update()
+    }
+
+    async fn open(&self, host: NodeId) -> Result<(FrameSender, FrameReceiver), OpenError> {
         let hello = wire::encode(&self.hello);
-        self.network.open(self.host, hello).await
+        self.network.open(host, hello).await
     }
 
     /// Half of the round trip to the host, as far as it is known.
-    fn half_round_trip(&self) -> Duration {
+    fn half_round_trip(&self, host: NodeId) -> Duration {
         let known = self
             .round_trips
             .lock()
-            .map(|known| known.get(&self.host).copied());
+            .map(|known| known.get(&host).copied());
         known.ok().flatten().unwrap_or_default() / 2
     }
 
