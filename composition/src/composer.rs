@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use model::{CompositionId, Entry, Instant, NodeId, NodeView, Resources, Rng, convert};
+use model::{
+    ComponentGraph, CompositionId, Entry, Instant, NodeId, NodeView, Resources, Rng, convert,
+};
 
 use crate::allocation::{Allocation, Deferred};
 use crate::config::Config;
@@ -92,6 +94,13 @@ pub enum Input {
         id: MigrationId,
         /// Why.
         reason: String,
+    },
+    /// The record of a composition says that it has this graph: a host that is ready for it goes over, if it was not told to.
+    Rebound {
+        /// Which one.
+        id: CompositionId,
+        /// The graph.
+        graph: ComponentGraph,
     },
     /// The components that this node ran for a composition are gone: what they took is free.
     Retired(CompositionId),
@@ -189,6 +198,7 @@ impl Composer {
             Input::PrepareFailed { id, reason } => {
                 self.on_make_ready_failed(now, id, &reason, &mut out);
             }
+            Input::Rebound { id, graph } => self.on_rebound(view, id, &graph, &mut out),
             Input::Retired(id) => self.on_retired(now, id, &mut out),
             Input::Found { lookup, entries } => {
                 self.on_found(now, view, lookup, &entries, &mut out);

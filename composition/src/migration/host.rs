@@ -306,6 +306,24 @@ impl Composer {
         say(from, id, Word::Switched, out);
     }
 
+    /// Whoever keeps the record of a composition says that a graph holds.
+    pub(crate) fn on_rebound(
+        &mut self,
+        view: &NodeView,
+        composition: CompositionId,
+        graph: &ComponentGraph,
+        out: &mut Outbox<'_>,
+    ) {
+        let allocation = self.allocations.get_mut(&composition);
+        let pending = allocation.and_then(|allocation| {
+            let pending = &mut allocation.pending;
+            pending.take_if(|it| it.is_ready && it.graph == *graph)
+        });
+        if let Some(pending) = pending {
+            self.go_over(view, pending.id, *pending, out);
+        }
+    }
+
     /// Says to some to go over to a graph, until they have.
     pub(super) fn remind_switch(
         &mut self,

@@ -5,13 +5,11 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
 use arrow_schema::SchemaRef;
-use engine::edge::Pull;
 use engine::frame::{self, EncodeError, FrameError};
 use engine::runtime::{Ended, Handle};
 use engine::transit::Transit;
@@ -40,9 +38,6 @@ pub enum EdgeEnd {
     /// The edge is no longer here, and the peer was told all that there was to tell.
     #[error("the edge has ended")]
     Ended,
-    /// The stream is to be had elsewhere, and the peer was told goodbye.
-    #[error("the edge goes elsewhere")]
-    Left,
     /// The peer has closed the stream in order.
     #[error("the peer closed the stream")]
     Closed,
@@ -79,15 +74,15 @@ pub async fn send_batches(
 }
 
 /// Serves the consuming end of an edge whose batches have this schema: sends pulls as they are due, until one of
-/// both ends, or the edge is to go `elsewhere`. `half_round_trip` is the least that was measured of the link.
+/// both ends. `half_round_trip` is the least that was measured of the link.
 pub async fn receive_batches(
     handle: Handle,
     edge: EdgeId,
     schema: SchemaRef,
-    (sender, receiver): (FrameSender, FrameReceiver),
+    sender: FrameSender,
+    receiver: FrameReceiver,
     clock: Arc<dyn Clock>,
     half_round_trip: impl Fn() -> Duration,
-    elsewhere: impl Future<Output = ()>,
 ) -> EdgeEnd {
     let reading = Reading {
         handle: &handle,
@@ -96,11 +91,7 @@ pub async fn receive_batches(
         clock: &*clock,
         half_round_trip,
     };
-    either(
-        write_pulls(&handle, edge, sender, elsewhere),
-        reading.run(receiver),
-    )
-    .await
+    either(write_pulls(&handle, edge, sender), reading.run(receiver)).await
 }
 
 /// Runs both until the first of them ends.
@@ -171,22 +162,10 @@ async fn write_pulls(
     handle: &Handle,
     edge: EdgeId,
     mut sender: FrameSender,
-    elsewhere: impl Future<Output = ()>,
 ) -> Result<(), EdgeEnd> {
-    let mut elsewhere = pin!(elsewhere);
     let mut bytes = Vec::new();
     loop {
-        let due = tokio::select! {
-            due = poll_fn(|cx| handle.poll_pull(edge, cx)) => due,
-            () = &mut elsewhere => {
-                bytes.clear();
-                frame::encode_pull(&Pull::goodbye(), &mut bytes)?;
-                sender.send(&bytes).await?;
-                sender.flush().await?;
-                return Err(EdgeEnd::Left);
-            }
-        };
-        let Ok(pull) = due else {
+        let Ok(pull) = poll_fn(|cx| handle.poll_pull(edge, cx)).await else {
             sender.flush().await?;
             return Err(EdgeEnd::Ended);
         };

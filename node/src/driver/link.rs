@@ -5,10 +5,11 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
+use engine::Provider;
 use engine::runtime::Handle;
 use model::{Clock, CompositionId, EdgeId, NodeId, wire};
 use overlay::net::{FrameReceiver, FrameSender, Network, OpenError};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 use super::control::Inbound;
 use super::edge::{self, EdgeEnd};
@@ -33,8 +34,10 @@ pub(super) struct Upstream {
     pub(super) composition: CompositionId,
     /// Which edge of the engine.
     pub(super) edge: EdgeId,
-    /// Who has the stream: another one where that has gone elsewhere; nothing where it has come here.
-    pub(super) host: watch::Receiver<Option<NodeId>>,
+    /// The edge is another one's until the stream is open here: then its consumer is turned to this host.
+    pub(super) is_taken_over: bool,
+    /// Who has the stream.
+    pub(super) host: NodeId,
     /// What is pulled by whom.
     pub(super) hello: Hello,
     pub(super) round_trips: RoundTrips,
@@ -44,12 +47,12 @@ pub(super) struct Upstream {
 
 impl Upstream {
     /// Pulls until the edge is closed.
-    pub(super) async fn run(mut self) {
+    pub(super) async fn run(self) {
+        if self.is_taken_over {
+            return self.take_over().await;
+        }
         // What waits for a stream when the graph starts waits for a round trip; now others are being confirmed.
-        let mut early = match self.next_host() {
-            Some(host) => self.open(host).await.ok(),
-            None => return,
-        };
+        let early = self.open().await.ok();
         if early.is_none() {
             // Who has the stream is not as far as this host: it will be when somebody wants rows.
             let wanted = poll_fn(|cx| self.engine.poll_pull(self.edge, cx)).await;
@@ -58,35 +61,62 @@ impl Upstream {
                 return;
             }
         }
+        self.go_on(early).await;
+    }
+
+    /// Opens the stream, and only then turns its reader to it, so that nothing is waited for in between.
+    async fn take_over(mut self) {
         let mut wait = RETRY.0;
-        let mut lost: Option<NodeId> = None;
+        while self.engine.is_upstream(self.edge) || self.engine.is_here(self.edge) {
+            match self.open().await {
+                Ok(opened) => {
+                    let Ok(edge) = self.engine.rebind(self.edge, Provider::Elsewhere) else {
+                        return;
+                    };
+                    self.edge = edge;
+                    return self.go_on(Some(opened)).await;
+                }
+                Err(error) => tracing::debug!(host = %self.host, "not open yet: {error}"),
+            }
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(RETRY.1);
+        }
+    }
+
+    /// Pulls by a stream, and by another one where it breaks, until the edge is closed.
+    async fn go_on(self, mut early: Option<(FrameSender, FrameReceiver)>) {
+        let mut wait = RETRY.0;
+        let mut is_connected = true;
         // The edge may go while nobody can be told: then there is nothing left to open.
         while self.engine.is_upstream(self.edge) {
-            let Some(host) = self.next_host() else {
-                return;
-            };
             let opened = match early.take() {
                 Some(opened) => Ok(opened),
-                None => self.open(host).await,
+                None => self.open().await,
             };
             match opened {
-                Ok(stream) => {
-                    if let Some(host) = lost.take() {
-                        self.tell(PartEvent::Reconnected { host }).await;
+                Ok((sender, receiver)) => {
+                    if !is_connected {
+                        self.tell(PartEvent::Reconnected { host: self.host }).await;
+                        is_connected = true;
                     }
                     let opened = self.clock.now();
                     // What it then says holds all that a new stream must know.
                     self.engine.reconnected(self.edge);
-                    let (end, next) = self.receive(host, stream).await;
+                    let end = edge::receive_batches(
+                        self.engine.clone(),
+                        self.edge,
+                        Arc::clone(&self.schema),
+                        sender,
+                        receiver,
+                        self.clock.clone(),
+                        || self.half_round_trip(),
+                    )
+                    .await;
                     match end {
                         EdgeEnd::Ended => return,
-                        EdgeEnd::Left => {
-                            early = next;
-                            continue;
-                        }
                         EdgeEnd::Closed | EdgeEnd::Broken(_) => {}
                         EdgeEnd::Garbled(_) | EdgeEnd::Unsendable(_) => {
-                            tracing::warn!(%host, "an edge broke: {end}");
+                            tracing::warn!(host = %self.host, "an edge broke: {end}");
                         }
                     }
                     // Only a stream that lasted is tried again at once: not one that is accepted and broken each time.
@@ -95,79 +125,31 @@ impl Upstream {
                     }
                 }
                 Err(OpenError::Refused(reason)) => {
-                    tracing::debug!(%host, reason, "an edge was refused");
+                    tracing::debug!(host = %self.host, reason, "an edge was refused");
                 }
                 Err(OpenError::Unreachable(_)) => wait = (wait * 2).min(RETRY.1),
             }
-            if lost.is_none() && wait > RETRY.0 {
-                self.tell(PartEvent::Disconnected { host }).await;
-                lost = Some(host);
+            if is_connected && wait > RETRY.0 {
+                self.tell(PartEvent::Disconnected { host: self.host }).await;
+                is_connected = false;
             }
             // Whoever comes up again cannot say so to those that it does not know.
-            let mut host = self.host.clone();
-            tokio::select! {
-                () = tokio::time::sleep(wait) => wait = (wait * 2).min(RETRY.1),
-                _ = host.changed() => wait = RETRY.0,
-            }
-        }
-    }
-
-    /// Receives by a stream until it ends, or the one of the next host is open: then that is given too, and nothing was missed in between.
-    async fn receive(
-        &mut self,
-        host: NodeId,
-        stream: (FrameSender, FrameReceiver),
-    ) -> (EdgeEnd, Option<(FrameSender, FrameReceiver)>) {
-        let mut next = None;
-        let elsewhere = async { next = self.open_elsewhere().await };
-        let end = edge::receive_batches(
-            self.engine.clone(),
-            self.edge,
-            Arc::clone(&self.schema),
-            stream,
-            self.clock.clone(),
-            || self.half_round_trip(host),
-            elsewhere,
-        )
-        .await;
-        (end, next)
-    }
-
-    /// Waits until the stream is to be had elsewhere, and is open there; nothing where it has come here.
-    async fn open_elsewhere(&self) -> Option<(FrameSender, FrameReceiver)> {
-        let mut changes = self.host.clone();
-        if changes.changed().await.is_err() {
-            // Nobody can say so any more.
-            return std::future::pending().await;
-        }
-        let mut wait = RETRY.0;
-        loop {
-            let host = *changes.borrow_and_update();
-            match self.open(host?).await {
-                Ok(opened) => return Some(opened),
-                Err(error) => tracing::debug!(?host, "not open yet: {error}"),
-            }
             tokio::time::sleep(wait).await;
             wait = (wait * 2).min(RETRY.1);
         }
     }
 
-    /// Who has the stream now.
-    fn next_host(&mut self) -> Option<NodeId> {
-        *self.host.borrow_and_update()
-    }
-
-    async fn open(&self, host: NodeId) -> Result<(FrameSender, FrameReceiver), OpenError> {
+    async fn open(&self) -> Result<(FrameSender, FrameReceiver), OpenError> {
         let hello = wire::encode(&self.hello);
-        self.network.open(host, hello).await
+        self.network.open(self.host, hello).await
     }
 
     /// Half of the round trip to the host, as far as it is known.
-    fn half_round_trip(&self, host: NodeId) -> Duration {
+    fn half_round_trip(&self) -> Duration {
         let known = self
             .round_trips
             .lock()
-            .map(|known| known.get(&host).copied());
+            .map(|known| known.get(&self.host).copied());
         known.ok().flatten().unwrap_or_default() / 2
     }
 

@@ -15,7 +15,7 @@ use model::{
     StreamName,
 };
 use overlay::net::Network;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::Results;
@@ -60,7 +60,7 @@ pub(super) struct Part {
     /// What was made here for each source and operator of the plan, or is shared.
     pub(super) sources: Vec<Option<ComponentId>>,
     pub(super) operators: Vec<Option<ComponentId>>,
-    pub(super) upstream: BTreeMap<(Stream, Reader), Reading>,
+    upstream: Vec<JoinHandle<()>>,
     pub(super) downstream: BTreeMap<(Stream, Reader, NodeId), Downstream>,
 }
 
@@ -73,15 +73,6 @@ pub(super) struct Lost {
     pub(super) host: NodeId,
     /// Which part read it.
     pub(super) reader: String,
-}
-
-/// An edge by which something here pulls from another host.
-#[derive(Debug)]
-pub(super) struct Reading {
-    pub(super) edge: EdgeId,
-    /// Says where it pulls from: nothing where that is here.
-    pub(super) host: watch::Sender<Option<NodeId>>,
-    task: JoinHandle<()>,
 }
 
 /// An edge that another host pulls.
@@ -132,7 +123,7 @@ impl Part {
             measured: now,
             sources: vec![None; plan.sources().len()],
             operators: vec![None; plan.operators().len()],
-            upstream: BTreeMap::new(),
+            upstream: Vec::new(),
             downstream: BTreeMap::new(),
             graph,
         }
@@ -151,8 +142,7 @@ impl Part {
             self.serve((remote.stream, remote.reader, peer), remote.edge);
         }
         for remote in &deployed.upstream {
-            let host = self.graph.producer(remote.stream).host;
-            self.pull(means, id, *remote, host);
+            self.pull(means, id, *remote, false);
         }
     }
 
@@ -161,15 +151,14 @@ impl Part {
         self.downstream.insert(by, Downstream { edge, task: None });
     }
 
-    /// Pulls by an edge from a host.
+    /// Pulls by an edge from the host that the graph says; one that is taken over from where it pulled before.
     pub(super) fn pull(
         &mut self,
         means: &Means,
         id: CompositionId,
         remote: RemoteEdge,
-        host: NodeId,
+        is_taken_over: bool,
     ) {
-        let (told, host) = watch::channel(Some(host));
         let upstream = Upstream {
             engine: means.engine.clone(),
             network: means.network.clone(),
@@ -177,7 +166,8 @@ impl Part {
             inbox: means.inbox.clone(),
             composition: id,
             edge: remote.edge,
-            host,
+            is_taken_over,
+            host: self.graph.producer(remote.stream).host,
             hello: Hello::Edge {
                 composition: id,
                 stream: remote.stream,
@@ -186,13 +176,8 @@ impl Part {
             round_trips: Arc::clone(&means.round_trips),
             schema: columns::to_arrow(self.graph.plan().schema(remote.stream)),
         };
-        let reading = Reading {
-            edge: remote.edge,
-            host: told,
-            task: tokio::spawn(upstream.run()),
-        };
-        self.upstream
-            .insert((remote.stream, remote.reader), reading);
+        self.upstream.retain(|task| !task.is_finished());
+        self.upstream.push(tokio::spawn(upstream.run()));
     }
 
     fn spawn_threads(
@@ -388,7 +373,7 @@ impl Part {
         for number in &self.numbers {
             engine.retire(*number);
         }
-        for mut task in self.upstream.into_values().map(|reading| reading.task) {
+        for mut task in self.upstream {
             tokio::spawn(async move {
                 if tokio::time::timeout(GOODBYE_MAX, &mut task).await.is_err() {
                     task.abort();

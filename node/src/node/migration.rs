@@ -52,7 +52,12 @@ impl Node {
         graph: ComponentGraph,
         out: &mut Vec<Effect>,
     ) {
-        let _ = (now, id, graph, out);
+        let Some(part) = self.parts.get(&id) else {
+            return;
+        };
+        let application = part.application.clone();
+        // Where it cannot be said, who was told to go over has: only lists do not know.
+        drop(self.say_rebound(now, &application, graph, out));
     }
 
     pub(super) fn on_migrated(&mut self, now: Instant, migrated: Migrated, out: &mut Vec<Effect>) {

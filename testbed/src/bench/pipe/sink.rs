@@ -61,10 +61,10 @@ pub(super) async fn synergy(
         handle.clone(),
         edge,
         engine::columns::to_arrow(&flow::schema()),
-        (sender, receiver),
+        sender,
+        receiver,
         Arc::clone(&clock),
         move || half_round_trip,
-        std::future::pending(),
     ));
     handle.start(application);
     let window = Window {
