@@ -363,6 +363,8 @@ impl Control {
                     self.on_gone(id, stream, reader);
                     continue;
                 }
+                // It goes on coming from where it was, until the edge is turned.
+                Event::Moved { .. } => continue,
                 Event::Retired { report, .. } => {
                     let Some(mut part) = self.parts.remove(&id) else {
                         continue;
@@ -426,7 +428,10 @@ impl Control {
             Event::Degraded { reason, .. } | Event::Failed { reason, .. } => {
                 tracing::warn!("the source of {name} cannot be read on: {reason}");
             }
-            Event::Finished { .. } | Event::Retired { .. } | Event::Gone { .. } => {}
+            Event::Finished { .. }
+            | Event::Retired { .. }
+            | Event::Gone { .. }
+            | Event::Moved { .. } => {}
         }
     }
 }
