@@ -22,6 +22,7 @@ mod listing;
 mod lookup;
 mod message;
 mod missing;
+mod moving;
 mod names;
 mod part;
 mod publishing;
@@ -55,6 +56,7 @@ pub use recorder::{EffectsDigest, RecordedError, Recorder, replay};
 use counts::Counts;
 use former::Former;
 use missing::Missing;
+use moving::Moves;
 use part::Part;
 use records::Records;
 use spread::Spread;
@@ -296,6 +298,8 @@ pub struct Node {
     deploys_due: BTreeMap<CompositionId, u32>,
     /// What should run here by its record and does not, by application. Bounded by the records that are kept.
     missing: BTreeMap<ApplicationId, Missing>,
+    /// Components that it was asked to give away.
+    moves: Moves,
     /// Records that somebody has not confirmed yet.
     spreads: BTreeMap<ApplicationId, Spread>,
     /// What it left before it was started anew.
@@ -339,6 +343,7 @@ impl Node {
             parts: BTreeMap::new(),
             deploys_due: BTreeMap::new(),
             missing: BTreeMap::new(),
+            moves: Moves::default(),
             spreads: BTreeMap::new(),
             former: Former::default(),
             publications: BTreeMap::new(),
@@ -428,6 +433,7 @@ impl Node {
             .chain(spreads)
             .chain(parts)
             .chain(missing)
+            .chain(self.moves.poll_timeout())
             .chain(self.former.poll_timeout())
             .chain(self.records.poll_timeout())
             .chain(self.composer.poll_timeout())
@@ -443,6 +449,7 @@ impl Node {
         self.repeat_spreads(now, out);
         self.tend_parts(now, out);
         self.tend_missing(now, out);
+        self.tend_drain(now, out);
         self.look_for_former(now, out);
         self.expire_records(now, out);
     }
