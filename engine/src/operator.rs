@@ -21,6 +21,8 @@ mod distinct;
 mod evaluate;
 mod filter;
 mod flat_map;
+#[cfg(test)]
+mod harness;
 mod join;
 mod map;
 mod selection;

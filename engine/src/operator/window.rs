@@ -54,7 +54,7 @@ mod select;
 mod session;
 mod state;
 #[cfg(test)]
-pub(super) mod tests;
+mod tests;
 
 use layout::Layout;
 use panes::{Panes, Slot};
