@@ -17,6 +17,7 @@ use crate::frontier::Slide;
 use crate::mailbox::Channel;
 
 mod arguments;
+mod chunk;
 mod distinct;
 mod evaluate;
 mod filter;
