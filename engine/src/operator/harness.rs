@@ -268,7 +268,7 @@ impl Run {
                     if let Some(due) = left.iter().copied().flatten().map(|row| row.due).min() {
                         self.progress(due);
                         self.tell(&mut *backup, told);
-                        told = told.max(Some(self.complete(due)));
+                        told = told.max(self.operator.complete());
                     }
                 }
                 Event::Transfer => self.transfer(),
@@ -279,12 +279,6 @@ impl Run {
                 }
             }
         }
-    }
-
-    /// The last tick that is complete when nothing is due before a progress any more.
-    fn complete(&self, progress: i64) -> Tick {
-        let slide = self.operator.slide().unwrap();
-        Tick((progress - slide.lateness_micros).div_euclid(slide.every_micros))
     }
 
     fn anew(&self) -> Box<dyn Operator> {

@@ -210,6 +210,14 @@ impl Operator for Top {
         state::export(&self.best, &self.encoding, since)
     }
 
+    fn complete(&self) -> Option<Tick> {
+        Tick::before(self.best.slots.open())
+    }
+
+    fn bytes(&self) -> usize {
+        self.best.slots.bytes()
+    }
+
     fn import(&mut self, chunk: StateChunk) -> Result<(), ImportError> {
         state::import(&mut self.best, &self.encoding, &self.value, &chunk)
     }
