@@ -11,7 +11,7 @@ use composition::MigrationId;
 use engine::state::Resumed;
 use engine::{Deployed, Deployment, OperatorPart, Provider, RemoteEdge, SourcePart};
 use model::plan::{Reader, Stream};
-use model::{ApplicationId, Clock, ComponentGraph, CompositionId, EdgeId, NodeId, wire};
+use model::{ApplicationId, Binding, Clock, ComponentGraph, CompositionId, EdgeId, NodeId, wire};
 use tokio::sync::oneshot;
 
 use super::control::{Control, Inbound};
@@ -35,6 +35,8 @@ const STATE_DIVISOR: u64 = 2;
 pub(super) struct Migration {
     graph: Box<ComponentGraph>,
     operator: usize,
+    /// Where the operator runs before.
+    from: NodeId,
     /// Edges for who reads next what is read from here.
     forks: BTreeMap<(Stream, Reader, NodeId), EdgeId>,
     /// What goes on here.
@@ -58,6 +60,7 @@ impl Control {
         let mut migration = Migration {
             graph: graph.clone(),
             operator: index,
+            from,
             forks: BTreeMap::new(),
             deployed: None,
             done: None,
@@ -250,8 +253,7 @@ impl Control {
         };
         let (here, index) = (self.network.node(), migration.operator);
         let engine = &self.means.engine;
-        let before = part.graph.operators()[index];
-        let to = graph.operators()[index].host;
+        let Binding { host: to, shared } = graph.operators()[index];
         part.graph = graph;
         let plan = part.graph.plan();
         let ports = 0..plan.operators()[index].outputs.len();
@@ -282,9 +284,9 @@ impl Control {
                 part.pull(&self.means, id.composition, edge, true);
             }
         }
-        if before.host == here
+        if migration.from == here
             && let Some(component) = part.operators[index].take()
-            && !before.shared
+            && !shared
         {
             engine.set_moved(component, to);
         }

@@ -333,7 +333,13 @@ impl Node {
                     graph,
                     operator,
                     from,
-                } => Self::on_prepare(id, application, graph, (operator, from), out),
+                } => out.push(Effect::Prepare {
+                    id,
+                    application,
+                    graph: Box::new(graph),
+                    operator,
+                    from,
+                }),
                 composition::Effect::Switch {
                     id,
                     application,
@@ -366,7 +372,7 @@ impl Node {
                         self.on_rebound(now, composition, graph, out);
                     }
                     Event::Migrated(migrated) => self.on_migrated(now, migrated, out),
-                    Event::Unmigrated(unmigrated) => self.on_unmigrated(unmigrated, out),
+                    Event::Unmigrated(unmigrated) => self.on_unmigrated(now, unmigrated, out),
                 },
             }
         }

@@ -421,6 +421,10 @@ impl Node {
             Intent::Why => status::why(&asking, &self.view)
                 .map(|why| Answer::Why(Box::new(why)))
                 .ok_or_else(|| unread(&asking.listing)),
+            Intent::Move { operator, to } => {
+                self.ask_to_move(now, command, &asking, (operator, *to), out);
+                return;
+            }
             Intent::Stream(wanted) => match &asking.body {
                 Some(body) => tap::find(wanted, &asking.listing, body, &self.view),
                 None => Err(unread(&asking.listing)),

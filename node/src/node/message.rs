@@ -6,7 +6,7 @@ use model::{ApplicationId, CompositionId, Instant, NodeId};
 
 use super::asking::Asker;
 use super::record::{Listing, Record, Standing};
-use super::{ComponentRow, Effect, Node, PartReport, Quantiles};
+use super::{Answer, ComponentRow, Drained, Effect, Failure, Moved, Node, PartReport, Quantiles};
 
 /// What a node says to another. Every message may get lost, come twice or late: each is a state or a question,
 /// and none is harmful by repetition.
@@ -51,6 +51,38 @@ pub(super) enum Message {
         composition: CompositionId,
         /// The hash of the body that the sender has; who has another tells it.
         body: Option<Digest>,
+    },
+    /// An operator that the receiver runs is to go to another host. Answered by [`Message::Moved`].
+    Move {
+        /// Which answer belongs to it.
+        ticket: u64,
+        /// Of which application.
+        application: ApplicationId,
+        /// Which composition of it.
+        composition: CompositionId,
+        /// Which operator, by its place in the plan.
+        operator: u16,
+        /// Where to, if somebody wants it there.
+        to: Option<NodeId>,
+    },
+    /// The answer to [`Message::Move`].
+    Moved {
+        /// To which.
+        ticket: u64,
+        /// What came of it.
+        moved: Box<Result<Moved, Failure>>,
+    },
+    /// The receiver is to give away all that it can. Answered by [`Message::Drained`].
+    Drain {
+        /// Which answer belongs to it.
+        ticket: u64,
+    },
+    /// The answer to [`Message::Drain`].
+    Drained {
+        /// To which.
+        ticket: u64,
+        /// What came of it.
+        drained: Box<Result<Drained, Failure>>,
     },
     /// The answer to [`Message::Ask`].
     Told {
@@ -179,6 +211,25 @@ impl Node {
             } => {
                 let asker = Asker::Peer(from, ticket);
                 self.on_ask(now, asker, application, composition, body, out);
+            }
+            Message::Move {
+                ticket,
+                application,
+                composition,
+                operator,
+                to,
+            } => {
+                let asker = Asker::Peer(from, ticket);
+                self.move_for(now, asker, &application, (composition, operator), to, out);
+            }
+            Message::Moved { ticket, moved } => {
+                let answered = moved.map(|moved| Answer::Moved(Box::new(moved)));
+                self.on_moved(from, ticket, answered, out);
+            }
+            Message::Drain { ticket } => self.drain_for(now, Asker::Peer(from, ticket), out),
+            Message::Drained { ticket, drained } => {
+                let answered = drained.map(|drained| Answer::Drained(Box::new(drained)));
+                self.on_moved(from, ticket, answered, out);
             }
             Message::Told { ticket, told } => self.on_told(now, from, ticket, *told, out),
         }

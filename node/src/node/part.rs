@@ -65,6 +65,11 @@ impl Part {
         (!self.is_released).then_some(self.present_next.min(deadline))
     }
 
+    /// Whether its application has not ended.
+    pub(super) const fn is_running(&self) -> bool {
+        !self.is_released
+    }
+
     /// The hosts that have sinks.
     fn sink_hosts(&self) -> BTreeSet<NodeId> {
         self.graph.sinks().iter().map(|sink| sink.host).collect()

@@ -45,7 +45,7 @@ fn summary(number: u8) -> HostSummary {
 }
 
 /// Node 1 at its start, its first input taken.
-fn node() -> Node {
+pub(super) fn node() -> Node {
     let config = Config {
         identity: identity(1),
         host: summary(1),
@@ -59,7 +59,7 @@ fn node() -> Node {
     node
 }
 
-fn handle(node: &mut Node, input: Input) -> Vec<Effect> {
+pub(super) fn handle(node: &mut Node, input: Input) -> Vec<Effect> {
     handle_at(node, Instant::from_nanos(1), input)
 }
 
@@ -69,7 +69,7 @@ fn handle_at(node: &mut Node, now: Instant, input: Input) -> Vec<Effect> {
     out
 }
 
-fn receive(node: &mut Node, from: u8, message: &Message) -> Vec<Effect> {
+pub(super) fn receive(node: &mut Node, from: u8, message: &Message) -> Vec<Effect> {
     let input = Input::Message {
         from: identity(from).node(),
         bytes: wire::encode(message),
