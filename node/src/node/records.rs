@@ -9,7 +9,7 @@ use model::{ApplicationId, CompositionId, Entry, Index, Instant, Key, NodeId, Qu
 
 use super::message::Message;
 use super::record::{Listing, Record, State};
-use super::{Effect, Node};
+use super::{Effect, Node, journal};
 
 /// The most records that a node keeps; of those above, the one that ended first goes. Source: guess.
 const RECORDS_MAX: usize = 1024;
@@ -317,6 +317,8 @@ impl Node {
             // What runs here has the same plan: it is kept once.
             body.graph = part.graph.clone();
         }
+        let before = self.records.listing(&id);
+        let news = journal::news(before, &record, &self.view);
         self.records.hints.remove(&id);
         let (listed, kept) = match listing.state() {
             State::Running if listing.may_change(self.id()) => (None, None),
@@ -334,6 +336,9 @@ impl Node {
             forget_at: kept.map(|after| now + after),
         };
         self.records.held.insert(id.clone(), Box::new(held));
+        if let Some(news) = news {
+            self.decided(now, &id, news);
+        }
         self.end_parts_before(now, &listing, out);
         self.register(&id, out);
         self.on_spread_overtaken(now, &listing);
