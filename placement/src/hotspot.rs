@@ -48,6 +48,10 @@ const SAMPLES: u32 = 3;
 /// Source: design, papers section 8.6.
 pub const COOL_DOWN: Duration = Duration::from_secs(30);
 
+/// How long a component stays that came or went: what it does on a host is known only when it was there for a while. Range: at least
+/// [`COOL_DOWN`]. Source: see `testbed/results/prediction.md`.
+const SETTLE: Duration = Duration::from_secs(120);
+
 /// How long nobody asks again who looked whether others have less. Range: at least 1 s, up to [`COOL_DOWN`]. Source: guess; loads of others
 /// come with the overlay's pings, every 10 s.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
@@ -223,6 +227,7 @@ impl Detector {
         if self.moving == Some(component) {
             self.moving = None;
             self.rests_until = now + COOL_DOWN;
+            self.staying.insert(component, now + SETTLE);
             self.hot = 0;
             self.suffering.clear();
         }

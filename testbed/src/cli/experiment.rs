@@ -105,6 +105,9 @@ pub(super) enum Name {
     /// How long a prediction takes.
     #[command(name = "H2")]
     H2(Prediction),
+    /// How often targets are missed over what others take of the hosts, with components that move and without.
+    #[command(name = "H5")]
+    H5(Prediction),
     /// How often hosts tell their load over the overlap of intervals.
     #[command(name = "H6")]
     H6(Prediction),
@@ -395,6 +398,7 @@ impl Name {
             Self::D10(it) => return it.run(),
             Self::H1(it) => return it.run(prediction::errors),
             Self::H2(it) => return it.run(prediction::cost),
+            Self::H5(it) => return it.run(prediction::background),
             Self::H6(it) => return it.run(prediction::updates),
         };
         let experiment = Experiment::find(name).ok_or_else(|| anyhow!("no experiment {name}"))?;

@@ -10,7 +10,9 @@ use crate::bench::report::Report;
 
 use super::written;
 
+mod background;
 mod cost;
+pub mod fluid;
 mod rates;
 pub mod series;
 mod updates;
@@ -47,6 +49,18 @@ pub fn errors(options: &Options) -> anyhow::Result<Report> {
 pub fn cost(options: &Options) -> anyhow::Result<Report> {
     let report = cost::run(options.samples);
     write(options.out.as_deref(), "H2", &report)?;
+    Ok(report)
+}
+
+/// Runs H5.
+///
+/// # Errors
+/// When a file cannot be read or written.
+pub fn background(options: &Options) -> anyhow::Result<Report> {
+    let (grid, report) = background::run(&options.data, &options.seeds, options.jobs)?;
+    if let Some(folder) = &options.out {
+        written::write(folder, &grid, &report, background::SHOWN)?;
+    }
     Ok(report)
 }
 

@@ -56,8 +56,8 @@ const FAMILIES: &[(&str, Reader)] = &[
     ("requests_per_second", requests),
     ("bellcore_ethernet", bellcore),
     ("azure_llm_arrivals_2023", azure),
-    ("planetlab_cpu_2011", wide),
-    ("google_cluster_vms", wide),
+    ("planetlab_cpu_2011", tenth),
+    ("google_cluster_vms", tenth),
     ("bitbrains_vm", bitbrains),
     ("wikipedia_pageviews", wikipedia),
 ];
@@ -167,19 +167,22 @@ fn azure(folder: &Path) -> anyhow::Result<Vec<Found>> {
     ])
 }
 
-/// A line for each host, its name before its loads: every tenth host.
-fn wide(folder: &Path) -> anyhow::Result<Vec<Found>> {
+/// Every tenth host of a file.
+fn tenth(folder: &Path) -> anyhow::Result<Vec<Found>> {
     let path = first(folder, ".csv.gz")?;
-    let mut runs = Vec::new();
-    for line in text(&path)?.lines().step_by(10) {
-        let loads: Result<Vec<f64>, _> = line
-            .split(',')
-            .skip(1)
-            .map(|it| it.trim().parse())
-            .collect();
-        runs.push(loads.with_context(|| path.display().to_string())?);
-    }
-    Ok(vec![(stem(&path), runs, None)])
+    Ok(vec![(stem(&path), wide(folder, 10)?, None)])
+}
+
+/// Runs of which each stands on a line of its own, after the name of its host: every so many lines one.
+pub(super) fn wide(folder: &Path, every: usize) -> anyhow::Result<Vec<Vec<f64>>> {
+    let path = first(folder, ".csv.gz")?;
+    let text = text(&path)?;
+    let runs = text.lines().step_by(every).map(|line| {
+        let fields = line.split(',').skip(1).map(|it| it.trim().parse());
+        let run: Result<Vec<f64>, _> = fields.collect();
+        run.with_context(|| path.display().to_string())
+    });
+    runs.collect()
 }
 
 fn bitbrains(folder: &Path) -> anyhow::Result<Vec<Found>> {
@@ -236,7 +239,8 @@ fn column(text: &str, separator: char, index: usize, head: usize) -> anyhow::Res
     lines.map(number).collect()
 }
 
-fn text(path: &Path) -> anyhow::Result<String> {
+/// What is in a file, unpacked.
+pub(super) fn text(path: &Path) -> anyhow::Result<String> {
     let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
     let mut text = String::new();
     if path.extension().is_some_and(|it| it == "gz") {
@@ -260,7 +264,8 @@ fn files(folder: &Path, end: &str) -> anyhow::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-fn first(folder: &Path, end: &str) -> anyhow::Result<PathBuf> {
+/// The first file of a folder that ends so.
+pub(super) fn first(folder: &Path, end: &str) -> anyhow::Result<PathBuf> {
     let found = files(folder, end)?.into_iter().next();
     found.ok_or_else(|| anyhow!("{} has no file that ends in {end}", folder.display()))
 }
