@@ -42,9 +42,12 @@ impl Engine {
     /// Computes budgets of what was measured, and the longest that one dispatch is to take.
     pub(super) fn compute_budgets(&mut self, now: Instant) {
         self.budgets_due = now + BUDGET_INTERVAL;
-        let order = self.downstream_order();
+        let order = self.from_upstream_on();
         let places: BTreeMap<ComponentId, usize> = order.iter().copied().zip(0..).collect();
-        let consumer = |edge: &EdgeId| places.get(&self.consumer(*edge)?).copied();
+        let consumer = |edge: &EdgeId| {
+            let inbound = self.edges.get(edge)?.inbound()?;
+            places.get(&inbound.component).copied()
+        };
         let stage = |component: &Component| {
             let outputs = || component.outputs.iter();
             Stage {
@@ -77,40 +80,6 @@ impl Engine {
         for id in order {
             self.refresh(now, id);
         }
-    }
-
-    /// Who is here and reads by an edge.
-    fn consumer(&self, edge: EdgeId) -> Option<ComponentId> {
-        Some(self.edges.get(&edge)?.inbound()?.component)
-    }
-
-    /// All components, each behind those that it reads. Numbers alone do not say so: what has come from another host is younger than its readers.
-    fn downstream_order(&self) -> Vec<ComponentId> {
-        let consumers = |component: &Component| {
-            let readers = component.outputs.iter().flat_map(|output| &output.readers);
-            let consumers = readers.filter_map(|edge| self.consumer(*edge));
-            consumers.collect::<Vec<ComponentId>>()
-        };
-        let mut before: BTreeMap<ComponentId, usize> = BTreeMap::new();
-        for component in self.components.values() {
-            for consumer in consumers(component) {
-                *before.entry(consumer).or_default() += 1;
-            }
-        }
-        let first = self.components.keys().filter(|id| !before.contains_key(id));
-        let mut order: Vec<ComponentId> = first.copied().collect();
-        let mut next = 0;
-        while let Some(id) = order.get(next).copied() {
-            next += 1;
-            for consumer in consumers(self.component(id)) {
-                let left = before.get_mut(&consumer).expect("it was counted");
-                *left -= 1;
-                if *left == 0 {
-                    order.push(consumer);
-                }
-            }
-        }
-        order
     }
 
     /// Says of each way in how rarely those before it close anything, where a policy asks.
