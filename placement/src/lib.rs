@@ -1,10 +1,19 @@
-//! Placement: what keeps applications within their targets while they run. Nothing of it is built yet.
+//! Placement: what keeps applications within their targets, and running, while hosts come and go.
 //!
-//! What will stand here, each part a machine or a pure function without I/O (`ARCHITECTURE.md`, section 5):
+//! Each part is a machine or a pure function without I/O (`ARCHITECTURE.md`, section 5):
 //!
-//! - *monitoring*: loads, published as intervals when they leave one;
-//! - *prediction*: of rates and execution times, and of the slack that they leave;
-//! - *migration*: a component's state pulled from a position by another host, which then goes on with it;
-//! - *replicas* and *repair*: backups that pull a component's state, and what activates them.
+//! - [`availability`]: how likely all operators of an application have a host that is up;
+//! - [`replicas`]: on which hosts each component is ranked, so that this is likely and they are near each other;
+//! - [`repair`]: who is next where a host is suspected.
+//!
+//! *To come*: monitoring, prediction, and migration, a component's state pulled from a position by another host.
 //!
 //! It imports [`model`] and none of its siblings.
+//!
+//! Differences from the papers: `availability` enumerates by splitting states on hosts, which also decides many parts of
+//! more than 16 hosts; `replicas` searches on from the published placement ([`replicas::Concentrate`]), by coordinates
+//! and not by a round of measurements.
+
+pub mod availability;
+pub mod repair;
+pub mod replicas;

@@ -1,0 +1,57 @@
+//! Ours: the published placement, and a search that goes on from there.
+//!
+//! What is published knows which hosts are used, and not how likely they are up: a pair of good hosts for each component
+//! is better than one pair of bad ones for all. The search starts from both, the published placement and the most
+//! available hosts of each component, and goes on as long as one step improves it (`search.rs`). First it seeks the least
+//! unavailability; then the least delays, as long as that stays within a tolerance of the least.
+
+use model::Rng;
+
+use super::greedy::{self, least};
+use super::search::Search;
+use super::{ConcentratePaper, Placement, Policy, Request, Unplaced};
+
+/// By how much unavailability may exceed the least that was found, for the sake of delays. Unit: fraction of that least.
+/// Range: 0 and above; 0 is strictly availability first. Source: `testbed/results/replicas.md`.
+pub(super) const TOLERANCE: f64 = 0.5;
+
+/// The least unavailability that a search finds, then the least delays.
+#[derive(Debug, Clone, Copy)]
+pub struct Concentrate {
+    /// By how much unavailability may exceed the least that was found, as a fraction of that. Range: 0 and above.
+    pub tolerance: f64,
+}
+
+impl Default for Concentrate {
+    fn default() -> Self {
+        Self {
+            tolerance: TOLERANCE,
+        }
+    }
+}
+
+impl Policy for Concentrate {
+    fn name(&self) -> &'static str {
+        "concentrate"
+    }
+
+    fn place(&self, request: &Request, rng: &mut Rng) -> Result<Placement, Unplaced> {
+        let published = ConcentratePaper.place(request, rng);
+        let most_available = greedy::place(request, |_, _, _, hosts| {
+            least(hosts, |host| -request.hosts[host].available)
+        });
+        let search = Search::of(request);
+        let starts = [published.clone(), most_available].into_iter().flatten();
+        let found = starts
+            .map(|start| search.improve(start, 0.0))
+            .map(|it| (search.unavailability(&it), it))
+            .min_by(|(one, _), (two, _)| one.total_cmp(two));
+        match found {
+            Some((least, placement)) => {
+                Ok(search.improve(placement, least * (1.0 + self.tolerance)))
+            }
+            // Neither start fits; both say why.
+            None => published,
+        }
+    }
+}
