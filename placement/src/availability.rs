@@ -82,6 +82,28 @@ pub fn availability(operators: &[Vec<usize>], available: &[f64], rng: &mut Rng) 
     whole
 }
 
+/// The availability by the states of all hosts, whatever else could find it; nothing where there are too many of them.
+///
+/// # Panics
+/// As [`availability`].
+pub fn enumerated(operators: &[Vec<usize>], available: &[f64]) -> Option<Estimate> {
+    Hosts::of(operators, available).enumerated()
+}
+
+/// The availability by states that are drawn, whatever else could find it.
+///
+/// # Panics
+/// As [`availability`]; or when no states are to be drawn.
+pub fn sampled(
+    operators: &[Vec<usize>],
+    available: &[f64],
+    samples: u32,
+    rng: &mut Rng,
+) -> Estimate {
+    assert!(samples > 0, "nothing is known of no states");
+    Hosts::of(operators, available).sampled(samples, rng)
+}
+
 /// The probability that something is down, to first order: the sum, over the sets of hosts that matter, of the
 /// probability that all of a set are down.
 ///

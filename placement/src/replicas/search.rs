@@ -4,6 +4,7 @@
 //! another component has, or the same hosts in another order. Steps are judged by the bound of unavailability
 //! ([`unavailability_at_most`]), then by cost. Each must fit, so that what fitted before fits after.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 use super::room::Room;
@@ -58,6 +59,16 @@ impl<'a> Search<'a> {
     /// The bound of what a placement's unavailability is.
     pub(super) fn unavailability(&self, placement: &Placement) -> f64 {
         unavailability_at_most(&placement.ranked, &self.available)
+    }
+
+    /// Which of two placements is better, the lesser one, where so much unavailability is tolerated.
+    pub(super) fn compare(&self, one: &Placement, two: &Placement, tolerated: f64) -> Ordering {
+        let (one, two) = (self.score(one, tolerated), self.score(two, tolerated));
+        match (one.is_below(two), two.is_below(one)) {
+            (true, _) => Ordering::Less,
+            (_, true) => Ordering::Greater,
+            _ => Ordering::Equal,
+        }
     }
 
     fn score(&self, placement: &Placement, tolerated: f64) -> Score {

@@ -14,7 +14,7 @@ use super::local::duration;
 use super::note;
 use crate::bench::report::Report;
 use crate::experiment::workload::Settings;
-use crate::experiment::{Experiment, Options, clocks, deadlines, prototype};
+use crate::experiment::{Experiment, Options, clocks, deadlines, prototype, replicas};
 use crate::local::folder::Folder;
 use crate::local::interrupt::Interrupt;
 use crate::local::up::NODES_MAX;
@@ -99,6 +99,51 @@ pub(super) enum Name {
     /// Three hosts whose clocks are apart, of real processes.
     #[command(name = "D10")]
     D10(Clocks),
+    /// Availability over the size of an application and how many of its operators are on the same hosts.
+    #[command(name = "R1")]
+    R1(Replicas),
+    /// Availability by how hosts are ranked.
+    #[command(name = "R2")]
+    R2(Replicas),
+    /// The distance from the best there is in small cases.
+    #[command(name = "R2-small")]
+    R2Small(Replicas),
+    /// What availability costs in delays.
+    #[command(name = "R2-tolerance")]
+    R2Tolerance(Replicas),
+    /// Delays by how hosts are ranked.
+    #[command(name = "R3")]
+    R3(Replicas),
+}
+
+/// How an experiment on replicas is run.
+#[derive(Debug, Args)]
+pub(super) struct Replicas {
+    /// How many seeds, from 1 on.
+    #[arg(long, default_value = "20")]
+    seeds: u64,
+    /// How many runs go on at a time.
+    #[arg(long, default_value = "1")]
+    jobs: NonZeroUsize,
+    /// Into which folder figures, tables and plots are written: of R2 and R3 together, which show the same runs.
+    #[arg(long, value_name = "FOLDER")]
+    out: Option<PathBuf>,
+}
+
+impl Replicas {
+    fn run(self, name: &str) -> anyhow::Result<Report> {
+        let experiment =
+            replicas::Experiment::find(name).ok_or_else(|| anyhow!("no experiment {name}"))?;
+        let options = replicas::Options {
+            seeds: (1..=self.seeds).collect(),
+            jobs: self.jobs.get(),
+        };
+        let (grid, report) = experiment.run(&options, &note);
+        if let Some(folder) = &self.out {
+            experiment.write(folder, &options, &grid)?;
+        }
+        Ok(report)
+    }
 }
 
 /// How hosts with clocks that are apart are compared.
@@ -344,6 +389,11 @@ impl Name {
             Self::D11(it) => return it.run("D11"),
             Self::Agreement(it) => return it.run("agreement"),
             Self::D10(it) => return it.run(),
+            Self::R1(it) => return it.run("R1"),
+            Self::R2(it) => return it.run("R2"),
+            Self::R2Small(it) => return it.run("R2-small"),
+            Self::R2Tolerance(it) => return it.run("R2-tolerance"),
+            Self::R3(it) => return it.run("R3"),
         };
         let experiment = Experiment::find(name).ok_or_else(|| anyhow!("no experiment {name}"))?;
         let options = simulated.options(experiment)?;
