@@ -11,6 +11,7 @@ use model::{ComponentId, EdgeId, EventTime, Instant, Origin, QueryPlan, Schema};
 
 use super::component::{Entry, Output, Results, Stay};
 use super::remote::TAPS_MAX;
+use super::shadows::SHADOWS_MAX;
 use super::shape::{self, Shape};
 use super::{Application, Component, Engine, Role};
 use crate::columns;
@@ -18,6 +19,7 @@ use crate::cost::Cost;
 use crate::edge::{Producer, Retention};
 use crate::operator::{Compiled, DefaultCost, Numbering};
 use crate::share::Share;
+use crate::state::Resumed;
 use crate::step::Step;
 use crate::times::{Precision, Recent, Times};
 
@@ -61,6 +63,8 @@ pub enum OperatorPart {
     RunningElsewhere,
     /// Here, for this application.
     Here(OperatorDeployment),
+    /// Here, for this application, where another instance of it was elsewhere: from its state.
+    Resumed(Box<Resumed>),
     /// Here, where it runs already for others: it is read from the latest.
     Running(ComponentId),
 }
@@ -150,6 +154,12 @@ pub enum DeployError {
     /// The host has as many edges as it may have.
     #[error("the host has {EDGES_MAX} edges, and may have no more")]
     TooManyEdges,
+    /// The edge is not here, or not with the end that is needed.
+    #[error("edge {0} has no such end here")]
+    UnknownEdge(EdgeId),
+    /// The component has as many shadows as it may have.
+    #[error("the component has {SHADOWS_MAX} shadows, and may have no more")]
+    TooManyShadows,
     /// The host serves as many taps as it may.
     #[error("{TAPS_MAX} taps look on here, and no more may")]
     TooManyTaps,
@@ -204,11 +214,23 @@ impl Engine {
             };
             deployed.sources.push(id);
         }
+        let mut resumed = Vec::new();
         let shared: Vec<bool> = operators.iter().map(OperatorPart::is_shared).collect();
         for (index, part) in operators.into_iter().enumerate() {
             let id = match part {
                 OperatorPart::Elsewhere | OperatorPart::RunningElsewhere => None,
                 OperatorPart::Running(id) => Some(id),
+                OperatorPart::Resumed(part) => {
+                    let Resumed {
+                        part,
+                        standing,
+                        state_bytes,
+                    } = *part;
+                    let component = operator(&plan, index, part, application, &shape);
+                    let id = self.add(component, &plan.operators()[index].outputs, false);
+                    resumed.push((id, self.take_place(now, id, standing, state_bytes)));
+                    Some(id)
+                }
                 OperatorPart::Here(part) => {
                     let component = operator(&plan, index, part, application, &shape);
                     Some(self.add(component, &plan.operators()[index].outputs, false))
@@ -224,6 +246,9 @@ impl Engine {
             deployed.sinks.push(id);
         }
         self.join(now, &plan, &shared, &mut deployed);
+        for (id, inputs) in resumed {
+            self.read_on(id, inputs);
+        }
         self.share_retention();
         self.compute_budgets(now);
         self.arm(now);

@@ -51,6 +51,14 @@ impl Engine {
                     return Err(DeployError::Ports(operator.name.clone()));
                 }
                 OperatorPart::Here(_) => {}
+                OperatorPart::Resumed(resumed)
+                    if resumed.part.compiled.outputs != operator.outputs
+                        || resumed.standing.outputs.len() != operator.outputs.len()
+                        || resumed.standing.inputs.len() != operator.inputs.len() =>
+                {
+                    return Err(DeployError::Ports(operator.name.clone()));
+                }
+                OperatorPart::Resumed(_) => {}
                 OperatorPart::Running(id) => {
                     let running = self.running(*id)?;
                     if running.outputs.len() != operator.outputs.len() {
@@ -132,10 +140,15 @@ impl Engine {
             let is_own = producer.is_none_or(|producer| {
                 self.component(producer).application == deployed.application
             });
+            let is_resumed = producer.is_some_and(|producer| self.component(producer).is_resumed);
             let opening = Opening {
                 application: deployed.application,
                 lapses: consumer.is_none(),
-                begin: if is_own { Begin::Held } else { Begin::Latest },
+                begin: match is_own {
+                    true if is_resumed => Begin::Retained,
+                    true => Begin::Held,
+                    false => Begin::Latest,
+                },
             };
             let edge = self.connect(now, opening, producing, consuming, Some((stream, reader)));
             if let Some(edge) = self.edges.get_mut(&edge) {

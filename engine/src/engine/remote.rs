@@ -114,12 +114,16 @@ impl Engine {
         else {
             return;
         };
-        if matches!(
-            batch.header.note,
-            Some(Note::Gone | Note::Finished | Note::Moved(_))
-        ) {
-            self.lose_upstream(id);
-            return;
+        match batch.header.note {
+            Some(Note::Gone | Note::Finished) => {
+                self.lose_upstream(id);
+                return;
+            }
+            Some(Note::Moved(host)) => {
+                self.note_moved(id, host);
+                return;
+            }
+            Some(Note::Gap) | None => {}
         }
         let bytes = convert::size(batch.rows.bytes());
         let origins = convert::size(inbound.state.len()).max(1);
@@ -183,6 +187,7 @@ impl Engine {
         self.deliver(now, sends);
         self.pulled(now, producer);
         self.wake(now, producer);
+        self.tell_moved(now, id, (producer, output));
     }
 
     /// Takes what waits to be sent on an edge, up to `bytes_max` but a batch at least. Says whether the edge

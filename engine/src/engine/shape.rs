@@ -41,6 +41,7 @@ pub(super) fn shape(deployment: &Deployment) -> Result<Shape, DeployError> {
     for (index, operator) in plan.operators().iter().enumerate() {
         let numbering = match &deployment.operators[index] {
             OperatorPart::Here(part) => part.numbering,
+            OperatorPart::Resumed(resumed) => resumed.part.numbering,
             OperatorPart::Elsewhere | OperatorPart::RunningElsewhere | OperatorPart::Running(_) => {
                 let kind = operator::find(&operator.kind);
                 let unknown = || DeployError::UnknownKind(operator.kind.clone());

@@ -336,7 +336,10 @@ impl Control {
     fn on_engine(&mut self, happened: Vec<Event>) {
         for event in happened {
             let number = event.application();
-            let found = self.parts.iter().find(|(_, part)| part.number == number);
+            let found = self
+                .parts
+                .iter()
+                .find(|(_, part)| part.numbers.contains(&number));
             let Some((id, _)) = found else {
                 self.on_published(&event);
                 continue;
@@ -360,11 +363,20 @@ impl Control {
                     self.on_gone(id, stream, reader);
                     continue;
                 }
+                // It goes on coming from where it was, until the edge is turned.
+                Event::Moved { .. } => continue,
                 Event::Retired { report, .. } => {
-                    let Some(part) = self.parts.remove(&id) else {
+                    let Some(mut part) = self.parts.remove(&id) else {
                         continue;
                     };
-                    effects::note_last(self, effects::counted_of(self, &part, &report));
+                    let report = std::slice::from_ref(&*report);
+                    effects::note_last(self, effects::counted_of(self, &part, report));
+                    part.numbers.retain(|it| *it != number);
+                    if !part.numbers.is_empty() {
+                        // What came later, or was there before, goes on.
+                        self.parts.insert(id, part);
+                        continue;
+                    }
                     part.retire(&self.means.engine);
                     PartEvent::Retired
                 }
@@ -416,7 +428,10 @@ impl Control {
             Event::Degraded { reason, .. } | Event::Failed { reason, .. } => {
                 tracing::warn!("the source of {name} cannot be read on: {reason}");
             }
-            Event::Finished { .. } | Event::Retired { .. } | Event::Gone { .. } => {}
+            Event::Finished { .. }
+            | Event::Retired { .. }
+            | Event::Gone { .. }
+            | Event::Moved { .. } => {}
         }
     }
 }

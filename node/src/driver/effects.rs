@@ -41,10 +41,16 @@ pub(super) fn carry_out(control: &mut Control, effects: Vec<Effect>) {
             } => deploy(control, id, application, graph),
             Effect::Start { id, cores } => {
                 if let Some(part) = control.parts.get(&id) {
-                    control.means.engine.set_demand(part.number, cores);
-                    control.means.engine.start(part.number);
+                    part.start(&control.means.engine, cores);
                 }
             }
+            Effect::Prepare { id, .. } => {
+                let reason = "this host moves nothing yet".to_owned();
+                control
+                    .pending
+                    .push_back(Input::PrepareFailed { id, reason });
+            }
+            Effect::Switch { .. } | Effect::Abandon(_) => {}
             Effect::Retire(id) => retire(control, id),
             Effect::Release(id) => release(control, id),
             Effect::Report { ticket, id } => {
@@ -167,14 +173,14 @@ pub(super) fn measure(control: &Control, id: CompositionId) -> PartReport {
     let Some(part) = control.parts.get(&id) else {
         return PartReport::default();
     };
-    let Some(counted) = control.means.engine.report(part.number) else {
-        return PartReport::default();
-    };
+    let numbers = part.numbers.iter();
+    let counted = numbers.filter_map(|number| control.means.engine.report(*number));
+    let counted: Vec<Report> = counted.collect();
     counted_of(control, part, &counted)
 }
 
 /// What an engine counted of a part, in the words of the control plane.
-pub(super) fn counted_of(control: &Control, part: &Part, counted: &Report) -> PartReport {
+pub(super) fn counted_of(control: &Control, part: &Part, counted: &[Report]) -> PartReport {
     let elapsed = control.clock.now().since(part.since);
     let shared = part.shared(&control.means.engine);
     report::part(counted, &shared, part.graph.plan(), elapsed)

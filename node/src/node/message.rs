@@ -1,5 +1,6 @@
 //! What nodes say to each other.
 
+use model::name::Digest;
 use model::wire::{self, DecodeError};
 use model::{ApplicationId, CompositionId, Instant, NodeId};
 
@@ -48,8 +49,8 @@ pub(super) enum Message {
         application: ApplicationId,
         /// Which composition of it.
         composition: CompositionId,
-        /// Whether the sender lacks the body of the record.
-        wants_body: bool,
+        /// The hash of the body that the sender has; who has another tells it.
+        body: Option<Digest>,
     },
     /// The answer to [`Message::Ask`].
     Told {
@@ -65,7 +66,7 @@ pub(super) enum Message {
 pub(super) struct Told {
     /// What runs there; nothing where nothing does.
     pub(super) part: Option<PartTold>,
-    /// The record that it holds, with the body where that was wanted.
+    /// The record that it holds, with the body where who asks has another, or none.
     pub(super) record: Option<Record>,
 }
 
@@ -174,10 +175,10 @@ impl Node {
                 ticket,
                 application,
                 composition,
-                wants_body,
+                body,
             } => {
                 let asker = Asker::Peer(from, ticket);
-                self.on_ask(now, asker, application, composition, wants_body, out);
+                self.on_ask(now, asker, application, composition, body, out);
             }
             Message::Told { ticket, told } => self.on_told(now, from, ticket, *told, out),
         }
