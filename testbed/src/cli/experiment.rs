@@ -114,6 +114,9 @@ pub(super) enum Name {
     /// Delays by how hosts are ranked.
     #[command(name = "R3")]
     R3(Replicas),
+    /// How long after joining the delays of all hosts are known, of real processes.
+    #[command(name = "R4")]
+    R4(Prototype),
 }
 
 /// How an experiment on replicas is run.
@@ -199,7 +202,7 @@ pub(super) struct Prototype {
     /// How many seeds, from 1 on.
     #[arg(long, default_value = "1")]
     seeds: u64,
-    /// After how many requests figures are taken; T4 does not go over them.
+    /// After how many requests figures are taken; T4 and R4 do not go over them.
     #[arg(
         long,
         value_delimiter = ',',
@@ -207,7 +210,7 @@ pub(super) struct Prototype {
         default_value = "20,60,100,200,300"
     )]
     requests: Vec<NonZeroUsize>,
-    /// The ways of composing, by their names; T4 has one.
+    /// The ways of composing, by their names; T4 and R4 have one.
     #[arg(
         long,
         value_delimiter = ',',
@@ -389,6 +392,7 @@ impl Name {
             Self::D11(it) => return it.run("D11"),
             Self::Agreement(it) => return it.run("agreement"),
             Self::D10(it) => return it.run(),
+            Self::R4(it) => return it.run("R4"),
             Self::R1(it) => return it.run("R1"),
             Self::R2(it) => return it.run("R2"),
             Self::R2Small(it) => return it.run("R2-small"),
