@@ -5,14 +5,17 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
+use composition::MigrationId;
 use engine::Event;
 use engine::runtime::Runtime;
+use engine::state::Resumed;
 use model::plan::{Reader, Stream};
 use model::{ApplicationId, Clock, ComponentGraph, CompositionId, Instant};
 use overlay::net::{self, Network};
 use tokio::sync::{mpsc, oneshot};
 
 use super::deploy::{Local, Prepared};
+use super::migration::Migration;
 use super::parts::{Lost, Means, Part, RoundTrips};
 use super::publish::Published;
 use super::{Config, effects};
@@ -62,6 +65,13 @@ pub(super) enum Inbound {
         application: ApplicationId,
         graph: Box<ComponentGraph>,
         prepared: Box<Result<Prepared, String>>,
+    },
+    /// The state of an operator that comes here was taken over, or could not be.
+    Resumed {
+        id: MigrationId,
+        application: ApplicationId,
+        /// What goes on, and how much state it has, in bytes.
+        taken: Box<Result<(Resumed, u64), String>>,
     },
     /// A source was opened to be published.
     Opened {
@@ -127,6 +137,8 @@ pub(super) struct Control {
     pub(super) parts: BTreeMap<CompositionId, Part>,
     /// What is being prepared.
     pub(super) preparing: Preparing,
+    /// What is made ready for other graphs, by migration.
+    pub(super) migrations: BTreeMap<MigrationId, Migration>,
     /// What effects have told the machine, to be taken in when all of them are carried out.
     pub(super) pending: VecDeque<Input>,
     /// What files that were loaded here keep here.
@@ -167,6 +179,7 @@ impl Control {
             next_command: 0,
             parts: BTreeMap::new(),
             preparing: Preparing::default(),
+            migrations: BTreeMap::new(),
             pending: VecDeque::new(),
             local: BTreeMap::new(),
             published: BTreeMap::new(),
@@ -298,6 +311,11 @@ impl Control {
                     self.on_prepared(id, application, graph, *prepared);
                 }
             }
+            Inbound::Resumed {
+                id,
+                application,
+                taken,
+            } => self.on_resumed(id, application, *taken),
             Inbound::Opened { opened, answer } => self.publish(*opened, answer),
             Inbound::Unpublished(name) => self.end_publication(&name),
             Inbound::Tap { target, answer } => self.open_tap(target, answer),

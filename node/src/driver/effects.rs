@@ -44,13 +44,15 @@ pub(super) fn carry_out(control: &mut Control, effects: Vec<Effect>) {
                     part.start(&control.means.engine, cores);
                 }
             }
-            Effect::Prepare { id, .. } => {
-                let reason = "this host moves nothing yet".to_owned();
-                control
-                    .pending
-                    .push_back(Input::PrepareFailed { id, reason });
-            }
-            Effect::Switch { .. } | Effect::Abandon(_) => {}
+            Effect::Prepare {
+                id,
+                application,
+                graph,
+                operator,
+                from,
+            } => control.prepare_migration(id, application, graph, operator, from),
+            Effect::Switch { id, graph, cores } => control.switch(id, graph, cores),
+            Effect::Abandon(id) => control.abandon(id),
             Effect::Retire(id) => retire(control, id),
             Effect::Release(id) => release(control, id),
             Effect::Report { ticket, id } => {
@@ -152,6 +154,7 @@ fn retire(control: &mut Control, id: CompositionId) {
     if control.parts.contains_key(&id) {
         note_last(control, measure(control, id));
     }
+    control.drop_migrations(id);
     // What its file keeps here stays: the next attempt may need it.
     if let Some(part) = control.parts.remove(&id) {
         part.retire(&control.means.engine);

@@ -67,7 +67,7 @@ impl Upstream {
     /// Opens the stream, and only then turns its reader to it, so that nothing is waited for in between.
     async fn take_over(mut self) {
         let mut wait = RETRY.0;
-        while self.engine.is_upstream(self.edge) || self.engine.is_here(self.edge) {
+        while self.engine.is_reading(self.edge) {
             match self.open().await {
                 Ok(opened) => {
                     let Ok(edge) = self.engine.rebind(self.edge, Provider::Elsewhere) else {

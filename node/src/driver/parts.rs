@@ -146,6 +146,15 @@ impl Part {
         }
     }
 
+    /// Drops what was deployed for an operator that does not come here after all.
+    pub(super) fn remove(&mut self, engine: &Handle, deployed: &Deployed, operator: usize) {
+        engine.retire(deployed.application);
+        self.numbers.retain(|it| *it != deployed.application);
+        self.operators[operator] = None;
+        let edges: Vec<EdgeId> = deployed.downstream.iter().map(|it| it.edge).collect();
+        self.downstream.retain(|_, it| !edges.contains(&it.edge));
+    }
+
     /// An edge may be pulled by a host from now on.
     pub(super) fn serve(&mut self, by: (Stream, Reader, NodeId), edge: EdgeId) {
         self.downstream.insert(by, Downstream { edge, task: None });

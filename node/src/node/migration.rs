@@ -57,7 +57,7 @@ impl Node {
         };
         let application = part.application.clone();
         // Where it cannot be said, who was told to go over has: only lists do not know.
-        drop(self.say_rebound(now, &application, graph, out));
+        let _: Result<(), _> = self.say_rebound(now, &application, graph, out);
     }
 
     pub(super) fn on_migrated(&mut self, now: Instant, migrated: Migrated, out: &mut Vec<Effect>) {
