@@ -104,7 +104,7 @@ impl Node {
         let declined = declined.map(|(node, why)| (*node, Some(why.clone())));
         let candidates = declined.chain([(migrated.to, None)]);
         let moved = Moved {
-            application: named(&composition),
+            application: migrated.application.name,
             operator: migrated.graph.plan().operators()[index].name.clone(),
             from: self.view.name(self.id()),
             from_node: hex(self.id()),

@@ -73,14 +73,40 @@ fn what_cannot_move_says_why_at_whichever_node_it_is_asked() {
     assert!(ended.message.contains("is stopped"), "{ended:?}");
 }
 
+/// Where an operator is, as a node tells.
+fn host_of(net: &mut Net, at: usize, operator: &str) -> String {
+    let status = net.command(at, Command::Application("intrusion".to_owned()));
+    let Ok(Answer::Application(status)) = status else {
+        panic!("no status: {status:?}");
+    };
+    let mut rows = status.components.iter();
+    let row = rows.find(|row| row.name == operator);
+    row.expect("a component").host.clone()
+}
+
 #[test]
-fn the_host_that_runs_it_decides_whoever_asked() {
-    let (mut net, _) = running();
+fn an_operator_moves_whoever_asks_and_everybody_knows_where_to() {
+    let (mut net, mut host) = running();
     for at in 0..6 {
-        let refused = failure(&mut net, at, move_to("second", None));
-        assert_eq!(refused.kind, FailureKind::Refused, "{refused:?}");
-        assert!(refused.message.starts_with("refused: "), "{refused:?}");
+        let moved = net.command(at, move_to("second", None));
+        let Ok(Answer::Moved(moved)) = moved else {
+            panic!("not moved: {moved:?}");
+        };
+        let said = (moved.application.as_str(), moved.operator.as_str());
+        assert_eq!(said, ("intrusion", "second"));
+        assert_eq!(moved.from, host);
+        assert_ne!(moved.to, host);
+        host = moved.to;
+        net.pass(Duration::from_secs(2));
+        for other in 0..6 {
+            assert_eq!(host_of(&mut net, other, "second"), host, "at {other}");
+        }
     }
+    let stopped = net.command(5, Command::Stop("intrusion".to_owned()));
+    assert!(stopped.is_ok(), "{stopped:?}");
+    net.pass(Duration::from_secs(30));
+    assert_eq!(net.running(), 0);
+    assert!(net.taken().abs() < 1e-9);
 }
 
 #[test]
@@ -114,18 +140,13 @@ fn a_host_is_drained_from_elsewhere_and_says_what_stays() {
             panic!("not drained: {drained:?}");
         };
         assert_eq!((&drained.host, drained.left), (&host, 0));
-        let here: Vec<&str> = drained
-            .stayed
-            .iter()
-            .map(|it| it.operator.as_str())
-            .collect();
-        assert!(here.contains(&"second"), "{drained:?}");
-        assert!(
-            drained
-                .stayed
-                .iter()
-                .all(|it| it.application == "intrusion")
-        );
+        assert_eq!(drained.stayed, []);
+        let moved = drained.moved.iter();
+        let second = moved.filter(|it| it.operator == "second").count();
+        // After that nothing is there.
+        assert_eq!(second, usize::from(at == 0), "{drained:?}");
+        net.pass(Duration::from_secs(2));
+        assert_ne!(host_of(&mut net, at, "second"), host);
     }
     // Who is not named drains itself.
     let Ok(Answer::Drained(drained)) = net.command(0, Command::Drain(None)) else {

@@ -14,7 +14,7 @@ use super::local::duration;
 use super::note;
 use crate::bench::report::Report;
 use crate::experiment::workload::Settings;
-use crate::experiment::{Experiment, Options, clocks, deadlines, prediction, prototype};
+use crate::experiment::{Experiment, Options, clocks, deadlines, prediction, prototype, replicas};
 use crate::local::folder::Folder;
 use crate::local::interrupt::Interrupt;
 use crate::local::up::NODES_MAX;
@@ -111,6 +111,24 @@ pub(super) enum Name {
     /// How often hosts tell their load over the overlap of intervals.
     #[command(name = "H6")]
     H6(Prediction),
+    /// Availability over the size of an application and how many of its operators are on the same hosts.
+    #[command(name = "R1")]
+    R1(Replicas),
+    /// Availability by how hosts are ranked.
+    #[command(name = "R2")]
+    R2(Replicas),
+    /// The distance from the best there is in small cases.
+    #[command(name = "R2-small")]
+    R2Small(Replicas),
+    /// What availability costs in delays.
+    #[command(name = "R2-tolerance")]
+    R2Tolerance(Replicas),
+    /// Delays by how hosts are ranked.
+    #[command(name = "R3")]
+    R3(Replicas),
+    /// How long after joining the delays of all hosts are known, of real processes.
+    #[command(name = "R4")]
+    R4(Prototype),
 }
 
 /// How predictions are measured.
@@ -138,6 +156,20 @@ pub(super) struct Prediction {
     out: Option<PathBuf>,
 }
 
+/// How an experiment on replicas is run.
+#[derive(Debug, Args)]
+pub(super) struct Replicas {
+    /// How many seeds, from 1 on.
+    #[arg(long, default_value = "20")]
+    seeds: u64,
+    /// How many runs go on at a time.
+    #[arg(long, default_value = "1")]
+    jobs: NonZeroUsize,
+    /// Into which folder figures, tables and plots are written: of R2 and R3 together, which show the same runs.
+    #[arg(long, value_name = "FOLDER")]
+    out: Option<PathBuf>,
+}
+
 impl Prediction {
     fn run(
         self,
@@ -150,6 +182,22 @@ impl Prediction {
             jobs: self.jobs.get(),
             out: self.out,
         })
+    }
+}
+
+impl Replicas {
+    fn run(self, name: &str) -> anyhow::Result<Report> {
+        let experiment =
+            replicas::Experiment::find(name).ok_or_else(|| anyhow!("no experiment {name}"))?;
+        let options = replicas::Options {
+            seeds: (1..=self.seeds).collect(),
+            jobs: self.jobs.get(),
+        };
+        let (grid, report) = experiment.run(&options, &note);
+        if let Some(folder) = &self.out {
+            experiment.write(folder, &options, &grid)?;
+        }
+        Ok(report)
     }
 }
 
@@ -206,7 +254,7 @@ pub(super) struct Prototype {
     /// How many seeds, from 1 on.
     #[arg(long, default_value = "1")]
     seeds: u64,
-    /// After how many requests figures are taken; T4 does not go over them.
+    /// After how many requests figures are taken; T4 and R4 do not go over them.
     #[arg(
         long,
         value_delimiter = ',',
@@ -214,7 +262,7 @@ pub(super) struct Prototype {
         default_value = "20,60,100,200,300"
     )]
     requests: Vec<NonZeroUsize>,
-    /// The ways of composing, by their names; T4 has one.
+    /// The ways of composing, by their names; T4 and R4 have one.
     #[arg(
         long,
         value_delimiter = ',',
@@ -400,6 +448,12 @@ impl Name {
             Self::H2(it) => return it.run(prediction::cost),
             Self::H5(it) => return it.run(prediction::background),
             Self::H6(it) => return it.run(prediction::updates),
+            Self::R4(it) => return it.run("R4"),
+            Self::R1(it) => return it.run("R1"),
+            Self::R2(it) => return it.run("R2"),
+            Self::R2Small(it) => return it.run("R2-small"),
+            Self::R2Tolerance(it) => return it.run("R2-tolerance"),
+            Self::R3(it) => return it.run("R3"),
         };
         let experiment = Experiment::find(name).ok_or_else(|| anyhow!("no experiment {name}"))?;
         let options = simulated.options(experiment)?;
