@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::aggregate::FUNCTIONS;
-use crate::operator::Part;
+use crate::frame;
+use crate::operator::{Part, StateChunk};
+use crate::state::{Item, Piece};
 
 const SLIDE: i64 = 1_000;
 
@@ -14,9 +16,48 @@ fn sliding(select: &[(&str, &str)]) -> Arguments {
 fn copy(run: &mut Run, arguments: &Arguments) -> Run {
     let mut copy = Run::new(arguments);
     for chunk in run.operator.export(None) {
-        copy.operator.import(chunk).unwrap();
+        copy.operator.import(sent(chunk)).unwrap();
     }
     copy
+}
+
+/// A chunk as another host gets it.
+fn sent(chunk: StateChunk) -> StateChunk {
+    let StateChunk {
+        tick,
+        part,
+        columns,
+    } = chunk;
+    let piece = Piece {
+        number: 1,
+        base: 0,
+        place: 0,
+        count: 1,
+        item: Item::Chunk {
+            tick,
+            part,
+            goes_on: false,
+            columns,
+        },
+    };
+    let mut bytes = Vec::new();
+    frame::encode_piece(Instant::ZERO, Instant::ZERO, &piece, &mut bytes).unwrap();
+    match frame::decode_piece(&bytes, &[], Instant::ZERO)
+        .unwrap()
+        .item
+    {
+        Item::Chunk {
+            tick,
+            part,
+            columns,
+            ..
+        } => StateChunk {
+            tick,
+            part,
+            columns,
+        },
+        other => panic!("{other:?} instead of a chunk"),
+    }
 }
 
 /// A call of each function that may be used.
