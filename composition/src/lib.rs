@@ -62,12 +62,10 @@
 //! One host that has room for a filter composes it by itself.
 //!
 //! ```
-//! use std::collections::BTreeMap;
-//!
 //! use composition::{Composer, Config, Effect, Event, Input, Order, Place};
 //! use model::{
-//!     plan::Builder, ApplicationId, Arguments, CompositionId, Coordinate, DataType, Demand, Field, HostSummary, Instant,
-//!     LoadInterval, NodeId, NodeView, Origin, Qos, Resources, Rng, Schema, SourceName,
+//!     plan::Builder, ApplicationId, Arguments, CompositionId, DataType, Demand, Field, HostSummary, Instant,
+//!     NodeId, NodeView, Origin, Qos, Resources, Rng, Schema, SourceName,
 //! };
 //!
 //! let node = NodeId([7; 32]);
@@ -93,17 +91,7 @@
 //!     is_trial: true,
 //! };
 //! let capacity = Resources { cpu_cores: 2.0, memory_bytes: 1 << 30, uplink_bytes_per_second: 1e8 };
-//! let view = NodeView::alone(HostSummary {
-//!     node,
-//!     name: "lab".into(),
-//!     addresses: Vec::new(),
-//!     coordinate: Coordinate::default(),
-//!     load: LoadInterval::default(),
-//!     capacity,
-//!     labels: BTreeMap::new(),
-//!     operators: None,
-//!     version: 1,
-//! });
+//! let view = NodeView::alone(HostSummary { capacity, ..HostSummary::new(node, "lab") });
 //!
 //! let mut composer = Composer::new(Config::default(), Rng::from_seed(1));
 //! let mut effects = Vec::new();
@@ -134,6 +122,7 @@ mod ledger;
 mod measure;
 mod merge;
 mod message;
+mod migration;
 mod order;
 mod path;
 pub mod policy;
@@ -154,8 +143,11 @@ mod visit;
 pub use composer::{Composer, Input};
 pub use config::Config;
 pub use counts::{Counts, Ignored};
-pub use effect::{Check, Composed, Constraint, Effect, Event, Outline, Reason, Refusal};
+pub use effect::{
+    Check, Composed, Constraint, Effect, Event, Migrated, Outline, Reason, Refusal, Unmigrated,
+};
 pub use message::Message;
+pub use migration::MigrationId;
 pub use order::{Order, Place};
 pub use policy::Policy;
 pub use spent::Spent;

@@ -1,16 +1,17 @@
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use model::plan::{Builder, Stream};
 use model::{
-    ApplicationId, Arguments, Binding, Coordinate, DataType, Field, HostSummary, Key, LoadInterval,
-    Origin, Qos, Resources, Rng, Schema, SourceName, wire,
+    ApplicationId, Arguments, Binding, DataType, Field, HostSummary, Key, Origin, Qos, Resources,
+    Rng, Schema, SourceName, wire,
 };
 
 use super::*;
 use crate::composer::Input;
 use crate::config::Config;
-use crate::message::{Message, Start};
+use crate::message::{Message, Start, Want};
+use crate::order::Place;
+use crate::queue::Job;
 use crate::stream::StreamRecord;
 
 const COMPOSING: NodeId = NodeId([1; 32]);
@@ -33,19 +34,12 @@ struct Host {
 impl Host {
     fn new() -> Self {
         let mut view = NodeView::alone(HostSummary {
-            node: HERE,
-            name: "h2".to_owned(),
-            addresses: Vec::new(),
-            coordinate: Coordinate::default(),
-            load: LoadInterval::default(),
             capacity: Resources {
                 cpu_cores: 1.0,
                 memory_bytes: 1 << 30,
                 uplink_bytes_per_second: 1e6,
             },
-            labels: BTreeMap::new(),
-            operators: None,
-            version: 1,
+            ..HostSummary::new(HERE, "h2")
         });
         view.round_trips.insert(COMPOSING, 2 * WAY);
         Self {
@@ -120,6 +114,10 @@ fn confirm(attempt: u8, cpu_cores: f64) -> Body {
             cores: cpu_cores,
             burst_cores: 0.0,
             execution: Duration::from_millis(1),
+        }],
+        wants: vec![Want {
+            place: Place::Any,
+            bytes_per_second: 0.0,
         }],
         projection: Projection::Rank,
     }))

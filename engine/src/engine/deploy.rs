@@ -3,6 +3,7 @@
 //! Origins, depths and groups follow from the plan, for parts that run here and for parts that do not; an
 //! edge whose other end is on another host is made with this end alone.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -67,12 +68,17 @@ pub enum OperatorPart {
     Resumed(Box<Resumed>),
     /// Here, where it runs already for others: it is read from the latest.
     Running(ComponentId),
+    /// Here, where it runs already for others, by readers that read another instance of it before: from all that is retained.
+    Followed(ComponentId),
 }
 
 impl OperatorPart {
     /// Whether it runs for others, on whichever host.
     pub(super) const fn is_shared(&self) -> bool {
-        matches!(self, Self::RunningElsewhere | Self::Running(_))
+        matches!(
+            self,
+            Self::RunningElsewhere | Self::Running(_) | Self::Followed(_)
+        )
     }
 }
 
@@ -216,10 +222,15 @@ impl Engine {
         }
         let mut resumed = Vec::new();
         let shared: Vec<bool> = operators.iter().map(OperatorPart::is_shared).collect();
+        let followed = operators.iter().filter_map(|part| match part {
+            OperatorPart::Followed(id) => Some(*id),
+            _ => None,
+        });
+        let followed: BTreeSet<ComponentId> = followed.collect();
         for (index, part) in operators.into_iter().enumerate() {
             let id = match part {
                 OperatorPart::Elsewhere | OperatorPart::RunningElsewhere => None,
-                OperatorPart::Running(id) => Some(id),
+                OperatorPart::Running(id) | OperatorPart::Followed(id) => Some(id),
                 OperatorPart::Resumed(part) => {
                     let Resumed {
                         part,
@@ -245,7 +256,7 @@ impl Engine {
             });
             deployed.sinks.push(id);
         }
-        self.join(now, &plan, &shared, &mut deployed);
+        self.join(now, &plan, (&shared, &followed), &mut deployed);
         for (id, inputs) in resumed {
             self.read_on(id, inputs);
         }

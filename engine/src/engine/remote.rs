@@ -254,6 +254,12 @@ impl Engine {
         edge.is_some_and(|edge| matches!(edge.producer, Producing::Elsewhere(_)))
     }
 
+    /// Whether somebody here reads by an edge that goes on.
+    pub fn is_reading(&self, edge: EdgeId) -> bool {
+        let edge = self.edges.get(&edge);
+        edge.is_some_and(|edge| edge.closing.is_none() && edge.inbound().is_some())
+    }
+
     /// A batch on this edge is under way for so long.
     pub fn set_transit(&mut self, edge: EdgeId, transit: Duration) {
         if let Some(Edge {

@@ -87,6 +87,11 @@ impl Handle {
         self.shared.lock().engine.is_upstream(edge)
     }
 
+    /// Whether somebody here reads by an edge that goes on.
+    pub fn is_reading(&self, edge: EdgeId) -> bool {
+        self.shared.lock().engine.is_reading(edge)
+    }
+
     /// A batch on this edge from another host is under way for so long.
     pub fn set_transit(&self, edge: EdgeId, transit: Duration) {
         self.change(|engine, _| engine.set_transit(edge, transit));

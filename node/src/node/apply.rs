@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use composition::{Composed, Event, Order};
+use composition::{Composed, Event, Order, Refusal};
 use model::{
     ApplicationId, ComponentGraph, CompositionId, Instant, Key, NodeId, Outcome, Query, wire,
 };
@@ -14,7 +14,8 @@ use super::message::Message;
 use super::record::{Body, Listing, Record, State};
 use super::task::Phase;
 use super::{
-    Answer, Answered, ApplicationStatus, CommandId, Effect, Failure, FailureKind, Node, composed,
+    Answer, Answered, ApplicationStatus, CommandId, Decision, Effect, Failure, FailureKind, Node,
+    composed,
 };
 
 /// How long the overlay is asked whether this node had composed an application of the name before a restart.
@@ -220,15 +221,8 @@ impl Node {
             );
             return;
         }
-        if let Outcome::Entries(entries) = outcome {
-            for entry in &entries {
-                let record = self.read_record(entry);
-                let of_it =
-                    |record: &Record| record.listing.head.application == applying.order.application;
-                if let Some(record) = record.filter(of_it) {
-                    self.adopt(now, record, out);
-                }
-            }
+        if let Outcome::Entries(entries) = &outcome {
+            self.adopt_found(now, &applying.order.application, entries, out);
         }
         self.begin_composing(now, ticket, command, applying, out);
     }
@@ -334,6 +328,26 @@ impl Node {
                 } => self.on_deploy(now, id, application, graph, out),
                 composition::Effect::Start { id, cores } => out.push(Effect::Start { id, cores }),
                 composition::Effect::Undeploy { id } => self.on_undeploy(now, id, out),
+                composition::Effect::Prepare {
+                    id,
+                    application,
+                    graph,
+                    operator,
+                    from,
+                } => out.push(Effect::Prepare {
+                    id,
+                    application,
+                    graph: Box::new(graph),
+                    operator,
+                    from,
+                }),
+                composition::Effect::Switch {
+                    id,
+                    application,
+                    graph,
+                    cores,
+                } => self.on_switch(now, (id, application), graph, cores, out),
+                composition::Effect::Abandon { id } => out.push(Effect::Abandon(id)),
                 composition::Effect::Lookup { lookup, key, count } => {
                     if self.lookups.len() >= LOOKUPS_MAX {
                         self.lookups.pop_first();
@@ -350,31 +364,57 @@ impl Node {
                 composition::Effect::Withdraw { key, slot } => {
                     self.tell_overlay(Query::Withdraw { key, slot }, out);
                 }
-                composition::Effect::Event(event) => self.on_composition_event(now, event, out),
+                composition::Effect::Event(event) => match event {
+                    Event::Composed { id, composed } => {
+                        self.on_ended(now, id, Ok(composed), out);
+                    }
+                    Event::Refused { id, refusal } => self.on_ended(now, id, Err(refusal), out),
+                    Event::Rebound { composition, graph } => {
+                        self.on_rebound(now, composition, graph, out);
+                    }
+                    Event::Migrated(migrated) => self.on_migrated(now, migrated, out),
+                    Event::Unmigrated(unmigrated) => self.on_unmigrated(now, unmigrated, out),
+                },
             }
         }
     }
 
-    fn on_composition_event(&mut self, now: Instant, event: Event, out: &mut Vec<Effect>) {
-        let (Event::Composed { id, .. } | Event::Refused { id, .. }) = event;
+    /// A request of this node has come to an end.
+    fn on_ended(
+        &mut self,
+        now: Instant,
+        id: CompositionId,
+        outcome: Result<Composed, Refusal>,
+        out: &mut Vec<Effect>,
+    ) {
         let found = self.tasks.iter().find(
             |(_, task)| matches!(&task.phase, Phase::Applying(applying) if applying.id == Some(id)),
         );
         let task = found.map(|(ticket, _)| *ticket);
         let task = task.and_then(|ticket| self.tasks.remove(&ticket));
         let Some(task) = task else {
-            self.on_composed_for_nobody(now, event, out);
+            self.on_composed_for_nobody(now, id, outcome.ok(), out);
             return;
         };
         let Phase::Applying(Applying { order, .. }) = task.phase else {
             return;
         };
-        let answered = match event {
-            Event::Composed { id, composed } => {
+        let answered = match outcome {
+            Ok(composed) => {
                 let answer = self.on_composed(now, id, &order, composed, out);
                 Ok(Answer::Composition(Box::new(answer)))
             }
-            Event::Refused { refusal, .. } => Err(composed::failure(&order, &refusal)),
+            Err(refusal) => {
+                let failure = composed::failure(&order, &refusal);
+                if !order.is_trial {
+                    let decision = Decision::Refused {
+                        operator: None,
+                        reason: failure.message.clone(),
+                    };
+                    self.decided(now, &order.application, decision);
+                }
+                Err(failure)
+            }
         };
         self.answer(task.command, answered, out);
     }
@@ -409,6 +449,15 @@ impl Node {
         };
         let record = Record::new(order.application.clone(), id, body, &self.config.identity);
         let listing = record.listing.clone();
+        let decision = Decision::Composed {
+            operators: u64::from(listing.head.operator_count),
+            shared: answer.shared,
+            hosts: model::convert::size(listing.head.hosts.len()),
+            predicted_delay_ms: answer.predicted_delay_ms,
+            target_delay_ms: answer.target_delay_ms,
+            probes: answer.probes,
+        };
+        self.decided(now, &order.application, decision);
         self.adopt(now, record, out);
         // What runs here may have failed in the meantime; then that is what everybody is told.
         if self.records.listing(&order.application) == Some(&listing) {
@@ -418,10 +467,15 @@ impl Node {
     }
 
     /// A composition came about after whoever asked for it was told that it had not: it is stopped.
-    fn on_composed_for_nobody(&mut self, now: Instant, event: Event, out: &mut Vec<Effect>) {
-        let (Event::Composed { id, .. } | Event::Refused { id, .. }) = event;
+    fn on_composed_for_nobody(
+        &mut self,
+        now: Instant,
+        id: CompositionId,
+        composed: Option<Composed>,
+        out: &mut Vec<Effect>,
+    ) {
         let is_overdue = self.overdue.remove(&id);
-        let Event::Composed { composed, .. } = event else {
+        let Some(composed) = composed else {
             return;
         };
         if !is_overdue {

@@ -6,9 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use model::name::Digest;
 use model::{ApplicationId, CompositionId, Instant, Key, NodeId, Outcome, Query};
 
 use super::finding::Intent;
+use super::journal::{self, EventsHeard, EventsTold};
 use super::message::{Message, PartTold, Told};
 use super::record::{Body, Listing, Record, State};
 use super::task::Phase;
@@ -47,6 +49,8 @@ pub(super) struct Asking {
     pub(super) listing: Listing,
     pub(super) body: Option<Box<Body>>,
     pub(super) heard: BTreeMap<NodeId, Heard>,
+    /// What hosts said of their decisions, where those were asked for.
+    pub(super) events: Vec<EventsHeard>,
     silent: BTreeSet<NodeId>,
     /// The question to the overlay for the body, as long as it is open.
     query: Option<u64>,
@@ -59,6 +63,9 @@ impl Asking {
 
     /// Whether nothing more is to be waited for.
     fn is_complete(&self) -> bool {
+        if self.intent == Intent::Events {
+            return self.silent.is_empty();
+        }
         let is_all_heard = self.silent.is_empty() && (self.body.is_some() || self.query.is_none());
         let wants_graph = matches!(self.intent, Intent::Stream(_) | Intent::Lookup(_));
         is_all_heard || (wants_graph && self.body.is_some())
@@ -70,12 +77,30 @@ impl Asking {
         if listing.head.composition != self.listing.head.composition {
             return;
         }
-        if record.body.is_some() {
-            self.body = record.body;
-        }
+        let body = listing.body();
         if listing.standing() > self.listing.standing() {
+            if body != self.listing.body() {
+                self.body = None;
+            }
             self.listing = listing;
         }
+        if record.body.is_some() && body == self.listing.body() {
+            self.body = record.body;
+        }
+    }
+
+    /// Waits for the hosts of the newest graph alone; gives those that were not asked yet.
+    fn follow_graph(&mut self) -> BTreeSet<NodeId> {
+        // What was decided of it is told also by those that it has left, or where it was stopped.
+        let mut hosts = match (&self.intent, self.listing.state()) {
+            (Intent::Events, _) => self.listing.keepers(),
+            (_, State::Stopped) => return BTreeSet::new(),
+            _ => self.listing.hosts(),
+        };
+        self.silent.retain(|host| hosts.contains(host));
+        hosts.retain(|host| !self.silent.contains(host) && !self.heard.contains_key(host));
+        self.silent.extend(&hosts);
+        hosts
     }
 }
 
@@ -94,7 +119,8 @@ pub(super) struct ReportFor {
     asker: Asker,
     application: ApplicationId,
     composition: CompositionId,
-    wants_body: bool,
+    body: Option<Digest>,
+    wants_events: bool,
     pub(super) deadline: Instant,
 }
 
@@ -110,22 +136,20 @@ impl Node {
     ) {
         let head = listing.head.clone();
         let held = self.records.find(&head.application);
-        let held = held.filter(|record| record.listing.head == head);
+        let held = held.filter(|record| record.listing.body() == listing.body());
         let body = held.and_then(|record| record.body.clone());
         let is_over = *listing.state() == State::Stopped;
         let mut asking = Asking {
             intent,
-            silent: if is_over {
-                BTreeSet::new()
-            } else {
-                head.hosts.clone()
-            },
+            silent: BTreeSet::new(),
             listing,
             heard: BTreeMap::new(),
+            events: Vec::new(),
             query: None,
             body,
         };
-        let wants_body = asking.body.is_none();
+        let hosts = asking.follow_graph();
+        let wants_body = asking.body.is_none() && asking.intent != Intent::Events;
         if wants_body && !is_over {
             let ask = Query::Lookup {
                 key: Key::application(&head.application),
@@ -138,19 +162,35 @@ impl Node {
             self.end_asking(now, command, asking, out);
             return;
         }
-        let hosts = asking.silent.clone();
-        self.go_on(ticket, command, now + ASK_WAIT, Phase::Asking(asking));
+        self.ask_hosts(now, (ticket, command, now + ASK_WAIT), asking, hosts, out);
+    }
+
+    /// Asks these hosts, and waits for all that were asked.
+    fn ask_hosts(
+        &mut self,
+        now: Instant,
+        (ticket, command, deadline): (u64, CommandId, Instant),
+        asking: Asking,
+        hosts: BTreeSet<NodeId>,
+        out: &mut Vec<Effect>,
+    ) {
+        let head = &asking.listing.head;
+        let (application, composition) = (head.application.clone(), head.composition);
+        let body = asking.body.as_ref().map(|_| asking.listing.body());
+        let wants_events = asking.intent == Intent::Events;
+        self.go_on(ticket, command, deadline, Phase::Asking(asking));
         let message = Message::Ask {
             ticket,
-            application: head.application.clone(),
-            composition: head.composition,
-            wants_body,
+            application: application.clone(),
+            composition,
+            body,
+            wants_events,
         };
         for host in hosts {
             if host == self.id() {
                 let asker = Asker::Task(ticket);
-                let id = head.application.clone();
-                self.on_ask(now, asker, id, head.composition, wants_body, out);
+                let (application, wanted) = (application.clone(), (body, wants_events));
+                self.on_ask(now, asker, application, composition, wanted, out);
             } else {
                 self.send(host, &message, out);
             }
@@ -164,7 +204,7 @@ impl Node {
         asker: Asker,
         application: ApplicationId,
         composition: CompositionId,
-        wants_body: bool,
+        (body, wants_events): (Option<Digest>, bool),
         out: &mut Vec<Effect>,
     ) {
         let runs = self.parts.get(&composition);
@@ -173,10 +213,11 @@ impl Node {
             asker,
             application,
             composition,
-            wants_body,
+            body,
+            wants_events,
             deadline: now + REPORT_WAIT,
         };
-        if !runs {
+        if !runs || wants_events {
             self.tell(now, waiting, None, out);
             return;
         }
@@ -237,12 +278,18 @@ impl Node {
         });
         let record = self.records.find(&waiting.application).map(|record| {
             let mut record = record.clone();
-            if !waiting.wants_body {
+            if waiting.body == Some(record.listing.body()) {
                 record.body = None;
             }
             record
         });
-        let told = Told { part, record };
+        let events = waiting.wants_events;
+        let events = events.then(|| self.journal.told(now, &waiting.application));
+        let told = Told {
+            part,
+            record,
+            events,
+        };
         match waiting.asker {
             Asker::Task(ticket) => self.on_heard(now, ticket, here, told, out),
             Asker::Peer(node, ticket) => {
@@ -269,7 +316,9 @@ impl Node {
             self.counts.add("answers_unasked");
             return;
         }
-        if told.part.as_ref().is_some_and(|part| !part.is_sound()) {
+        let is_part_sound = told.part.as_ref().is_none_or(PartTold::is_sound);
+        let are_events_sound = told.events.as_ref().is_none_or(EventsTold::is_sound);
+        if !is_part_sound || !are_events_sound {
             self.counts.add("answers_unsound");
             return;
         }
@@ -297,6 +346,10 @@ impl Node {
             if let Some(record) = told.record {
                 asking.learn(record);
             }
+            if let Some(told) = told.events {
+                let at = now;
+                asking.events.push(EventsHeard { host, at, told });
+            }
         });
     }
 
@@ -321,22 +374,33 @@ impl Node {
         out: &mut Vec<Effect>,
         change: impl FnOnce(&mut Asking),
     ) {
-        let Some(mut task) = self.tasks.remove(&ticket) else {
+        let Some(task) = self.tasks.remove(&ticket) else {
             return;
         };
-        let Phase::Asking(asking) = &mut task.phase else {
-            self.tasks.insert(ticket, task);
-            return;
-        };
-        change(asking);
-        if !asking.is_complete() {
-            self.tasks.insert(ticket, task);
-            return;
+        let (command, deadline) = (task.command, task.deadline);
+        match task.phase {
+            Phase::Asking(mut asking) => {
+                change(&mut asking);
+                self.go_on_asking(now, (ticket, command, deadline), asking, out);
+            }
+            phase => self.go_on(ticket, command, deadline, phase),
         }
-        let Phase::Asking(asking) = task.phase else {
-            return;
-        };
-        self.end_asking(now, task.command, asking, out);
+    }
+
+    /// Something was learned: the answer follows, or others are asked whom the newest graph names.
+    fn go_on_asking(
+        &mut self,
+        now: Instant,
+        task: (u64, CommandId, Instant),
+        mut asking: Asking,
+        out: &mut Vec<Effect>,
+    ) {
+        let hosts = asking.follow_graph();
+        if asking.is_complete() {
+            self.end_asking(now, task.1, asking, out);
+        } else {
+            self.ask_hosts(now, task, asking, hosts, out);
+        }
     }
 
     /// The overlay says what it has of an application that is asked about, or looked up.
@@ -359,11 +423,7 @@ impl Node {
                 }
             }
         }
-        if asking.is_complete() {
-            self.end_asking(now, command, asking, out);
-        } else {
-            self.go_on(ticket, command, deadline, Phase::Asking(asking));
-        }
+        self.go_on_asking(now, (ticket, command, deadline), asking, out);
     }
 
     /// All that will be heard was heard.
@@ -388,6 +448,14 @@ impl Node {
             Intent::Why => status::why(&asking, &self.view)
                 .map(|why| Answer::Why(Box::new(why)))
                 .ok_or_else(|| unread(&asking.listing)),
+            Intent::Events => {
+                let events = journal::merged(now, &asking, &self.view);
+                Ok(Answer::Events(Box::new(events)))
+            }
+            Intent::Move { operator, to } => {
+                self.ask_to_move(now, command, &asking, (operator, *to), out);
+                return;
+            }
             Intent::Stream(wanted) => match &asking.body {
                 Some(body) => tap::find(wanted, &asking.listing, body, &self.view),
                 None => Err(unread(&asking.listing)),

@@ -18,7 +18,7 @@ use super::asking::RECORD_ENTRIES;
 use super::message::Message;
 use super::part::{PRESENT_EVERY, PRESENT_FIRST};
 use super::record::{Listing, State};
-use super::{Effect, Node};
+use super::{Decision, Effect, Node};
 
 /// For how long others may say that an application has ended before it counts as failed.
 ///
@@ -65,7 +65,7 @@ impl Node {
     pub(super) fn lacks_part(&self, listing: &Listing) -> bool {
         let head = &listing.head;
         listing.is_running()
-            && head.hosts.contains(&self.id())
+            && listing.is_host(self.id())
             && !self.parts.contains_key(&head.composition)
     }
 
@@ -101,6 +101,7 @@ impl Node {
             also: BTreeSet::new(),
         };
         self.missing.insert(id.clone(), missing);
+        self.decided(now, id, Decision::Missing);
         self.look_up_record(id, out);
         self.tell_missing(id, composition, out);
     }
@@ -138,7 +139,7 @@ impl Node {
         composition: CompositionId,
     ) {
         let listing = self.records.listing(application);
-        let is_host = listing.is_some_and(|listing| listing.head.hosts.contains(&from));
+        let is_host = listing.is_some_and(|listing| listing.is_host(from));
         if let Some(missing) = self.missing.get_mut(application)
             && is_host
             && missing.composition == composition
@@ -180,7 +181,7 @@ impl Node {
         };
         let message = Message::Present {
             application: id.clone(),
-            standing: Some(listing.standing()),
+            standing: self.standing_said(id),
             finished: None,
             gone: Some(composition),
         };
@@ -234,14 +235,7 @@ impl Node {
             self.counts.add("records_unread");
             return true;
         };
-        for entry in entries {
-            let record = self.read_record(entry);
-            let is_meant =
-                |listing: &Listing| listing.head.application == id && listing.may_change(self.id());
-            if let Some(record) = record.filter(|record| is_meant(&record.listing)) {
-                self.adopt(now, record, out);
-            }
-        }
+        self.adopt_found(now, &id, entries, out);
         true
     }
 }
