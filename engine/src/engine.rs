@@ -122,7 +122,7 @@ impl Default for Config {
 #[derive(Debug)]
 pub struct Engine {
     config: Config,
-    /// By number, which says nothing of who reads whom: see `from_upstream_on`.
+    /// By number, which says nothing of who reads whom: see `in_order_of_flow`.
     pub(crate) components: Paged<ComponentId, Component>,
     edges: Paged<EdgeId, Edge>,
     /// Edges by which shadows elsewhere pull the state of components here.

@@ -12,12 +12,13 @@ use std::time::Duration;
 
 use arrow_array::{ArrayRef, BooleanArray, RecordBatch};
 use engine::edge::{Arrival, Begin, Consumer, Opening, Producer, Retention};
-use engine::frame;
 use engine::mailbox::{Channel, Mailbox, NO_DEADLINE, Waiting};
-use engine::{Batch, Header, Rows, Token};
+use engine::state::Shadow;
+use engine::{Batch, Header, OperatorDeployment, Rows, Token};
+use engine::{frame, operator};
 use model::{
-    ComponentGraph, DataType, EdgeId, Entry, EventTime, Field, HostSummary, Instant, Interval,
-    Origin, Outcome, Query, QueryPlan, Schema, wire,
+    Arguments, ComponentGraph, DataType, EdgeId, Entry, EventTime, Field, HostSummary, Instant,
+    Interval, Origin, Outcome, Query, QueryPlan, Scalar, Schema, Value, wire,
 };
 
 /// A decoder under test: what it is called, and what any bytes may be given to.
@@ -27,6 +28,7 @@ pub type Target = (&'static str, fn(&[u8]));
 pub const TARGETS: &[Target] = &[
     ("frame_batch", frame_batch),
     ("frame_pull", frame_pull),
+    ("frame_state", frame_state),
     ("edge", edge),
     ("model", model),
     ("overlay_message", overlay_message),
@@ -78,6 +80,63 @@ pub fn frame_pull(bytes: &[u8]) {
         let mut again = Vec::new();
         frame::encode_pull(&pull, &mut again).expect("no more origins than came");
         assert_eq!(again, bytes, "there is one way to write a pull");
+    }
+}
+
+/// Pieces of state one behind the other, each behind its length in two bytes, as the shadow of a window gets them; and its pulls.
+///
+/// # Panics
+/// When what is accepted cannot be sent on as it came, or a shadow takes more memory than it may.
+pub fn frame_state(bytes: &[u8]) {
+    const BYTES_MAX: u64 = 1 << 20;
+    let mut shadow = Some(Shadow::new(window(), BYTES_MAX));
+    let schemas = shadow.as_ref().map(|shadow| shadow.schemas().to_vec());
+    let schemas = schemas.unwrap_or_default();
+    let mut rest = bytes;
+    while let Some((length, behind)) = rest.split_first_chunk() {
+        let length = usize::from(u16::from_le_bytes(*length)).min(behind.len());
+        let (frame, behind) = behind.split_at(length);
+        rest = behind;
+        if let Ok(pull) = frame::decode_state_pull(frame) {
+            let mut again = Vec::new();
+            frame::encode_state_pull(pull, &mut again);
+            assert_eq!(again, frame, "there is one way to write a pull");
+        }
+        let Ok(piece) = frame::decode_piece(frame, &schemas, NOW) else {
+            continue;
+        };
+        let mut again = Vec::new();
+        frame::encode_piece(NOW, NOW, &piece, &mut again).expect("what fitted a frame fits one");
+        frame::decode_piece(&again, &schemas, NOW).expect("our own bytes");
+        let Some(taking) = &mut shadow else { return };
+        match taking.handle_piece(NOW, piece) {
+            Ok(_) => assert!(taking.bytes() <= 2 * BYTES_MAX, "{} bytes", taking.bytes()),
+            Err(_) => shadow = None,
+        }
+    }
+    // Whatever was held makes a component.
+    shadow.and_then(Shadow::activate);
+}
+
+/// A window that counts and adds up, with keys.
+pub fn window() -> OperatorDeployment {
+    let select = [
+        ("n", "count(*)"),
+        ("total", "sum(int64)"),
+        ("middle", "median(int64)"),
+    ];
+    let select = select.map(|(name, text)| (name.to_owned(), text.into()));
+    let span = vec![("tumbling".to_owned(), Scalar::Micros(10_000))];
+    let arguments = Arguments::from_iter([
+        ("window", Value::Table(span)),
+        ("by", Value::List(vec!["boolean".into()])),
+        ("select", Value::Table(select.to_vec())),
+    ]);
+    let kind = operator::find("window").expect("a kind of operator");
+    OperatorDeployment {
+        compiled: (kind.compile)(&arguments, &[schema()]).expect("a window of these columns"),
+        numbering: kind.numbering,
+        declared: None,
     }
 }
 

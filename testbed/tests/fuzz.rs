@@ -1,5 +1,6 @@
 //! Every decoder of what others send, with random bytes and with damaged ones that were good.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,10 @@ use arrow_array::{
 };
 use engine::budget::Budget;
 use engine::edge::{From, Pull};
+use engine::mailbox::Channel;
+use engine::operator::{Emitter, Tick};
+use engine::state::{Arrived, Item, Piece, Shadow, Standing};
+use engine::step::Counted;
 use engine::{Batch, Header, Note, Rows, Token, frame};
 use model::plan::Builder;
 use model::{
@@ -140,7 +145,72 @@ fn good() -> Vec<Vec<u8>> {
         wire::encode(&host()),
         wire::encode(&message),
         edge(),
+        state(),
     ]
+}
+
+/// The pieces of an increment that a window has, and one more, each behind its length.
+fn state() -> Vec<u8> {
+    let standing = Standing {
+        inputs: vec![Positions::from_iter([(Origin(1), 9)])],
+        counted: Some(Counted {
+            inputs: [(
+                Channel {
+                    port: 0,
+                    origin: Origin(1),
+                },
+                EventTime(5),
+            )]
+            .into(),
+            reached: EventTime(5),
+            through: 70_000,
+            chunks: (Tick(1), 2),
+            progress: EventTime(4),
+            missing: 0,
+            complete_from: EventTime::MIN,
+            joined_blindly: BTreeSet::new(),
+        }),
+        outputs: fuzz::window()
+            .compiled
+            .outputs
+            .iter()
+            .map(|_| Vec::new())
+            .collect(),
+    };
+    let mut operator = fuzz::window().compiled.operator;
+    let received = frame::decode_batch(
+        &batch(),
+        &engine::columns::to_arrow(&fuzz::schema()),
+        Instant::ZERO,
+    );
+    let batch = received.expect("a good batch").batch;
+    operator.process(0, &batch, &mut Emitter::default());
+    let chunks = operator.export(None).into_iter().map(|chunk| Item::Chunk {
+        tick: chunk.tick,
+        part: chunk.part,
+        goes_on: false,
+        columns: chunk.columns,
+    });
+    let items: Vec<Item> = std::iter::once(Item::Standing(standing))
+        .chain(chunks)
+        .collect();
+    let count = u32::try_from(items.len()).expect("few");
+    let mut framed = Vec::new();
+    for (place, item) in (0..).zip(items) {
+        let piece = Piece {
+            number: 1,
+            base: 0,
+            place,
+            count,
+            item,
+        };
+        let mut bytes = Vec::new();
+        frame::encode_piece(Instant::ZERO, Instant::ZERO, &piece, &mut bytes).expect("small");
+        let length = u16::try_from(bytes.len()).expect("short");
+        framed.extend_from_slice(&length.to_le_bytes());
+        framed.extend(bytes);
+    }
+    framed
 }
 
 /// Frames of an edge one behind the other: batches that join, and pulls.
@@ -196,6 +266,20 @@ fn what_is_damaged_here_was_good() {
     frame::decode_batch(&batch(), &arrow, Instant::ZERO).expect("a batch");
     frame::decode_pull(&pull()).expect("a pull");
     let bytes = good();
+    let mut shadow = Shadow::new(fuzz::window(), 1 << 20);
+    let (mut state, mut arrived) = (bytes[8].as_slice(), None);
+    while let Some((length, behind)) = state.split_first_chunk() {
+        let (piece, behind) = behind.split_at(usize::from(u16::from_le_bytes(*length)));
+        state = behind;
+        let piece = frame::decode_piece(piece, shadow.schemas(), Instant::ZERO).expect("a piece");
+        arrived = Some(
+            shadow
+                .handle_piece(Instant::ZERO, piece)
+                .expect("state of a window"),
+        );
+    }
+    assert_eq!(arrived, Some(Arrived::Whole));
+    assert!(shadow.bytes() > 0);
     wire::decode::<QueryPlan>(&bytes[2]).expect("a plan");
     wire::decode::<ComponentGraph>(&bytes[3]).expect("a graph");
     wire::decode::<Entry>(&bytes[4]).expect("an entry");

@@ -9,7 +9,7 @@ use super::{Component, Engine};
 impl Engine {
     /// All components, whoever reads behind what it reads. Those of one deployment have their numbers in that order; one that came
     /// here later in the place of another has readers before it.
-    pub(super) fn from_upstream_on(&self) -> Vec<ComponentId> {
+    pub(super) fn in_order_of_flow(&self) -> Vec<ComponentId> {
         let mut seen: BTreeSet<ComponentId> = BTreeSet::new();
         let mut behind: Vec<ComponentId> = Vec::with_capacity(self.components.len());
         let mut way: Vec<(ComponentId, Vec<ComponentId>)> = Vec::new();

@@ -42,7 +42,7 @@ impl Engine {
     /// Computes budgets of what was measured, and the longest that one dispatch is to take.
     pub(super) fn compute_budgets(&mut self, now: Instant) {
         self.budgets_due = now + BUDGET_INTERVAL;
-        let order = self.from_upstream_on();
+        let order = self.in_order_of_flow();
         let places: BTreeMap<ComponentId, usize> = order.iter().copied().zip(0..).collect();
         let consumer = |edge: &EdgeId| {
             let inbound = self.edges.get(edge)?.inbound()?;

@@ -17,6 +17,8 @@ use crate::columns::to_arrow;
 use crate::edge::{From, Pull};
 use crate::frontier::Slide;
 
+mod state;
+
 /// When the sender opened the edge and when it sends, by its clock; and when the receiver receives, by its own.
 const OPENED: Instant = Instant::from_nanos(1_000_000);
 const SENT: Instant = Instant::from_nanos(5_000_000);
@@ -205,6 +207,7 @@ fn pull() -> impl Strategy<Value = Pull> {
         Just(None),
         Just(Some(From::Latest)),
         positions().prop_map(|positions| Some(From::Positions(positions))),
+        positions().prop_map(|positions| Some(From::LatestBut(positions))),
     ];
     let keep = prop::option::of(positions());
     let budget = prop::option::of(budget());

@@ -13,7 +13,8 @@ use super::{
     Tick,
 };
 use crate::batch::{Batch, Header, ROWS_MAX, Rows, Token};
-use crate::columns;
+use crate::state::{Item, Piece};
+use crate::{columns, frame};
 
 /// `key`, `value` and `weight`.
 pub(super) fn weighted() -> Schema {
@@ -231,11 +232,11 @@ impl Run {
         copy
     }
 
-    /// Tells another operator what has changed behind a tick.
+    /// Tells another operator what has changed behind a tick, by frames as if it were on another host.
     pub(super) fn tell(&mut self, other: &mut dyn Operator, since: Option<Tick>) {
         for chunk in self.operator.export(since) {
             assert!(since.is_none_or(|since| chunk.tick > since));
-            other.import(chunk).unwrap();
+            other.import(sent(chunk)).unwrap();
         }
     }
 
@@ -365,4 +366,37 @@ fn texts(columns: &RecordBatch) -> Vec<String> {
         values.collect::<Vec<_>>().join(" ")
     };
     (0..columns.num_rows()).map(text).collect()
+}
+
+/// A chunk as another host gets it.
+fn sent(chunk: StateChunk) -> StateChunk {
+    let item = Item::Chunk {
+        tick: chunk.tick,
+        part: chunk.part,
+        goes_on: false,
+        columns: chunk.columns,
+    };
+    let piece = Piece {
+        number: 1,
+        base: 0,
+        place: 0,
+        count: 1,
+        item,
+    };
+    let mut bytes = Vec::new();
+    frame::encode_piece(Instant::ZERO, Instant::ZERO, &piece, &mut bytes).unwrap();
+    let decoded = frame::decode_piece(&bytes, &[], Instant::ZERO).unwrap();
+    match decoded.item {
+        Item::Chunk {
+            tick,
+            part,
+            columns,
+            ..
+        } => StateChunk {
+            tick,
+            part,
+            columns,
+        },
+        other => panic!("{other:?} instead of a chunk"),
+    }
 }

@@ -1,6 +1,7 @@
 //! The receiving end of a state stream.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use arrow_array::RecordBatch;
@@ -347,7 +348,11 @@ impl Shadow {
             part,
             columns,
         };
-        Ok(self.part.compiled.operator.import(chunk)?)
+        let operator = &mut self.part.compiled.operator;
+        // State of who does not keep to the protocol may break an aggregate: as with a worker, that ends the operator alone.
+        let imported = catch_unwind(AssertUnwindSafe(|| operator.import(chunk)));
+        let broken = |_| StateError::Malformed("the operator broke on it");
+        Ok(imported.map_err(broken)??)
     }
 }
 

@@ -203,7 +203,7 @@ fn a_move_that_is_given_up_at_whichever_step_changes_nothing_and_leaves_nothing_
                 link.shadow.want();
                 (0..20).for_each(|_| bed.carry(&mut link));
             }
-            2 | 3 | 4 => bed.pull_state(&mut link, given_up_after),
+            2..=4 => bed.pull_state(&mut link, given_up_after),
             _ => unreachable!(),
         }
         let from = link.from;
