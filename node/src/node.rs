@@ -22,12 +22,12 @@ mod journal;
 mod listing;
 mod lookup;
 mod message;
+mod migration;
 mod missing;
 mod moving;
 mod names;
 mod part;
 mod publishing;
-mod rebind;
 mod record;
 mod recorder;
 mod records;
@@ -45,7 +45,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use composition::Composer;
+use composition::{Composer, MigrationId};
 use model::{
     ApplicationId, ComponentGraph, CompositionId, HostSummary, Instant, NodeId, Outcome, Query, Rng,
 };
@@ -136,6 +136,20 @@ pub enum Input {
     DeployFailed {
         /// For which composition.
         id: CompositionId,
+        /// Why.
+        reason: String,
+    },
+    /// What [`Effect::Prepare`] asked for is there.
+    Prepared {
+        /// For which migration.
+        id: MigrationId,
+        /// How much state was taken over here. Unit: bytes.
+        state_bytes: u64,
+    },
+    /// What [`Effect::Prepare`] asked for could not be made; nothing of it is there.
+    PrepareFailed {
+        /// For which migration.
+        id: MigrationId,
         /// Why.
         reason: String,
     },
@@ -264,6 +278,34 @@ pub enum Effect {
         /// With how many cores it was admitted here.
         cores: f64,
     },
+    /// Make ready for another graph of a composition, of which one operator goes elsewhere. Nothing that runs here changes before
+    /// [`Effect::Switch`]. Where the operator comes here, it takes over its state and runs on beside the one that it follows; where something here is
+    /// read by it, an edge is opened beside the one that there is. Answered once by [`Input::Prepared`] or [`Input::PrepareFailed`], unless
+    /// [`Effect::Abandon`] or [`Effect::Retire`] came before.
+    Prepare {
+        /// Which migration.
+        id: MigrationId,
+        /// Of which application.
+        application: ApplicationId,
+        /// The parts and where each of them is to be.
+        graph: Box<ComponentGraph>,
+        /// Which operator goes elsewhere.
+        operator: u16,
+        /// Where it runs, and has its state.
+        from: NodeId,
+    },
+    /// The graph that was made ready for holds: each reader here reads from where it says, from where that reader is, and what nobody reads any
+    /// more goes.
+    Switch {
+        /// Which migration.
+        id: MigrationId,
+        /// The graph.
+        graph: Box<ComponentGraph>,
+        /// With how many cores the application was admitted here.
+        cores: f64,
+    },
+    /// Drop what was made ready: the graph does not come about.
+    Abandon(MigrationId),
     /// Drop all components that are here for a composition, or are being made; edges upstream say goodbye. Nothing is
     /// to be told of them after that, but the answer to [`Effect::Deploy`] where it has not been given.
     Retire(CompositionId),
@@ -304,6 +346,8 @@ pub struct Node {
     journal: Journal,
     /// Components that it was asked to give away.
     moves: Moves,
+    /// Who waits for what goes elsewhere.
+    migrating: migration::Asked,
     /// Records that somebody has not confirmed yet.
     spreads: BTreeMap<ApplicationId, Spread>,
     /// What it left before it was started anew.
@@ -349,6 +393,7 @@ impl Node {
             missing: BTreeMap::new(),
             journal: Journal::default(),
             moves: Moves::default(),
+            migrating: migration::Asked::new(),
             spreads: BTreeMap::new(),
             former: Former::default(),
             publications: BTreeMap::new(),
@@ -386,6 +431,12 @@ impl Node {
             Input::Measured { id, measured } => self.on_measured(now, id, measured, out),
             Input::Deployed(id) => self.on_deployed(now, id, out),
             Input::DeployFailed { id, reason } => self.on_deploy_failed(now, id, reason, out),
+            Input::Prepared { id, state_bytes } => {
+                self.compose(now, composition::Input::Prepared { id, state_bytes }, out);
+            }
+            Input::PrepareFailed { id, reason } => {
+                self.compose(now, composition::Input::PrepareFailed { id, reason }, out);
+            }
             Input::Happened { id, event } => self.on_happened(now, id, event, out),
             Input::Reported { ticket, report } => self.on_reported(now, ticket, report, out),
             Input::Timeout => self.on_timeout(now, out),

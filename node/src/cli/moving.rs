@@ -72,12 +72,12 @@ impl Drain {
 fn moved(moved: &Moved) -> String {
     let name = printable(&format!("{}/{}", moved.application, moved.operator));
     let mut text = format!(
-        "{name} moved from {} to {}: pause {}, {} of state, {} in all\n",
+        "{name} moved from {} to {} in {}: all had gone over {} after they were ready, {} of state went along\n",
         printable(&moved.from),
         printable(&moved.to),
-        milliseconds(moved.pause_ms),
-        bytes(moved.state_bytes),
-        milliseconds(moved.total_ms)
+        milliseconds(moved.total_ms),
+        milliseconds(moved.switch_ms),
+        bytes(moved.state_bytes)
     );
     if !moved.shared_with.is_empty() {
         let with = printable(&moved.shared_with.join(", "));
@@ -140,7 +140,7 @@ mod tests {
                 },
             ],
             state_bytes: 10 << 20,
-            pause_ms: 80.0,
+            switch_ms: 80.0,
             total_ms: 420.0,
             shared_with: vec!["scans".to_owned()],
         }
@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn a_move_says_where_to_and_what_it_cost() {
         let expected = "\
-intrusion/syn moved from n1 to n3: pause 80.0 ms, 10 MiB of state, 420 ms in all
+intrusion/syn moved from n1 to n3 in 420 ms: all had gone over 80.0 ms after they were ready, 10 MiB of state went along
 with it went what scans read of it
 asked n2: no room for 0.5 cores
 asked n3: it had room

@@ -12,10 +12,6 @@ impl Node {
     ///
     /// # Errors
     /// As [`Record::rebound`](super::record::Record::rebound); nothing has changed then, and it is counted.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "whoever moves a component says so by this")
-    )]
     pub(super) fn say_rebound(
         &mut self,
         now: Instant,

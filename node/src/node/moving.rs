@@ -1,7 +1,7 @@
 //! Moving components by hand: one operator of an application, or all that a host can give away.
 //!
 //! Any node is asked. It finds the application, and asks the host that runs the operator: that one decides, by what it knows of
-//! its load and its neighbors. How a component goes to another host is not told here: see `rebind`, which is handed a ticket
+//! its load and its neighbors. How a component goes to another host is not told here: see `migration`, which is handed a ticket
 //! and answers once, by [`Node::finish_move`].
 
 #[cfg(test)]
@@ -253,7 +253,7 @@ impl Node {
         };
         let waiting = (MoveFor::Asker(asker), component);
         self.moves.waiting.insert(ticket, waiting);
-        self.begin_move(now, ticket, id, operator, to, out);
+        self.begin_move(now, ticket, (id, operator), to, out);
     }
 
     /// A move has ended, or was refused: it is noted, and whoever asked for it is told. Called once for each ticket of `begin_move`.
@@ -438,7 +438,7 @@ impl Node {
             let ticket = self.take_number();
             let waiting = (MoveFor::Drain, next);
             self.moves.waiting.insert(ticket, waiting);
-            self.begin_move(now, ticket, id, operator, None, out);
+            self.begin_move(now, ticket, (id, operator), None, out);
             if let Some(drain) = &mut self.moves.drain {
                 drain.is_beginning = false;
             }

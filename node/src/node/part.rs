@@ -149,8 +149,9 @@ impl Node {
     /// The composer undoes an attempt, which it has forgotten: what was made for it goes, and something else may
     /// come in its place.
     pub(super) fn on_undeploy(&mut self, now: Instant, id: CompositionId, out: &mut Vec<Effect>) {
+        // Also where no part is here yet: one that was to come from elsewhere may be half made.
+        out.push(Effect::Retire(id));
         if let Some(part) = self.parts.remove(&id) {
-            out.push(Effect::Retire(id));
             self.list_application(&part.application, out);
             self.look_for_part(now, &part.application, out);
         }

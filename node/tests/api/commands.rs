@@ -156,12 +156,12 @@ fn what_is_piped_is_json() {
         ),
         (
             &["move", "intrusion/syn", "--to", "n2"],
-            "/pause_ms",
+            "/switch_ms",
             Value::from(40.0),
         ),
         (
             &["app", "events", "intrusion"],
-            "/events/0/moved/pause_ms",
+            "/events/0/moved/switch_ms",
             Value::from(40.0),
         ),
         (&["events"], "/events/0/event", Value::from("moved")),
@@ -305,7 +305,7 @@ fn decisions_are_told_with_their_numbers() {
             0,
             "\
 AGO     HOST  APPLICATION  EVENT  WHAT
-12.5 s  n1    intrusion    moved  syn from n1 to n2, since it would have been late, slack expected -20.0 ms; asked n2; 1 MiB of state, pause 40.0 ms, 160 ms in all
+12.5 s  n1    intrusion    moved  syn from n1 to n2, since it would have been late, slack expected -20.0 ms; asked n2; 1 MiB of state, switched in 40.0 ms, 160 ms in all
 3 older ones are not kept any more
 n3 (03030303) has not answered
 ",

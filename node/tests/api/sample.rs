@@ -188,7 +188,7 @@ fn moved() -> Moved {
             reason: None,
         }],
         state_bytes: 1 << 20,
-        pause_ms: 40.0,
+        switch_ms: 40.0,
         total_ms: 160.0,
         shared_with: Vec::new(),
     }

@@ -24,8 +24,8 @@ pub struct Moved {
     pub candidates: Vec<Candidate>,
     /// How much state went along. Unit: bytes.
     pub state_bytes: u64,
-    /// For how long its readers had nothing to work on. Unit: milliseconds.
-    pub pause_ms: f64,
+    /// How long it took from when all were ready until all had gone over. Unit: milliseconds.
+    pub switch_ms: f64,
     /// How long all of it took. Unit: milliseconds.
     pub total_ms: f64,
     /// Other applications that read it, and went with it.
@@ -47,7 +47,7 @@ pub struct Candidate {
 impl Moved {
     /// Whether all numbers are such as a host can have measured, and no list is longer than it can be.
     pub(in crate::node) fn is_sound(&self) -> bool {
-        let times = [self.pause_ms, self.total_ms];
+        let times = [self.switch_ms, self.total_ms];
         times.iter().all(|time| time.is_finite() && *time >= 0.0)
             && self.candidates.len() <= CANDIDATES_MAX
     }

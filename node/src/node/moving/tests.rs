@@ -20,7 +20,7 @@ fn moved() -> Moved {
             reason: None,
         }],
         state_bytes: 1,
-        pause_ms: 2.0,
+        switch_ms: 2.0,
         total_ms: 3.0,
         shared_with: Vec::new(),
     }
@@ -158,7 +158,7 @@ fn only_the_host_that_was_asked_answers_and_only_what_it_can_have_measured() {
     assert_eq!(receive(&mut node, 3, &told(moved())), []);
     assert_eq!(count(&node, "answers_unasked"), 1);
     let impossible = Moved {
-        pause_ms: f64::NAN,
+        switch_ms: f64::NAN,
         ..moved()
     };
     assert_eq!(receive(&mut node, 2, &told(impossible)), []);
