@@ -139,13 +139,13 @@ fn moved_says(why: &str, slack_ms: Option<f64>, moved: &Moved) -> String {
         format!(", slack expected {}", milliseconds(slack))
     });
     format!(
-        "{} from {} to {}, since {why}{slack}; asked {}; {} of state, switched in {}, {} in all",
+        "{} from {} to {}, since {why}{slack}; asked {}; {} of state, in {}, of which {} to go over",
         moved.operator,
         moved.from,
         moved.to,
         asked.join(", "),
         bytes(moved.state_bytes),
-        milliseconds(moved.switch_ms),
-        milliseconds(moved.total_ms)
+        milliseconds(moved.total_ms),
+        milliseconds(moved.switch_ms)
     )
 }

@@ -137,12 +137,8 @@ impl Node {
             now + EARLIER_WAIT,
             Phase::Applying(applying),
         );
-        let ask = Query::Lookup {
-            key,
-            near: None,
-            count: RECORD_ENTRIES,
-        };
-        self.query_for(ticket, ask, out);
+        let (near, count) = (None, RECORD_ENTRIES);
+        self.query_for(ticket, Query::Lookup { key, near, count }, out);
     }
 
     fn check_order(&self, order: &Order) -> Result<(), Failure> {
@@ -221,15 +217,8 @@ impl Node {
             );
             return;
         }
-        if let Outcome::Entries(entries) = outcome {
-            for entry in &entries {
-                let record = self.read_record(entry);
-                let of_it =
-                    |record: &Record| record.listing.head.application == applying.order.application;
-                if let Some(record) = record.filter(of_it) {
-                    self.adopt(now, record, out);
-                }
-            }
+        if let Outcome::Entries(entries) = &outcome {
+            self.adopt_found(now, &applying.order.application, entries, out);
         }
         self.begin_composing(now, ticket, command, applying, out);
     }

@@ -235,14 +235,7 @@ impl Node {
             self.counts.add("records_unread");
             return true;
         };
-        for entry in entries {
-            let record = self.read_record(entry);
-            let is_meant =
-                |listing: &Listing| listing.head.application == id && self.concerns(listing);
-            if let Some(record) = record.filter(|record| is_meant(&record.listing)) {
-                self.adopt(now, record, out);
-            }
-        }
+        self.adopt_found(now, &id, entries, out);
         true
     }
 }

@@ -234,6 +234,24 @@ impl Node {
         self.is_genuine(&record).then_some(record)
     }
 
+    /// Takes the records that the overlay has of an application, as far as this node has to hear of them.
+    pub(super) fn adopt_found(
+        &mut self,
+        now: Instant,
+        id: &ApplicationId,
+        entries: &[Entry],
+        out: &mut Vec<Effect>,
+    ) {
+        for entry in entries {
+            let record = self.read_record(entry);
+            let is_meant =
+                |listing: &Listing| listing.head.application == *id && self.concerns(listing);
+            if let Some(record) = record.filter(|record| is_meant(&record.listing)) {
+                self.adopt(now, record, out);
+            }
+        }
+    }
+
     /// What an overlay's entry in the index says, where it is genuine.
     pub(super) fn read_listed(&mut self, entry: &Entry) -> Option<Listed> {
         let payload = entry.payload.as_deref()?;

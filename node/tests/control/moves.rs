@@ -113,11 +113,11 @@ fn an_operator_goes_where_somebody_wants_it_and_every_node_says_so() {
     let Ok(Answer::Events(list)) = net.command(1, Command::Events(Some("intr".to_owned()))) else {
         panic!("nothing is told");
     };
-    let moves = list.events.iter().filter_map(|row| match &row.decision {
+    let mut moves = list.events.iter().filter_map(|row| match &row.decision {
         Decision::Moved { moved, .. } => Some(moved.to.clone()),
         _ => None,
     });
-    assert_eq!(moves.last(), Some(host), "{list:?}");
+    assert_eq!(moves.next_back(), Some(host), "{list:?}");
     let rows = net.command(1, Command::Applications);
     let Ok(Answer::Applications(rows)) = rows else {
         panic!("not listed: {rows:?}");
