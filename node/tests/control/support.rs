@@ -315,7 +315,25 @@ impl Net {
                 let delay = Duration::from_millis(1);
                 self.push(host, delay, Input::Reported { ticket, report });
             }
-            Effect::Describe(_) | Effect::Note(_) => {}
+            Effect::Prepare { id, .. } => {
+                let state_bytes = 7;
+                let input = Input::Prepared { id, state_bytes };
+                self.push(host, Duration::from_millis(5), input);
+            }
+            Effect::Switch { id, graph, .. } => self.switch(host, id.composition, *graph),
+            Effect::Abandon(_) | Effect::Describe(_) | Effect::Note(_) => {}
+        }
+    }
+
+    /// A host goes over to another graph; where nothing of it is left there, it says so.
+    fn switch(&mut self, host: NodeId, id: CompositionId, graph: ComponentGraph) {
+        let is_in = graph.hosts().contains(&host);
+        if is_in {
+            self.deployed.insert((host, id), (graph, true));
+        } else if self.deployed.remove(&(host, id)).is_some() {
+            let event = PartEvent::Retired;
+            let happened = Input::Happened { id, event };
+            self.push(host, Duration::from_millis(1), happened);
         }
     }
 
