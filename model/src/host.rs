@@ -131,6 +131,21 @@ pub struct HostSummary {
 }
 
 impl HostSummary {
+    /// The first that a host says which offers nothing, and of which no more is known than its name.
+    pub fn new(node: NodeId, name: impl Into<String>) -> Self {
+        Self {
+            node,
+            name: name.into(),
+            addresses: Vec::new(),
+            coordinate: Coordinate::default(),
+            load: LoadInterval::default(),
+            capacity: Resources::default(),
+            labels: BTreeMap::new(),
+            operators: None,
+            version: 1,
+        }
+    }
+
     /// Whether it keeps the limits of a summary. One that was decoded does.
     ///
     /// # Errors
