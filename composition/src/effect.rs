@@ -148,6 +148,8 @@ pub struct Migrated {
     pub state_bytes: u64,
     /// How long it took until everybody had gone over.
     pub took: Duration,
+    /// The part of it since everybody was ready.
+    pub switched_in: Duration,
     /// Who was asked before and did not take it, and why.
     pub declined: Vec<(NodeId, String)>,
     /// Who has not said that it has gone over: it learns it from the record.

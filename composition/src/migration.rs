@@ -61,6 +61,8 @@ pub(crate) struct Migration {
     told: BTreeMap<Part, Told>,
     state_bytes: u64,
     since: Instant,
+    /// Since when everybody is ready.
+    ready: Instant,
     until: Instant,
     /// Who did not take it, and why.
     declined: Vec<(NodeId, String)>,
@@ -136,6 +138,7 @@ impl Composer {
             told: BTreeMap::new(),
             state_bytes: 0,
             since: now,
+            ready: now,
             until: now,
             declined,
         };
@@ -408,6 +411,7 @@ impl Composer {
     fn switch(&mut self, now: Instant, mut migration: Migration, out: &mut Outbox<'_>) {
         let id = migration.id;
         migration.is_switching = true;
+        migration.ready = now;
         migration.waiting = migration.hosts();
         migration.until = now + self.config.lease;
         let waiting = migration.waiting.clone();
@@ -449,6 +453,7 @@ impl Composer {
             graph,
             state_bytes,
             since,
+            ready,
             declined,
             waiting,
             ..
@@ -478,6 +483,7 @@ impl Composer {
             graph,
             state_bytes,
             took: now.since(since),
+            switched_in: now.since(ready),
             declined,
             unheard: waiting.into_iter().collect(),
             sharing,

@@ -18,15 +18,16 @@ mod finding;
 mod former;
 mod handover;
 mod info;
+mod journal;
 mod listing;
 mod lookup;
 mod message;
 mod migration;
 mod missing;
+mod moving;
 mod names;
 mod part;
 mod publishing;
-mod rebind;
 mod record;
 mod recorder;
 mod records;
@@ -55,7 +56,9 @@ pub use recorder::{EffectsDigest, RecordedError, Recorder, replay};
 
 use counts::Counts;
 use former::Former;
+use journal::Journal;
 use missing::Missing;
+use moving::Moves;
 use part::Part;
 use records::Records;
 use spread::Spread;
@@ -339,6 +342,12 @@ pub struct Node {
     deploys_due: BTreeMap<CompositionId, u32>,
     /// What should run here by its record and does not, by application. Bounded by the records that are kept.
     missing: BTreeMap<ApplicationId, Missing>,
+    /// What it decided of late.
+    journal: Journal,
+    /// Components that it was asked to give away.
+    moves: Moves,
+    /// Who waits for what goes elsewhere.
+    migrating: migration::Asked,
     /// Records that somebody has not confirmed yet.
     spreads: BTreeMap<ApplicationId, Spread>,
     /// What it left before it was started anew.
@@ -382,6 +391,9 @@ impl Node {
             parts: BTreeMap::new(),
             deploys_due: BTreeMap::new(),
             missing: BTreeMap::new(),
+            journal: Journal::default(),
+            moves: Moves::default(),
+            migrating: migration::Asked::new(),
             spreads: BTreeMap::new(),
             former: Former::default(),
             publications: BTreeMap::new(),
@@ -477,6 +489,7 @@ impl Node {
             .chain(spreads)
             .chain(parts)
             .chain(missing)
+            .chain(self.moves.poll_timeout())
             .chain(self.former.poll_timeout())
             .chain(self.records.poll_timeout())
             .chain(self.composer.poll_timeout())
@@ -492,6 +505,7 @@ impl Node {
         self.repeat_spreads(now, out);
         self.tend_parts(now, out);
         self.tend_missing(now, out);
+        self.tend_drain(now, out);
         self.look_for_former(now, out);
         self.expire_records(now, out);
     }

@@ -1,6 +1,8 @@
 //! What people ask of a node, and what it answers: the words of the HTTP API and of the command line.
 
 mod application;
+mod event;
+mod moved;
 
 use std::collections::BTreeMap;
 
@@ -10,6 +12,8 @@ use model::{NodeId, Origin, QueryPlan, Schema, StreamName};
 use serde::{Deserialize, Serialize};
 
 pub use application::*;
+pub use event::*;
+pub use moved::*;
 
 /// A command; its answer repeats it.
 #[derive(
@@ -33,6 +37,19 @@ pub enum Command {
     Why(String),
     /// Stops an application, whoever accepted it.
     Stop(String),
+    /// Moves an operator of an application to another host, whoever runs it. Any node is asked.
+    Move {
+        /// Which application.
+        application: String,
+        /// Which operator of it.
+        operator: String,
+        /// Where to: the host's name or the beginning of its id; the host that fits best where absent.
+        to: Option<String>,
+    },
+    /// Lets a host give away all that it can: the one that is named as above, or the node that is asked.
+    Drain(Option<String>),
+    /// Tells the decisions about an application, asking its hosts; or, of whatever, those of the node that is asked.
+    Events(Option<String>),
     /// Publishes a stream whose source this host has opened and will read.
     Publish(Publication),
     /// Ends a publication of this host.
@@ -133,6 +150,12 @@ pub enum Answer {
     Why(Box<Why>),
     /// Of [`Command::Stop`].
     Stopped(Stopped),
+    /// Of [`Command::Events`].
+    Events(Box<EventList>),
+    /// Of [`Command::Move`].
+    Moved(Box<Moved>),
+    /// Of [`Command::Drain`].
+    Drained(Box<Drained>),
     /// Of [`Command::Publish`], [`Command::Stream`] and [`Command::Unpublish`].
     Stream(Box<StreamRow>),
     /// Of [`Command::Streams`].

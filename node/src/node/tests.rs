@@ -45,7 +45,7 @@ fn summary(number: u8) -> HostSummary {
 }
 
 /// Node 1 at its start, its first input taken.
-fn node() -> Node {
+pub(super) fn node() -> Node {
     let config = Config {
         identity: identity(1),
         host: summary(1),
@@ -59,17 +59,17 @@ fn node() -> Node {
     node
 }
 
-fn handle(node: &mut Node, input: Input) -> Vec<Effect> {
+pub(super) fn handle(node: &mut Node, input: Input) -> Vec<Effect> {
     handle_at(node, Instant::from_nanos(1), input)
 }
 
-fn handle_at(node: &mut Node, now: Instant, input: Input) -> Vec<Effect> {
+pub(super) fn handle_at(node: &mut Node, now: Instant, input: Input) -> Vec<Effect> {
     let mut out = Vec::new();
     node.handle_input(now, input, &mut out);
     out
 }
 
-fn receive(node: &mut Node, from: u8, message: &Message) -> Vec<Effect> {
+pub(super) fn receive(node: &mut Node, from: u8, message: &Message) -> Vec<Effect> {
     let input = Input::Message {
         from: identity(from).node(),
         bytes: wire::encode(message),
@@ -324,6 +324,7 @@ fn who_runs_nothing_of_an_application_says_so() {
         application: head.application,
         composition: head.composition,
         body: None,
+        wants_events: false,
     };
     let told = Message::Told {
         ticket: 8,

@@ -154,6 +154,24 @@ fn what_is_piped_is_json() {
             "/name",
             Value::from("lab/flows"),
         ),
+        (
+            &["move", "intrusion/syn", "--to", "n2"],
+            "/switch_ms",
+            Value::from(40.0),
+        ),
+        (
+            &["app", "events", "intrusion"],
+            "/events/0/moved/switch_ms",
+            Value::from(40.0),
+        ),
+        (&["events"], "/events/0/event", Value::from("moved")),
+        (&["move", "n1:intrusion/syn"], "/to", Value::from("n2")),
+        (
+            &["drain", "n1"],
+            "/moved/0/candidates/0/host",
+            Value::from("n2"),
+        ),
+        (&["drain"], "/left", Value::from(0)),
     ] {
         let output = server.synergy(arguments);
         assert_eq!(
@@ -264,12 +282,43 @@ fn what_is_not_there_has_status_4() {
         &["app", "why", "nothing"],
         &["stop", "nothing"],
         &["graph", "nothing"],
+        &["move", "intrusion/syn", "--to", "n9"],
+        &["app", "events", "nothing"],
         &["stream", "show", "lab/none"],
         &["tap", "lab/none"],
     ] {
         check(&server, arguments, 4, "");
     }
     check(&server, &["dht", "lookup", "nothing"], 4, "[]\n");
+}
+
+#[test]
+fn decisions_are_told_with_their_numbers() {
+    let server = Server::start(sample::answer);
+    for arguments in [
+        &["events", "-o", "table"][..],
+        &["app", "events", "intrusion", "-o", "table"],
+    ] {
+        check(
+            &server,
+            arguments,
+            0,
+            "\
+AGO     HOST  APPLICATION  EVENT  WHAT
+12.5 s  n1    intrusion    moved  syn from n1 to n2, since it would have been late, slack expected -20.0 ms; asked n2; 1 MiB of state, in 160 ms, of which 40.0 ms to go over
+3 older ones are not kept any more
+n3 (03030303) has not answered
+",
+        );
+    }
+    check(&server, &["events", "-o", "name"], 0, "moved\n");
+}
+
+#[test]
+fn what_is_to_move_is_an_operator_of_an_application() {
+    let server = Server::start(sample::answer);
+    check(&server, &["move", "intrusion"], 2, "");
+    assert_eq!(server.asked(), Vec::<String>::new());
 }
 
 #[test]

@@ -72,6 +72,11 @@ fn every_route_is_one_request() {
         ("GET /v1/apps", "Applications"),
         ("GET /v1/apps/intrusion", "Application(\"intrusion\")"),
         ("GET /v1/apps/intrusion/why", "Why(\"intrusion\")"),
+        (
+            "GET /v1/apps/intrusion/events",
+            "Events(Some(\"intrusion\"))",
+        ),
+        ("GET /v1/events", "Events(None)"),
         ("DELETE /v1/apps/intrusion", "Stop(\"intrusion\")"),
         ("GET /v1/streams", "Streams"),
         ("GET /v1/streams/lab%2Fflows", "Stream(\"lab/flows\")"),
@@ -108,6 +113,28 @@ fn every_route_is_one_request() {
             server.asked(),
             [format!("apply {file} spread=true trial={is_trial}")]
         );
+    }
+    for (line, body, asked) in [
+        (
+            "POST /v1/apps/intrusion/move",
+            json!({ "operator": "syn", "to": "n2" }),
+            "Move { application: \"intrusion\", operator: \"syn\", to: Some(\"n2\") }",
+        ),
+        (
+            "POST /v1/apps/n1%3Aintrusion/move",
+            json!({ "operator": "syn" }),
+            "Move { application: \"n1:intrusion\", operator: \"syn\", to: None }",
+        ),
+        ("POST /v1/node/drain", json!({}), "Drain(None)"),
+        (
+            "POST /v1/node/drain",
+            json!({ "host": "n1" }),
+            "Drain(Some(\"n1\"))",
+        ),
+    ] {
+        let response = known(&server, line, &body.to_string());
+        assert_eq!(response.status, 200, "{line}: {}", response.body);
+        assert_eq!(server.asked(), [asked], "{line}");
     }
     let body = json!({ "name": "lab/flows", "file": "s.toml", "text": "", "folder": "/f" });
     let response = known(&server, "POST /v1/streams", &body.to_string());

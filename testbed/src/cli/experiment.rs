@@ -14,10 +14,13 @@ use super::local::duration;
 use super::note;
 use crate::bench::report::Report;
 use crate::experiment::workload::Settings;
-use crate::experiment::{Experiment, Options, clocks, deadlines, prototype, replicas};
+use crate::experiment::{Experiment, Options, clocks, deadlines, prediction, prototype};
 use crate::local::folder::Folder;
 use crate::local::interrupt::Interrupt;
 use crate::local::up::NODES_MAX;
+use replicas::Replicas;
+
+mod replicas;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Name {
@@ -117,35 +120,57 @@ pub(super) enum Name {
     /// How long after joining the delays of all hosts are known, of real processes.
     #[command(name = "R4")]
     R4(Prototype),
+    /// How far predicted rates and execution times are off, by predictor, on real series.
+    #[command(name = "H1")]
+    H1(Prediction),
+    /// How long a prediction takes.
+    #[command(name = "H2")]
+    H2(Prediction),
+    /// How often targets are missed over what others take of the hosts, with components that move and without.
+    #[command(name = "H5")]
+    H5(Prediction),
+    /// How often hosts tell their load over the overlap of intervals.
+    #[command(name = "H6")]
+    H6(Prediction),
 }
 
-/// How an experiment on replicas is run.
+/// How predictions are measured.
 #[derive(Debug, Args)]
-pub(super) struct Replicas {
+pub(super) struct Prediction {
+    /// The folder of public data, with a folder for each family of series.
+    #[arg(
+        long,
+        value_name = "FOLDER",
+        env = "SYNERGY_DATA",
+        default_value = "../shared/data"
+    )]
+    data: PathBuf,
+    /// How many samples of each series count, from its beginning.
+    #[arg(long, value_name = "N", default_value = "100000")]
+    samples: NonZeroUsize,
     /// How many seeds, from 1 on.
-    #[arg(long, default_value = "20")]
+    #[arg(long, default_value = "5")]
     seeds: u64,
-    /// How many runs go on at a time.
+    /// How many series are gone through at a time.
     #[arg(long, default_value = "1")]
     jobs: NonZeroUsize,
-    /// Into which folder figures, tables and plots are written: of R2 and R3 together, which show the same runs.
+    /// Into which folder figures, tables and plots are written.
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
 }
 
-impl Replicas {
-    fn run(self, name: &str) -> anyhow::Result<Report> {
-        let experiment =
-            replicas::Experiment::find(name).ok_or_else(|| anyhow!("no experiment {name}"))?;
-        let options = replicas::Options {
+impl Prediction {
+    fn run(
+        self,
+        experiment: fn(&prediction::Options) -> anyhow::Result<Report>,
+    ) -> anyhow::Result<Report> {
+        experiment(&prediction::Options {
+            data: self.data,
+            samples: self.samples.get(),
             seeds: (1..=self.seeds).collect(),
             jobs: self.jobs.get(),
-        };
-        let (grid, report) = experiment.run(&options, &note);
-        if let Some(folder) = &self.out {
-            experiment.write(folder, &options, &grid)?;
-        }
-        Ok(report)
+            out: self.out,
+        })
     }
 }
 
@@ -398,6 +423,10 @@ impl Name {
             Self::R2Small(it) => return it.run("R2-small"),
             Self::R2Tolerance(it) => return it.run("R2-tolerance"),
             Self::R3(it) => return it.run("R3"),
+            Self::H1(it) => return it.run(prediction::errors),
+            Self::H2(it) => return it.run(prediction::cost),
+            Self::H5(it) => return it.run(prediction::background),
+            Self::H6(it) => return it.run(prediction::updates),
         };
         let experiment = Experiment::find(name).ok_or_else(|| anyhow!("no experiment {name}"))?;
         let options = simulated.options(experiment)?;

@@ -9,11 +9,12 @@ use std::time::Duration;
 use anyhow::Context;
 use model::{Clock, convert};
 
-use super::bed::Bed;
+use super::bed;
 use super::{LOST, Options, lost, quantile_ms};
 use crate::bench::report::Report;
 use crate::experiment::grid::Grid;
 use crate::local::api::Api;
+use crate::local::bed::Bed;
 use crate::local::interrupt::Interrupt;
 use crate::local::process;
 
@@ -62,7 +63,7 @@ fn measure(
     interrupt: &Interrupt,
 ) -> anyhow::Result<Vec<(&'static str, f64)>> {
     let policy = &composition::policy::Synergy;
-    let bed = Bed::up(options, nodes, seed, policy, interrupt)?;
+    let bed = bed::up(options, nodes, seed, policy, interrupt)?;
     let api = Api::default();
     let until = bed.clock.now() + KNOWN_WAIT;
     let mut times = Vec::new();
