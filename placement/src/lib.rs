@@ -9,7 +9,7 @@
 //! - [`replicas`]: on which hosts each component is ranked, so that this is likely and they are near each other;
 //! - [`repair`]: who is next where a host is suspected.
 //!
-//! How a component goes to another host is agreed on in `composition`, and done by `engine`.
+//! What will stand here: *migration*, a component's state pulled from a position by another host, which then goes on with it.
 //!
 //! It imports [`model`] and none of its siblings.
 //!

@@ -14,10 +14,13 @@ use super::local::duration;
 use super::note;
 use crate::bench::report::Report;
 use crate::experiment::workload::Settings;
-use crate::experiment::{Experiment, Options, clocks, deadlines, prediction, prototype, replicas};
+use crate::experiment::{Experiment, Options, clocks, deadlines, prediction, prototype};
 use crate::local::folder::Folder;
 use crate::local::interrupt::Interrupt;
 use crate::local::up::NODES_MAX;
+use replicas::Replicas;
+
+mod replicas;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Name {
@@ -99,18 +102,6 @@ pub(super) enum Name {
     /// Three hosts whose clocks are apart, of real processes.
     #[command(name = "D10")]
     D10(Clocks),
-    /// How far predicted rates and execution times are off, by predictor, on real series.
-    #[command(name = "H1")]
-    H1(Prediction),
-    /// How long a prediction takes.
-    #[command(name = "H2")]
-    H2(Prediction),
-    /// How often targets are missed over what others take of the hosts, with components that move and without.
-    #[command(name = "H5")]
-    H5(Prediction),
-    /// How often hosts tell their load over the overlap of intervals.
-    #[command(name = "H6")]
-    H6(Prediction),
     /// Availability over the size of an application and how many of its operators are on the same hosts.
     #[command(name = "R1")]
     R1(Replicas),
@@ -129,6 +120,18 @@ pub(super) enum Name {
     /// How long after joining the delays of all hosts are known, of real processes.
     #[command(name = "R4")]
     R4(Prototype),
+    /// How far predicted rates and execution times are off, by predictor, on real series.
+    #[command(name = "H1")]
+    H1(Prediction),
+    /// How long a prediction takes.
+    #[command(name = "H2")]
+    H2(Prediction),
+    /// How often targets are missed over what others take of the hosts, with components that move and without.
+    #[command(name = "H5")]
+    H5(Prediction),
+    /// How often hosts tell their load over the overlap of intervals.
+    #[command(name = "H6")]
+    H6(Prediction),
 }
 
 /// How predictions are measured.
@@ -156,20 +159,6 @@ pub(super) struct Prediction {
     out: Option<PathBuf>,
 }
 
-/// How an experiment on replicas is run.
-#[derive(Debug, Args)]
-pub(super) struct Replicas {
-    /// How many seeds, from 1 on.
-    #[arg(long, default_value = "20")]
-    seeds: u64,
-    /// How many runs go on at a time.
-    #[arg(long, default_value = "1")]
-    jobs: NonZeroUsize,
-    /// Into which folder figures, tables and plots are written: of R2 and R3 together, which show the same runs.
-    #[arg(long, value_name = "FOLDER")]
-    out: Option<PathBuf>,
-}
-
 impl Prediction {
     fn run(
         self,
@@ -182,22 +171,6 @@ impl Prediction {
             jobs: self.jobs.get(),
             out: self.out,
         })
-    }
-}
-
-impl Replicas {
-    fn run(self, name: &str) -> anyhow::Result<Report> {
-        let experiment =
-            replicas::Experiment::find(name).ok_or_else(|| anyhow!("no experiment {name}"))?;
-        let options = replicas::Options {
-            seeds: (1..=self.seeds).collect(),
-            jobs: self.jobs.get(),
-        };
-        let (grid, report) = experiment.run(&options, &note);
-        if let Some(folder) = &self.out {
-            experiment.write(folder, &options, &grid)?;
-        }
-        Ok(report)
     }
 }
 
@@ -444,16 +417,16 @@ impl Name {
             Self::D11(it) => return it.run("D11"),
             Self::Agreement(it) => return it.run("agreement"),
             Self::D10(it) => return it.run(),
-            Self::H1(it) => return it.run(prediction::errors),
-            Self::H2(it) => return it.run(prediction::cost),
-            Self::H5(it) => return it.run(prediction::background),
-            Self::H6(it) => return it.run(prediction::updates),
             Self::R4(it) => return it.run("R4"),
             Self::R1(it) => return it.run("R1"),
             Self::R2(it) => return it.run("R2"),
             Self::R2Small(it) => return it.run("R2-small"),
             Self::R2Tolerance(it) => return it.run("R2-tolerance"),
             Self::R3(it) => return it.run("R3"),
+            Self::H1(it) => return it.run(prediction::errors),
+            Self::H2(it) => return it.run(prediction::cost),
+            Self::H5(it) => return it.run(prediction::background),
+            Self::H6(it) => return it.run(prediction::updates),
         };
         let experiment = Experiment::find(name).ok_or_else(|| anyhow!("no experiment {name}"))?;
         let options = simulated.options(experiment)?;
