@@ -37,6 +37,8 @@ pub(crate) struct Component {
     pub(crate) channels: Vec<Channel>,
     pub(crate) mailbox: Mailbox,
     pub(crate) outputs: Vec<Output>,
+    /// How much its producers retain, as the ledger has it.
+    pub(crate) entered_bytes: u64,
     /// How many of the output ports come before those for late and bad rows.
     pub(crate) result_ports: u16,
     /// The operator, unless a worker has it.
@@ -182,6 +184,7 @@ impl Component {
             channels: Vec::new(),
             mailbox: Mailbox::default(),
             outputs: Vec::new(),
+            entered_bytes: 0,
             result_ports: 0,
             step: None,
             closing: None,

@@ -114,7 +114,8 @@ impl Engine {
             self.component_mut(member).fail(reason);
             self.part(now, member);
             self.scheduler.remove(member);
-            self.ledger.set_retained(member, 0);
+            let retained = std::mem::take(&mut self.component_mut(member).entered_bytes);
+            self.ledger.change_retained(retained, 0);
             self.ledger.set_state(member, 0);
         }
         self.signals.all = true;

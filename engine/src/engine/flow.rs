@@ -36,9 +36,18 @@ impl Engine {
         component.outputs[usize::from(port)]
             .producer
             .append(batch, &mut sends);
-        let retained = component.retained_bytes();
-        self.ledger.set_retained(id, retained);
+        self.enter_retained(id);
         self.deliver(now, sends);
+    }
+
+    /// Enters into the ledger what a component retains.
+    fn enter_retained(&mut self, id: ComponentId) {
+        let component = self.component_mut(id);
+        let retained = component.retained_bytes();
+        let before = std::mem::replace(&mut component.entered_bytes, retained);
+        if before != retained {
+            self.ledger.change_retained(before, retained);
+        }
     }
 
     /// Hands batches to those who read the edges: into mailboxes here, or to be taken to other hosts.
@@ -192,11 +201,10 @@ impl Engine {
     /// A producer of a component has been pulled: what that released is released further up, and whoever
     /// waited for credit may go on.
     pub(super) fn pulled(&mut self, now: Instant, id: ComponentId) {
+        self.enter_retained(id);
         let component = self.component(id);
-        let retained = component.retained_bytes();
         let is_source = matches!(component.role, Role::Source(_));
         let passes_on = component.numbering != Numbering::Own && !is_source;
-        self.ledger.set_retained(id, retained);
         if passes_on {
             self.pass_on(now, id);
         }

@@ -118,6 +118,7 @@ impl Engine {
         };
         self.scheduler.remove(id);
         self.ledger.remove(id);
+        self.ledger.change_retained(component.entered_bytes, 0);
         let application = component.application;
         if let Some(application) = self.applications.get_mut(&application) {
             application.members.retain(|member| *member != id);
