@@ -69,7 +69,7 @@ impl Ledger {
         self.note_peak();
     }
 
-    /// A component is no longer here, and has changed what it retains to nothing.
+    /// A component is no longer here; what it retains changes to nothing apart.
     pub fn remove(&mut self, component: ComponentId) {
         if let Some(holding) = self.holdings.remove(&component) {
             self.state_bytes -= holding.state_bytes;
