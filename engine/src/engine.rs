@@ -142,6 +142,8 @@ pub struct Engine {
     signals: Signals,
     /// What is being sent; empty in between, and kept since it has grown already.
     sends: Vec<(EdgeId, Arc<Batch>)>,
+    /// The same of what is appended.
+    appends: Vec<(u16, Arc<Batch>)>,
     /// Edges between hosts that have something to be taken.
     ready: Vec<EdgeId>,
     events: Vec<Event>,
@@ -212,6 +214,7 @@ impl Engine {
             timers_due: None,
             signals: Signals::default(),
             sends: Vec::new(),
+            appends: Vec::new(),
             ready: Vec::new(),
             events: Vec::new(),
         }

@@ -34,8 +34,8 @@ pub(super) struct Ticket {
 /// What a step is run on.
 #[derive(Debug)]
 pub(super) enum Work {
-    /// Consecutive batches of a channel; at least one.
-    Batches(Channel, Vec<Arc<Batch>>),
+    /// Consecutive batches of a channel, which the step has; at least one.
+    Batches(Channel),
     /// Windows that it had begun to close.
     Close,
 }
@@ -89,7 +89,7 @@ impl Engine {
             let waited = now.since(first.entered);
             component.note_wait(waited);
             let wanted = component.wanted();
-            let Some(step) = component.step.take() else {
+            let Some(mut step) = component.step.take() else {
                 continue;
             };
             let work = match first.channel {
@@ -97,12 +97,9 @@ impl Engine {
                 Some(channel) => {
                     component.queueing.note(now, waited);
                     let rows_max = unit.map(|unit| component.cost.rows_within(unit));
-                    Work::Batches(
-                        channel,
-                        component
-                            .mailbox
-                            .take(channel, rows_max.unwrap_or(usize::MAX)),
-                    )
+                    let rows_max = rows_max.unwrap_or(usize::MAX);
+                    component.mailbox.take(channel, rows_max, &mut step.input);
+                    Work::Batches(channel)
                 }
             };
             return Some(Dispatch {
@@ -121,8 +118,8 @@ impl Engine {
             component: id,
             ticket,
             worked,
-            step,
-            outcome,
+            mut step,
+            mut outcome,
         } = completed;
         let was_short = self.ledger.is_short();
         let Some(component) = self.components.get_mut(&id) else {
@@ -134,6 +131,9 @@ impl Engine {
         }
         self.scheduler
             .charge(component.application, ticket.is_late, busy);
+        // Vectors that have grown are passed on: the step gets an empty one for the one that it gives.
+        step.batches = std::mem::take(&mut self.appends);
+        let mut outputs = std::mem::take(&mut outcome.outputs);
         component.step = Some(step);
         component.closing = outcome.closing;
         component.counters.add(busy, &outcome);
@@ -147,9 +147,10 @@ impl Engine {
             self.check_state(now);
         }
         self.acting = Some(ticket.worker);
-        for (port, batch) in outcome.outputs {
+        for (port, batch) in outputs.drain(..) {
             self.append(now, id, port, batch);
         }
+        self.appends = outputs;
         if let Some(worked) = worked {
             self.taken(now, id, worked.channel, worked.through, worked.bytes);
         }
@@ -192,7 +193,7 @@ impl Dispatch {
             work,
             mut step,
         } = self;
-        let (channel, batches) = match work {
+        let channel = match work {
             Work::Close => {
                 let outcome = step.close(wanted);
                 return Completed {
@@ -203,14 +204,15 @@ impl Dispatch {
                     outcome,
                 };
             }
-            Work::Batches(channel, batches) => (channel, batches),
+            Work::Batches(channel) => channel,
         };
-        let whole = match batches.as_slice() {
+        let whole = match step.input.as_slice() {
             [only] => Arc::clone(only),
             several => Arc::new(
                 Batch::join(several).expect("the batches of a stream have the same columns"),
             ),
         };
+        step.input.clear();
         let outcome = step.run(channel, &whole, wanted);
         let worked = Worked {
             channel,
