@@ -239,6 +239,15 @@ impl Producer {
         self.retained_bytes >= self.retention.bytes_max
     }
 
+    /// Whether a consumer that is here was not sent all there is.
+    pub fn lags(&self, edge: EdgeId) -> bool {
+        let lacks = |reader: &Reader| {
+            let mut logs = self.logs.iter();
+            logs.any(|(origin, log)| !reader.has_all(*origin, Some(log)))
+        };
+        self.readers.get(&edge).is_some_and(lacks)
+    }
+
     /// The applications that set the pace of the stream.
     pub fn applications(&self) -> impl Iterator<Item = u64> + '_ {
         self.pacing()

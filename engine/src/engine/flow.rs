@@ -3,16 +3,16 @@
 
 use std::sync::Arc;
 
-use model::{ComponentId, EdgeId, Instant, convert};
+use model::{ComponentId, EdgeId, Instant, Origin, convert};
 
-use super::edges::{Consuming, Producing};
+use super::edges::{Consuming, Edge, Producing};
 use super::{Engine, HERE, Role};
 use crate::batch::Batch;
 use crate::edge::Arrival;
 use crate::mailbox::Channel;
 use crate::operator::Numbering;
 
-/// A pull goes upstream when so much of the credit was worked off, or when nothing waits any more.
+/// A pull goes upstream when so much of the credit was worked off; or when nothing waits any more, and that releases something or lets more come.
 ///
 /// Unit: divisor of the credit. Source: guess; a pull for each batch costs more than it saves.
 const PULL_DIVISOR: u64 = 4;
@@ -33,11 +33,16 @@ impl Engine {
             component.counters.rows_out += convert::size(batch.rows.len());
         }
         component.make_room(port);
-        component.outputs[usize::from(port)]
-            .producer
-            .append(batch, &mut sends);
+        let output = &mut component.outputs[usize::from(port)];
+        let origin = batch.header.origin;
+        output.producer.append(batch, &mut sends);
+        let is_sent = |reader| sends.iter().any(|(edge, _)| edge == reader);
+        let is_sent_to_all = output.readers.iter().all(is_sent);
         self.enter_retained(id);
         self.deliver(now, sends);
+        if !is_sent_to_all {
+            self.call_in(now, id, port, origin);
+        }
     }
 
     /// Enters into the ledger what a component retains.
@@ -151,15 +156,41 @@ impl Engine {
             return;
         };
         inbound.state.take(channel.origin, through, kept);
+        let releases = inbound.state.releases();
         inbound.unpulled_bytes += bytes;
-        let is_due = has_drained
-            || inbound.unpulled_bytes >= inbound.credit / PULL_DIVISOR
-            || inbound.state.must_pull();
+        let is_due =
+            inbound.unpulled_bytes >= inbound.credit / PULL_DIVISOR || inbound.state.must_pull();
         if is_remote {
             self.count_received(id);
         }
-        if is_due {
+        if is_due || has_drained && (releases || is_remote || self.lags(edge_id)) {
             self.pull(now, edge_id);
+        }
+    }
+
+    /// Whether the producer of an edge, which is here, has more for its consumer than the credit lets it send.
+    fn lags(&self, id: EdgeId) -> bool {
+        let producing = self.edges.get(&id).map(|edge| &edge.producer);
+        let Some(Producing::Here(producer, output)) = producing else {
+            return false;
+        };
+        let output = &self.component(*producer).outputs[usize::from(*output)];
+        output.producer.lags(id)
+    }
+
+    /// What was appended to an output port could not be sent to all: consumers here that have nothing of its origin left to work on give back
+    /// their credit, which until now nobody needed.
+    fn call_in(&mut self, now: Instant, id: ComponentId, port: u16, origin: Origin) {
+        for reader in self.component(id).outputs[usize::from(port)].readers.clone() {
+            let inbound = self.edges.get(&reader).and_then(Edge::inbound);
+            let is_owed = inbound.is_some_and(|inbound| {
+                let port = inbound.input;
+                let consumer = self.component(inbound.component);
+                inbound.unpulled_bytes > 0 && consumer.mailbox.is_drained(Channel { port, origin })
+            });
+            if is_owed {
+                self.pull(now, reader);
+            }
         }
     }
 
@@ -225,7 +256,7 @@ impl Engine {
             let Some(edge_id) = component.inputs.get(usize::from(channel.port)).copied() else {
                 continue;
             };
-            let Some(inbound) = self.edges.get(&edge_id).and_then(|edge| edge.inbound()) else {
+            let Some(inbound) = self.edges.get(&edge_id).and_then(Edge::inbound) else {
                 continue;
             };
             let taken = inbound.state.taken(channel.origin);
