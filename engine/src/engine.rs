@@ -128,6 +128,8 @@ pub struct Engine {
     scheduler: Scheduler,
     /// What each worker took last, and since when it goes on with that.
     turns: BTreeMap<Worker, (ComponentId, Instant)>,
+    /// Whether an application ever had a share: where none had, none is looked for.
+    has_shares: bool,
     /// The time of the latest token that was worked off.
     reached: Instant,
     /// The worker whose work is being taken back.
@@ -206,6 +208,7 @@ impl Engine {
             ledger: Ledger::new(config.memory_bytes),
             scheduler: Scheduler::new(config.policy),
             turns: BTreeMap::new(),
+            has_shares: false,
             reached: Instant::ZERO,
             acting: None,
             unit: UNIT_MAX,
@@ -331,6 +334,7 @@ impl Engine {
     /// where nobody else is late.
     pub fn set_share(&mut self, application: u64, share: Option<Share>) {
         if let Some(application) = self.applications.get_mut(&application) {
+            self.has_shares |= share.is_some();
             application.share = share;
         }
     }

@@ -12,6 +12,7 @@ use crate::budget::Budget;
 use crate::cost::Cost;
 use crate::edge::Producer;
 use crate::frontier::{Frontiers, Slide};
+use crate::ledger::Ledger;
 use crate::mailbox::{Channel, Mailbox};
 use crate::operator::Numbering;
 use crate::report::ComponentReport;
@@ -342,6 +343,15 @@ impl Component {
             .iter()
             .map(|output| output.producer.retained_bytes())
             .sum()
+    }
+
+    /// Enters into the ledger how much its producers retain.
+    pub(crate) fn enter_retained(&mut self, ledger: &mut Ledger) {
+        let retained = self.retained_bytes();
+        let before = std::mem::replace(&mut self.entered_bytes, retained);
+        if before != retained {
+            ledger.change_retained(before, retained);
+        }
     }
 
     /// The latency target, of a sink.

@@ -69,22 +69,25 @@ impl Engine {
         if now >= self.budgets_due {
             self.compute_budgets(now);
         }
+        let precedence = self.precedence();
         loop {
             let (id, rank) = self.take_turn(now, worker)?;
-            let Some(first) = self.first_work(now, id) else {
+            let Some(component) = self.components.get_mut(&id) else {
                 continue;
             };
-            let is_late = self.rank(id, &first).is_late;
+            let Some(first) = component.first_work(now, precedence) else {
+                continue;
+            };
+            let is_late = first.is_late && component.rank(precedence, &first).is_late;
             if is_late && !rank.is_late && self.scheduler.has_timely() {
                 // It has become late while it waited, and others are not.
                 self.refresh(now, id);
                 continue;
             }
-            let unit = self.rules().units.then_some(self.unit);
+            let unit = precedence.rules.units.then_some(precedence.unit);
             if let Token::At(time) = first.token {
                 self.reached = self.reached.max(time);
             }
-            let component = self.component_mut(id);
             component.note_start(now, first.arrival);
             let waited = now.since(first.entered);
             component.note_wait(waited);

@@ -28,7 +28,7 @@ impl Engine {
     ) {
         let batch = batch.into();
         let mut sends = std::mem::take(&mut self.sends);
-        let component = self.component_mut(id);
+        let component = self.components.get_mut(&id).expect(HERE);
         if port < component.result_ports {
             component.counters.rows_out += convert::size(batch.rows.len());
         }
@@ -38,36 +38,28 @@ impl Engine {
         output.producer.append(batch, &mut sends);
         let is_sent = |reader| sends.iter().any(|(edge, _)| edge == reader);
         let is_sent_to_all = output.readers.iter().all(is_sent);
-        self.enter_retained(id);
+        component.enter_retained(&mut self.ledger);
         self.deliver(now, sends);
         if !is_sent_to_all {
             self.call_in(now, id, port, origin);
         }
     }
 
-    /// Enters into the ledger what a component retains.
-    fn enter_retained(&mut self, id: ComponentId) {
-        let component = self.component_mut(id);
-        let retained = component.retained_bytes();
-        let before = std::mem::replace(&mut component.entered_bytes, retained);
-        if before != retained {
-            self.ledger.change_retained(before, retained);
-        }
-    }
-
     /// Hands batches to those who read the edges: into mailboxes here, or to be taken to other hosts.
     pub(super) fn deliver(&mut self, now: Instant, mut sends: Vec<(EdgeId, Arc<Batch>)>) {
         for (id, batch) in sends.drain(..) {
-            let Some(edge) = self.edges.get_mut(&id) else {
-                continue;
-            };
-            match &mut edge.consumer {
-                Consuming::Here(_) => self.arrive(now, id, batch),
-                Consuming::Elsewhere(link) => {
+            match self.edges.get_mut(&id).map(|edge| &mut edge.consumer) {
+                Some(Consuming::Here(inbound)) => {
+                    let (consumer, port) = (inbound.component, inbound.input);
+                    let arrival = inbound.state.handle_batch(batch);
+                    self.take_in(now, id, consumer, port, arrival);
+                }
+                Some(Consuming::Elsewhere(link)) => {
                     if link.push(batch) {
                         self.ready.push(id);
                     }
                 }
+                None => {}
             }
         }
         self.sends = sends;
@@ -75,30 +67,44 @@ impl Engine {
 
     /// Judges a batch that has arrived on an edge whose consumer is here, and puts it into its mailbox.
     pub(super) fn arrive(&mut self, now: Instant, id: EdgeId, batch: Arc<Batch>) {
-        let Some(inbound) = self.edges.get_mut(&id).and_then(|edge| edge.inbound_mut()) else {
+        let Some(inbound) = self.edges.get_mut(&id).and_then(Edge::inbound_mut) else {
             return;
         };
         let (consumer, port) = (inbound.component, inbound.input);
-        match inbound.state.handle_batch(batch) {
-            Arrival::Next(batch) => {
-                if self.component(consumer).has_failed() {
-                    return;
-                }
-                let channel = Channel {
-                    port,
-                    origin: batch.header.origin,
-                };
-                let waiting = self.waiting(now, consumer, channel, batch);
-                let component = self.component_mut(consumer);
-                component.mailbox.push(channel, waiting);
-                if matches!(component.role, Role::Sink(_)) {
-                    self.signals.name_sink(consumer);
-                } else {
-                    self.refresh(now, consumer);
-                }
-            }
-            Arrival::Duplicate => {}
-            Arrival::Gap => self.pull(now, id),
+        let arrival = inbound.state.handle_batch(batch);
+        self.take_in(now, id, consumer, port, arrival);
+    }
+
+    /// Puts what has arrived on an edge into the mailbox of its consumer, or asks for what is missing.
+    fn take_in(
+        &mut self,
+        now: Instant,
+        edge: EdgeId,
+        consumer: ComponentId,
+        port: u16,
+        arrival: Arrival,
+    ) {
+        let batch = match arrival {
+            Arrival::Next(batch) => batch,
+            Arrival::Duplicate => return,
+            Arrival::Gap => return self.pull(now, edge),
+        };
+        let precedence = self.precedence();
+        let component = self.components.get_mut(&consumer).expect(HERE);
+        if component.has_failed() {
+            return;
+        }
+        let channel = Channel {
+            port,
+            origin: batch.header.origin,
+        };
+        self.sequence += 1;
+        let waiting = component.waiting(now, precedence, self.sequence, channel, batch);
+        component.mailbox.push(channel, waiting);
+        if matches!(component.role, Role::Sink(_)) {
+            self.signals.name_sink(consumer);
+        } else {
+            self.refresh(now, consumer);
         }
     }
 
@@ -232,8 +238,8 @@ impl Engine {
     /// A producer of a component has been pulled: what that released is released further up, and whoever
     /// waited for credit may go on.
     pub(super) fn pulled(&mut self, now: Instant, id: ComponentId) {
-        self.enter_retained(id);
-        let component = self.component(id);
+        let component = self.components.get_mut(&id).expect(HERE);
+        component.enter_retained(&mut self.ledger);
         let is_source = matches!(component.role, Role::Source(_));
         let passes_on = component.numbering != Numbering::Own && !is_source;
         if passes_on {
