@@ -87,6 +87,14 @@ impl<K: Ord + Copy, V> Few<K, V> {
         self.entries.len()
     }
 
+    /// The only value, where there is one and no other.
+    pub(crate) const fn only(&self) -> Option<&V> {
+        match self.entries.as_slice() {
+            [(_, value)] => Some(value),
+            _ => None,
+        }
+    }
+
     /// Whether there are none.
     pub(crate) const fn is_empty(&self) -> bool {
         self.entries.is_empty()
@@ -160,6 +168,8 @@ mod tests {
             let near = usize::try_from(n % 8).unwrap();
             assert_eq!(few.get_near(near, &other), expected.get(&other));
             assert_eq!(few.get_near_mut(near, &other), expected.get_mut(&other));
+            let only = expected.values().next().filter(|_| expected.len() == 1);
+            assert_eq!(few.only(), only);
             assert_eq!(few.first_key().as_ref(), expected.keys().next());
             assert_eq!(
                 (few.len(), few.is_empty()),
