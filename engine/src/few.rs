@@ -121,6 +121,9 @@ impl<K: Ord + Copy, V> Few<K, V> {
     }
 
     fn place(&self, key: &K) -> Result<usize, usize> {
+        if self.entries.first().is_some_and(|(first, _)| first == key) {
+            return Ok(0);
+        }
         self.entries.binary_search_by(|(other, _)| other.cmp(key))
     }
 }

@@ -1,6 +1,6 @@
 //! What an engine keeps of each component, edge and application.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -11,6 +11,7 @@ use crate::batch::Batch;
 use crate::budget::Budget;
 use crate::cost::Cost;
 use crate::edge::Producer;
+use crate::few::Few;
 use crate::frontier::{Frontiers, Slide};
 use crate::ledger::Ledger;
 use crate::mailbox::{Channel, Mailbox};
@@ -109,7 +110,7 @@ pub(crate) struct Entry {
 pub(crate) struct Results {
     pub(crate) target: Duration,
     /// How far each way in is.
-    pub(crate) progress: BTreeMap<Channel, EventTime>,
+    pub(crate) progress: Few<Channel, EventTime>,
     /// The delay of each batch of results.
     pub(crate) delays: Times,
     /// How many rows came after the target.
@@ -368,7 +369,9 @@ impl Component {
             return;
         };
         results.acknowledged += 1;
-        let progress = results.progress.entry(channel).or_insert(EventTime::MIN);
+        let progress = results
+            .progress
+            .get_or_insert_with(channel, || EventTime::MIN);
         *progress = (*progress).max(batch.header.progress);
         if batch.rows.is_empty() {
             return;
