@@ -130,6 +130,8 @@ pub struct Engine {
     turns: BTreeMap<Worker, (ComponentId, Instant)>,
     /// Whether an application ever had a share: where none had, none is looked for.
     has_shares: bool,
+    /// The same of sources that cannot be read on.
+    has_broken: bool,
     /// The time of the latest token that was worked off.
     reached: Instant,
     /// The worker whose work is being taken back.
@@ -209,6 +211,7 @@ impl Engine {
             scheduler: Scheduler::new(config.policy),
             turns: BTreeMap::new(),
             has_shares: false,
+            has_broken: false,
             reached: Instant::ZERO,
             acting: None,
             unit: UNIT_MAX,

@@ -317,6 +317,8 @@ impl Ring {
         self.progress = first.batch.header.progress.max(self.progress);
         if self.waiting.is_empty() {
             self.urgent.clear();
+            // The next one takes the same place in memory.
+            self.waiting.clear();
         }
         if first.window != EventTime::MIN
             && let Some(count) = windows.get_mut(&first.window)

@@ -223,6 +223,10 @@ impl Log {
         let Some(entry) = self.entries.pop_front() else {
             return 0;
         };
+        if self.entries.is_empty() {
+            // The next one takes the same place in memory.
+            self.entries.clear();
+        }
         self.released = entry.batch.header.interval.through();
         self.first += 1;
         entry.bytes

@@ -80,6 +80,7 @@ impl Engine {
         let reason = reason.to_owned();
         if let Some(application) = self.applications.get_mut(&application) {
             application.is_broken = true;
+            self.has_broken = true;
         }
         self.events.push(Event::Degraded {
             application,
@@ -169,6 +170,9 @@ impl Engine {
     /// Fails the application of a component, where it has a broken source, once all that it was given has
     /// left.
     pub(super) fn check_still(&mut self, now: Instant, id: ComponentId) {
+        if !self.has_broken {
+            return;
+        }
         let Some(component) = self.components.get(&id) else {
             return;
         };
