@@ -265,7 +265,8 @@ impl Outlet {
 
     /// Rows under the schema of the port, or one that equals it: what hands rows on keeps theirs, which is compared once.
     fn declared(&mut self, rows: Rows) -> Rows {
-        let (schema, declared) = (rows.columns().schema_ref(), self.none.columns().schema_ref());
+        let declared = self.none.columns().schema_ref();
+        let schema = rows.columns().schema_ref();
         if let Some(known) = &self.known
             && Arc::ptr_eq(known, schema)
         {

@@ -120,11 +120,7 @@ impl Log {
     ///
     /// # Panics
     /// When the batch does not join what came before.
-    pub(super) fn append(
-        &mut self,
-        batch: Arc<Batch>,
-        is_sent: impl FnOnce(&Self) -> bool,
-    ) -> u64 {
+    pub(super) fn append(&mut self, batch: Arc<Batch>, is_sent: impl FnOnce(&Self) -> bool) -> u64 {
         assert!(
             self.through() == batch.header.interval.after(),
             "origin {:?} leaves out indices between {} and {}",

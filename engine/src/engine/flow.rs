@@ -187,7 +187,8 @@ impl Engine {
     /// What was appended to an output port could not be sent to all: consumers here that have nothing of its origin left to work on give back
     /// their credit, which until now nobody needed.
     fn call_in(&mut self, now: Instant, id: ComponentId, port: u16, origin: Origin) {
-        for reader in self.component(id).outputs[usize::from(port)].readers.clone() {
+        let output = &self.component(id).outputs[usize::from(port)];
+        for reader in output.readers.clone() {
             let inbound = self.edges.get(&reader).and_then(Edge::inbound);
             let is_owed = inbound.is_some_and(|inbound| {
                 let port = inbound.input;
