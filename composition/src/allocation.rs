@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use model::plan::Stream;
-use model::{ComponentGraph, CompositionId, Instant, NodeId, NodeView, StreamName};
+use model::{ApplicationId, ComponentGraph, CompositionId, Instant, NodeId, NodeView, StreamName};
 
 use crate::composer::{Composer, Outbox};
 use crate::config::ATTEMPTS_MAX;
@@ -18,12 +18,12 @@ use crate::counts::Ignored;
 use crate::effect::Effect;
 use crate::ledger::Claim;
 use crate::measure::Lack;
-use crate::message::{Body, Confirm, Confirmed, Decline};
+use crate::message::{Body, Confirm, Confirmed, Decline, Want};
+use crate::migration::{MigrationId, Pending};
 use crate::policy::Projection;
-use crate::queue::Job;
 use crate::reminder::Kind;
 use crate::request::{Part, number};
-use crate::serving::{Change, Charge, MadeOf, Newcomer, Ranks, Shared};
+use crate::serving::{Change, Charge, Newcomer, Ranks, Shared};
 use crate::stream::Before;
 
 mod charge;
@@ -47,23 +47,32 @@ const WAYS_MAX: usize = 1024;
 #[derive(Debug)]
 pub(crate) struct Allocation {
     attempt: u8,
-    state: State,
-    graph: ComponentGraph,
-    projection: Projection,
+    pub(crate) application: ApplicationId,
+    pub(crate) state: State,
+    pub(crate) graph: ComponentGraph,
+    /// How often operators of it were moved, as this host knows.
+    pub(crate) generation: u64,
+    /// The migration that the graph came of, where one did.
+    pub(crate) switched: Option<MigrationId>,
+    /// The graph that this host makes ready for.
+    pub(crate) pending: Option<Box<Pending>>,
+    /// What else is known of each operator.
+    pub(crate) wants: Vec<Want>,
+    pub(crate) projection: Projection,
     /// What it was admitted with here. Unit: cores.
-    cores: f64,
+    pub(crate) cores: f64,
     /// Whom it slows.
     charges: Vec<Charge>,
     /// The ways that are being measured: to whom, since when, and how many answers are to come.
     pings: BTreeMap<NodeId, (Instant, u8)>,
     /// How old what each operator of the plan yields is expected to be.
-    ages: Vec<Duration>,
+    pub(crate) ages: Vec<Duration>,
     /// What is registered of it: by stream, and how old it was said to be.
     registered: BTreeMap<StreamName, Duration>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+pub(crate) enum State {
     /// It was ordered, and lapses then.
     Deploying { until: Instant },
     /// It is there, and lapses then; whether that was said.
@@ -73,8 +82,54 @@ enum State {
 }
 
 impl Allocation {
+    /// Of a graph that this host confirms.
+    fn confirmed(confirm: Confirm, until: Instant, charges: Vec<Charge>) -> Self {
+        let graph = confirm.graph;
+        Self {
+            state: State::Deploying { until },
+            charges,
+            wants: confirm.wants,
+            projection: confirm.projection,
+            cores: confirm.takes.cpu_cores,
+            ..Self::joining(confirm.application, confirm.attempt, graph)
+        }
+    }
+
+    /// Of a graph that runs elsewhere and of which an operator is to come here.
+    pub(crate) const fn joining(
+        application: ApplicationId,
+        attempt: u8,
+        graph: ComponentGraph,
+    ) -> Self {
+        Self {
+            attempt,
+            application,
+            state: State::Deploying {
+                until: Instant::ZERO,
+            },
+            graph,
+            generation: 0,
+            switched: None,
+            pending: None,
+            wants: Vec::new(),
+            projection: Projection::Rank,
+            cores: 0.0,
+            charges: Vec::new(),
+            pings: BTreeMap::new(),
+            ages: Vec::new(),
+            registered: BTreeMap::new(),
+        }
+    }
+
+    /// When it lapses, or what it makes ready for.
+    pub(crate) fn until(&self) -> Option<Instant> {
+        let lapses = self.lapses_at();
+        let pending = self.pending.as_ref().map(|it| it.until);
+        lapses.into_iter().chain(pending).min()
+    }
+
     /// When it lapses, unless it has started.
-    pub(crate) const fn until(&self) -> Option<Instant> {
+    const fn lapses_at(&self) -> Option<Instant> {
         match self.state {
             State::Deploying { until } | State::Deployed { until, .. } => Some(until),
             State::Started => None,
@@ -90,28 +145,27 @@ impl Allocation {
         self.attempt
     }
 
-    /// The parts of the plan that are on a host and what each of them reads; those that it makes anew, and those that run there already.
-    fn parts(&self, node: NodeId) -> Vec<(Part, Vec<Stream>)> {
-        let graph = &self.graph;
-        let plan = graph.plan();
-        let operators = plan.operators().iter().zip(graph.operators()).enumerate();
-        let operators = operators
-            .filter(|(_, (_, at))| at.host == node)
-            .map(|(index, (it, _))| (Part::Operator(number(index)), it.inputs.clone()));
-        let sinks = plan.sinks().iter().zip(graph.sinks()).enumerate();
-        let sinks = sinks
-            .filter(|(_, (_, at))| at.host == node)
-            .map(|(index, (it, _))| (Part::Sink(number(index)), vec![it.input]));
-        operators.chain(sinks).collect()
-    }
-
     /// The hosts that the parts on a host read from.
     fn upstream(&self, node: NodeId) -> BTreeSet<NodeId> {
-        let parts = self.parts(node);
+        let parts = parts(&self.graph, node);
         let inputs = parts.iter().flat_map(|(_, inputs)| inputs);
         let hosts = inputs.map(|input| self.graph.producer(*input).host);
         hosts.filter(|host| *host != node).collect()
     }
+}
+
+/// The parts of the plan that are on a host and what each of them reads; those that it makes anew, and those that run there already.
+fn parts(graph: &ComponentGraph, node: NodeId) -> Vec<(Part, Vec<Stream>)> {
+    let plan = graph.plan();
+    let operators = plan.operators().iter().zip(graph.operators()).enumerate();
+    let operators = operators
+        .filter(|(_, (_, at))| at.host == node)
+        .map(|(index, (it, _))| (Part::Operator(number(index)), it.inputs.clone()));
+    let sinks = plan.sinks().iter().zip(graph.sinks()).enumerate();
+    let sinks = sinks
+        .filter(|(_, (_, at))| at.host == node)
+        .map(|(index, (it, _))| (Part::Sink(number(index)), vec![it.input]));
+    operators.chain(sinks).collect()
 }
 
 fn part_of(stream: Stream) -> Part {
@@ -165,7 +219,8 @@ impl Composer {
             let why = Decline::Lacks(lack);
             return out.send(from, Body::Declined { id, attempt, why });
         }
-        match self.admit(view, &confirm) {
+        let newcomer = newcomer(view.node(), &confirm);
+        match self.admit(view, id, newcomer, confirm.projection) {
             Ok(charges) => self.deploy(now, view, confirm, charges, out),
             Err(why) => {
                 self.ledger.release(id);
@@ -175,40 +230,23 @@ impl Composer {
         }
     }
 
-    /// Serves who is confirmed, if nobody who is served suffers: whom it slows, and by how much.
-    fn admit(&mut self, view: &NodeView, confirm: &Confirm) -> Result<Vec<Charge>, Decline> {
-        let (graph, id) = (&confirm.graph, confirm.id);
-        let plan = graph.plan();
-        let here = graph.operators().iter().enumerate();
-        let here = here.filter(|(_, at)| at.host == view.node());
-        let (shared, own): (Vec<_>, Vec<_>) = here.partition(|(_, at)| at.shared);
-        let stream = |index: usize| Before::Operator(index).stream(plan);
-        let own: Vec<(StreamName, u16, Job, MadeOf)> = own
-            .into_iter()
-            .map(|(index, _)| {
-                let made_of = graph.made_of(index);
-                (stream(index), number(index), confirm.jobs[index], made_of)
-            })
-            .collect();
-        let shared: Vec<Shared> = shared
-            .into_iter()
-            .map(|(index, _)| Shared {
-                stream: stream(index),
-                made_of: graph.made_of(index),
-                laxity: confirm.jobs[index].laxity,
-            })
-            .collect();
+    /// Serves somebody, or more of somebody, if nobody who is served suffers: whom it slows, and by how much.
+    pub(crate) fn admit(
+        &mut self,
+        view: &NodeView,
+        id: CompositionId,
+        newcomer: Newcomer,
+        projection: Projection,
+    ) -> Result<Vec<Charge>, Decline> {
         let change = Change {
-            newcomers: own.iter().map(|(_, _, job, _)| *job).collect(),
-            stricter: self.serving.stricter(&shared),
+            newcomers: newcomer.own.iter().map(|(_, _, job, _)| *job).collect(),
+            stricter: self.serving.stricter(&newcomer.shared),
         };
         let mut charges = Vec::new();
-        if confirm.projection != Projection::None {
+        if projection != Projection::None {
             let ranked = Ranks::both(id).map(|ranks| {
-                let queue = |change: &Change| {
-                    let projection = confirm.projection;
-                    self.serving.queue(view, projection, 0.0, ranks, change)
-                };
+                let queue =
+                    |change: &Change| self.serving.queue(view, projection, 0.0, ranks, change);
                 (ranks, queue(&Change::default()), queue(&change))
             });
             charges = self.serving.charges(&ranked, &change, id);
@@ -218,13 +256,6 @@ impl Composer {
                 return Err(Decline::Lacks(lack));
             }
         }
-        let newcomer = Newcomer {
-            application: confirm.application.clone(),
-            sink: graph.sinks()[0].host,
-            target: plan.qos().latency,
-            own,
-            shared,
-        };
         self.serving.admit(id, newcomer).map_err(|_| {
             Decline::failed("what it was to be shared from does not run here any more")
         })?;
@@ -240,33 +271,15 @@ impl Composer {
         charges: Vec<Charge>,
         out: &mut Outbox<'_>,
     ) {
-        let Confirm {
-            id,
-            attempt,
-            application,
-            graph,
-            projection,
-            takes,
-            ..
-        } = confirm;
+        let (id, attempt) = (confirm.id, confirm.attempt);
         let until = now + self.config.lease;
         *self.answers_due.entry(id).or_default() += 1;
         out.effect(Effect::Deploy {
             id,
-            application,
-            graph: graph.clone(),
+            application: confirm.application.clone(),
+            graph: confirm.graph.clone(),
         });
-        let mut allocation = Allocation {
-            attempt,
-            state: State::Deploying { until },
-            graph,
-            projection,
-            cores: takes.cpu_cores,
-            charges,
-            pings: BTreeMap::new(),
-            ages: Vec::new(),
-            registered: BTreeMap::new(),
-        };
+        let mut allocation = Allocation::confirmed(confirm, until, charges);
         self.ways.retain(|_, (_, until)| *until > now);
         for node in allocation.upstream(view.node()) {
             if !view.round_trips.contains_key(&node) && !self.ways.contains_key(&node) {
@@ -349,8 +362,9 @@ impl Composer {
             }
             State::Deploying { .. } | State::Deployed { .. } | State::Started => return,
         }
-        let told = self.tell(view, id);
-        let charges = self.allocations[&id].charges.clone();
+        let allocation = &self.allocations[&id];
+        let told = self.tell(view, id, allocation.projection, &allocation.graph);
+        let charges = allocation.charges.clone();
         let confirmed = Confirmed {
             id,
             attempt,
@@ -452,11 +466,41 @@ impl Composer {
     /// Lets go of what was confirmed and never started.
     pub(crate) fn lapse_allocations(&mut self, now: Instant, out: &mut Outbox<'_>) {
         let lapsed = self.allocations.iter();
-        let lapsed = lapsed.filter(|(_, it)| it.until().is_some_and(|until| until <= now));
+        let lapsed = lapsed.filter(|(_, it)| it.lapses_at().is_some_and(|until| until <= now));
         let lapsed: Vec<CompositionId> = lapsed.map(|(id, _)| *id).collect();
         for id in lapsed {
             self.counts.lapsed += 1;
             self.drop_allocation(now, id, out);
         }
+    }
+}
+
+/// Who comes with a graph, by what of it is here.
+fn newcomer(here: NodeId, confirm: &Confirm) -> Newcomer {
+    let graph = &confirm.graph;
+    let plan = graph.plan();
+    let bindings = graph.operators().iter().enumerate();
+    let bindings = bindings.filter(|(_, at)| at.host == here);
+    let (shared, own): (Vec<_>, Vec<_>) = bindings.partition(|(_, at)| at.shared);
+    let stream = |index: usize| Before::Operator(index).stream(plan);
+    Newcomer {
+        application: confirm.application.clone(),
+        sink: graph.sinks()[0].host,
+        target: plan.qos().latency,
+        own: own
+            .into_iter()
+            .map(|(index, _)| {
+                let made_of = graph.made_of(index);
+                (stream(index), number(index), confirm.jobs[index], made_of)
+            })
+            .collect(),
+        shared: shared
+            .into_iter()
+            .map(|(index, _)| Shared {
+                stream: stream(index),
+                made_of: graph.made_of(index),
+                laxity: confirm.jobs[index].laxity,
+            })
+            .collect(),
     }
 }

@@ -365,7 +365,7 @@ pub(crate) fn offers(host: &HostSummary, kind: &str) -> bool {
     offered.is_none_or(|kinds| kinds.iter().any(|it| it == kind))
 }
 
-fn fits(host: &HostSummary, place: &Place) -> bool {
+pub(crate) fn fits(host: &HostSummary, place: &Place) -> bool {
     match place {
         Place::Any => true,
         Place::Node(node) => host.node == *node,

@@ -26,7 +26,7 @@ use crate::stream::Before;
 
 mod whole;
 
-use whole::{components, jobs, learn, place_of};
+use whole::{components, jobs, learn, wants};
 
 /// A graph that is being confirmed or started.
 #[derive(Debug)]
@@ -126,6 +126,7 @@ impl Commit {
                     graph: self.composed.graph.clone(),
                     takes: takes.map_or_else(Resources::default, |it| *it),
                     jobs: self.jobs.clone(),
+                    wants: wants(session),
                     projection: session.request.body().projection,
                 }))
             }
@@ -253,7 +254,7 @@ impl Composer {
         if commit.waiting.remove(&from) {
             // Each speaks for itself alone.
             for told in confirmed.told {
-                if place_of(&commit.composed.graph, told.part) == Some(from) {
+                if told.part.host_in(&commit.composed.graph) == Some(from) {
                     commit.told.insert(told.part, told);
                 }
             }

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use model::{CompositionId, Entry, Instant, NodeId, NodeView, Resources, Rng, convert};
+use model::{
+    ComponentGraph, CompositionId, Entry, Instant, NodeId, NodeView, Resources, Rng, convert,
+};
 
 use crate::allocation::{Allocation, Deferred};
 use crate::config::Config;
@@ -12,6 +14,7 @@ use crate::effect::{Effect, Event};
 use crate::heard::Heard;
 use crate::ledger::Ledger;
 use crate::message::{Body, Message};
+use crate::migration::{Migration, MigrationId};
 use crate::order::Order;
 use crate::reminder::{Kind, Reminder};
 use crate::serving::{Change, Ranks, Serving};
@@ -69,6 +72,36 @@ pub enum Input {
     },
     /// A composition that had started has ended here; what others read of it may run on, until [`Input::Retired`].
     Ended(CompositionId),
+    /// An operator that runs here is to run elsewhere.
+    Migrate {
+        /// Of which composition.
+        composition: CompositionId,
+        /// Its place in the plan.
+        operator: u16,
+        /// To the first of these hosts that takes it; where there are none, to one of the least loaded that may run it.
+        to: Vec<NodeId>,
+    },
+    /// What [`Effect::Prepare`] asked for is there.
+    Prepared {
+        /// For which migration.
+        id: MigrationId,
+        /// How much state was taken over here. Unit: bytes.
+        state_bytes: u64,
+    },
+    /// What [`Effect::Prepare`] asked for could not be made; nothing of it is there.
+    PrepareFailed {
+        /// For which migration.
+        id: MigrationId,
+        /// Why.
+        reason: String,
+    },
+    /// The record of a composition says that it has this graph: a host that is ready for it goes over, if it was not told to.
+    Rebound {
+        /// Which one.
+        id: CompositionId,
+        /// The graph.
+        graph: ComponentGraph,
+    },
     /// The components that this node ran for a composition are gone: what they took is free.
     Retired(CompositionId),
     /// The time of [`Composer::poll_timeout`] has come.
@@ -103,6 +136,8 @@ pub struct Composer {
     pub(crate) next_lookup: u64,
     /// What hosts have said that they have left.
     pub(crate) heard: Heard,
+    /// What this node moves elsewhere.
+    pub(crate) migrations: BTreeMap<CompositionId, Box<Migration>>,
     // As both.
     pub(crate) reminders: BTreeMap<(CompositionId, Kind), Reminder>,
 }
@@ -126,6 +161,7 @@ impl Composer {
             lookups: BTreeMap::new(),
             next_lookup: 0,
             heard: Heard::default(),
+            migrations: BTreeMap::new(),
             reminders: BTreeMap::new(),
         }
     }
@@ -151,6 +187,18 @@ impl Composer {
             Input::DeployFailed { id, reason } => {
                 self.on_deploy_failed(now, id, &reason, &mut out);
             }
+            Input::Migrate {
+                composition,
+                operator,
+                to,
+            } => self.on_migrate(now, view, (composition, operator), to, &mut out),
+            Input::Prepared { id, state_bytes } => {
+                self.on_made_ready(view, id, state_bytes, &mut out);
+            }
+            Input::PrepareFailed { id, reason } => {
+                self.on_make_ready_failed(now, id, &reason, &mut out);
+            }
+            Input::Rebound { id, graph } => self.on_rebound(view, id, &graph, &mut out),
             Input::Retired(id) => self.on_retired(now, id, &mut out),
             Input::Found { lookup, entries } => {
                 self.on_found(now, view, lookup, &entries, &mut out);
@@ -165,6 +213,7 @@ impl Composer {
             Input::Timeout => {
                 self.remind_again(now, &mut out);
                 self.time_out_sessions(now, view, &mut out);
+                self.time_out_migrations(now, view, &mut out);
             }
         }
         // What this node says to itself goes the same way as everything else, at once.
@@ -181,6 +230,7 @@ impl Composer {
             .values()
             .map(|(session, phase)| phase.poll_timeout(session));
         let reminders = self.reminders.values().map(Reminder::at);
+        let migrations = self.migrations.values().map(|it| it.until());
         let allocations = self.allocations.values().filter_map(|it| it.until());
         let others = [
             self.ledger.poll_timeout(),
@@ -190,6 +240,7 @@ impl Composer {
         sessions
             .chain(reminders)
             .chain(allocations)
+            .chain(migrations)
             .chain(others.into_iter().flatten())
             .min()
     }
@@ -278,6 +329,7 @@ impl Composer {
             }
             Body::Release { id, attempt } => self.on_release(now, from, (id, attempt), out),
             Body::Released { id, attempt: _ } => self.settle((id, Kind::Release), from),
+            Body::Migration(said) => self.on_said(now, view, from, *said, out),
         }
     }
 
@@ -298,6 +350,7 @@ impl Composer {
             out.send(ended.id.node, Body::Ended(Box::new(ended)));
         }
         self.exclude(now, view, node, out);
+        self.on_unreachable_in_migrations(now, view, node, out);
     }
 
     /// Lets go of everything whose time is over.
@@ -307,6 +360,7 @@ impl Composer {
         self.visits.lapse(now);
         self.closed.lapse(now);
         self.heard.lapse(now);
+        self.lapse_migrations(now, out);
         self.lapse_allocations(now, out);
         if self.lookups.len() > LOOKUPS_MAX {
             let sessions = &self.sessions;
@@ -354,6 +408,11 @@ impl<'a> Outbox<'a> {
             local: VecDeque::new(),
             effects,
         }
+    }
+
+    /// This node.
+    pub(crate) const fn node(&self) -> NodeId {
+        self.node
     }
 
     /// Says something to a node, which may be this one.

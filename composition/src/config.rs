@@ -38,6 +38,10 @@ pub struct Config {
     ///
     /// Unit: time. Range: a round trip and the time of deploying. Source: design.
     pub confirm_interval: Duration,
+    /// How long a migration may take until all are ready: after that it is given up everywhere.
+    ///
+    /// Unit: time. Range: the transfer of the largest state over a slow link. Source: guess; 64 MiB at 10 Mbit/s.
+    pub migration_max: Duration,
     /// How many requests are composed here at once; more are refused as [`crate::Reason::Busy`].
     ///
     /// Unit: requests. Each has a table of facts of at most 8 x 8 per edge of its plan. Source: guess.
@@ -76,6 +80,7 @@ impl Default for Config {
             collection_min: Duration::from_secs(1),
             collection_max: Duration::from_secs(5),
             confirm_interval: Duration::from_millis(1500),
+            migration_max: Duration::from_secs(60),
             sessions_max: 64,
         };
         assert!(config.confirm_interval * 3 * u32::from(CONFIRM_ROUNDS) < config.lease);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use model::{ApplicationId, Binding, ComponentGraph, CompositionId, Key, NodeId};
 
 use crate::message::Message;
+use crate::migration::MigrationId;
 use crate::spent::Spent;
 
 /// What composition wants done, or tells.
@@ -40,6 +41,39 @@ pub enum Effect {
         /// Which one.
         id: CompositionId,
     },
+    /// Make ready for another graph of a composition, of which one operator goes elsewhere: nothing that runs changes before [`Effect::Switch`].
+    /// Where the operator comes here, its inputs are opened first, then its state is pulled from where it runs; where it is read from here,
+    /// an edge to its new host is opened. Answered once by [`crate::Input::Prepared`] or [`crate::Input::PrepareFailed`], unless [`Effect::Abandon`]
+    /// or [`Effect::Undeploy`] came before.
+    Prepare {
+        /// Which migration.
+        id: MigrationId,
+        /// Of which application.
+        application: ApplicationId,
+        /// The graph as it is to be.
+        graph: ComponentGraph,
+        /// Which operator goes elsewhere.
+        operator: u16,
+        /// Where it runs.
+        from: NodeId,
+    },
+    /// The graph that was made ready for holds: what is read is read from where it says, from where each reader is; what nobody reads any more
+    /// goes.
+    Switch {
+        /// Which migration.
+        id: MigrationId,
+        /// Of which application.
+        application: ApplicationId,
+        /// The graph.
+        graph: ComponentGraph,
+        /// With how many cores the application was admitted here.
+        cores: f64,
+    },
+    /// Drop what was made ready: the graph does not come about.
+    Abandon {
+        /// Which migration.
+        id: MigrationId,
+    },
     /// Look up what is registered under a key. Answered by [`crate::Input::Found`], also where there is nothing.
     Lookup {
         /// Which answer belongs to it.
@@ -69,7 +103,7 @@ pub enum Effect {
     Event(Event),
 }
 
-/// How a request of this node ended. Each ends once.
+/// What this node tells whoever asked. Each request and each migration ends once.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
     /// It was composed and has started; of a trial, it could be.
@@ -86,6 +120,53 @@ pub enum Event {
         /// Why.
         refusal: Refusal,
     },
+    /// A migration of this node comes about: its graph holds from now on.
+    Rebound {
+        /// Of which composition.
+        composition: CompositionId,
+        /// The graph.
+        graph: ComponentGraph,
+    },
+    /// A migration of this node has come about.
+    Migrated(Migrated),
+    /// A migration of this node did not come about: all is as it was.
+    Unmigrated(Unmigrated),
+}
+
+/// A migration that came about.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Migrated {
+    /// Of which composition.
+    pub composition: CompositionId,
+    /// Which operator of its plan.
+    pub operator: u16,
+    /// Where it runs now.
+    pub to: NodeId,
+    /// The graph.
+    pub graph: ComponentGraph,
+    /// How much state went there. Unit: bytes.
+    pub state_bytes: u64,
+    /// How long it took until everybody had gone over.
+    pub took: Duration,
+    /// The part of it since everybody was ready.
+    pub switched_in: Duration,
+    /// Who was asked before and did not take it, and why.
+    pub declined: Vec<(NodeId, String)>,
+    /// Who has not said that it has gone over: it learns it from the record.
+    pub unheard: Vec<NodeId>,
+    /// Who shares the operator here, and which of theirs it is: they are to follow.
+    pub sharing: Vec<(CompositionId, u16)>,
+}
+
+/// A migration that did not come about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unmigrated {
+    /// Of which composition.
+    pub composition: CompositionId,
+    /// Which operator of its plan.
+    pub operator: u16,
+    /// Who did not take it, or did not let it go, and why.
+    pub declined: Vec<(NodeId, String)>,
 }
 
 /// A request that was composed.
@@ -184,4 +265,18 @@ pub enum Check {
     Delay,
     /// The target of an application that runs there already.
     Impact,
+}
+
+impl Check {
+    /// What people call it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Offer => "offer",
+            Self::Cpu => "cpu",
+            Self::Memory => "memory",
+            Self::Bandwidth => "bandwidth",
+            Self::Delay => "delay",
+            Self::Impact => "impact",
+        }
+    }
 }

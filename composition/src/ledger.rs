@@ -122,6 +122,19 @@ impl Ledger {
         }
     }
 
+    /// What is allocated to a composition, where anything is.
+    pub(crate) fn held(&self, id: CompositionId) -> Option<Resources> {
+        let holding = self.holdings.get(&id)?;
+        (holding.state == State::Allocated).then_some(holding.resources)
+    }
+
+    /// Holds less for a composition than before.
+    pub(crate) fn hold(&mut self, id: CompositionId, resources: Resources) {
+        if let Some(holding) = self.holdings.get_mut(&id) {
+            holding.resources = resources;
+        }
+    }
+
     /// Lets go of everything that is held for a composition; says whether there was anything.
     pub(crate) fn release(&mut self, id: CompositionId) -> bool {
         self.holdings.remove(&id).is_some()

@@ -134,6 +134,7 @@ mod ledger;
 mod measure;
 mod merge;
 mod message;
+mod migration;
 mod order;
 mod path;
 pub mod policy;
@@ -154,8 +155,11 @@ mod visit;
 pub use composer::{Composer, Input};
 pub use config::Config;
 pub use counts::{Counts, Ignored};
-pub use effect::{Check, Composed, Constraint, Effect, Event, Outline, Reason, Refusal};
+pub use effect::{
+    Check, Composed, Constraint, Effect, Event, Migrated, Outline, Reason, Refusal, Unmigrated,
+};
 pub use message::Message;
+pub use migration::MigrationId;
 pub use order::{Order, Place};
 pub use policy::Policy;
 pub use spent::Spent;

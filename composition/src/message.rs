@@ -7,6 +7,8 @@ use model::{ApplicationId, ComponentGraph, CompositionId, Resources};
 
 use crate::effect::Check;
 use crate::measure::{Lack, Spare};
+use crate::migration::Said;
+use crate::order::Place;
 use crate::policy::Projection;
 use crate::queue::Job;
 use crate::request::{HostIndex, PATH_MAX, Part, Request, TARGET_MAX};
@@ -60,6 +62,8 @@ pub(crate) enum Body {
     Pong { id: CompositionId, attempt: u8 },
     /// To the hosts of a graph, from that of a sink: this is its delay now.
     Delay { id: CompositionId, delay: Duration },
+    /// Of an operator that is to run elsewhere, between the host that gives it away and the hosts of the graph.
+    Migration(Box<Said>),
 }
 
 impl Body {
@@ -90,6 +94,7 @@ impl Body {
             }
             Self::Start(it) => all(it.ages.iter().copied().chain([it.delay])),
             Self::Delay { delay, .. } => *delay <= TARGET_MAX,
+            Self::Migration(said) => all(said.times()),
             Self::Declined { .. }
             | Self::Granted { .. }
             | Self::Started { .. }
@@ -192,7 +197,23 @@ pub(crate) struct Confirm {
     pub(crate) takes: Resources,
     /// What each operator of the plan takes, and can wait.
     pub(crate) jobs: Vec<Job>,
+    /// What else has to be known of each operator by whoever moves it.
+    pub(crate) wants: Vec<Want>,
     pub(crate) projection: Projection,
+}
+
+/// Where an operator may be, and what it sends.
+#[derive(Debug, Clone, PartialEq, bincode::Encode, bincode::Decode)]
+pub(crate) struct Want {
+    pub(crate) place: Place,
+    /// What each reader on another host takes of its uplink.
+    pub(crate) bytes_per_second: f64,
+}
+
+impl Want {
+    pub(crate) fn is_valid(&self) -> bool {
+        self.bytes_per_second.is_finite() && self.bytes_per_second >= 0.0
+    }
 }
 
 /// What a host of a graph found when it made its part of it.
@@ -302,19 +323,22 @@ impl<Context> bincode::Decode<Context> for Confirm {
             graph: ComponentGraph::decode(decoder)?,
             takes: Resources::decode(decoder)?,
             jobs: Vec::decode(decoder)?,
+            wants: Vec::decode(decoder)?,
             projection: Projection::decode(decoder)?,
         };
         let amounts = [
             confirm.takes.cpu_cores,
             confirm.takes.uplink_bytes_per_second,
         ];
-        if confirm.jobs.len() != confirm.graph.plan().operators().len() {
+        let operators = confirm.graph.plan().operators().len();
+        if confirm.jobs.len() != operators || confirm.wants.len() != operators {
             return Err(DecodeError::Other(
                 "a promise for other parts than there are",
             ));
         }
         if amounts.iter().all(|it| it.is_finite() && *it >= 0.0)
             && confirm.jobs.iter().all(Job::is_valid)
+            && confirm.wants.iter().all(Want::is_valid)
         {
             Ok(confirm)
         } else {

@@ -83,6 +83,12 @@ pub(crate) fn lacks(operator: String, lack: &Lack, hosts_asked: usize) -> Constr
     }
 }
 
+/// What a host lacks, in short: `cpu: needed 0.5 cores, had 0.1 cores`.
+pub(crate) fn sentence(lack: &Lack) -> String {
+    let (needed, had) = amounts(lack);
+    format!("{}: needed {needed}, had {had}", lack.check.word())
+}
+
 /// What was needed and what was had, with units.
 fn amounts(lack: &Lack) -> (String, String) {
     match lack.check {

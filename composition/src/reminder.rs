@@ -19,6 +19,7 @@ const REMINDERS_MAX: usize = 256;
 pub(crate) enum Kind {
     Start,
     Release,
+    Migration,
 }
 
 /// Something that is said to several until each has answered.

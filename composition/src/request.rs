@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use model::plan::{INPUTS_MAX, OPERATORS_MAX};
-use model::{Coordinate, Demand, NodeId, Resources, StreamName, convert};
+use model::plan::{INPUTS_MAX, OPERATORS_MAX, Reader};
+use model::{ComponentGraph, Coordinate, Demand, NodeId, Resources, StreamName, convert};
 
 use crate::policy::Projection;
 
@@ -43,6 +43,27 @@ pub(crate) enum Part {
     Source(u16),
     Operator(u16),
     Sink(u16),
+}
+
+impl Part {
+    /// The part that reads.
+    pub(crate) fn of(reader: Reader) -> Self {
+        match reader {
+            Reader::Operator(index, _) => Self::Operator(number(index)),
+            Reader::Sink(index) => Self::Sink(number(index)),
+        }
+    }
+
+    /// Where it is in a graph.
+    pub(crate) fn host_in(self, graph: &ComponentGraph) -> Option<NodeId> {
+        let bindings = match self {
+            Self::Source(_) => graph.sources(),
+            Self::Operator(_) => graph.operators(),
+            Self::Sink(_) => graph.sinks(),
+        };
+        let (Self::Source(index) | Self::Operator(index) | Self::Sink(index)) = self;
+        bindings.get(usize::from(index)).map(|it| it.host)
+    }
 }
 
 /// A host of a request, by its index in the request's table.

@@ -220,7 +220,7 @@ impl Serving {
         late.min_by_key(|(_, _, slack)| *slack)
     }
 
-    /// Serves somebody more. Nothing has changed where it cannot be.
+    /// Serves somebody more, or more of somebody. Nothing has changed where it cannot be.
     ///
     /// # Errors
     /// A stream that it depends on and that nothing here yields.
@@ -247,16 +247,18 @@ impl Serving {
             let component = Component::new(made_of, id, declared);
             self.components.insert(name, Box::new(component));
         }
-        let user = User {
-            application: newcomer.application,
-            sink: newcomer.sink,
-            target: newcomer.target,
-            delay: None,
-            told: Duration::ZERO,
-            uses,
-            granted: BTreeMap::new(),
-        };
-        self.users.insert(id, Box::new(user));
+        let user = self.users.entry(id).or_insert_with(|| {
+            Box::new(User {
+                application: newcomer.application,
+                sink: newcomer.sink,
+                target: newcomer.target,
+                delay: None,
+                told: Duration::ZERO,
+                uses: Vec::new(),
+                granted: BTreeMap::new(),
+            })
+        });
+        user.uses.extend(uses);
         Ok(())
     }
 
@@ -414,6 +416,73 @@ impl Serving {
     pub(crate) fn remove(&mut self, id: CompositionId) {
         self.end(id);
         self.components.retain(|(_, owner, _), _| *owner != id);
+    }
+
+    /// Of all that is here of an application this stays: each operator by its stream and its place in the plan, with what it is made of by now. What it had
+    /// for its own and nobody else depends on is gone: which, and what they took. Nothing stays where the host is not of its graph any more.
+    pub(crate) fn rebind(
+        &mut self,
+        id: CompositionId,
+        stays: Option<Vec<(StreamName, u16, MadeOf)>>,
+    ) -> Vec<(u16, Job)> {
+        let Some(user) = self.users.get_mut(&id) else {
+            return Vec::new();
+        };
+        let is_out = stays.is_none();
+        let mut stays: BTreeMap<(StreamName, u16), MadeOf> = stays
+            .into_iter()
+            .flatten()
+            .map(|(stream, operator, made_of)| ((stream, operator), made_of))
+            .collect();
+        let uses = std::mem::take(&mut user.uses);
+        let (kept, left): (Vec<Name>, Vec<Name>) =
+            uses.into_iter().partition(|(stream, owner, operator)| {
+                let mut streams = stays.range((*stream, 0)..=(*stream, u16::MAX));
+                match *owner == id {
+                    true => streams.any(|((_, it), _)| it == operator),
+                    false => streams.next().is_some(),
+                }
+            });
+        for (stream, owner, operator) in &kept {
+            if *owner == id
+                && let Some(component) = self.components.get_mut(&(*stream, id, *operator))
+                && let Some(made_of) = stays.remove(&(*stream, *operator))
+            {
+                component.made_of = made_of;
+            }
+        }
+        user.uses = kept;
+        if is_out {
+            self.users.remove(&id);
+        }
+        let mut gone = Vec::new();
+        for name in left {
+            let Some(component) = self.components.get_mut(&name) else {
+                continue;
+            };
+            component.dependents.remove(&id);
+            if name.1 == id && component.dependents.is_empty() {
+                gone.push((name.2, component.job(Ranks::All)));
+                self.components.remove(&name);
+            }
+        }
+        gone
+    }
+
+    /// What a component takes as it was measured, and can wait for one who depends on it.
+    pub(crate) fn job_for(&self, name: &Name, id: CompositionId) -> Option<Job> {
+        let component = self.components.get(name)?;
+        let job = component.job(Ranks::All);
+        let dependent = component.dependents.get(&id);
+        Some(Job {
+            laxity: dependent.map_or(job.laxity, |it| it.laxity),
+            ..job
+        })
+    }
+
+    /// The delay of an application, as far as it is known.
+    pub(crate) fn delay(&self, id: CompositionId) -> Option<Duration> {
+        self.users.get(&id)?.delay
     }
 
     /// How many components run here, and how many applications they serve.

@@ -11,6 +11,7 @@ mod consumer;
 mod log;
 mod producer;
 mod reader;
+mod retained;
 #[cfg(test)]
 mod tests;
 
@@ -22,6 +23,7 @@ use crate::budget::Budget;
 
 pub use consumer::{Arrival, Consumer, ORIGINS_MAX};
 pub use producer::{Heard, Producer, Retention};
+pub use retained::{Held, Retained};
 
 /// How long a consumer may be silent before it no longer gets batches, counts in no budget and holds back
 /// no pace.
@@ -48,6 +50,9 @@ pub enum Begin {
     Held,
     /// Where the stream stands at the first pull.
     Latest,
+    /// At all that is retained of a stream that goes on here from somewhere else: nothing of that is released before the
+    /// first pull, which says where the consumer is.
+    Retained,
     /// As [`Begin::Latest`]; and it keeps nothing, holds back nobody, and loses what is beyond its credit.
     Tap,
 }
@@ -105,4 +110,6 @@ pub enum From {
     Latest,
     /// Behind these positions; origins that are not named from their beginning.
     Positions(Positions),
+    /// Behind these positions; of origins that are not named from whatever comes next, as [`From::Latest`].
+    LatestBut(Positions),
 }

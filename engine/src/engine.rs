@@ -36,9 +36,12 @@ mod flow;
 mod join;
 mod measures;
 mod order;
+mod rebind;
 mod remote;
+mod resume;
 mod retire;
 mod sample;
+mod shadows;
 mod shape;
 mod timers;
 
@@ -50,8 +53,10 @@ pub use deploy::{
 pub use dispatch::{Completed, Dispatch, Panicked};
 use edges::{Edge, Producing};
 pub use ends::Event;
+pub use rebind::Provider;
 pub use remote::{EdgeKind, TAPS_MAX};
 pub use sample::Sample;
+pub use shadows::{CopyId, SHADOWS_MAX};
 
 /// Why a component is found: who asks has just found it, or holds an edge that goes with it.
 const HERE: &str = "a component that edges and members name is here";
@@ -119,6 +124,8 @@ pub struct Engine {
     /// By number, so that whoever reads a component of its own application stands behind it.
     pub(crate) components: Paged<ComponentId, Component>,
     edges: Paged<EdgeId, Edge>,
+    /// Edges by which shadows elsewhere pull the state of components here.
+    states: BTreeMap<EdgeId, shadows::StateEdge>,
     pub(crate) applications: Paged<u64, Application>,
     /// Numbers are never given twice.
     next_component: u64,
@@ -203,6 +210,7 @@ impl Engine {
             config,
             components: Paged::new(),
             edges: Paged::new(),
+            states: BTreeMap::new(),
             applications: Paged::new(),
             next_component: 0,
             next_edge: 0,
@@ -413,7 +421,7 @@ impl Engine {
         [
             self.applications.len(),
             self.components.len(),
-            self.edges.len(),
+            self.edges.len() + self.states.len(),
             self.ledger.len(),
         ]
     }

@@ -27,8 +27,10 @@ mod bytes;
 mod columns;
 mod pieces;
 mod pull;
+mod state;
 #[cfg(test)]
 mod tests;
+mod values;
 
 use std::time::Duration;
 
@@ -41,6 +43,7 @@ use bytes::Reader;
 
 pub use pieces::pieces;
 pub use pull::{decode_pull, encode_pull};
+pub use state::{decode_piece, decode_state_pull, encode_piece, encode_state_pull};
 
 /// The largest frame.
 ///
@@ -60,6 +63,8 @@ const _: () = assert!(
 /// What a frame is, in its version. Another version has other numbers for all of them.
 const BATCH: u8 = 0x21;
 const PULL: u8 = 0x22;
+const STATE: u8 = 0x23;
+const STATE_PULL: u8 = 0x24;
 
 /// The bytes of a batch without rows, note and the age of a token.
 const HEADER_BYTES: usize = 1 + 16 + 8 + 8 + 8 + 8 + 8 + 1 + 4 + 1 + 4 + 1;
@@ -105,7 +110,10 @@ pub enum FrameError {
     /// The columns do not make rows of the schema.
     #[error("columns that do not fit the schema: {0}")]
     Columns(String),
-    /// A pull names more origins than [`ORIGINS_MAX`], or one twice.
+    /// There is more of something than there can be.
+    #[error("{1} {0}")]
+    Count(&'static str, u32),
+    /// There are more origins than [`ORIGINS_MAX`], or one twice.
     #[error("{0} origins, at most {ORIGINS_MAX} in order are possible")]
     Origins(u32),
 }
@@ -124,6 +132,7 @@ impl FrameError {
             Self::Places => "places",
             Self::Text(_) => "text",
             Self::Columns(_) => "columns",
+            Self::Count(..) => "count",
             Self::Origins(_) => "origins",
         }
     }

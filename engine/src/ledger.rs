@@ -15,6 +15,7 @@ pub struct Ledger {
     state_bytes: u64,
     retained_bytes: u64,
     received_bytes: u64,
+    copied_bytes: u64,
     peak_bytes: u64,
 }
 
@@ -22,6 +23,7 @@ pub struct Ledger {
 struct Holding {
     state_bytes: u64,
     received_bytes: u64,
+    copied_bytes: u64,
 }
 
 /// Of the memory, state may take a half and retention a quarter: the last quarter covers, for a moment, the
@@ -39,6 +41,7 @@ impl Ledger {
             state_bytes: 0,
             retained_bytes: 0,
             received_bytes: 0,
+            copied_bytes: 0,
             peak_bytes: 0,
         }
     }
@@ -69,11 +72,33 @@ impl Ledger {
         self.note_peak();
     }
 
+    /// So much of a component's state is copied here now: of one here for others, or of one elsewhere.
+    pub fn set_copied(&mut self, component: ComponentId, bytes: u64) {
+        let holding = self
+            .holdings
+            .get_or_insert_with(component, Holding::default);
+        self.copied_bytes = self.copied_bytes - holding.copied_bytes + bytes;
+        holding.copied_bytes = bytes;
+        self.note_peak();
+    }
+
+    /// How much of a component's state is copied here.
+    pub fn copied(&self, component: ComponentId) -> u64 {
+        let holding = self.holdings.get(&component);
+        holding.map_or(0, |holding| holding.copied_bytes)
+    }
+
+    /// Whether so much more may be copied: state and copies together may take what state may.
+    pub const fn has_room_to_copy(&self, bytes: u64) -> bool {
+        self.state_bytes + self.copied_bytes + bytes <= self.limit_bytes / STATE_DIVISOR
+    }
+
     /// A component is no longer here; what it retains changes to nothing apart.
     pub fn remove(&mut self, component: ComponentId) {
         if let Some(holding) = self.holdings.remove(&component) {
             self.state_bytes -= holding.state_bytes;
             self.received_bytes -= holding.received_bytes;
+            self.copied_bytes -= holding.copied_bytes;
         }
     }
 
@@ -96,7 +121,7 @@ impl Ledger {
 
     /// All that is held.
     pub const fn used_bytes(&self) -> u64 {
-        self.state_bytes + self.retained_bytes + self.received_bytes
+        self.state_bytes + self.retained_bytes + self.received_bytes + self.copied_bytes
     }
 
     /// The most that was ever held.

@@ -23,13 +23,14 @@ pub mod report;
 pub mod runtime;
 pub mod scheduler;
 pub mod share;
+pub mod state;
 pub mod step;
 mod times;
 pub mod transit;
 
 pub use batch::{Batch, Header, Note, Rows, Token};
 pub use engine::{
-    Completed, Config, DeployError, Deployed, Deployment, Dispatch, EDGES_MAX, EdgeKind, Engine,
-    Event, MEMORY_MIN, OperatorDeployment, OperatorPart, Panicked, RemoteEdge, Sample, Signals,
-    SinkDeployment, SourcePart, TAPS_MAX,
+    Completed, Config, CopyId, DeployError, Deployed, Deployment, Dispatch, EDGES_MAX, EdgeKind,
+    Engine, Event, MEMORY_MIN, OperatorDeployment, OperatorPart, Panicked, Provider, RemoteEdge,
+    SHADOWS_MAX, Sample, Signals, SinkDeployment, SourcePart, TAPS_MAX,
 };

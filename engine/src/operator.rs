@@ -78,6 +78,16 @@ pub trait Operator: Send + Debug {
         Vec::new()
     }
 
+    /// The last tick that is complete: what changes from now on is state of later ones. Nothing while none is.
+    fn complete(&self) -> Option<Tick> {
+        None
+    }
+
+    /// The memory that the state holds, in bytes.
+    fn bytes(&self) -> usize {
+        0
+    }
+
     /// Puts a chunk of state in the place of what was there for its tick and part.
     ///
     /// # Errors
@@ -104,6 +114,16 @@ pub const CLOSING_ROWS_MAX: usize = 16 * crate::batch::ROWS_MAX;
 /// A window, a slide or 10 ms of event time: the number of its end, counted from the epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tick(pub i64);
+
+impl Tick {
+    /// The last tick before the earliest one that is open; nothing where all are.
+    const fn before(open: i64) -> Option<Self> {
+        match open {
+            i64::MIN => None,
+            _ => Some(Self(open - 1)),
+        }
+    }
+}
 
 /// A part of an operator's state. Importing all parts that were exported makes an equal operator.
 #[derive(Debug, Clone, PartialEq)]

@@ -23,6 +23,7 @@ use crate::share::Share;
 
 mod links;
 mod meter;
+mod state;
 mod workers;
 
 /// An engine and its worker threads. Dropping it stops them.

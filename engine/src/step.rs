@@ -14,7 +14,7 @@ use model::{EventTime, Instant, Interval, Origin, convert};
 use crate::batch::{Batch, Header, Note, ROWS_MAX, Rows, Token};
 use crate::columns;
 use crate::mailbox::Channel;
-use crate::operator::{Closing, Compiled, Emitter, Numbering, Operator, Tick};
+use crate::operator::{Closing, Compiled, Emitter, Numbering, Operator, StateChunk, Tick};
 
 #[cfg(test)]
 mod tests;
@@ -72,22 +72,31 @@ struct Outlet {
 #[derive(Debug)]
 struct Counting {
     origin: Origin,
-    /// The progress of every origin that is waited for, by the way it comes in.
-    inputs: BTreeMap<Channel, EventTime>,
-    /// The least of them, as the operator was told.
-    reached: EventTime,
     /// The progress that is being completed, and what the batch that brought it says of its urgency.
     closing: Option<(EventTime, Stamp)>,
-    through: u64,
+    counted: Counted,
+}
+
+/// What the frame around an operator has counted, between two batches and with nothing left to close. With it another
+/// instance of the operator goes on numbering where this one was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Counted {
+    /// The progress of every origin that is waited for, by the way it comes in.
+    pub inputs: BTreeMap<Channel, EventTime>,
+    /// The least of them, as the operator was told.
+    pub reached: EventTime,
+    /// The last index that was given.
+    pub through: u64,
     /// The tick that the last rows were of, and how many chunks of it there were.
-    chunks: (Tick, u64),
-    progress: EventTime,
+    pub chunks: (Tick, u64),
+    /// The progress of what leaves.
+    pub progress: EventTime,
     /// Rows known to be absent that no result has said yet.
-    missing: u32,
+    pub missing: u32,
     /// Ticks that began before this are not given: some way in was joined in its middle.
-    complete_from: EventTime,
+    pub complete_from: EventTime,
     /// The ways in that were joined in their middle, nobody knows at which progress.
-    joined_blindly: BTreeSet<Channel>,
+    pub joined_blindly: BTreeSet<Channel>,
 }
 
 /// What results inherit of the batch that completed them.
@@ -142,18 +151,8 @@ impl Step {
             numbering,
             counting: Counting {
                 origin,
-                inputs: inputs
-                    .into_iter()
-                    .map(|channel| (channel, EventTime::MIN))
-                    .collect(),
-                reached: EventTime::MIN,
                 closing: None,
-                through: 0,
-                chunks: (Tick(i64::MIN), 0),
-                progress: EventTime::MIN,
-                missing: 0,
-                complete_from: EventTime::MIN,
-                joined_blindly: BTreeSet::new(),
+                counted: Counted::new(inputs),
             },
             input: Vec::new(),
             batches: Vec::new(),
@@ -164,6 +163,39 @@ impl Step {
     /// The operator inside, for its state.
     pub fn operator_mut(&mut self) -> &mut dyn Operator {
         self.operator.as_mut()
+    }
+
+    /// What changed of the operator's state after the tick `since` was complete, up to which tick it is complete now, and what
+    /// its frame has counted: all of one moment.
+    ///
+    /// # Panics
+    /// While windows are left to be closed: some of what they give is counted, and is state still.
+    pub(crate) fn export(
+        &mut self,
+        since: Option<Tick>,
+    ) -> (Vec<StateChunk>, Option<Tick>, Counted) {
+        let Counting {
+            closing, counted, ..
+        } = &self.counting;
+        assert!(
+            closing.is_none(),
+            "nothing is exported in the middle of a closing"
+        );
+        let chunks = self.operator.export(since);
+        (chunks, self.operator.complete(), counted.clone())
+    }
+
+    /// Goes on from what the frame around another instance has counted, whose state the operator holds.
+    pub(crate) fn resume(&mut self, counted: Counted) {
+        // Ways in that the plan has and the other did not know are waited for all the same.
+        let known = std::mem::replace(&mut self.counting.counted, counted).inputs;
+        for (channel, progress) in known {
+            self.counting
+                .counted
+                .inputs
+                .entry(channel)
+                .or_insert(progress);
+        }
     }
 
     /// Runs the operator on a batch that came in by `channel`; `wanted` are the ports that somebody reads.
@@ -280,21 +312,39 @@ impl Outlet {
     }
 }
 
+impl Counted {
+    /// Nothing yet, with these ways in.
+    fn new(inputs: impl IntoIterator<Item = Channel>) -> Self {
+        let inputs = inputs.into_iter();
+        Self {
+            inputs: inputs.map(|channel| (channel, EventTime::MIN)).collect(),
+            reached: EventTime::MIN,
+            through: 0,
+            chunks: (Tick(i64::MIN), 0),
+            progress: EventTime::MIN,
+            missing: 0,
+            complete_from: EventTime::MIN,
+            joined_blindly: BTreeSet::new(),
+        }
+    }
+}
+
 impl Counting {
     /// Notes the progress that a batch brings; where the least of all inputs has grown, that is closed.
     fn reach(&mut self, channel: Channel, batch: &Batch) {
-        self.missing = self.missing.saturating_add(batch.header.missing);
+        self.counted.missing = self.counted.missing.saturating_add(batch.header.missing);
         self.join(channel, &batch.header);
-        let progress = self.inputs.entry(channel).or_insert(EventTime::MIN);
+        let progress = self.counted.inputs.entry(channel).or_insert(EventTime::MIN);
         *progress = (*progress).max(batch.header.progress);
         let least = self
+            .counted
             .inputs
             .values()
             .copied()
             .min()
             .unwrap_or(EventTime::MIN);
-        if least > self.reached {
-            self.reached = least;
+        if least > self.counted.reached {
+            self.counted.reached = least;
             let Header { arrival, token, .. } = batch.header;
             self.closing = Some((least, Stamp { arrival, token }));
         }
@@ -305,12 +355,12 @@ impl Counting {
     fn join(&mut self, channel: Channel, header: &Header) {
         let begins = header.note == Some(Note::Gap) && header.interval.is_empty();
         if begins && header.progress == EventTime::MIN {
-            self.joined_blindly.insert(channel);
+            self.counted.joined_blindly.insert(channel);
         } else if header.progress > EventTime::MIN
-            && (begins || self.joined_blindly.contains(&channel))
+            && (begins || self.counted.joined_blindly.contains(&channel))
         {
-            self.joined_blindly.remove(&channel);
-            self.complete_from = self.complete_from.max(header.progress);
+            self.counted.joined_blindly.remove(&channel);
+            self.counted.complete_from = self.counted.complete_from.max(header.progress);
         }
     }
 
@@ -319,24 +369,24 @@ impl Counting {
         let schema = none.columns().schema_ref();
         let mut numbered = Vec::new();
         for done in emit.ticks.drain(..) {
-            if done.began < self.complete_from {
+            if done.began < self.counted.complete_from {
                 // Its rows before this component joined are not in it.
                 continue;
             }
             let (tick, time, columns) = (done.tick, done.time, done.columns);
             // Later rows come at this time or after it.
-            self.progress = self.progress.max(time);
+            self.counted.progress = self.counted.progress.max(time);
             let rows = columns.num_rows();
-            if self.chunks.0 != tick {
-                self.chunks = (tick, 0);
+            if self.counted.chunks.0 != tick {
+                self.counted.chunks = (tick, 0);
             }
             for start in (0..rows).step_by(ROWS_MAX) {
-                let chunk = self.chunks.1;
-                self.chunks.1 += 1;
+                let chunk = self.counted.chunks.1;
+                self.counted.chunks.1 += 1;
                 let columns = declared(columns.slice(start, ROWS_MAX.min(rows - start)), schema);
-                let interval = Interval::new(self.through, index(tick, chunk));
-                self.through = interval.through();
-                let missing = std::mem::take(&mut self.missing);
+                let interval = Interval::new(self.counted.through, index(tick, chunk));
+                self.counted.through = interval.through();
+                let missing = std::mem::take(&mut self.counted.missing);
                 let header = self.header(interval, stamp, missing);
                 numbered.push(Batch {
                     header,
@@ -344,20 +394,23 @@ impl Counting {
                 });
             }
         }
-        let Some(progress) = emit.progress.filter(|progress| *progress > self.progress) else {
+        let Some(progress) = emit
+            .progress
+            .filter(|progress| *progress > self.counted.progress)
+        else {
             return numbered;
         };
-        self.progress = progress;
+        self.counted.progress = progress;
         if let Some(last) = numbered.last_mut() {
             last.header.progress = progress;
             return numbered;
         }
         // What no result can say any more is said at the end.
         let missing = match progress {
-            EventTime::MAX => std::mem::take(&mut self.missing),
+            EventTime::MAX => std::mem::take(&mut self.counted.missing),
             _ => 0,
         };
-        let header = self.header(Interval::empty(self.through), stamp, missing);
+        let header = self.header(Interval::empty(self.counted.through), stamp, missing);
         vec![Batch {
             header,
             rows: none.clone(),
@@ -369,7 +422,7 @@ impl Counting {
             origin: self.origin,
             interval,
             arrival: stamp.arrival,
-            progress: self.progress,
+            progress: self.counted.progress,
             token: stamp.token,
             missing,
             note: None,

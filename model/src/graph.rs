@@ -147,6 +147,22 @@ impl ComponentGraph {
         made_of
     }
 
+    /// The same plan with one operator bound elsewhere.
+    ///
+    /// # Errors
+    /// When nobody would read what is to be made; see [`ComponentGraph::new`].
+    ///
+    /// # Panics
+    /// When the plan has no such operator.
+    pub fn rebound(&self, operator: usize, binding: Binding) -> Result<Self, GraphError> {
+        let mut graph = self.clone();
+        graph.operators[operator] = binding;
+        match graph.read_by_nobody() {
+            Some(part) => Err(GraphError::Unshared(part.to_owned())),
+            None => Ok(graph),
+        }
+    }
+
     /// What was asked for.
     pub fn plan(&self) -> &QueryPlan {
         &self.plan

@@ -245,6 +245,15 @@ impl QueryPlan {
         self.names.find(stream).is_some()
     }
 
+    /// Who reads any stream of an operator, once for each edge.
+    ///
+    /// # Panics
+    /// When the plan has no such operator.
+    pub fn readers_of(&self, operator: usize) -> impl Iterator<Item = Reader> + '_ {
+        let ports = (0..).zip(&self.operators[operator].outputs);
+        ports.flat_map(move |(port, _)| self.readers(Stream::Operator(operator, port)))
+    }
+
     /// Who reads a stream: operators by index and input port, and sinks by index.
     pub fn readers(&self, stream: Stream) -> impl Iterator<Item = Reader> + '_ {
         let operators = self

@@ -7,6 +7,8 @@
 //! | `POST /v1/plan` with the same | `plan` |
 //! | `GET /v1/apps/{name}`, `DELETE /v1/apps/{name}` | `app show`, `app stop` |
 //! | `GET /v1/apps/{name}/why` | `app why`, `graph` |
+//! | `POST /v1/apps/{name}/move` with `{ operator, to }` | `move` |
+//! | `POST /v1/node/drain` with `{ host }` | `drain` |
 //! | `GET /v1/streams` | `stream ls` |
 //! | `POST /v1/streams` with `{ name, file, text, folder }` | `stream publish` |
 //! | `GET /v1/streams/{name}`, `DELETE /v1/streams/{name}` | `stream show`, `stream stop` |
@@ -40,7 +42,7 @@ mod tap;
 
 pub use access::Access;
 pub use gate::{File, Gate, Measured, Request, Tapped, WAITING_MAX};
-pub use routes::{ApplyBody, PublishBody};
+pub use routes::{ApplyBody, DrainBody, MoveBody, PublishBody};
 pub use stats::NetworkRow;
 
 /// How long requests that are under way may take to their end once the server is to stop.

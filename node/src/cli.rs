@@ -8,6 +8,7 @@ mod apply;
 mod composition;
 mod dht;
 mod graph;
+mod moving;
 mod node;
 mod output;
 mod run;
@@ -119,6 +120,10 @@ enum Command {
     Tap(tap::Tap),
     /// Stop an application, whichever node accepted it.
     Stop(app::Named),
+    /// Move an operator of an application to another host, whoever runs it.
+    Move(moving::Move),
+    /// Let a host give away all that it can.
+    Drain(moving::Drain),
     /// Draw the component graph of an application.
     Graph(graph::Graph),
     /// What the overlay has.
@@ -186,6 +191,8 @@ impl Command {
             Self::Stream(stream) => stream.execute(globals),
             Self::Tap(tap) => tap.execute(globals),
             Self::Stop(named) => app::stop(&named, globals),
+            Self::Move(it) => it.execute(globals),
+            Self::Drain(drain) => drain.execute(globals),
             Self::Graph(graph) => graph.execute(globals),
             Self::Dht(dht) => dht.execute(globals),
             Self::Version => Ok(output::results(concat!(

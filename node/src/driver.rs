@@ -12,10 +12,12 @@ mod effects;
 mod hello;
 mod link;
 mod load;
+mod migration;
 mod parts;
 mod publish;
 mod report;
 mod request;
+mod state;
 mod tap;
 
 use std::collections::BTreeMap;

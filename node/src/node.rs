@@ -16,11 +16,14 @@ mod composed;
 mod counts;
 mod finding;
 mod former;
+mod handover;
 mod info;
 mod listing;
 mod lookup;
 mod message;
+mod migration;
 mod missing;
+mod moving;
 mod names;
 mod part;
 mod publishing;
@@ -41,7 +44,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use composition::Composer;
+use composition::{Composer, MigrationId};
 use model::{
     ApplicationId, ComponentGraph, CompositionId, HostSummary, Instant, NodeId, Outcome, Query, Rng,
 };
@@ -53,6 +56,7 @@ pub use recorder::{EffectsDigest, RecordedError, Recorder, replay};
 use counts::Counts;
 use former::Former;
 use missing::Missing;
+use moving::Moves;
 use part::Part;
 use records::Records;
 use spread::Spread;
@@ -130,6 +134,20 @@ pub enum Input {
     DeployFailed {
         /// For which composition.
         id: CompositionId,
+        /// Why.
+        reason: String,
+    },
+    /// What [`Effect::Prepare`] asked for is there.
+    Prepared {
+        /// For which migration.
+        id: MigrationId,
+        /// How much state was taken over here. Unit: bytes.
+        state_bytes: u64,
+    },
+    /// What [`Effect::Prepare`] asked for could not be made; nothing of it is there.
+    PrepareFailed {
+        /// For which migration.
+        id: MigrationId,
         /// Why.
         reason: String,
     },
@@ -258,6 +276,34 @@ pub enum Effect {
         /// With how many cores it was admitted here.
         cores: f64,
     },
+    /// Make ready for another graph of a composition, of which one operator goes elsewhere. Nothing that runs here changes before
+    /// [`Effect::Switch`]. Where the operator comes here, it takes over its state and runs on beside the one that it follows; where something here is
+    /// read by it, an edge is opened beside the one that there is. Answered once by [`Input::Prepared`] or [`Input::PrepareFailed`], unless
+    /// [`Effect::Abandon`] or [`Effect::Retire`] came before.
+    Prepare {
+        /// Which migration.
+        id: MigrationId,
+        /// Of which application.
+        application: ApplicationId,
+        /// The parts and where each of them is to be.
+        graph: Box<ComponentGraph>,
+        /// Which operator goes elsewhere.
+        operator: u16,
+        /// Where it runs, and has its state.
+        from: NodeId,
+    },
+    /// The graph that was made ready for holds: each reader here reads from where it says, from where that reader is, and what nobody reads any
+    /// more goes.
+    Switch {
+        /// Which migration.
+        id: MigrationId,
+        /// The graph.
+        graph: Box<ComponentGraph>,
+        /// With how many cores the application was admitted here.
+        cores: f64,
+    },
+    /// Drop what was made ready: the graph does not come about.
+    Abandon(MigrationId),
     /// Drop all components that are here for a composition, or are being made; edges upstream say goodbye. Nothing is
     /// to be told of them after that, but the answer to [`Effect::Deploy`] where it has not been given.
     Retire(CompositionId),
@@ -294,6 +340,10 @@ pub struct Node {
     deploys_due: BTreeMap<CompositionId, u32>,
     /// What should run here by its record and does not, by application. Bounded by the records that are kept.
     missing: BTreeMap<ApplicationId, Missing>,
+    /// Components that it was asked to give away.
+    moves: Moves,
+    /// Who waits for what goes elsewhere.
+    migrating: migration::Asked,
     /// Records that somebody has not confirmed yet.
     spreads: BTreeMap<ApplicationId, Spread>,
     /// What it left before it was started anew.
@@ -337,6 +387,8 @@ impl Node {
             parts: BTreeMap::new(),
             deploys_due: BTreeMap::new(),
             missing: BTreeMap::new(),
+            moves: Moves::default(),
+            migrating: migration::Asked::new(),
             spreads: BTreeMap::new(),
             former: Former::default(),
             publications: BTreeMap::new(),
@@ -374,6 +426,12 @@ impl Node {
             Input::Measured { id, measured } => self.on_measured(now, id, measured, out),
             Input::Deployed(id) => self.on_deployed(now, id, out),
             Input::DeployFailed { id, reason } => self.on_deploy_failed(now, id, reason, out),
+            Input::Prepared { id, state_bytes } => {
+                self.compose(now, composition::Input::Prepared { id, state_bytes }, out);
+            }
+            Input::PrepareFailed { id, reason } => {
+                self.compose(now, composition::Input::PrepareFailed { id, reason }, out);
+            }
             Input::Happened { id, event } => self.on_happened(now, id, event, out),
             Input::Reported { ticket, report } => self.on_reported(now, ticket, report, out),
             Input::Timeout => self.on_timeout(now, out),
@@ -426,6 +484,7 @@ impl Node {
             .chain(spreads)
             .chain(parts)
             .chain(missing)
+            .chain(self.moves.poll_timeout())
             .chain(self.former.poll_timeout())
             .chain(self.records.poll_timeout())
             .chain(self.composer.poll_timeout())
@@ -441,6 +500,7 @@ impl Node {
         self.repeat_spreads(now, out);
         self.tend_parts(now, out);
         self.tend_missing(now, out);
+        self.tend_drain(now, out);
         self.look_for_former(now, out);
         self.expire_records(now, out);
     }

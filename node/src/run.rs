@@ -131,7 +131,7 @@ impl News {
             Event::Failed {
                 component, reason, ..
             } => Some(Self::End(End::Failed { component, reason })),
-            Event::Gone { .. } | Event::Retired { .. } => None,
+            Event::Gone { .. } | Event::Moved { .. } | Event::Retired { .. } => None,
         }
     }
 }

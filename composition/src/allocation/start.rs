@@ -61,7 +61,7 @@ impl Composer {
     }
 
     /// Says to the overlay what runs here of a composition, so that others can share it.
-    fn register(&mut self, view: &NodeView, id: CompositionId, out: &mut Outbox<'_>) {
+    pub(crate) fn register(&mut self, view: &NodeView, id: CompositionId, out: &mut Outbox<'_>) {
         if self.config.policy.sharing() == Sharing::None {
             return;
         }
@@ -108,7 +108,7 @@ impl Composer {
     }
 
     /// What was said to the overlay of a graph holds no more.
-    pub(super) fn withdraw(id: CompositionId, allocation: &Allocation, out: &mut Outbox<'_>) {
+    pub(crate) fn withdraw(id: CompositionId, allocation: &Allocation, out: &mut Outbox<'_>) {
         for stream in allocation.registered.keys() {
             out.effect(Effect::Withdraw {
                 key: Key::stream(*stream),

@@ -2,38 +2,43 @@
 
 use std::time::Duration;
 
-use model::{CompositionId, NodeId, NodeView};
+use model::{ComponentGraph, CompositionId, NodeId, NodeView};
 
-use super::part_of;
+use super::{part_of, parts};
 use crate::composer::Composer;
 use crate::message::Told;
+use crate::policy::Projection;
 use crate::request::{Part, number};
 use crate::serving::{Change, Ranks};
 use crate::stream::Before;
 
 impl Composer {
-    /// How long the parts of a plan take that are here, and the ways into them.
-    pub(super) fn tell(&self, view: &NodeView, id: CompositionId) -> Vec<Told> {
-        let allocation = &self.allocations[&id];
+    /// How long the parts of a graph take that are here, and the ways into them.
+    pub(crate) fn tell(
+        &self,
+        view: &NodeView,
+        id: CompositionId,
+        projection: Projection,
+        graph: &ComponentGraph,
+    ) -> Vec<Told> {
         let here = view.node();
-        let projection = allocation.projection;
         let ranked = Ranks::both(id).map(|ranks| {
             let change = Change::default();
             let queue = self.serving.queue(view, projection, 0.0, ranks, &change);
             (ranks, queue)
         });
-        let plan = allocation.graph.plan();
-        let parts = allocation.parts(here).into_iter();
+        let plan = graph.plan();
+        let parts = parts(graph, here).into_iter();
         parts
             .map(|(part, inputs)| {
                 let execution = match part {
                     Part::Operator(index) => {
                         let index = usize::from(index);
                         let stream = Before::Operator(index).stream(plan);
-                        let is_shared = allocation.graph.operators()[index].shared;
+                        let is_shared = graph.operators()[index].shared;
                         let name = match is_shared {
                             true => {
-                                let made_of = allocation.graph.made_of(index);
+                                let made_of = graph.made_of(index);
                                 self.serving.find(stream, &made_of)
                             }
                             false => Some((stream, id, number(index))),
@@ -43,7 +48,7 @@ impl Composer {
                     Part::Source(_) | Part::Sink(_) => None,
                 };
                 let links = inputs.iter().map(|input| {
-                    let host = allocation.graph.producer(*input).host;
+                    let host = graph.producer(*input).host;
                     (part_of(*input), self.way(view, host))
                 });
                 let mut links: Vec<(Part, Duration)> = links.collect();

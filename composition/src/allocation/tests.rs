@@ -10,7 +10,9 @@ use model::{
 use super::*;
 use crate::composer::Input;
 use crate::config::Config;
-use crate::message::{Message, Start};
+use crate::message::{Message, Start, Want};
+use crate::order::Place;
+use crate::queue::Job;
 use crate::stream::StreamRecord;
 
 const COMPOSING: NodeId = NodeId([1; 32]);
@@ -120,6 +122,10 @@ fn confirm(attempt: u8, cpu_cores: f64) -> Body {
             cores: cpu_cores,
             burst_cores: 0.0,
             execution: Duration::from_millis(1),
+        }],
+        wants: vec![Want {
+            place: Place::Any,
+            bytes_per_second: 0.0,
         }],
         projection: Projection::Rank,
     }))

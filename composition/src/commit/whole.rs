@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::plan::Stream;
-use model::{Binding, ComponentGraph, NodeId, convert};
+use model::{Binding, ComponentGraph, convert};
 
 use super::Commit;
 use crate::discovery::Provider;
+use crate::message::Want;
 use crate::queue::Job;
 use crate::request::{HostIndex, Part, TARGET_MAX, number};
 use crate::select::Graph;
@@ -179,15 +180,16 @@ pub(super) fn jobs(session: &Session, graph: &Graph) -> Vec<Job> {
         .collect()
 }
 
-/// Where a part of a plan is.
-pub(super) fn place_of(graph: &ComponentGraph, part: Part) -> Option<NodeId> {
-    let bindings = match part {
-        Part::Source(_) => graph.sources(),
-        Part::Operator(_) => graph.operators(),
-        Part::Sink(_) => graph.sinks(),
-    };
-    let (Part::Source(index) | Part::Operator(index) | Part::Sink(index)) = part;
-    bindings.get(usize::from(index)).map(|it| it.host)
+/// Where each operator of the plan may be, and what it sends to each reader on another host.
+pub(super) fn wants(session: &Session) -> Vec<Want> {
+    let order = &session.order;
+    let operators = order.places.iter().zip(&order.demands);
+    operators
+        .map(|(place, demand)| Want {
+            place: place.clone(),
+            bytes_per_second: demand.resources(0).uplink_bytes_per_second,
+        })
+        .collect()
 }
 
 /// Keeps what hosts have measured, ways and ages of what is shared: the next graph is chosen by them.

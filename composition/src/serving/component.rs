@@ -36,7 +36,7 @@ pub(super) struct Component {
 /// That an application depends on a component.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Dependent {
-    laxity: Duration,
+    pub(super) laxity: Duration,
     /// Before that it pulls nothing, and may go again.
     pub(super) has_started: bool,
 }

@@ -2,6 +2,7 @@
 
 mod faults;
 mod hostile;
+mod moving;
 mod placing;
 mod refusing;
 mod room;

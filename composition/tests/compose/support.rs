@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use composition::{
-    Composed, Composer, Config, Effect, Event, Input, Message, Order, Place, Refusal,
+    Composed, Composer, Config, Effect, Event, Input, Message, MigrationId, Order, Place, Refusal,
 };
 use model::plan::{Builder, Stream};
 use model::{
@@ -21,6 +21,10 @@ pub(crate) struct Member {
     pub(crate) is_alive: bool,
     pub(crate) deployed: BTreeMap<CompositionId, ComponentGraph>,
     pub(crate) started: BTreeSet<CompositionId>,
+    /// What it is ready to go over to.
+    pub(crate) ready: BTreeSet<MigrationId>,
+    /// What has moved away from here, and runs on for as long as somebody shares it.
+    leaving: BTreeSet<CompositionId>,
 }
 
 /// Something that happens to a host.
@@ -29,6 +33,9 @@ enum Happening {
     Unreachable(NodeId),
     Deployed(CompositionId),
     DeployFailed(CompositionId),
+    Prepared(MigrationId),
+    PrepareFailed(MigrationId),
+    Retired(CompositionId),
     Found(u64, Vec<Entry>),
 }
 
@@ -108,6 +115,8 @@ impl Network {
                 is_alive: true,
                 deployed: BTreeMap::new(),
                 started: BTreeSet::new(),
+                ready: BTreeSet::new(),
+                leaving: BTreeSet::new(),
             };
             (host.node, member)
         });
@@ -178,7 +187,39 @@ impl Network {
             Effect::Undeploy { id } => {
                 member.deployed.remove(&id);
                 member.started.remove(&id);
+                member.ready.retain(|it| it.composition != id);
             }
+            Effect::Prepare { id, graph, .. } => {
+                let known = member.deployed.get(&id.composition);
+                assert!(known.is_some() || graph.hosts().contains(&at));
+                if self.broken.contains(&at) {
+                    self.push(soon, at, Happening::PrepareFailed(id));
+                } else {
+                    assert!(member.ready.insert(id), "{id:?} is prepared once");
+                    self.push(soon, at, Happening::Prepared(id));
+                }
+            }
+            Effect::Switch { id, graph, .. } => {
+                assert!(member.ready.remove(&id), "{at} goes over when it is ready");
+                if graph.hosts().contains(&at) {
+                    member.deployed.insert(id.composition, graph);
+                    member.started.insert(id.composition);
+                } else {
+                    member.deployed.remove(&id.composition);
+                    member.started.remove(&id.composition);
+                    member.leaving.insert(id.composition);
+                }
+                let is_shared = |graph: &ComponentGraph| {
+                    let mut bindings = graph.operators().iter();
+                    bindings.any(|binding| binding.shared && binding.host == at)
+                };
+                if !member.deployed.values().any(is_shared) {
+                    for left in std::mem::take(&mut member.leaving) {
+                        self.push(soon, at, Happening::Retired(left));
+                    }
+                }
+            }
+            Effect::Abandon { id } => assert!(member.ready.remove(&id), "{id:?} was ready"),
             Effect::Lookup { lookup, key, .. } => {
                 let entries = self.entries.range((key, NodeId([0; 32]), 0)..);
                 let of_key = entries.take_while(|((it, _, _), _)| *it == key);
@@ -273,6 +314,18 @@ impl Network {
             }
             Happening::Unreachable(node) => self.input(to, Input::Unreachable(node)),
             Happening::Deployed(id) => self.input(to, Input::Deployed(id)),
+            Happening::Prepared(id) => {
+                // What was let go of in the meantime is not ready.
+                if self.members[&to].ready.contains(&id) {
+                    let state_bytes = 1000;
+                    self.input(to, Input::Prepared { id, state_bytes });
+                }
+            }
+            Happening::PrepareFailed(id) => {
+                let reason = "a test wants it so".to_owned();
+                self.input(to, Input::PrepareFailed { id, reason });
+            }
+            Happening::Retired(id) => self.input(to, Input::Retired(id)),
             Happening::Found(lookup, entries) => self.input(to, Input::Found { lookup, entries }),
             Happening::DeployFailed(id) => {
                 let reason = "a test wants it so".to_owned();
@@ -338,7 +391,11 @@ impl Network {
         let of_it = self.events.iter().filter_map(|(_, event)| match event {
             Event::Composed { id: it, composed } if *it == id => Some(Ok(composed)),
             Event::Refused { id: it, refusal } if *it == id => Some(Err(refusal)),
-            Event::Composed { .. } | Event::Refused { .. } => None,
+            Event::Composed { .. }
+            | Event::Refused { .. }
+            | Event::Rebound { .. }
+            | Event::Migrated(_)
+            | Event::Unmigrated(_) => None,
         });
         let outcomes: Vec<_> = of_it.collect();
         assert_eq!(outcomes.len(), 1, "{id:?} ends once: {outcomes:?}");

@@ -125,6 +125,14 @@ impl Consumer {
         }
     }
 
+    /// A consumer that has everything up to these positions and starts in other origins where they stand when it is opened.
+    pub fn resumed(positions: &Positions, credit: u64) -> Self {
+        Self {
+            beginning: Beginning::Latest,
+            ..Self::at(positions, credit)
+        }
+    }
+
     /// One that looks on from the latest: it keeps nothing, and loses what it does not take in time.
     pub fn tap(credit: u64) -> Self {
         Self {
@@ -280,10 +288,7 @@ impl Consumer {
     ///
     /// It rewinds: what is under way arrives twice and is dropped, what was lost arrives.
     pub fn pull_again(&mut self) -> Pull {
-        for standing in self.origins.values_mut() {
-            standing.has_moved = true;
-        }
-        self.wants_rewind = true;
+        self.turn();
         self.pull()
     }
 
@@ -310,6 +315,23 @@ impl Consumer {
         self.releases
     }
 
+    /// What was worked off, of each origin that something was seen of.
+    pub fn all_taken(&self) -> Positions {
+        let standings = self.origins.iter();
+        let taken = standings.filter(|(_, standing)| standing.taken > 0);
+        taken
+            .map(|(origin, standing)| (*origin, standing.taken))
+            .collect()
+    }
+
+    /// The producer is another one now: the next pull tells it all, and asks for what has not arrived.
+    pub fn turn(&mut self) {
+        for standing in self.origins.values_mut() {
+            standing.has_moved = true;
+        }
+        self.wants_rewind = true;
+    }
+
     /// The last index of `origin` that was worked off.
     pub fn taken(&self, origin: Origin) -> u64 {
         self.origins
@@ -323,14 +345,15 @@ impl Consumer {
     }
 
     fn from(&self) -> From {
-        if self.beginning == Beginning::Latest && self.origins.is_empty() {
-            return From::Latest;
+        let received = self
+            .origins
+            .iter()
+            .map(|(origin, standing)| (*origin, standing.received))
+            .collect();
+        match self.beginning {
+            Beginning::First => From::Positions(received),
+            Beginning::Latest if received.is_empty() => From::Latest,
+            Beginning::Latest => From::LatestBut(received),
         }
-        From::Positions(
-            self.origins
-                .iter()
-                .map(|(origin, standing)| (*origin, standing.received))
-                .collect(),
-        )
     }
 }

@@ -3,8 +3,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use model::{EventTime, Instant, convert};
+use model::{EventTime, Instant, Origin, convert};
 
+use super::retained::Retained;
 use crate::batch::{Batch, Header, Note};
 
 /// A place in an origin: an index, and the progress of the rows up to it.
@@ -28,8 +29,8 @@ pub(super) struct Log {
     entries: VecDeque<Entry>,
     /// The number of the first entry; entries are numbered as they are appended.
     first: u64,
-    /// The last index that was released.
-    released: u64,
+    /// Up to where entries were released.
+    released: Mark,
     /// The bytes of all entries that were ever appended.
     bytes: u64,
     /// The rows of all entries that were ever appended.
@@ -65,17 +66,64 @@ impl Log {
             Some(Note::Gap) if interval.is_empty() => progress,
             _ => EventTime::MIN,
         };
+        let begin = Mark {
+            index: interval.after(),
+            progress,
+        };
         Self {
             entries: VecDeque::new(),
             first: 0,
-            released: first.header.interval.after(),
+            released: begin,
             bytes: 0,
             rows: 0,
-            begin: Mark {
-                index: interval.after(),
-                progress,
-            },
+            begin,
             progress: EventTime::MIN,
+        }
+    }
+
+    /// The log of an origin of which nothing is retained yet, and nothing up to here is to be had.
+    pub(super) const fn released_to(mark: Mark) -> Self {
+        Self {
+            entries: VecDeque::new(),
+            first: 0,
+            released: mark,
+            bytes: 0,
+            rows: 0,
+            begin: mark,
+            progress: mark.progress,
+        }
+    }
+
+    /// The origin has come so far, whatever is retained of it says.
+    pub(super) fn reach(&mut self, progress: EventTime) {
+        self.progress = self.progress.max(progress);
+    }
+
+    /// What is retained behind `held`, or all of it.
+    pub(super) fn retained(&self, origin: Origin, held: Option<u64>) -> Retained {
+        let is_new = |entry: &&Entry| {
+            let through = entry.batch.header.interval.through();
+            held.is_none_or(|held| through > held)
+        };
+        let count = self.entries.len();
+        let new = self.entries.iter().rev().take_while(is_new).count();
+        let has_open_tail = self
+            .entries
+            .back()
+            .is_some_and(|tail| tail.batch.rows.is_empty());
+        let first = count - new.max(usize::from(has_open_tail));
+        let batches: Vec<Arc<Batch>> = self
+            .entries
+            .range(first..)
+            .map(|entry| Arc::clone(&entry.batch))
+            .collect();
+        let begins = batches.first().map(|batch| batch.header.interval.after());
+        Retained {
+            origin,
+            released: (self.released.index, self.released.progress),
+            progress: self.progress,
+            after: begins.unwrap_or_else(|| self.through()),
+            batches,
         }
     }
 
@@ -94,7 +142,7 @@ impl Log {
 
     /// The last index that was released.
     pub(super) const fn released(&self) -> u64 {
-        self.released
+        self.released.index
     }
 
     /// The number of the first entry.
@@ -108,9 +156,9 @@ impl Log {
     }
 
     fn through(&self) -> u64 {
-        self.entries
-            .back()
-            .map_or(self.released, |entry| entry.batch.header.interval.through())
+        self.entries.back().map_or(self.released.index, |entry| {
+            entry.batch.header.interval.through()
+        })
     }
 
     /// Appends a batch and says how many bytes more are retained.
@@ -171,6 +219,20 @@ impl Log {
         self.first + convert::size(self.entries.partition_point(is_before))
     }
 
+    /// The number of the first entry that tells something to who has all indices up to `index`: a last one without rows may have
+    /// grown and say how far the origin has come since.
+    pub(super) fn entry_from(&self, index: u64) -> u64 {
+        let after = self.entry_after(index);
+        let tail = self
+            .entries
+            .back()
+            .filter(|tail| tail.batch.rows.is_empty());
+        let tells_more = tail.is_some_and(|tail| {
+            after == self.end() && tail.batch.header.interval.through() == index
+        });
+        after - u64::from(tells_more)
+    }
+
     /// The entry with this number, unless it was released or is still to come.
     pub(super) fn entry(&self, number: u64) -> Option<&Entry> {
         self.entries
@@ -223,7 +285,11 @@ impl Log {
             // The next one takes the same place in memory.
             self.entries.clear();
         }
-        self.released = entry.batch.header.interval.through();
+        let header = &entry.batch.header;
+        self.released = Mark {
+            index: header.interval.through(),
+            progress: header.progress.max(self.released.progress),
+        };
         self.first += 1;
         entry.bytes
     }

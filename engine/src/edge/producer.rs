@@ -19,9 +19,11 @@ use crate::few::Few;
 #[derive(Debug)]
 pub struct Producer {
     retention: Retention,
-    logs: Few<Origin, Log>,
+    pub(super) logs: Few<Origin, Log>,
     readers: Few<EdgeId, Reader>,
-    retained_bytes: u64,
+    pub(super) retained_bytes: u64,
+    /// Until then nothing is released but for lack of room: those who read it come from somewhere else.
+    pub(super) held_until: Option<Instant>,
 }
 
 /// What a producer knows of a consumer.
@@ -52,6 +54,7 @@ impl Producer {
             logs: Few::new(),
             readers: Few::new(),
             retained_bytes: 0,
+            held_until: None,
         }
     }
 
@@ -64,6 +67,21 @@ impl Producer {
     pub fn open(&mut self, now: Instant, edge: EdgeId, opening: Opening) {
         let reader = Reader::new(now, opening, &self.logs);
         self.readers.insert(edge, reader);
+    }
+
+    /// Opens an edge for who comes after the consumer of another one, elsewhere: until its first pull is heard everything is kept for
+    /// it that is kept for that one, and nobody waits for it. Does nothing where the other is not open.
+    pub fn fork(&mut self, now: Instant, edge: EdgeId, other: EdgeId) {
+        if let Some(forked) = self.readers.get(&other).map(|other| other.fork(now)) {
+            self.readers.insert(edge, forked);
+        }
+    }
+
+    /// The consumer of an edge is in this process now, of this application, and does not lapse.
+    pub fn bring_here(&mut self, edge: EdgeId, application: u64) {
+        if let Some(reader) = self.readers.get_mut(&edge) {
+            reader.bring_here(application);
+        }
     }
 
     /// Ends an edge: what only it kept is released. Says how many rows it did not get.
@@ -115,8 +133,10 @@ impl Producer {
             }
             reader.send(*id, origin, log, out);
         }
-        let kept = kept_by_all(&self.readers, origin, log);
-        self.retained_bytes -= log.release(kept);
+        if self.held_until.is_none() {
+            let kept = kept_by_all(&self.readers, origin, log);
+            self.retained_bytes -= log.release(kept);
+        }
     }
 
     /// Whether anything was ever appended.
@@ -161,13 +181,18 @@ impl Producer {
             };
             reader.go_on(now, step);
             reader.send(id, step.origin, log, out);
-            let kept = kept_by_all(&self.readers, step.origin, log);
-            self.retained_bytes -= log.release(kept);
+            if self.held_until.is_none() {
+                let kept = kept_by_all(&self.readers, step.origin, log);
+                self.retained_bytes -= log.release(kept);
+            }
         }
     }
 
     /// Lets consumers lapse that were not heard. Says whether one did.
     pub fn handle_timeout(&mut self, now: Instant) -> bool {
+        if self.held_until.take_if(|until| now >= *until).is_some() {
+            self.release();
+        }
         let mut has_lapsed = false;
         for reader in self.readers.values_mut() {
             if reader.opening.lapses && !reader.has_lapsed && now.since(reader.heard) >= LAPSE {
@@ -404,6 +429,9 @@ impl Producer {
     }
 
     fn release(&mut self) {
+        if self.held_until.is_some() {
+            return;
+        }
         for (origin, log) in self.logs.iter_mut() {
             let kept = kept_by_all(&self.readers, *origin, log);
             self.retained_bytes -= log.release(kept);

@@ -23,6 +23,8 @@ pub(super) struct Reader {
     pub(super) heard: Instant,
     pub(super) has_pulled: bool,
     pub(super) has_lapsed: bool,
+    /// What is kept for it was said by who came before it.
+    is_fork: bool,
     /// It asked for the latest: origins that it does not name are sent from where it began.
     is_latest: bool,
     /// Where it began, of the origins that there were then.
@@ -67,12 +69,13 @@ impl Reader {
             heard: now,
             has_pulled: false,
             has_lapsed: false,
+            is_fork: false,
             is_latest: false,
             start: Few::new(),
             credit: 0,
             budget: None,
             keep: match opening.begin {
-                Begin::Held | Begin::Latest => Some(Few::new()),
+                Begin::Held | Begin::Latest | Begin::Retained => Some(Few::new()),
                 Begin::Tap => None,
             },
             cursors: Few::new(),
@@ -82,6 +85,38 @@ impl Reader {
             reader.begin(logs);
         }
         reader
+    }
+
+    /// One that comes after this one elsewhere, and has said nothing yet.
+    pub(super) fn fork(&self, now: Instant) -> Self {
+        Self {
+            opening: Opening {
+                lapses: true,
+                begin: Begin::Retained,
+                ..self.opening
+            },
+            applications: self.applications.clone(),
+            heard: now,
+            has_pulled: false,
+            has_lapsed: false,
+            is_fork: true,
+            is_latest: self.is_latest,
+            start: self.start.clone(),
+            credit: 0,
+            budget: None,
+            keep: self.keep.clone(),
+            cursors: Few::new(),
+            drops: 0,
+        }
+    }
+
+    /// Its consumer is in this process now, and so is its application.
+    pub(super) fn bring_here(&mut self, application: u64) {
+        let own = std::mem::replace(&mut self.opening.application, application);
+        self.opening.lapses = false;
+        self.has_lapsed = false;
+        self.applications.retain(|other| *other != own);
+        self.join(application);
     }
 
     /// It reads for one more application.
@@ -123,7 +158,7 @@ impl Reader {
     /// The last index of an origin that it will not ask for again; nothing where it asks for none again.
     pub(super) fn kept(&self, origin: Origin, log: &Log) -> Option<u64> {
         let keep = self.keep.as_ref()?;
-        if self.has_pulled {
+        if self.has_pulled || self.is_fork {
             let start = || {
                 if self.is_latest {
                     self.mark(origin, log).index
@@ -134,7 +169,7 @@ impl Reader {
             return Some(keep.get(&origin).copied().unwrap_or_else(start));
         }
         match self.opening.begin {
-            Begin::Held => Some(self.mark(origin, log).index),
+            Begin::Held | Begin::Retained => Some(self.mark(origin, log).index),
             Begin::Latest | Begin::Tap => None,
         }
     }
@@ -162,7 +197,7 @@ impl Reader {
         self.credit = pull.credit;
         if !self.has_pulled {
             self.has_pulled = true;
-            if self.opening.begin != Begin::Held {
+            if matches!(self.opening.begin, Begin::Latest | Begin::Tap) {
                 self.begin(logs);
             }
         }
@@ -319,6 +354,10 @@ impl Reader {
                 self.is_latest = true;
                 None
             }
+            From::LatestBut(positions) => {
+                self.is_latest = true;
+                Some(positions)
+            }
             From::Positions(positions) => Some(positions),
         };
         let mut before = std::mem::take(&mut self.cursors);
@@ -343,7 +382,7 @@ impl Reader {
             after: index,
             rows: log.released() - index,
         });
-        let next = log.entry_after(index);
+        let next = log.entry_from(index);
         Cursor {
             next,
             reached: index,

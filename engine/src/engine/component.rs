@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
-use model::{ComponentId, EventTime, Instant, Origin, Slack, convert};
+use model::{ComponentId, EventTime, Instant, NodeId, Origin, Slack, convert};
 
 use super::measures::{Ages, Counters, SLACK_WEIGHT, Smoothed};
+use super::shadows::Lacking;
 use crate::batch::Batch;
 use crate::budget::Budget;
 use crate::cost::Cost;
@@ -65,6 +66,14 @@ pub(crate) struct Component {
     pub(crate) is_awake: bool,
     /// What lets it stay.
     pub(crate) stay: Stay,
+    /// Those elsewhere that hold its state: what they lack is kept upstream.
+    pub(crate) shadows: Vec<Lacking>,
+    /// Since when an export of its state is due.
+    pub(crate) export_due: Option<Instant>,
+    /// It goes on where another one was, with what that had retained.
+    pub(crate) is_resumed: bool,
+    /// Where it goes on.
+    pub(crate) moved: Option<NodeId>,
     /// What is left of the budget when batches start, smoothed; in nanoseconds.
     pub(crate) slack_nanos: Option<i64>,
     /// How long batches waited here, and how long they ran.
@@ -201,6 +210,10 @@ impl Component {
             failure: None,
             is_awake: false,
             stay: Stay::Forever,
+            shadows: Vec::new(),
+            export_due: None,
+            is_resumed: false,
+            moved: None,
             slack_nanos: None,
             queueing: Times::new(Precision::BATCHES),
             execution: Times::new(Precision::BATCHES),
@@ -313,8 +326,14 @@ impl Component {
     ///
     /// A stateless component keeps upstream what the foremost of those who read it keep of it, and can so be built again from
     /// nothing but the positions that are asked of it. A stateful one has taken rows into its state, and a
-    /// sink has handed them on.
+    /// sink has handed them on. What a shadow of it lacks is kept in any case.
     pub(crate) fn kept(&self, channel: Channel, taken: u64) -> u64 {
+        let held = self.shadows.iter().map(|shadow| shadow.has(channel));
+        let kept = self.kept_by_readers(channel, taken);
+        held.min().map_or(kept, |held| kept.min(held))
+    }
+
+    fn kept_by_readers(&self, channel: Channel, taken: u64) -> u64 {
         if self.numbering == Numbering::Own {
             return taken;
         }

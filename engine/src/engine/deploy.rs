@@ -3,6 +3,7 @@
 //! Origins, depths and groups follow from the plan, for parts that run here and for parts that do not; an
 //! edge whose other end is on another host is made with this end alone.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -11,6 +12,7 @@ use model::{ComponentId, EdgeId, EventTime, Instant, Origin, QueryPlan, Schema};
 
 use super::component::{Entry, Output, Results, Stay};
 use super::remote::TAPS_MAX;
+use super::shadows::SHADOWS_MAX;
 use super::shape::{self, Shape};
 use super::{Application, Component, Engine, Role};
 use crate::columns;
@@ -18,6 +20,7 @@ use crate::cost::Cost;
 use crate::edge::{Producer, Retention};
 use crate::operator::{Compiled, DefaultCost, Numbering};
 use crate::share::Share;
+use crate::state::Resumed;
 use crate::step::Step;
 use crate::times::{Precision, Recent, Times};
 
@@ -61,14 +64,21 @@ pub enum OperatorPart {
     RunningElsewhere,
     /// Here, for this application.
     Here(OperatorDeployment),
+    /// Here, for this application, where another instance of it was elsewhere: from its state.
+    Resumed(Box<Resumed>),
     /// Here, where it runs already for others: it is read from the latest.
     Running(ComponentId),
+    /// Here, where it runs already for others, by readers that read another instance of it before: from all that is retained.
+    Followed(ComponentId),
 }
 
 impl OperatorPart {
     /// Whether it runs for others, on whichever host.
     pub(super) const fn is_shared(&self) -> bool {
-        matches!(self, Self::RunningElsewhere | Self::Running(_))
+        matches!(
+            self,
+            Self::RunningElsewhere | Self::Running(_) | Self::Followed(_)
+        )
     }
 }
 
@@ -150,6 +160,12 @@ pub enum DeployError {
     /// The host has as many edges as it may have.
     #[error("the host has {EDGES_MAX} edges, and may have no more")]
     TooManyEdges,
+    /// The edge is not here, or not with the end that is needed.
+    #[error("edge {0} has no such end here")]
+    UnknownEdge(EdgeId),
+    /// The component has as many shadows as it may have.
+    #[error("the component has {SHADOWS_MAX} shadows, and may have no more")]
+    TooManyShadows,
     /// The host serves as many taps as it may.
     #[error("{TAPS_MAX} taps look on here, and no more may")]
     TooManyTaps,
@@ -204,11 +220,28 @@ impl Engine {
             };
             deployed.sources.push(id);
         }
+        let mut resumed = Vec::new();
         let shared: Vec<bool> = operators.iter().map(OperatorPart::is_shared).collect();
+        let followed = operators.iter().filter_map(|part| match part {
+            OperatorPart::Followed(id) => Some(*id),
+            _ => None,
+        });
+        let followed: BTreeSet<ComponentId> = followed.collect();
         for (index, part) in operators.into_iter().enumerate() {
             let id = match part {
                 OperatorPart::Elsewhere | OperatorPart::RunningElsewhere => None,
-                OperatorPart::Running(id) => Some(id),
+                OperatorPart::Running(id) | OperatorPart::Followed(id) => Some(id),
+                OperatorPart::Resumed(part) => {
+                    let Resumed {
+                        part,
+                        standing,
+                        state_bytes,
+                    } = *part;
+                    let component = operator(&plan, index, part, application, &shape);
+                    let id = self.add(component, &plan.operators()[index].outputs, false);
+                    resumed.push((id, self.take_place(now, id, standing, state_bytes)));
+                    Some(id)
+                }
                 OperatorPart::Here(part) => {
                     let component = operator(&plan, index, part, application, &shape);
                     Some(self.add(component, &plan.operators()[index].outputs, false))
@@ -223,7 +256,10 @@ impl Engine {
             });
             deployed.sinks.push(id);
         }
-        self.join(now, &plan, &shared, &mut deployed);
+        self.join(now, &plan, (&shared, &followed), &mut deployed);
+        for (id, inputs) in resumed {
+            self.read_on(id, inputs);
+        }
         self.share_retention();
         self.compute_budgets(now);
         self.arm(now);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use model::{ComponentId, Instant, convert};
 
 use super::Engine;
+use super::shadows::{Export, Made};
 
 use crate::batch::{Batch, Token};
 use crate::mailbox::Channel;
@@ -38,6 +39,8 @@ pub(super) enum Work {
     Batches(Channel),
     /// Windows that it had begun to close.
     Close,
+    /// Its state is put into pieces for a shadow.
+    Export(Box<Export>),
 }
 
 /// A dispatch that was run.
@@ -48,6 +51,7 @@ pub struct Completed {
     pub(super) worked: Option<Worked>,
     pub(super) step: Box<Step>,
     pub(super) outcome: Outcome,
+    pub(super) made: Option<Made>,
 }
 
 /// What was worked off.
@@ -88,6 +92,29 @@ impl Engine {
             if let Token::At(time) = first.token {
                 self.reached = self.reached.max(time);
             }
+            let export = match first.is_export {
+                true => self.begin_export(id),
+                false => None,
+            };
+            if first.is_export && export.is_none() {
+                self.refresh(now, id);
+                continue;
+            }
+            let Some(component) = self.components.get_mut(&id) else {
+                continue;
+            };
+            if let Some(export) = export {
+                let Some(step) = component.step.take() else {
+                    continue;
+                };
+                return Some(Dispatch {
+                    component: id,
+                    ticket: Ticket { worker, is_late },
+                    wanted: Ports::default(),
+                    work: Work::Export(Box::new(export)),
+                    step,
+                });
+            }
             component.note_start(now, first.arrival);
             let waited = now.since(first.entered);
             component.note_wait(waited);
@@ -123,6 +150,7 @@ impl Engine {
             worked,
             mut step,
             mut outcome,
+            made,
         } = completed;
         let was_short = self.ledger.is_short();
         let Some(component) = self.components.get_mut(&id) else {
@@ -148,6 +176,9 @@ impl Engine {
         if let Some(bytes) = outcome.state_bytes {
             self.ledger.set_state(id, bytes);
             self.check_state(now);
+        }
+        if let Some(made) = made {
+            self.take_export(id, made);
         }
         self.acting = Some(ticket.worker);
         for (port, batch) in outputs.drain(..) {
@@ -196,16 +227,22 @@ impl Dispatch {
             work,
             mut step,
         } = self;
+        let unworked = |step, outcome, made| Completed {
+            component,
+            ticket,
+            worked: None,
+            step,
+            outcome,
+            made,
+        };
         let channel = match work {
             Work::Close => {
                 let outcome = step.close(wanted);
-                return Completed {
-                    component,
-                    ticket,
-                    worked: None,
-                    step,
-                    outcome,
-                };
+                return unworked(step, outcome, None);
+            }
+            Work::Export(export) => {
+                let made = export.run(&mut step);
+                return unworked(step, Outcome::default(), Some(made));
             }
             Work::Batches(channel) => channel,
         };
@@ -229,6 +266,7 @@ impl Dispatch {
             worked: Some(worked),
             step,
             outcome,
+            made: None,
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::plan::{Reader, Stream};
-use model::{ComponentId, EventTime, Instant, Origin, Positions, StreamName};
+use model::{ComponentId, EventTime, Instant, NodeId, Origin, Positions, StreamName};
 
 use crate::batch::{Batch, Header};
 use crate::edge::{Consumer, From, ORIGINS_MAX};
@@ -46,6 +46,8 @@ pub(crate) enum Consuming {
     Here(Inbound),
     /// Another host: what waits to be sent there.
     Elsewhere(Box<Downstream>),
+    /// It reads from somewhere else now; the edge is here only until the other host was told.
+    Gone,
 }
 
 /// The consuming end of an edge.
@@ -74,6 +76,8 @@ pub(crate) struct Upstream {
     pub(crate) transit: Duration,
     /// Bytes that arrived and were not worked off yet.
     pub(crate) waiting_bytes: u64,
+    /// Where the producer has said that the stream is.
+    pub(crate) moved: Option<NodeId>,
     /// Batches that were refused: beyond the credit, or of more origins than an edge may have.
     pub(crate) refused: u64,
 }
@@ -99,6 +103,8 @@ pub(crate) struct Downstream {
     sequence: u64,
     /// Up to where the consumer can have batches: what it was sent, and what it said that it has.
     handed: BTreeMap<Origin, u64>,
+    /// What is told next, whatever waits: that the stream has moved.
+    notice: Option<Arc<Batch>>,
     /// The last that is sent: that the stream is no longer here.
     farewell: Option<Arc<Batch>>,
 }
@@ -125,7 +131,7 @@ impl Edge {
     pub(crate) const fn inbound(&self) -> Option<&Inbound> {
         match &self.consumer {
             Consuming::Here(inbound) => Some(inbound),
-            Consuming::Elsewhere(_) => None,
+            Consuming::Elsewhere(_) | Consuming::Gone => None,
         }
     }
 
@@ -133,7 +139,7 @@ impl Edge {
     pub(crate) const fn inbound_mut(&mut self) -> Option<&mut Inbound> {
         match &mut self.consumer {
             Consuming::Here(inbound) => Some(inbound),
-            Consuming::Elsewhere(_) => None,
+            Consuming::Elsewhere(_) | Consuming::Gone => None,
         }
     }
 }
@@ -147,6 +153,7 @@ impl Upstream {
             has_arrived: false,
             transit: Duration::ZERO,
             waiting_bytes: 0,
+            moved: None,
             refused: 0,
         }
     }
@@ -174,6 +181,7 @@ impl Downstream {
 
     /// Takes batches in the order in which they came, up to `bytes_max` of them but one at least.
     pub(crate) fn take(&mut self, bytes_max: usize, out: &mut Vec<Arc<Batch>>) {
+        out.extend(self.notice.take());
         let mut bytes = 0;
         while bytes < bytes_max {
             let Some(channel) = self.queue.first(|waiting| waiting.sequence, |_| true) else {
@@ -195,7 +203,7 @@ impl Downstream {
     /// What waits is of no use any more: the consumer asks for all of it again, behind what it has.
     pub(crate) fn rewind(&mut self, from: &From) {
         self.queue.clear();
-        if let From::Positions(positions) = from {
+        if let From::Positions(positions) | From::LatestBut(positions) = from {
             for (origin, index) in positions.iter() {
                 self.hand(origin, index);
             }
@@ -220,12 +228,19 @@ impl Downstream {
             .collect()
     }
 
+    /// This is told next. Says whether nothing had waited.
+    pub(crate) fn tell(&mut self, notice: Batch) -> bool {
+        let was_empty = self.is_empty();
+        self.notice = Some(Arc::new(notice));
+        was_empty
+    }
+
     /// This is told last.
     pub(crate) fn part(&mut self, farewell: Batch) {
         self.farewell = Some(Arc::new(farewell));
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.queue.is_empty() && self.farewell.is_none()
+        self.queue.is_empty() && self.notice.is_none() && self.farewell.is_none()
     }
 }

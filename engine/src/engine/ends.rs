@@ -1,7 +1,7 @@
 //! How applications end: finished, broken, or failed.
 
 use model::plan::{Reader, Stream};
-use model::{ComponentId, EventTime, Instant, convert};
+use model::{ComponentId, EventTime, Instant, NodeId, convert};
 
 use super::edges::Consuming;
 use super::{Application, Engine, Role};
@@ -43,6 +43,17 @@ pub enum Event {
         /// Who read it.
         reader: Reader,
     },
+    /// What one of its parts reads is to be had from another host from now on. It goes on coming from where it was, for a while.
+    Moved {
+        /// Which application.
+        application: u64,
+        /// What is read.
+        stream: Stream,
+        /// Who reads it.
+        reader: Reader,
+        /// Where it is.
+        host: NodeId,
+    },
     /// Nothing of it is here any more.
     Retired {
         /// Which application.
@@ -60,6 +71,7 @@ impl Event {
             | Self::Degraded { application, .. }
             | Self::Failed { application, .. }
             | Self::Gone { application, .. }
+            | Self::Moved { application, .. }
             | Self::Retired { application, .. } => *application,
         }
     }

@@ -59,7 +59,7 @@ impl Engine {
                         self.ready.push(id);
                     }
                 }
-                None => {}
+                Some(Consuming::Gone) | None => {}
             }
         }
         self.sends = sends;
@@ -255,8 +255,8 @@ impl Engine {
         }
     }
 
-    /// Keeps upstream of a stateless component what its consumers still keep of it, and no more.
-    fn pass_on(&mut self, now: Instant, id: ComponentId) {
+    /// Keeps upstream of a component what its consumers, where it is stateless, and its shadows still keep of it, and no more.
+    pub(super) fn pass_on(&mut self, now: Instant, id: ComponentId) {
         for place in 0..self.component(id).channels.len() {
             let component = self.component(id);
             let channel = component.channels[place];

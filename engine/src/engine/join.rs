@@ -51,7 +51,15 @@ impl Engine {
                     return Err(DeployError::Ports(operator.name.clone()));
                 }
                 OperatorPart::Here(_) => {}
-                OperatorPart::Running(id) => {
+                OperatorPart::Resumed(resumed)
+                    if resumed.part.compiled.outputs != operator.outputs
+                        || resumed.standing.outputs.len() != operator.outputs.len()
+                        || resumed.standing.inputs.len() != operator.inputs.len() =>
+                {
+                    return Err(DeployError::Ports(operator.name.clone()));
+                }
+                OperatorPart::Resumed(_) => {}
+                OperatorPart::Running(id) | OperatorPart::Followed(id) => {
                     let running = self.running(*id)?;
                     if running.outputs.len() != operator.outputs.len() {
                         return Err(DeployError::Ports(operator.name.clone()));
@@ -78,12 +86,13 @@ impl Engine {
         running.ok_or(DeployError::UnknownComponent(id))
     }
 
-    /// Makes the edges of a plan that have an end here. Operators that are shared have theirs already.
+    /// Makes the edges of a plan that have an end here. Operators that are shared have theirs already. What is followed goes on for readers
+    /// of another instance of it.
     pub(super) fn join(
         &mut self,
         now: Instant,
         plan: &QueryPlan,
-        shared: &[bool],
+        (shared, followed): (&[bool], &BTreeSet<ComponentId>),
         deployed: &mut Deployed,
     ) {
         let operators = plan.operators().iter().enumerate();
@@ -132,10 +141,18 @@ impl Engine {
             let is_own = producer.is_none_or(|producer| {
                 self.component(producer).application == deployed.application
             });
+            let goes_on = producer.is_some_and(|producer| {
+                let is_resumed = self.component(producer).is_resumed;
+                followed.contains(&producer) || is_own && is_resumed
+            });
             let opening = Opening {
                 application: deployed.application,
                 lapses: consumer.is_none(),
-                begin: if is_own { Begin::Held } else { Begin::Latest },
+                begin: match (goes_on, is_own) {
+                    (true, _) => Begin::Retained,
+                    (false, true) => Begin::Held,
+                    (false, false) => Begin::Latest,
+                },
             };
             let edge = self.connect(now, opening, producing, consuming, Some((stream, reader)));
             if let Some(edge) = self.edges.get_mut(&edge) {

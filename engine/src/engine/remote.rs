@@ -114,12 +114,16 @@ impl Engine {
         else {
             return;
         };
-        if matches!(
-            batch.header.note,
-            Some(Note::Gone | Note::Finished | Note::Moved(_))
-        ) {
-            self.lose_upstream(id);
-            return;
+        match batch.header.note {
+            Some(Note::Gone | Note::Finished) => {
+                self.lose_upstream(id);
+                return;
+            }
+            Some(Note::Moved(host)) => {
+                self.note_moved(id, host);
+                return;
+            }
+            Some(Note::Gap) | None => {}
         }
         let bytes = convert::size(batch.rows.bytes());
         let origins = convert::size(inbound.state.len()).max(1);
@@ -183,6 +187,7 @@ impl Engine {
         self.deliver(now, sends);
         self.pulled(now, producer);
         self.wake(now, producer);
+        self.tell_moved(now, id, (producer, output));
     }
 
     /// Takes what waits to be sent on an edge, up to `bytes_max` but a batch at least. Says whether the edge
@@ -247,6 +252,12 @@ impl Engine {
     pub fn is_upstream(&self, edge: EdgeId) -> bool {
         let edge = self.edges.get(&edge);
         edge.is_some_and(|edge| matches!(edge.producer, Producing::Elsewhere(_)))
+    }
+
+    /// Whether somebody here reads by an edge that goes on.
+    pub fn is_reading(&self, edge: EdgeId) -> bool {
+        let edge = self.edges.get(&edge);
+        edge.is_some_and(|edge| edge.closing.is_none() && edge.inbound().is_some())
     }
 
     /// A batch on this edge is under way for so long.

@@ -136,6 +136,7 @@ impl Engine {
             return;
         };
         let inputs = std::mem::take(&mut component.inputs);
+        component.export_due = None;
         let origin = component.origin;
         let outputs: Vec<(Vec<EdgeId>, SchemaRef)> = component
             .outputs
@@ -147,6 +148,7 @@ impl Engine {
                 )
             })
             .collect();
+        self.end_states(id);
         for (readers, schema) in outputs {
             for reader in readers {
                 self.part_from(now, reader, origin, &schema);
@@ -158,7 +160,7 @@ impl Engine {
     }
 
     /// Ends an edge whose consumer goes.
-    fn say_goodbye(&mut self, now: Instant, id: EdgeId) {
+    pub(super) fn say_goodbye(&mut self, now: Instant, id: EdgeId) {
         let Some(edge) = self.edges.get_mut(&id) else {
             return;
         };
@@ -186,12 +188,13 @@ impl Engine {
         let application = edge.application;
         match &mut edge.consumer {
             Consuming::Elsewhere(link) => {
-                link.part(farewell(now, origin, schema));
+                link.part(notice(now, origin, schema, Note::Gone));
                 edge.closing = Some(now);
                 self.ready.push(id);
                 self.arm(now);
                 self.check_gone(now, application);
             }
+            Consuming::Gone => {}
             Consuming::Here(_) => {
                 if let Some((stream, reader)) = edge.plan
                     && self.is_served(application)
@@ -237,6 +240,8 @@ impl Engine {
             .outputs
             .iter()
             .any(|output| output.producer.has_consumers());
+        // Who holds its state has yet to say that it goes on elsewhere.
+        let is_read = is_read || !component.shadows.is_empty();
         let application = component.application;
         // What has failed stays for those who ask what happened.
         if is_read || component.stay == Stay::Forever || !self.is_served(application) {
@@ -301,8 +306,8 @@ impl Engine {
     }
 }
 
-/// What a consumer on another host hears last.
-fn farewell(now: Instant, origin: Origin, schema: &SchemaRef) -> Batch {
+/// What tells a consumer on another host something beside any rows.
+pub(super) fn notice(now: Instant, origin: Origin, schema: &SchemaRef, note: Note) -> Batch {
     Batch {
         header: Header {
             origin,
@@ -311,7 +316,7 @@ fn farewell(now: Instant, origin: Origin, schema: &SchemaRef) -> Batch {
             progress: EventTime::MIN,
             token: Token::Unmetered,
             missing: 0,
-            note: Some(Note::Gone),
+            note: Some(note),
         },
         rows: Rows::empty(SchemaRef::clone(schema)),
     }

@@ -41,6 +41,7 @@ impl Engine {
         self.timers_due = None;
         self.sweep_edges(now);
         self.end_silent_edges(now);
+        self.sweep_states(now);
         self.sweep_components(now);
         self.compute_budgets(now);
         self.arm(now);
@@ -59,7 +60,7 @@ impl Engine {
                 || matches!(edge.producer, Producing::Elsewhere(_))
                 || matches!(edge.consumer, Consuming::Elsewhere(_))
         };
-        self.edges.values().any(is_remote)
+        !self.states.is_empty() || self.edges.values().any(is_remote)
     }
 
     /// Lets pulls go that are due, and ends edges whose end no link has taken.

@@ -80,7 +80,7 @@ fn put_numbers<T: ArrowPrimitiveType, const N: usize>(
 }
 
 /// Bits that may begin within a byte. Those behind the last row are zero.
-fn put_bits(bits: &BooleanBuffer, out: &mut Vec<u8>) {
+pub(super) fn put_bits(bits: &BooleanBuffer, out: &mut Vec<u8>) {
     let len = bits.len().div_ceil(8);
     out.extend_from_slice(&bits.sliced()[..len]);
     if let Some(last) = out.last_mut()
@@ -149,7 +149,7 @@ fn decode_column(
     })
 }
 
-fn take_bits(reader: &mut Reader<'_>, rows: usize) -> Result<BooleanBuffer, FrameError> {
+pub(super) fn take_bits(reader: &mut Reader<'_>, rows: usize) -> Result<BooleanBuffer, FrameError> {
     let bytes = reader.take(rows.div_ceil(8))?;
     Ok(BooleanBuffer::new(
         Buffer::from_vec(bytes.to_vec()),

@@ -36,6 +36,7 @@ pub fn encode_pull(pull: &Pull, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         None => (None, 0),
         Some(From::Latest) => (None, FROM_LATEST),
         Some(From::Positions(positions)) => (Some(positions), FROM_POSITIONS),
+        Some(From::LatestBut(positions)) => (Some(positions), FROM_LATEST | FROM_POSITIONS),
     };
     let lists = [from, Some(&pull.taken), pull.keep.as_ref()];
     for positions in lists.into_iter().flatten() {
@@ -56,13 +57,20 @@ pub fn encode_pull(pull: &Pull, out: &mut Vec<u8>) -> Result<(), EncodeError> {
             out.extend_from_slice(&slack.as_nanos().to_le_bytes());
         }
     }
-    for positions in lists.into_iter().flatten() {
-        let count = u32::try_from(positions.len()).expect("the origins were counted");
-        out.extend_from_slice(&count.to_le_bytes());
-        for (origin, index) in positions.iter() {
-            out.extend_from_slice(&origin.0.to_le_bytes());
-            out.extend_from_slice(&index.to_le_bytes());
-        }
+    let mut lists = lists.into_iter().flatten();
+    lists.try_for_each(|positions| put_positions(positions, out))
+}
+
+/// Appends positions.
+pub(super) fn put_positions(positions: &Positions, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    if positions.len() > ORIGINS_MAX {
+        return Err(EncodeError::Origins(positions.len()));
+    }
+    let count = u32::try_from(positions.len()).expect("the origins were counted");
+    out.extend_from_slice(&count.to_le_bytes());
+    for (origin, index) in positions.iter() {
+        out.extend_from_slice(&origin.0.to_le_bytes());
+        out.extend_from_slice(&index.to_le_bytes());
     }
     Ok(())
 }
@@ -75,9 +83,7 @@ pub fn decode_pull(bytes: &[u8]) -> Result<Pull, FrameError> {
     let mut reader = Reader::of_frame(bytes, PULL)?;
     let flags = reader.byte()?;
     let has = |flag: u8| flags & flag != 0;
-    if flags & !(FROM_LATEST | FROM_POSITIONS | HAS_KEEP | HAS_BUDGET) != 0
-        || (has(FROM_LATEST) && has(FROM_POSITIONS))
-    {
+    if flags & !(FROM_LATEST | FROM_POSITIONS | HAS_KEEP | HAS_BUDGET) != 0 {
         return Err(FrameError::Flags("a pull", flags));
     }
     let credit = u64::from_le_bytes(reader.array()?);
@@ -86,7 +92,8 @@ pub fn decode_pull(bytes: &[u8]) -> Result<Pull, FrameError> {
         false => None,
     };
     let from = match (has(FROM_LATEST), has(FROM_POSITIONS)) {
-        (true, _) => Some(From::Latest),
+        (true, true) => Some(From::LatestBut(take_positions(&mut reader)?)),
+        (true, false) => Some(From::Latest),
         (false, true) => Some(From::Positions(take_positions(&mut reader)?)),
         (false, false) => None,
     };
@@ -127,7 +134,7 @@ fn take_budget(reader: &mut Reader<'_>) -> Result<Budget, FrameError> {
     Ok(budget)
 }
 
-fn take_positions(reader: &mut Reader<'_>) -> Result<Positions, FrameError> {
+pub(super) fn take_positions(reader: &mut Reader<'_>) -> Result<Positions, FrameError> {
     let count = u32::from_le_bytes(reader.array()?);
     let len = convert::index(count.into());
     if len > ORIGINS_MAX {

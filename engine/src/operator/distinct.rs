@@ -215,6 +215,14 @@ impl Operator for Distinct {
         state::export(self, since)
     }
 
+    fn complete(&self) -> Option<Tick> {
+        Tick::before(self.closed.saturating_add(1))
+    }
+
+    fn bytes(&self) -> usize {
+        self.bytes()
+    }
+
     fn import(&mut self, chunk: StateChunk) -> Result<(), ImportError> {
         state::import(self, &chunk)
     }

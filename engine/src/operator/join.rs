@@ -159,6 +159,14 @@ impl Operator for Join {
         state::export(self, since)
     }
 
+    fn complete(&self) -> Option<Tick> {
+        Tick::before(self.open)
+    }
+
+    fn bytes(&self) -> usize {
+        self.bytes()
+    }
+
     fn import(&mut self, chunk: StateChunk) -> Result<(), ImportError> {
         state::import(self, &chunk)
     }

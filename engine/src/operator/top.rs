@@ -229,6 +229,14 @@ impl Operator for Top {
         state::export(&self.best, &self.encoding, since)
     }
 
+    fn complete(&self) -> Option<Tick> {
+        Tick::before(self.best.open())
+    }
+
+    fn bytes(&self) -> usize {
+        self.best.bytes()
+    }
+
     fn import(&mut self, chunk: StateChunk) -> Result<(), ImportError> {
         state::import(
             &mut self.best,

@@ -130,6 +130,14 @@ impl Operator for Window {
         state::export(&mut self.panes, &self.selected, since)
     }
 
+    fn complete(&self) -> Option<Tick> {
+        Tick::before(self.panes.open())
+    }
+
+    fn bytes(&self) -> usize {
+        self.panes.bytes()
+    }
+
     fn import(&mut self, chunk: StateChunk) -> Result<(), ImportError> {
         state::import(&mut self.panes, self.layout, &self.selected, &chunk)
     }

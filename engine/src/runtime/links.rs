@@ -14,7 +14,7 @@ use crate::engine::{DeployError, EdgeKind, Event};
 /// How much is taken from an edge for one write.
 ///
 /// Unit: bytes. Range: 16 to 64 KiB. Source: `field/measurements.md`: larger writes gain nothing.
-const WRITE_BYTES: usize = 64 << 10;
+pub(super) const WRITE_BYTES: usize = 64 << 10;
 
 impl Handle {
     /// Takes what waits to be sent on an edge to another host, one batch at least, into `out`.
@@ -85,6 +85,11 @@ impl Handle {
     /// Whether an edge from another host is here, and pulls may have to be sent on it.
     pub fn is_upstream(&self, edge: EdgeId) -> bool {
         self.shared.lock().engine.is_upstream(edge)
+    }
+
+    /// Whether somebody here reads by an edge that goes on.
+    pub fn is_reading(&self, edge: EdgeId) -> bool {
+        self.shared.lock().engine.is_reading(edge)
     }
 
     /// A batch on this edge from another host is under way for so long.

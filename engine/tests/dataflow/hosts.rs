@@ -99,8 +99,8 @@ pub(crate) struct Hosts {
     pub(crate) order: Vec<(usize, ComponentId)>,
     pub(crate) events: Vec<Vec<Event>>,
     dispatches: Vec<Vec<Dispatch>>,
-    rng: Rng,
-    faults: Faults,
+    pub(crate) rng: Rng,
+    pub(crate) faults: Faults,
 }
 
 impl Hosts {
@@ -204,7 +204,7 @@ impl Hosts {
         self.tick();
     }
 
-    fn below(&mut self, limit: usize) -> usize {
+    pub(crate) fn below(&mut self, limit: usize) -> usize {
         usize::try_from(self.rng.below(limit as u64)).unwrap()
     }
 
@@ -297,7 +297,7 @@ impl Hosts {
     }
 }
 
-fn send<T: Clone>(frames: &mut VecDeque<T>, frame: T, faults: Faults, rng: &mut Rng) {
+pub(crate) fn send<T: Clone>(frames: &mut VecDeque<T>, frame: T, faults: Faults, rng: &mut Rng) {
     let what = match faults.one_in {
         0 => 3,
         one_in => rng.below(one_in),

@@ -14,6 +14,7 @@ mod interleaving;
 mod links;
 mod measured;
 mod memory;
+mod moving;
 mod shared;
 mod sharing;
 mod spread;

@@ -41,6 +41,26 @@ pub struct ApplyBody {
     pub spread: bool,
 }
 
+/// What `POST /v1/apps/{name}/move` takes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MoveBody {
+    /// Which operator of the application.
+    pub operator: String,
+    /// Where to: the name of a host or the beginning of its id; the host that fits best where absent.
+    #[serde(default)]
+    pub to: Option<String>,
+}
+
+/// What `POST /v1/node/drain` takes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DrainBody {
+    /// Which host: its name or the beginning of its id; the one that is asked where absent.
+    #[serde(default)]
+    pub host: Option<String>,
+}
+
 /// What `POST /v1/streams` takes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -92,6 +112,7 @@ pub(super) fn router(gate: Gate, access: Access, stopped: watch::Receiver<bool>)
         .route("/v1/apps", get(applications).post(apply))
         .route("/v1/apps/{name}", get(application).delete(stop))
         .route("/v1/apps/{name}/why", get(why))
+        .route("/v1/apps/{name}/move", post(move_operator))
         .route("/v1/plan", post(plan))
         .route("/v1/streams", get(streams).post(publish))
         .route("/v1/streams/{name}", get(stream).delete(unpublish))
@@ -99,6 +120,7 @@ pub(super) fn router(gate: Gate, access: Access, stopped: watch::Receiver<bool>)
         .route("/v1/nodes", get(nodes))
         .route("/v1/node", get(info))
         .route("/v1/node/stop", post(stop_node))
+        .route("/v1/node/drain", post(drain))
         .route("/v1/dht", get(stats))
         .route("/v1/dht/{name}", get(lookup))
         .route("/metrics", get(measure))
@@ -174,6 +196,22 @@ async fn why(State(shared): State<Shared>, name: Name) -> Answer {
 
 async fn stop(State(shared): State<Shared>, name: Name) -> Answer {
     command(&shared, Command::Stop(named(name)?)).await
+}
+
+async fn move_operator(State(shared): State<Shared>, name: Name, body: Body) -> Answer {
+    let application = named(name)?;
+    let MoveBody { operator, to } = read(body)?;
+    let command_of = Command::Move {
+        application,
+        operator,
+        to,
+    };
+    command(&shared, command_of).await
+}
+
+async fn drain(State(shared): State<Shared>, body: Body) -> Answer {
+    let DrainBody { host } = read(body)?;
+    command(&shared, Command::Drain(host)).await
 }
 
 async fn streams(State(shared): State<Shared>) -> Answer {

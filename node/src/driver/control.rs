@@ -5,14 +5,17 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
+use composition::MigrationId;
 use engine::Event;
 use engine::runtime::Runtime;
+use engine::state::Resumed;
 use model::plan::{Reader, Stream};
 use model::{ApplicationId, Clock, ComponentGraph, CompositionId, Instant};
 use overlay::net::{self, Network};
 use tokio::sync::{mpsc, oneshot};
 
 use super::deploy::{Local, Prepared};
+use super::migration::Migration;
 use super::parts::{Lost, Means, Part, RoundTrips};
 use super::publish::Published;
 use super::{Config, effects};
@@ -62,6 +65,13 @@ pub(super) enum Inbound {
         application: ApplicationId,
         graph: Box<ComponentGraph>,
         prepared: Box<Result<Prepared, String>>,
+    },
+    /// The state of an operator that comes here was taken over, or could not be.
+    Resumed {
+        id: MigrationId,
+        application: ApplicationId,
+        /// What goes on, and how much state it has, in bytes.
+        taken: Box<Result<(Resumed, u64), String>>,
     },
     /// A source was opened to be published.
     Opened {
@@ -127,6 +137,8 @@ pub(super) struct Control {
     pub(super) parts: BTreeMap<CompositionId, Part>,
     /// What is being prepared.
     pub(super) preparing: Preparing,
+    /// What is made ready for other graphs, by migration.
+    pub(super) migrations: BTreeMap<MigrationId, Migration>,
     /// What effects have told the machine, to be taken in when all of them are carried out.
     pub(super) pending: VecDeque<Input>,
     /// What files that were loaded here keep here.
@@ -167,6 +179,7 @@ impl Control {
             next_command: 0,
             parts: BTreeMap::new(),
             preparing: Preparing::default(),
+            migrations: BTreeMap::new(),
             pending: VecDeque::new(),
             local: BTreeMap::new(),
             published: BTreeMap::new(),
@@ -298,6 +311,11 @@ impl Control {
                     self.on_prepared(id, application, graph, *prepared);
                 }
             }
+            Inbound::Resumed {
+                id,
+                application,
+                taken,
+            } => self.on_resumed(id, application, *taken),
             Inbound::Opened { opened, answer } => self.publish(*opened, answer),
             Inbound::Unpublished(name) => self.end_publication(&name),
             Inbound::Tap { target, answer } => self.open_tap(target, answer),
@@ -336,7 +354,10 @@ impl Control {
     fn on_engine(&mut self, happened: Vec<Event>) {
         for event in happened {
             let number = event.application();
-            let found = self.parts.iter().find(|(_, part)| part.number == number);
+            let found = self
+                .parts
+                .iter()
+                .find(|(_, part)| part.numbers.contains(&number));
             let Some((id, _)) = found else {
                 self.on_published(&event);
                 continue;
@@ -360,11 +381,20 @@ impl Control {
                     self.on_gone(id, stream, reader);
                     continue;
                 }
+                // It goes on coming from where it was, until the edge is turned.
+                Event::Moved { .. } => continue,
                 Event::Retired { report, .. } => {
-                    let Some(part) = self.parts.remove(&id) else {
+                    let Some(mut part) = self.parts.remove(&id) else {
                         continue;
                     };
-                    effects::note_last(self, effects::counted_of(self, &part, &report));
+                    let report = std::slice::from_ref(&*report);
+                    effects::note_last(self, effects::counted_of(self, &part, report));
+                    part.numbers.retain(|it| *it != number);
+                    if !part.numbers.is_empty() {
+                        // What came later, or was there before, goes on.
+                        self.parts.insert(id, part);
+                        continue;
+                    }
                     part.retire(&self.means.engine);
                     PartEvent::Retired
                 }
@@ -416,7 +446,10 @@ impl Control {
             Event::Degraded { reason, .. } | Event::Failed { reason, .. } => {
                 tracing::warn!("the source of {name} cannot be read on: {reason}");
             }
-            Event::Finished { .. } | Event::Retired { .. } | Event::Gone { .. } => {}
+            Event::Finished { .. }
+            | Event::Retired { .. }
+            | Event::Gone { .. }
+            | Event::Moved { .. } => {}
         }
     }
 }

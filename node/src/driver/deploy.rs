@@ -8,7 +8,8 @@ use engine::operator::{ArgumentError, KINDS};
 use engine::{Deployment, OperatorDeployment, OperatorPart, SinkDeployment, SourcePart};
 use model::plan::Stream;
 use model::{
-    Arguments, ComponentGraph, ComponentId, Instant, NodeId, Schema, SourceName, StreamName,
+    Arguments, ComponentGraph, ComponentId, Instant, NodeId, QueryPlan, Schema, SourceName,
+    StreamName,
 };
 
 use super::Results;
@@ -242,28 +243,7 @@ impl Preparation {
             }
             (true, false) => {}
         }
-        let kind = KINDS.iter().find(|kind| kind.name == part.kind);
-        let kind =
-            kind.ok_or_else(|| format!("{:?} is no operator that this host knows", part.kind))?;
-        let inputs: Vec<Schema> = part
-            .inputs
-            .iter()
-            .map(|input| plan.schema(*input).clone())
-            .collect();
-        let compiled = (kind.compile)(&part.parameters, &inputs);
-        let compiled = compiled
-            .map_err(|errors| format!("{} cannot be compiled: {}", part.name, listed(&errors)))?;
-        if compiled.outputs != part.outputs || compiled.parameters != part.parameters {
-            return Err(format!(
-                "{} means something else to the host that asks for it",
-                part.name
-            ));
-        }
-        Ok(OperatorPart::Here(OperatorDeployment {
-            compiled,
-            numbering: kind.numbering,
-            declared: None,
-        }))
+        compile(plan, index).map(OperatorPart::Here)
     }
 
     fn sink(&self, index: usize, local: Option<&Local>) -> Result<Option<OpenSink>, String> {
@@ -292,6 +272,36 @@ impl Preparation {
             epoch: self.clock.epoch(),
         }
     }
+}
+
+/// Compiles an operator of a plan.
+///
+/// # Errors
+/// Why it cannot run here, for people.
+pub(super) fn compile(plan: &QueryPlan, index: usize) -> Result<OperatorDeployment, String> {
+    let part = &plan.operators()[index];
+    let kind = KINDS.iter().find(|kind| kind.name == part.kind);
+    let kind =
+        kind.ok_or_else(|| format!("{:?} is no operator that this host knows", part.kind))?;
+    let inputs: Vec<Schema> = part
+        .inputs
+        .iter()
+        .map(|input| plan.schema(*input).clone())
+        .collect();
+    let compiled = (kind.compile)(&part.parameters, &inputs);
+    let compiled = compiled
+        .map_err(|errors| format!("{} cannot be compiled: {}", part.name, listed(&errors)))?;
+    if compiled.outputs != part.outputs || compiled.parameters != part.parameters {
+        return Err(format!(
+            "{} means something else to the host that asks for it",
+            part.name
+        ));
+    }
+    Ok(OperatorDeployment {
+        compiled,
+        numbering: kind.numbering,
+        declared: None,
+    })
 }
 
 fn listed(errors: &[ArgumentError]) -> String {

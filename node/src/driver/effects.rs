@@ -41,10 +41,18 @@ pub(super) fn carry_out(control: &mut Control, effects: Vec<Effect>) {
             } => deploy(control, id, application, graph),
             Effect::Start { id, cores } => {
                 if let Some(part) = control.parts.get(&id) {
-                    control.means.engine.set_demand(part.number, cores);
-                    control.means.engine.start(part.number);
+                    part.start(&control.means.engine, cores);
                 }
             }
+            Effect::Prepare {
+                id,
+                application,
+                graph,
+                operator,
+                from,
+            } => control.prepare_migration(id, application, graph, operator, from),
+            Effect::Switch { id, graph, cores } => control.switch(id, graph, cores),
+            Effect::Abandon(id) => control.abandon(id),
             Effect::Retire(id) => retire(control, id),
             Effect::Release(id) => release(control, id),
             Effect::Report { ticket, id } => {
@@ -146,6 +154,7 @@ fn retire(control: &mut Control, id: CompositionId) {
     if control.parts.contains_key(&id) {
         note_last(control, measure(control, id));
     }
+    control.drop_migrations(id);
     // What its file keeps here stays: the next attempt may need it.
     if let Some(part) = control.parts.remove(&id) {
         part.retire(&control.means.engine);
@@ -167,14 +176,14 @@ pub(super) fn measure(control: &Control, id: CompositionId) -> PartReport {
     let Some(part) = control.parts.get(&id) else {
         return PartReport::default();
     };
-    let Some(counted) = control.means.engine.report(part.number) else {
-        return PartReport::default();
-    };
+    let numbers = part.numbers.iter();
+    let counted = numbers.filter_map(|number| control.means.engine.report(*number));
+    let counted: Vec<Report> = counted.collect();
     counted_of(control, part, &counted)
 }
 
 /// What an engine counted of a part, in the words of the control plane.
-pub(super) fn counted_of(control: &Control, part: &Part, counted: &Report) -> PartReport {
+pub(super) fn counted_of(control: &Control, part: &Part, counted: &[Report]) -> PartReport {
     let elapsed = control.clock.now().since(part.since);
     let shared = part.shared(&control.means.engine);
     report::part(counted, &shared, part.graph.plan(), elapsed)

@@ -15,6 +15,13 @@ pub(super) enum Hello {
         /// Who pulls.
         reader: Reader,
     },
+    /// Somebody who may go on in its place pulls the state of an operator.
+    State {
+        /// Of which composition.
+        composition: CompositionId,
+        /// Its place in the plan.
+        operator: u16,
+    },
     /// Somebody looks at a stream.
     Tap {
         /// Of which composition; of a published stream, none.

@@ -5,6 +5,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
+use engine::Provider;
 use engine::runtime::Handle;
 use model::{Clock, CompositionId, EdgeId, NodeId, wire};
 use overlay::net::{FrameReceiver, FrameSender, Network, OpenError};
@@ -33,6 +34,8 @@ pub(super) struct Upstream {
     pub(super) composition: CompositionId,
     /// Which edge of the engine.
     pub(super) edge: EdgeId,
+    /// The edge is another one's until the stream is open here: then its consumer is turned to this host.
+    pub(super) is_taken_over: bool,
     /// Who has the stream.
     pub(super) host: NodeId,
     /// What is pulled by whom.
@@ -45,8 +48,11 @@ pub(super) struct Upstream {
 impl Upstream {
     /// Pulls until the edge is closed.
     pub(super) async fn run(self) {
+        if self.is_taken_over {
+            return self.take_over().await;
+        }
         // What waits for a stream when the graph starts waits for a round trip; now others are being confirmed.
-        let mut early = self.open().await.ok();
+        let early = self.open().await.ok();
         if early.is_none() {
             // Who has the stream is not as far as this host: it will be when somebody wants rows.
             let wanted = poll_fn(|cx| self.engine.poll_pull(self.edge, cx)).await;
@@ -55,6 +61,30 @@ impl Upstream {
                 return;
             }
         }
+        self.go_on(early).await;
+    }
+
+    /// Opens the stream, and only then turns its reader to it, so that nothing is waited for in between.
+    async fn take_over(mut self) {
+        let mut wait = RETRY.0;
+        while self.engine.is_reading(self.edge) {
+            match self.open().await {
+                Ok(opened) => {
+                    let Ok(edge) = self.engine.rebind(self.edge, Provider::Elsewhere) else {
+                        return;
+                    };
+                    self.edge = edge;
+                    return self.go_on(Some(opened)).await;
+                }
+                Err(error) => tracing::debug!(host = %self.host, "not open yet: {error}"),
+            }
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(RETRY.1);
+        }
+    }
+
+    /// Pulls by a stream, and by another one where it breaks, until the edge is closed.
+    async fn go_on(self, mut early: Option<(FrameSender, FrameReceiver)>) {
         let mut wait = RETRY.0;
         let mut is_connected = true;
         // The edge may go while nobody can be told: then there is nothing left to open.

@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use composition::Usage;
-use engine::Deployed;
 use engine::columns;
 use engine::report::ComponentReport;
 use engine::runtime::{Handle, Runtime};
+use engine::{Deployed, RemoteEdge};
 use model::plan::{Reader, Stream};
 use model::{
     ApplicationId, Clock, ComponentGraph, ComponentId, CompositionId, EdgeId, Instant, NodeId,
@@ -49,17 +49,19 @@ pub(super) type RoundTrips = Arc<Mutex<BTreeMap<NodeId, Duration>>>;
 #[derive(Debug)]
 pub(super) struct Part {
     pub(super) application: ApplicationId,
-    /// The engine's number for it.
-    pub(super) number: u64,
+    /// The engine's numbers for it: one for what was made at once.
+    pub(super) numbers: Vec<u64>,
     pub(super) graph: Box<ComponentGraph>,
     pub(super) since: Instant,
     /// It was ended, and what is left is there for others.
     pub(super) is_released: bool,
     /// When it was last measured.
     measured: Instant,
-    deployed: Deployed,
+    /// What was made here for each source and operator of the plan, or is shared.
+    pub(super) sources: Vec<Option<ComponentId>>,
+    pub(super) operators: Vec<Option<ComponentId>>,
     upstream: Vec<JoinHandle<()>>,
-    downstream: BTreeMap<(Stream, Reader), Downstream>,
+    pub(super) downstream: BTreeMap<(Stream, Reader, NodeId), Downstream>,
 }
 
 /// What is no longer to be had.
@@ -75,9 +77,9 @@ pub(super) struct Lost {
 
 /// An edge that another host pulls.
 #[derive(Debug)]
-struct Downstream {
-    edge: EdgeId,
-    task: Option<JoinHandle<()>>,
+pub(super) struct Downstream {
+    pub(super) edge: EdgeId,
+    pub(super) task: Option<JoinHandle<()>>,
 }
 
 impl Part {
@@ -96,69 +98,107 @@ impl Part {
         let deployed = runtime
             .deploy(prepared.deployment)
             .map_err(|error| error.to_string())?;
-        let number = deployed.application;
-        let now = means.clock.now();
-        let mut part = Self {
-            application,
-            number,
-            since: now,
-            is_released: false,
-            measured: now,
-            downstream: deployed
-                .downstream
-                .iter()
-                .map(|remote| {
-                    let edge = Downstream {
-                        edge: remote.edge,
-                        task: None,
-                    };
-                    ((remote.stream, remote.reader), edge)
-                })
-                .collect(),
-            deployed,
-            graph,
-            upstream: Vec::new(),
-        };
-        part.upstream = part.pull(means, id);
-        if let Err(error) = part.spawn_threads(means, prepared.sources, prepared.sinks) {
+        let mut part = Self::new(means.clock.now(), application, graph);
+        part.add(means, id, &deployed);
+        let spawned = part.spawn_threads(means, &deployed, prepared.sources, prepared.sinks);
+        if let Err(error) = spawned {
             part.retire(&means.engine);
             return Err(format!("the system gives no thread: {error}"));
         }
         Ok(part)
     }
 
-    fn pull(&self, means: &Means, id: CompositionId) -> Vec<JoinHandle<()>> {
-        let pull = |remote: &engine::RemoteEdge| {
-            let upstream = Upstream {
-                engine: means.engine.clone(),
-                network: means.network.clone(),
-                clock: Arc::clone(&means.clock),
-                inbox: means.inbox.clone(),
+    /// A part of which nothing is here yet.
+    pub(super) fn new(
+        now: Instant,
+        application: ApplicationId,
+        graph: Box<ComponentGraph>,
+    ) -> Self {
+        let plan = graph.plan();
+        Self {
+            application,
+            numbers: Vec::new(),
+            since: now,
+            is_released: false,
+            measured: now,
+            sources: vec![None; plan.sources().len()],
+            operators: vec![None; plan.operators().len()],
+            upstream: Vec::new(),
+            downstream: BTreeMap::new(),
+            graph,
+        }
+    }
+
+    /// Takes over what was deployed for it, and pulls what that reads on other hosts.
+    pub(super) fn add(&mut self, means: &Means, id: CompositionId, deployed: &Deployed) {
+        self.numbers.push(deployed.application);
+        let sources = self.sources.iter_mut().zip(&deployed.sources);
+        let operators = self.operators.iter_mut().zip(&deployed.operators);
+        for (known, made) in sources.chain(operators) {
+            *known = made.or(*known);
+        }
+        for remote in &deployed.downstream {
+            let peer = self.graph.reader(remote.reader).host;
+            self.serve((remote.stream, remote.reader, peer), remote.edge);
+        }
+        for remote in &deployed.upstream {
+            self.pull(means, id, *remote, false);
+        }
+    }
+
+    /// Drops what was deployed for an operator that does not come here after all.
+    pub(super) fn remove(&mut self, engine: &Handle, deployed: &Deployed, operator: usize) {
+        engine.retire(deployed.application);
+        self.numbers.retain(|it| *it != deployed.application);
+        self.operators[operator] = None;
+        let edges: Vec<EdgeId> = deployed.downstream.iter().map(|it| it.edge).collect();
+        self.downstream.retain(|_, it| !edges.contains(&it.edge));
+    }
+
+    /// An edge may be pulled by a host from now on.
+    pub(super) fn serve(&mut self, by: (Stream, Reader, NodeId), edge: EdgeId) {
+        self.downstream.insert(by, Downstream { edge, task: None });
+    }
+
+    /// Pulls by an edge from the host that the graph says; one that is taken over from where it pulled before.
+    pub(super) fn pull(
+        &mut self,
+        means: &Means,
+        id: CompositionId,
+        remote: RemoteEdge,
+        is_taken_over: bool,
+    ) {
+        let upstream = Upstream {
+            engine: means.engine.clone(),
+            network: means.network.clone(),
+            clock: Arc::clone(&means.clock),
+            inbox: means.inbox.clone(),
+            composition: id,
+            edge: remote.edge,
+            is_taken_over,
+            host: self.graph.producer(remote.stream).host,
+            hello: Hello::Edge {
                 composition: id,
-                edge: remote.edge,
-                host: self.graph.producer(remote.stream).host,
-                hello: Hello::Edge {
-                    composition: id,
-                    stream: remote.stream,
-                    reader: remote.reader,
-                },
-                round_trips: Arc::clone(&means.round_trips),
-                schema: columns::to_arrow(self.graph.plan().schema(remote.stream)),
-            };
-            tokio::spawn(upstream.run())
+                stream: remote.stream,
+                reader: remote.reader,
+            },
+            round_trips: Arc::clone(&means.round_trips),
+            schema: columns::to_arrow(self.graph.plan().schema(remote.stream)),
         };
-        self.deployed.upstream.iter().map(pull).collect()
+        self.upstream.retain(|task| !task.is_finished());
+        self.upstream.push(tokio::spawn(upstream.run()));
     }
 
     fn spawn_threads(
         &self,
         means: &Means,
+        deployed: &Deployed,
         sources: Vec<Option<Box<dyn crate::connector::Source>>>,
         sinks: Vec<Option<OpenSink>>,
     ) -> Result<(), std::io::Error> {
         // Sinks first: the first result finds somebody who writes it.
         let any_shown = sinks.iter().flatten().any(|(_, is_shown)| *is_shown);
-        for (component, sink) in self.deployed.sinks.iter().zip(sinks) {
+        for (component, sink) in deployed.sinks.iter().zip(sinks) {
             let (Some(component), Some((sink, is_shown))) = (component, sink) else {
                 continue;
             };
@@ -171,7 +211,7 @@ impl Part {
             };
             let thread = SinkThread {
                 handle: means.engine.clone(),
-                application: self.number,
+                application: deployed.application,
                 id: *component,
                 sink,
                 limit,
@@ -181,13 +221,13 @@ impl Part {
                 thread.run();
             })?;
         }
-        for ((index, component), source) in self.deployed.sources.iter().enumerate().zip(sources) {
+        for ((index, component), source) in deployed.sources.iter().enumerate().zip(sources) {
             let (Some(component), Some(source)) = (component, source) else {
                 continue;
             };
             let place = SourcePlace {
                 handle: means.engine.clone(),
-                application: self.number,
+                application: deployed.application,
                 id: *component,
                 idle_after: run::idle_after(self.graph.plan().qos()),
             };
@@ -208,9 +248,8 @@ impl Part {
         reader: Reader,
         peer: NodeId,
     ) -> Option<(EdgeId, &mut Option<JoinHandle<()>>)> {
-        let edge = self.downstream.get_mut(&(stream, reader))?;
-        // The edge is there, so the reader is one of the plan.
-        (self.graph.reader(reader).host == peer).then_some((edge.edge, &mut edge.task))
+        let edge = self.downstream.get_mut(&(stream, reader, peer))?;
+        Some((edge.edge, &mut edge.task))
     }
 
     /// The component and port that yield a stream here; made of this, where that is said.
@@ -221,13 +260,11 @@ impl Part {
     ) -> Option<(ComponentId, u16)> {
         let mut streams = self.graph.plan().streams_named(name);
         streams.find_map(|stream| match stream {
-            Stream::Source(index, port) if made_of.is_none() => {
-                self.deployed.sources[index].zip(Some(port))
-            }
+            Stream::Source(index, port) if made_of.is_none() => self.sources[index].zip(Some(port)),
             Stream::Operator(index, port)
                 if made_of.is_none_or(|made_of| self.graph.made_of(index) == *made_of) =>
             {
-                self.deployed.operators[index].zip(Some(port))
+                self.operators[index].zip(Some(port))
             }
             Stream::Source(..) | Stream::Operator(..) => None,
         })
@@ -237,21 +274,21 @@ impl Part {
     pub(super) fn measure(&mut self, engine: &Handle, now: Instant) -> Option<Measured> {
         let elapsed = now.since(self.measured).as_secs_f64();
         let quantile = self.graph.plan().qos().quantile;
-        let sample = engine.sample(self.number, quantile)?;
+        let numbers = self.numbers.iter();
+        let samples = numbers.filter_map(|number| engine.sample(*number, quantile));
+        let (mut measured, mut delay) = (BTreeMap::new(), None);
+        for sample in samples {
+            delay = delay.max(sample.delay);
+            let operators = sample.operators.into_iter();
+            measured.extend(operators.map(|(id, busy, count)| (id, (busy, count))));
+        }
         self.measured = now;
-        if elapsed <= 0.0 || sample.operators.is_empty() && sample.delay.is_none() {
+        if elapsed <= 0.0 || measured.is_empty() && delay.is_none() {
             return None;
         }
-        // Components are numbered in the plan's order.
-        let of = |component: &ComponentId| {
-            let found = sample
-                .operators
-                .binary_search_by_key(component, |(id, _, _)| *id);
-            Some(sample.operators[found.ok()?])
-        };
-        let operators = (0..).zip(&self.deployed.operators);
+        let operators = (0..).zip(&self.operators);
         let usage = |(operator, component): (u16, &Option<ComponentId>)| {
-            let (_, busy, dispatches) = of(component.as_ref()?)?;
+            let (busy, dispatches) = *measured.get(component.as_ref()?)?;
             let dispatches = u32::try_from(dispatches).unwrap_or(u32::MAX);
             Some(Usage {
                 operator,
@@ -261,16 +298,14 @@ impl Part {
         };
         Some(Measured {
             operators: operators.filter_map(usage).collect(),
-            delay: sample.delay,
+            delay,
         })
     }
 
     /// What is known of the operators that run here for others and are shared by this application.
     pub(super) fn shared(&self, engine: &Handle) -> Vec<ComponentReport> {
         let parts = self.graph.plan().operators().iter();
-        let parts = parts
-            .zip(self.graph.operators())
-            .zip(&self.deployed.operators);
+        let parts = parts.zip(self.graph.operators()).zip(&self.operators);
         let shared = parts.filter(|((_, binding), _)| binding.shared);
         shared
             .filter_map(|((operator, _), component)| {
@@ -286,14 +321,14 @@ impl Part {
     /// What this application loses where another, perhaps itself, loses what a part of it reads: who reads may be
     /// shared.
     pub(super) fn loses(&self, other: &Self, stream: Stream, reader: Reader) -> Option<Lost> {
-        if self.number == other.number {
+        if std::ptr::eq(self, other) {
             return Some(self.lost(stream, reader));
         }
         let Reader::Operator(index, port) = reader else {
             return None;
         };
-        let component = other.deployed.operators[index]?;
-        let mut operators = self.deployed.operators.iter();
+        let component = other.operators[index]?;
+        let mut operators = self.operators.iter();
         let index = operators.position(|it| *it == Some(component))?;
         let stream = self.graph.plan().operators()[index].inputs.get(port)?;
         Some(self.lost(*stream, Reader::Operator(index, port)))
@@ -326,15 +361,27 @@ impl Part {
         }
     }
 
+    /// Lets it pull, with so many cores beside others.
+    pub(super) fn start(&self, engine: &Handle, cores: f64) {
+        for number in &self.numbers {
+            engine.set_demand(*number, cores);
+            engine.start(*number);
+        }
+    }
+
     /// Ends an application that has started: what others read stays, and is served until they stop.
     pub(super) fn release(&mut self, engine: &Handle) {
         self.is_released = true;
-        engine.release(self.number);
+        for number in &self.numbers {
+            engine.release(*number);
+        }
     }
 
     /// Drops all that runs here. Edges upstream say goodbye, within bounds.
     pub(super) fn retire(self, engine: &Handle) {
-        engine.retire(self.number);
+        for number in &self.numbers {
+            engine.retire(*number);
+        }
         for mut task in self.upstream {
             tokio::spawn(async move {
                 if tokio::time::timeout(GOODBYE_MAX, &mut task).await.is_err() {

@@ -9,23 +9,23 @@ use crate::node::{ComponentRow, PartReport, Quantiles};
 
 /// What was counted of an application's parts here in `elapsed`, and of what it shares here, by its names in the plan.
 pub(super) fn part(
-    report: &Report,
+    reports: &[Report],
     shared: &[ComponentReport],
     plan: &QueryPlan,
     elapsed: Duration,
 ) -> PartReport {
-    let own = report.components.iter();
-    let own = own.map(|component| row(component, plan, elapsed));
+    let own = || reports.iter().flat_map(|report| &report.components);
+    let rows = own().map(|component| row(component, plan, elapsed));
     let shared = shared.iter().map(|component| ComponentRow {
         // It ran before this application did.
         rows_per_second: component.rate,
         ..row(component, plan, elapsed)
     });
     let mut part = PartReport {
-        components: own.chain(shared).collect(),
+        components: rows.chain(shared).collect(),
         ..PartReport::default()
     };
-    for component in &report.components {
+    for component in own() {
         let RoleReport::Sink(delays) = &component.role else {
             continue;
         };

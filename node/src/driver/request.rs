@@ -12,7 +12,7 @@ use super::hello::Hello;
 use super::load::{self, Wish};
 use super::publish::{self, Opened};
 use super::tap::{self, Link, Tap};
-use super::{edge, effects};
+use super::{edge, effects, state};
 use crate::api::{File, Measured, Request, Tapped};
 use crate::application;
 use crate::node::{Answer, Answered, Command, Failure, FailureKind, NodeInfo, TapTarget};
@@ -275,6 +275,26 @@ impl Control {
                         edge::send_batches(engine.clone(), edge, sender, receiver, clock).await;
                     }
                 }));
+            }
+            Hello::State {
+                composition,
+                operator,
+            } => {
+                let part = self.parts.get(&composition);
+                let component = part.and_then(|part| *part.operators.get(usize::from(operator))?);
+                let opened = component.and_then(|it| self.means.engine.open_state(it).ok());
+                let Some(edge) = opened else {
+                    tokio::spawn(refuse(incoming, "the operator is not here"));
+                    return;
+                };
+                let (engine, clock) = (self.means.engine.clone(), self.clock.clone());
+                tokio::spawn(async move {
+                    if let Ok((sender, receiver)) = incoming.accept().await {
+                        let stream = (sender, receiver);
+                        state::send_state(&engine, edge, stream, &*clock).await;
+                    }
+                    engine.close_state(edge);
+                });
             }
             Hello::Tap { .. } => {
                 let Some(edge) = self.open_tap_edge(&hello) else {

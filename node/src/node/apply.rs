@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use composition::{Composed, Event, Order};
+use composition::{Composed, Event, Order, Refusal};
 use model::{
     ApplicationId, ComponentGraph, CompositionId, Instant, Key, NodeId, Outcome, Query, wire,
 };
@@ -334,6 +334,26 @@ impl Node {
                 } => self.on_deploy(now, id, application, graph, out),
                 composition::Effect::Start { id, cores } => out.push(Effect::Start { id, cores }),
                 composition::Effect::Undeploy { id } => self.on_undeploy(now, id, out),
+                composition::Effect::Prepare {
+                    id,
+                    application,
+                    graph,
+                    operator,
+                    from,
+                } => out.push(Effect::Prepare {
+                    id,
+                    application,
+                    graph: Box::new(graph),
+                    operator,
+                    from,
+                }),
+                composition::Effect::Switch {
+                    id,
+                    application,
+                    graph,
+                    cores,
+                } => self.on_switch(now, (id, application), graph, cores, out),
+                composition::Effect::Abandon { id } => out.push(Effect::Abandon(id)),
                 composition::Effect::Lookup { lookup, key, count } => {
                     if self.lookups.len() >= LOOKUPS_MAX {
                         self.lookups.pop_first();
@@ -350,31 +370,47 @@ impl Node {
                 composition::Effect::Withdraw { key, slot } => {
                     self.tell_overlay(Query::Withdraw { key, slot }, out);
                 }
-                composition::Effect::Event(event) => self.on_composition_event(now, event, out),
+                composition::Effect::Event(event) => match event {
+                    Event::Composed { id, composed } => {
+                        self.on_ended(now, id, Ok(composed), out);
+                    }
+                    Event::Refused { id, refusal } => self.on_ended(now, id, Err(refusal), out),
+                    Event::Rebound { composition, graph } => {
+                        self.on_rebound(now, composition, graph, out);
+                    }
+                    Event::Migrated(migrated) => self.on_migrated(now, migrated, out),
+                    Event::Unmigrated(unmigrated) => self.on_unmigrated(now, unmigrated, out),
+                },
             }
         }
     }
 
-    fn on_composition_event(&mut self, now: Instant, event: Event, out: &mut Vec<Effect>) {
-        let (Event::Composed { id, .. } | Event::Refused { id, .. }) = event;
+    /// A request of this node has come to an end.
+    fn on_ended(
+        &mut self,
+        now: Instant,
+        id: CompositionId,
+        outcome: Result<Composed, Refusal>,
+        out: &mut Vec<Effect>,
+    ) {
         let found = self.tasks.iter().find(
             |(_, task)| matches!(&task.phase, Phase::Applying(applying) if applying.id == Some(id)),
         );
         let task = found.map(|(ticket, _)| *ticket);
         let task = task.and_then(|ticket| self.tasks.remove(&ticket));
         let Some(task) = task else {
-            self.on_composed_for_nobody(now, event, out);
+            self.on_composed_for_nobody(now, id, outcome.ok(), out);
             return;
         };
         let Phase::Applying(Applying { order, .. }) = task.phase else {
             return;
         };
-        let answered = match event {
-            Event::Composed { id, composed } => {
+        let answered = match outcome {
+            Ok(composed) => {
                 let answer = self.on_composed(now, id, &order, composed, out);
                 Ok(Answer::Composition(Box::new(answer)))
             }
-            Event::Refused { refusal, .. } => Err(composed::failure(&order, &refusal)),
+            Err(refusal) => Err(composed::failure(&order, &refusal)),
         };
         self.answer(task.command, answered, out);
     }
@@ -418,10 +454,15 @@ impl Node {
     }
 
     /// A composition came about after whoever asked for it was told that it had not: it is stopped.
-    fn on_composed_for_nobody(&mut self, now: Instant, event: Event, out: &mut Vec<Effect>) {
-        let (Event::Composed { id, .. } | Event::Refused { id, .. }) = event;
+    fn on_composed_for_nobody(
+        &mut self,
+        now: Instant,
+        id: CompositionId,
+        composed: Option<Composed>,
+        out: &mut Vec<Effect>,
+    ) {
         let is_overdue = self.overdue.remove(&id);
-        let Event::Composed { composed, .. } = event else {
+        let Some(composed) = composed else {
             return;
         };
         if !is_overdue {

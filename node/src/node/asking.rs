@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use model::name::Digest;
 use model::{ApplicationId, CompositionId, Instant, Key, NodeId, Outcome, Query};
 
 use super::finding::Intent;
@@ -70,12 +71,28 @@ impl Asking {
         if listing.head.composition != self.listing.head.composition {
             return;
         }
-        if record.body.is_some() {
-            self.body = record.body;
-        }
+        let body = listing.body();
         if listing.standing() > self.listing.standing() {
+            if body != self.listing.body() {
+                self.body = None;
+            }
             self.listing = listing;
         }
+        if record.body.is_some() && body == self.listing.body() {
+            self.body = record.body;
+        }
+    }
+
+    /// Waits for the hosts of the newest graph alone; gives those that were not asked yet.
+    fn follow_graph(&mut self) -> BTreeSet<NodeId> {
+        if *self.listing.state() == State::Stopped {
+            return BTreeSet::new();
+        }
+        let mut hosts = self.listing.hosts();
+        self.silent.retain(|host| hosts.contains(host));
+        hosts.retain(|host| !self.silent.contains(host) && !self.heard.contains_key(host));
+        self.silent.extend(&hosts);
+        hosts
     }
 }
 
@@ -94,7 +111,7 @@ pub(super) struct ReportFor {
     asker: Asker,
     application: ApplicationId,
     composition: CompositionId,
-    wants_body: bool,
+    body: Option<Digest>,
     pub(super) deadline: Instant,
 }
 
@@ -110,23 +127,19 @@ impl Node {
     ) {
         let head = listing.head.clone();
         let held = self.records.find(&head.application);
-        let held = held.filter(|record| record.listing.head == head);
+        let held = held.filter(|record| record.listing.body() == listing.body());
         let body = held.and_then(|record| record.body.clone());
         let is_over = *listing.state() == State::Stopped;
         let mut asking = Asking {
             intent,
-            silent: if is_over {
-                BTreeSet::new()
-            } else {
-                head.hosts.clone()
-            },
+            silent: BTreeSet::new(),
             listing,
             heard: BTreeMap::new(),
             query: None,
             body,
         };
-        let wants_body = asking.body.is_none();
-        if wants_body && !is_over {
+        let hosts = asking.follow_graph();
+        if asking.body.is_none() && !is_over {
             let ask = Query::Lookup {
                 key: Key::application(&head.application),
                 near: None,
@@ -138,19 +151,32 @@ impl Node {
             self.end_asking(now, command, asking, out);
             return;
         }
-        let hosts = asking.silent.clone();
-        self.go_on(ticket, command, now + ASK_WAIT, Phase::Asking(asking));
+        self.ask_hosts(now, (ticket, command, now + ASK_WAIT), asking, hosts, out);
+    }
+
+    /// Asks these hosts, and waits for all that were asked.
+    fn ask_hosts(
+        &mut self,
+        now: Instant,
+        (ticket, command, deadline): (u64, CommandId, Instant),
+        asking: Asking,
+        hosts: BTreeSet<NodeId>,
+        out: &mut Vec<Effect>,
+    ) {
+        let head = &asking.listing.head;
+        let (application, composition) = (head.application.clone(), head.composition);
+        let body = asking.body.as_ref().map(|_| asking.listing.body());
+        self.go_on(ticket, command, deadline, Phase::Asking(asking));
         let message = Message::Ask {
             ticket,
-            application: head.application.clone(),
-            composition: head.composition,
-            wants_body,
+            application: application.clone(),
+            composition,
+            body,
         };
         for host in hosts {
             if host == self.id() {
                 let asker = Asker::Task(ticket);
-                let id = head.application.clone();
-                self.on_ask(now, asker, id, head.composition, wants_body, out);
+                self.on_ask(now, asker, application.clone(), composition, body, out);
             } else {
                 self.send(host, &message, out);
             }
@@ -164,7 +190,7 @@ impl Node {
         asker: Asker,
         application: ApplicationId,
         composition: CompositionId,
-        wants_body: bool,
+        body: Option<Digest>,
         out: &mut Vec<Effect>,
     ) {
         let runs = self.parts.get(&composition);
@@ -173,7 +199,7 @@ impl Node {
             asker,
             application,
             composition,
-            wants_body,
+            body,
             deadline: now + REPORT_WAIT,
         };
         if !runs {
@@ -237,7 +263,7 @@ impl Node {
         });
         let record = self.records.find(&waiting.application).map(|record| {
             let mut record = record.clone();
-            if !waiting.wants_body {
+            if waiting.body == Some(record.listing.body()) {
                 record.body = None;
             }
             record
@@ -321,22 +347,33 @@ impl Node {
         out: &mut Vec<Effect>,
         change: impl FnOnce(&mut Asking),
     ) {
-        let Some(mut task) = self.tasks.remove(&ticket) else {
+        let Some(task) = self.tasks.remove(&ticket) else {
             return;
         };
-        let Phase::Asking(asking) = &mut task.phase else {
-            self.tasks.insert(ticket, task);
-            return;
-        };
-        change(asking);
-        if !asking.is_complete() {
-            self.tasks.insert(ticket, task);
-            return;
+        let (command, deadline) = (task.command, task.deadline);
+        match task.phase {
+            Phase::Asking(mut asking) => {
+                change(&mut asking);
+                self.go_on_asking(now, (ticket, command, deadline), asking, out);
+            }
+            phase => self.go_on(ticket, command, deadline, phase),
         }
-        let Phase::Asking(asking) = task.phase else {
-            return;
-        };
-        self.end_asking(now, task.command, asking, out);
+    }
+
+    /// Something was learned: the answer follows, or others are asked whom the newest graph names.
+    fn go_on_asking(
+        &mut self,
+        now: Instant,
+        task: (u64, CommandId, Instant),
+        mut asking: Asking,
+        out: &mut Vec<Effect>,
+    ) {
+        let hosts = asking.follow_graph();
+        if asking.is_complete() {
+            self.end_asking(now, task.1, asking, out);
+        } else {
+            self.ask_hosts(now, task, asking, hosts, out);
+        }
     }
 
     /// The overlay says what it has of an application that is asked about, or looked up.
@@ -359,11 +396,7 @@ impl Node {
                 }
             }
         }
-        if asking.is_complete() {
-            self.end_asking(now, command, asking, out);
-        } else {
-            self.go_on(ticket, command, deadline, Phase::Asking(asking));
-        }
+        self.go_on_asking(now, (ticket, command, deadline), asking, out);
     }
 
     /// All that will be heard was heard.
@@ -388,6 +421,10 @@ impl Node {
             Intent::Why => status::why(&asking, &self.view)
                 .map(|why| Answer::Why(Box::new(why)))
                 .ok_or_else(|| unread(&asking.listing)),
+            Intent::Move { operator, to } => {
+                self.ask_to_move(now, command, &asking, (operator, *to), out);
+                return;
+            }
             Intent::Stream(wanted) => match &asking.body {
                 Some(body) => tap::find(wanted, &asking.listing, body, &self.view),
                 None => Err(unread(&asking.listing)),

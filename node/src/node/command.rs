@@ -1,6 +1,7 @@
 //! What people ask of a node, and what it answers: the words of the HTTP API and of the command line.
 
 mod application;
+mod moved;
 
 use std::collections::BTreeMap;
 
@@ -10,6 +11,7 @@ use model::{NodeId, Origin, QueryPlan, Schema, StreamName};
 use serde::{Deserialize, Serialize};
 
 pub use application::*;
+pub use moved::*;
 
 /// A command; its answer repeats it.
 #[derive(
@@ -33,6 +35,17 @@ pub enum Command {
     Why(String),
     /// Stops an application, whoever accepted it.
     Stop(String),
+    /// Moves an operator of an application to another host, whoever runs it. Any node is asked.
+    Move {
+        /// Which application.
+        application: String,
+        /// Which operator of it.
+        operator: String,
+        /// Where to: the host's name or the beginning of its id; the host that fits best where absent.
+        to: Option<String>,
+    },
+    /// Lets a host give away all that it can: the one that is named as above, or the node that is asked.
+    Drain(Option<String>),
     /// Publishes a stream whose source this host has opened and will read.
     Publish(Publication),
     /// Ends a publication of this host.
@@ -133,6 +146,10 @@ pub enum Answer {
     Why(Box<Why>),
     /// Of [`Command::Stop`].
     Stopped(Stopped),
+    /// Of [`Command::Move`].
+    Moved(Box<Moved>),
+    /// Of [`Command::Drain`].
+    Drained(Box<Drained>),
     /// Of [`Command::Publish`], [`Command::Stream`] and [`Command::Unpublish`].
     Stream(Box<StreamRow>),
     /// Of [`Command::Streams`].

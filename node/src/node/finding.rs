@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use model::{Instant, Outcome, Query};
+use model::{Instant, NodeId, Outcome, Query};
 
 use super::record::Listing;
 use super::task::{OVERLAY_WAIT, Phase, overlay_failure};
@@ -24,6 +24,13 @@ pub(super) enum Intent {
     Again,
     /// Stop it.
     Stop,
+    /// Move an operator of it, to a host where one was named.
+    Move {
+        /// Its name.
+        operator: String,
+        /// Where to.
+        to: Option<NodeId>,
+    },
     /// Find a stream of it.
     Stream(tap::Wanted),
     /// Look up what the overlay has of it, or of one of its streams.
@@ -57,7 +64,9 @@ impl Finding {
                 format!("{}/{}{port}", self.name, wanted.component)
             }
             Intent::Lookup(None) => self.name.clone(),
-            Intent::Show | Intent::Why | Intent::Again | Intent::Stop => return failure,
+            Intent::Show | Intent::Why | Intent::Again | Intent::Stop | Intent::Move { .. } => {
+                return failure;
+            }
         };
         if !self.is_unpublished {
             return failure;
@@ -182,6 +191,7 @@ impl Node {
             Intent::Show
             | Intent::Why
             | Intent::Again
+            | Intent::Move { .. }
             | Intent::Stream(_)
             | Intent::Lookup(Some(_)) => {
                 self.begin_asking(now, ticket, command, intent, listing, out);

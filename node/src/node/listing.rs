@@ -44,20 +44,28 @@ impl Node {
         entries: &[Entry],
     ) -> (BTreeMap<ApplicationId, Listing>, BTreeSet<CompositionId>) {
         let mut listings = BTreeMap::new();
-        let mut broken = BTreeSet::new();
+        let mut not_whole = Vec::new();
         for entry in entries {
             let Some(listed) = self.read_listed(entry) else {
                 continue;
             };
             let head = &listed.listing.head;
-            if !listed.is_whole && head.hosts.contains(&entry.owner) {
-                broken.insert(head.composition);
+            if !listed.is_whole {
+                not_whole.push((head.application.clone(), head.composition, entry.owner));
             }
             self.records.remember(now, &listed.listing);
             merge(&mut listings, &listed.listing);
         }
         // Entries of a host that died say what was; this node may know better.
         self.records.improve(&mut listings);
+        // Nor has a host a say that the application has left.
+        let is_host = |(id, composition, host): &(ApplicationId, CompositionId, NodeId)| {
+            let listing = listings.get(id);
+            let listing = listing.filter(|listing| listing.head.composition == *composition);
+            listing.is_some_and(|listing| listing.is_host(*host))
+        };
+        let broken = not_whole.iter().filter(|it| is_host(it));
+        let broken = broken.map(|(_, composition, _)| *composition).collect();
         (listings, broken)
     }
 
@@ -76,7 +84,8 @@ impl Node {
         if !listing.is_running() {
             return listing.state().word();
         }
-        let mut hosts = listing.head.hosts.iter();
+        let hosts = listing.hosts();
+        let mut hosts = hosts.iter();
         let is_gone = |host: &NodeId| self.view.is_absent(*host);
         if is_broken || !self.is_whole(listing) || hosts.clone().any(is_gone) {
             return "degraded";
@@ -99,7 +108,7 @@ impl Node {
             status: self.known_status(listing, is_broken).to_owned(),
             target_delay_ms: milliseconds(head.target),
             operators: u64::from(head.operator_count),
-            hosts: model::convert::size(head.hosts.len()),
+            hosts: model::convert::size(listing.hosts().len()),
         }
     }
 

@@ -180,8 +180,9 @@ impl Node {
     fn say_record(&self, entry: &Entry) -> Option<String> {
         let record: Record = wire::decode(entry.payload.as_deref()?).ok()?;
         let listing = &record.listing;
-        let hosts = listing.head.hosts.iter();
-        let hosts: Vec<String> = hosts.map(|host| self.view.full_name(*host)).collect();
+        let hosts = listing.hosts();
+        let hosts = hosts.iter().map(|host| self.view.full_name(*host));
+        let hosts: Vec<String> = hosts.collect();
         let standing = listing.standing();
         Some(format!(
             "{} on {}; target {} ms; composition {}, version {}",

@@ -1,11 +1,12 @@
 //! What nodes say to each other.
 
+use model::name::Digest;
 use model::wire::{self, DecodeError};
 use model::{ApplicationId, CompositionId, Instant, NodeId};
 
 use super::asking::Asker;
 use super::record::{Listing, Record, Standing};
-use super::{ComponentRow, Effect, Node, PartReport, Quantiles};
+use super::{Answer, ComponentRow, Drained, Effect, Failure, Moved, Node, PartReport, Quantiles};
 
 /// What a node says to another. Every message may get lost, come twice or late: each is a state or a question,
 /// and none is harmful by repetition.
@@ -48,8 +49,40 @@ pub(super) enum Message {
         application: ApplicationId,
         /// Which composition of it.
         composition: CompositionId,
-        /// Whether the sender lacks the body of the record.
-        wants_body: bool,
+        /// The hash of the body that the sender has; who has another tells it.
+        body: Option<Digest>,
+    },
+    /// An operator that the receiver runs is to go to another host. Answered by [`Message::Moved`].
+    Move {
+        /// Which answer belongs to it.
+        ticket: u64,
+        /// Of which application.
+        application: ApplicationId,
+        /// Which composition of it.
+        composition: CompositionId,
+        /// Which operator, by its place in the plan.
+        operator: u16,
+        /// Where to, if somebody wants it there.
+        to: Option<NodeId>,
+    },
+    /// The answer to [`Message::Move`].
+    Moved {
+        /// To which.
+        ticket: u64,
+        /// What came of it.
+        moved: Box<Result<Moved, Failure>>,
+    },
+    /// The receiver is to give away all that it can. Answered by [`Message::Drained`].
+    Drain {
+        /// Which answer belongs to it.
+        ticket: u64,
+    },
+    /// The answer to [`Message::Drain`].
+    Drained {
+        /// To which.
+        ticket: u64,
+        /// What came of it.
+        drained: Box<Result<Drained, Failure>>,
     },
     /// The answer to [`Message::Ask`].
     Told {
@@ -65,7 +98,7 @@ pub(super) enum Message {
 pub(super) struct Told {
     /// What runs there; nothing where nothing does.
     pub(super) part: Option<PartTold>,
-    /// The record that it holds, with the body where that was wanted.
+    /// The record that it holds, with the body where who asks has another, or none.
     pub(super) record: Option<Record>,
 }
 
@@ -174,10 +207,29 @@ impl Node {
                 ticket,
                 application,
                 composition,
-                wants_body,
+                body,
             } => {
                 let asker = Asker::Peer(from, ticket);
-                self.on_ask(now, asker, application, composition, wants_body, out);
+                self.on_ask(now, asker, application, composition, body, out);
+            }
+            Message::Move {
+                ticket,
+                application,
+                composition,
+                operator,
+                to,
+            } => {
+                let asker = Asker::Peer(from, ticket);
+                self.move_for(now, asker, &application, (composition, operator), to, out);
+            }
+            Message::Moved { ticket, moved } => {
+                let answered = moved.map(|moved| Answer::Moved(Box::new(moved)));
+                self.on_moved(from, ticket, answered, out);
+            }
+            Message::Drain { ticket } => self.drain_for(now, Asker::Peer(from, ticket), out),
+            Message::Drained { ticket, drained } => {
+                let answered = drained.map(|drained| Answer::Drained(Box::new(drained)));
+                self.on_moved(from, ticket, answered, out);
             }
             Message::Told { ticket, told } => self.on_told(now, from, ticket, *told, out),
         }

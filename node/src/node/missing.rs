@@ -65,7 +65,7 @@ impl Node {
     pub(super) fn lacks_part(&self, listing: &Listing) -> bool {
         let head = &listing.head;
         listing.is_running()
-            && head.hosts.contains(&self.id())
+            && listing.is_host(self.id())
             && !self.parts.contains_key(&head.composition)
     }
 
@@ -138,7 +138,7 @@ impl Node {
         composition: CompositionId,
     ) {
         let listing = self.records.listing(application);
-        let is_host = listing.is_some_and(|listing| listing.head.hosts.contains(&from));
+        let is_host = listing.is_some_and(|listing| listing.is_host(from));
         if let Some(missing) = self.missing.get_mut(application)
             && is_host
             && missing.composition == composition
@@ -180,7 +180,7 @@ impl Node {
         };
         let message = Message::Present {
             application: id.clone(),
-            standing: Some(listing.standing()),
+            standing: self.standing_said(id),
             finished: None,
             gone: Some(composition),
         };
@@ -237,7 +237,7 @@ impl Node {
         for entry in entries {
             let record = self.read_record(entry);
             let is_meant =
-                |listing: &Listing| listing.head.application == id && listing.may_change(self.id());
+                |listing: &Listing| listing.head.application == id && self.concerns(listing);
             if let Some(record) = record.filter(|record| is_meant(&record.listing)) {
                 self.adopt(now, record, out);
             }

@@ -15,15 +15,8 @@ const LISTED_MAX: usize = 8;
 /// An application that is known by its whole name.
 pub(super) fn exact(name: &str) -> Option<ApplicationId> {
     let (owner, name) = name.split_once(':')?;
-    let mut id = [0; 32];
-    if owner.len() != 2 * id.len() || !owner.is_ascii() {
-        return None;
-    }
-    for (index, byte) in id.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(owner.get(2 * index..2 * index + 2)?, 16).ok()?;
-    }
     Some(ApplicationId {
-        owner: NodeId(id),
+        owner: whole(owner)?,
         name: name.to_owned(),
     })
 }
@@ -74,6 +67,59 @@ pub(super) fn find<'l>(
         Some(found) => Err(ambiguous(name, &found, view)),
         None => Err(unknown(name, listings, view)),
     }
+}
+
+/// The host that `name` stands for: its name, or a beginning of its id. An id in full need not be known.
+///
+/// # Errors
+/// When no host is called so, or more than one.
+pub(super) fn host(name: &str, view: &View) -> Result<NodeId, Failure> {
+    let own = &view.hosts.host;
+    let known = || view.hosts.hosts.values().map(|host| &**host).chain([own]);
+    let called: Vec<NodeId> = known()
+        .filter(|host| host.name == name)
+        .map(|host| host.node)
+        .collect();
+    let beginning = name.to_ascii_lowercase();
+    let begins = |node: &NodeId| !beginning.is_empty() && hex(*node).starts_with(&beginning);
+    let found = match called.is_empty() {
+        true => known().map(|host| host.node).filter(begins).collect(),
+        false => called,
+    };
+    if let [host] = found.as_slice() {
+        return Ok(*host);
+    }
+    if found.is_empty()
+        && let Some(host) = whole(name)
+    {
+        return Ok(host);
+    }
+    let (kind, message) = match found.len() {
+        0 => (
+            FailureKind::NotFound,
+            format!("No host is called {name:?}: `synergy node ls` lists all."),
+        ),
+        _ => {
+            let ids = found.iter().map(|host| hex(*host)).collect();
+            let ids = joined(ids);
+            let message =
+                format!("{name:?} may mean any of {ids}: give the beginning of its id instead.");
+            (FailureKind::Invalid, message)
+        }
+    };
+    Err(Failure::new(kind, message))
+}
+
+/// An id in full.
+fn whole(text: &str) -> Option<NodeId> {
+    let mut id = [0; 32];
+    if text.len() != 2 * id.len() || !text.is_ascii() {
+        return None;
+    }
+    for (index, byte) in id.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(text.get(2 * index..2 * index + 2)?, 16).ok()?;
+    }
+    Some(NodeId(id))
 }
 
 /// Applications as commands take them: with the names of their owners, or the beginnings of their ids where two owners

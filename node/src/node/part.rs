@@ -6,7 +6,7 @@ use std::time::Duration;
 use model::{ApplicationId, ComponentGraph, CompositionId, Instant, NodeId, Rng};
 
 use super::message::Message;
-use super::record::{Standing, State};
+use super::record::{Listing, Standing, State};
 use super::{Effect, Node, PartEvent};
 
 /// How often a host tells the others of an application which record of it it holds.
@@ -63,6 +63,11 @@ impl Part {
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let deadline = self.record_deadline.unwrap_or(self.present_next);
         (!self.is_released).then_some(self.present_next.min(deadline))
+    }
+
+    /// Whether its application has not ended.
+    pub(super) const fn is_running(&self) -> bool {
+        !self.is_released
     }
 
     /// The hosts that have sinks.
@@ -144,8 +149,9 @@ impl Node {
     /// The composer undoes an attempt, which it has forgotten: what was made for it goes, and something else may
     /// come in its place.
     pub(super) fn on_undeploy(&mut self, now: Instant, id: CompositionId, out: &mut Vec<Effect>) {
+        // Also where no part is here yet: one that was to come from elsewhere may be half made.
+        out.push(Effect::Retire(id));
         if let Some(part) = self.parts.remove(&id) {
-            out.push(Effect::Retire(id));
             self.list_application(&part.application, out);
             self.look_for_part(now, &part.application, out);
         }
@@ -262,7 +268,8 @@ impl Node {
         let Some(listing) = self.records.listing(&application) else {
             return;
         };
-        if listing.head.composition != id || !listing.is_running() {
+        let is_ours = listing.head.composition == id && listing.may_change(here);
+        if !is_ours || !listing.is_running() {
             return;
         }
         let changed = listing.changed(state, &self.config.identity);
@@ -290,16 +297,17 @@ impl Node {
             return;
         };
         let listing = self.records.listing(&part.application);
+        let standing = self.standing_said(&part.application);
         let message = Message::Present {
             application: part.application.clone(),
-            standing: listing
-                .filter(|listing| listing.head.composition.number >= id.number)
-                .map(super::record::Listing::standing),
+            standing: standing.filter(|standing| standing.composition >= id.number),
             finished: part.finished.contains(&here).then_some(id),
             gone: None,
         };
         let mut hosts = part.graph.hosts();
         hosts.insert(part.application.owner);
+        let listing = listing.filter(|listing| listing.head.composition == id);
+        hosts.extend(listing.map(Listing::hosts).unwrap_or_default());
         let is_meant = |host: &NodeId| *host != here && only.is_none_or(|only| only == *host);
         for host in hosts.into_iter().filter(is_meant) {
             self.send(host, &message, out);
@@ -327,12 +335,24 @@ impl Node {
         }
         let record = self.records.find(application);
         let ours = record.map(|record| record.listing.standing());
-        if record.is_some_and(|record| !record.listing.may_change(from)) {
+        // Who holds an older version may be a host of a graph before.
+        let is_former = standing.zip(ours).is_some_and(|(theirs, ours)| {
+            theirs.composition == ours.composition && !theirs.covers(ours)
+        });
+        if record.is_some_and(|record| !record.listing.may_change(from) && !is_former) {
             self.counts.add("present_by_stranger");
         } else if let Some(record) = record
             && standing < ours
         {
-            let message = Message::Record(Box::new(record.clone()));
+            let mut record = record.clone();
+            if standing
+                .zip(ours)
+                .is_some_and(|(theirs, ours)| theirs.covers(ours))
+            {
+                // Only the owner's signature is new.
+                record.body = None;
+            }
+            let message = Message::Record(Box::new(record));
             self.send(from, &message, out);
             if standing.is_none() {
                 // Who knows nothing of it may have been started anew, and may have ended it before: the overlay can know that still.

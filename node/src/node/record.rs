@@ -1,9 +1,14 @@
 //! Records of applications: what every host of an application keeps of it, and can prove.
 //!
-//! The owner signs a [`Head`] once: whose application it is, which composition, on which hosts, and the hash of
-//! the rest. What becomes of it later is a [`Change`], signed by the owner or by a host that the head names.
-//! Head, signature and change are a [`Listing`]: anybody can check one by itself, whoever handed it over, so
+//! The owner signs a [`Head`]: whose application it is, which composition, on which hosts, and the hash of
+//! the rest. Where its graph changes while it runs, a [`Handover`] says so, signed by the owner or by a host of the graph
+//! before. What becomes of it later is a [`Change`], signed by the owner or by a host of the last graph.
+//! Head, handovers and change are a [`Listing`]: anybody can check one by itself, whoever handed it over, so
 //! that lists need no trust. The [`Body`] is what describing takes: the graph and the reasons.
+
+mod handover;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -16,13 +21,16 @@ use overlay::identity::is_signed_by;
 
 use super::command::Composition;
 
+use handover::MOVES_MAX;
+pub(super) use handover::{HANDOVERS_MAX, Handover};
+
 /// The most hosts that a record names: one for each part of the largest plan.
 const HOSTS_MAX: usize = 3 * OPERATORS_MAX;
 
 /// The longest reason of a failure that travels with a record. Unit: bytes. Source: guess; some sentences.
 const REASON_BYTES_MAX: usize = 1024;
 
-/// What the owner signs of an application, once for each composition of it.
+/// What the owner signs of an application: once for each composition of it, and again for each graph that it has heard of.
 #[derive(Debug, Clone, PartialEq, Eq, bincode::Encode)]
 pub(super) struct Head {
     /// Whose application it is, and its name.
@@ -33,10 +41,18 @@ pub(super) struct Head {
     pub(super) target: Duration,
     /// How many operators it has.
     pub(super) operator_count: u16,
+    /// The hash of its plan, which stays when the graph changes.
+    pub(super) plan: Digest,
     /// The hosts of its graph.
     pub(super) hosts: BTreeSet<NodeId>,
     /// The hash of its body.
     pub(super) body: Digest,
+    /// Of which version this graph is: 0 as long as it is the one that was composed.
+    pub(super) version: u64,
+    /// Who made that version, where it is not the one that was composed.
+    pub(super) signer: Option<NodeId>,
+    /// Hosts of graphs before, which are to hear that they are out.
+    pub(super) former: BTreeSet<NodeId>,
 }
 
 impl<Context> bincode::Decode<Context> for Head {
@@ -48,13 +64,20 @@ impl<Context> bincode::Decode<Context> for Head {
             composition: CompositionId::decode(decoder)?,
             target: Duration::decode(decoder)?,
             operator_count: u16::decode(decoder)?,
+            plan: Digest::decode(decoder)?,
             hosts: BTreeSet::decode(decoder)?,
             body: Digest::decode(decoder)?,
+            version: u64::decode(decoder)?,
+            signer: Option::decode(decoder)?,
+            former: BTreeSet::decode(decoder)?,
         };
+        let is_first = head.version == 0;
         let is_sound = head.composition.node == head.application.owner
             && model::name::is_valid(&head.application.name)
             && !head.hosts.is_empty()
-            && head.hosts.len() <= HOSTS_MAX;
+            && head.hosts.len() <= HOSTS_MAX
+            && is_first == head.signer.is_none()
+            && (!is_first || head.former.is_empty());
         if !is_sound {
             return Err(bincode::error::DecodeError::Other("no head of a record"));
         }
@@ -70,9 +93,9 @@ pub(super) struct Change {
     pub(super) version: u64,
     /// What it is since then.
     pub(super) state: State,
-    /// Who says so: the owner, or a host that the head names.
+    /// Who says so: the owner, or a host of the last graph.
     pub(super) signer: NodeId,
-    /// Its signature of the head and the above.
+    /// Its signature of head, handovers and the above.
     pub(super) signature: [u8; 64],
 }
 
@@ -163,19 +186,32 @@ fn cut(text: &str, bytes_max: usize) -> String {
 pub(super) struct Standing {
     /// The number of the composition.
     pub(super) composition: u64,
-    /// The version of the last change; 0 where there was none.
+    /// Whether somebody stopped it: a graph that was changed at the same moment revives nothing.
+    pub(super) is_stopped: bool,
+    /// The version of the last change of its graph or state; 0 where there was none.
     pub(super) version: u64,
     /// Who made that change.
     pub(super) signer: Option<NodeId>,
+    /// Up to which version the owner itself has signed the graph. Says no more of the application.
+    pub(super) sealed: u64,
+}
+
+impl Standing {
+    /// Whether all that `other` says of an application is known with this one.
+    pub(super) fn covers(self, other: Self) -> bool {
+        Self { sealed: 0, ..self } >= Self { sealed: 0, ..other }
+    }
 }
 
 /// A record without its body: what lies in the index, and what is kept of an application that was stopped.
-#[derive(Debug, Clone, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+#[derive(Debug, Clone, PartialEq, Eq, bincode::Encode)]
 pub(super) struct Listing {
     /// What the owner signed.
     pub(super) head: Head,
     /// The owner's signature of the head.
     pub(super) signature: [u8; 64],
+    /// The graphs since then that the owner has not signed, the newest last.
+    pub(super) handovers: Vec<Handover>,
     /// What became of it.
     pub(super) change: Option<Change>,
 }
@@ -192,9 +228,30 @@ pub(super) enum RecordError {
     /// Who changed it is neither its owner nor one of its hosts.
     #[error("who changed it is none of its hosts")]
     Stranger,
-    /// The body is not the one that the owner signed.
-    #[error("its graph is not the one that its owner signed")]
+    /// A new graph of it is not signed by who claims to have made it, or does not follow from the one before.
+    #[error("who gave it another graph did not sign that")]
+    Handover,
+    /// A version does not follow the one before.
+    #[error("its versions are out of order")]
+    Order,
+    /// The body is not the one that was signed last.
+    #[error("its graph is not the one that was signed")]
     Body,
+    /// The graph has other hosts than were signed.
+    #[error("its graph has other hosts than were signed")]
+    Hosts,
+    /// The graph is of another plan.
+    #[error("its plan is not the one that its owner signed")]
+    Plan,
+    /// Its graph is to change, and it has ended.
+    #[error("it has ended")]
+    Ended,
+    /// Its graph is to change, and is not at hand.
+    #[error("its graph is not known here")]
+    Unknown,
+    /// Its graph has changed too often since its owner signed it.
+    #[error("its graph was changed {HANDOVERS_MAX} times, and its owner has heard of none")]
+    Long,
 }
 
 impl Listing {
@@ -205,6 +262,7 @@ impl Listing {
         Self {
             head,
             signature,
+            handovers: Vec::new(),
             change: None,
         }
     }
@@ -216,7 +274,7 @@ impl Listing {
             "only its owner and hosts change a record"
         );
         let version = self.standing().version.saturating_add(1);
-        let digest = change_digest(&self.head, version, &state, signer.node());
+        let digest = change_digest(&self.graph_digest(), version, &state, signer.node());
         Self {
             change: Some(Change {
                 version,
@@ -230,22 +288,28 @@ impl Listing {
 
     /// Whether `node` may say what became of it.
     pub(super) fn may_change(&self, node: NodeId) -> bool {
-        node == self.head.application.owner || self.head.hosts.contains(&node)
+        node == self.head.application.owner || self.is_host(node)
     }
 
-    /// Who keeps the record: the owner and the hosts.
+    /// Who keeps the record: the owner, the hosts, and those that are to hear that they are none any more.
     pub(super) fn keepers(&self) -> BTreeSet<NodeId> {
-        let mut keepers = self.head.hosts.clone();
+        let mut keepers = self.hosts();
         keepers.insert(self.head.application.owner);
+        keepers.extend(&self.head.former);
+        keepers.extend(self.handovers.iter().flat_map(|it| &it.left));
         keepers
     }
 
     /// Which of two listings stands.
     pub(super) fn standing(&self) -> Standing {
+        let (graph_version, graph_signer) = self.graph_version();
+        let change = self.change.as_ref();
         Standing {
             composition: self.head.composition.number,
-            version: self.change.as_ref().map_or(0, |change| change.version),
-            signer: self.change.as_ref().map(|change| change.signer),
+            is_stopped: *self.state() == State::Stopped,
+            version: change.map_or(graph_version, |change| change.version),
+            signer: change.map_or(graph_signer, |change| Some(change.signer)),
+            sealed: self.head.version,
         }
     }
 
@@ -267,26 +331,46 @@ impl Listing {
     /// What is forged about it.
     pub(super) fn check(&self) -> Result<(), RecordError> {
         let head = &self.head;
-        if !is_signed_by(
-            head.application.owner,
-            &head_digest(head).0,
-            &self.signature,
-        ) {
+        let owner = head.application.owner;
+        let head_digest = head_digest(head);
+        if !is_signed_by(owner, &head_digest.0, &self.signature) {
             return Err(RecordError::Head);
         }
+        let (hosts, digest) = self.check_handovers(head_digest)?;
         let Some(change) = &self.change else {
             return Ok(());
         };
-        if !self.may_change(change.signer) {
+        if change.version <= self.graph_version().0 {
+            return Err(RecordError::Order);
+        }
+        if change.signer != owner && !hosts.contains(&change.signer) {
             return Err(RecordError::Stranger);
         }
-        let digest = change_digest(head, change.version, &change.state, change.signer);
+        let digest = change_digest(&digest, change.version, &change.state, change.signer);
         if !is_signed_by(change.signer, &digest.0, &change.signature) {
             return Err(RecordError::Change);
         }
         Ok(())
     }
 }
+
+impl<Context> bincode::Decode<Context> for Listing {
+    fn decode<D: bincode::de::Decoder<Context = Context>>(
+        decoder: &mut D,
+    ) -> Result<Self, bincode::error::DecodeError> {
+        let listing = Self {
+            head: Head::decode(decoder)?,
+            signature: <[u8; 64]>::decode(decoder)?,
+            handovers: Vec::decode(decoder)?,
+            change: Option::decode(decoder)?,
+        };
+        if listing.handovers.len() > HANDOVERS_MAX || listing.moves() > MOVES_MAX {
+            return Err(bincode::error::DecodeError::Other("no listing"));
+        }
+        Ok(listing)
+    }
+}
+bincode::impl_borrow_decode!(Listing);
 
 /// What describing an application takes.
 #[derive(Debug, Clone, PartialEq, bincode::Encode, bincode::Decode)]
@@ -300,7 +384,7 @@ pub(super) struct Body {
 }
 
 impl Body {
-    /// What the owner signs of it.
+    /// What is signed of it.
     pub(super) fn digest(&self) -> Digest {
         Digest::of("synergy 2026 record body", &[&wire::encode(self)])
     }
@@ -329,8 +413,12 @@ impl Record {
             composition,
             target: plan.qos().latency,
             operator_count: u16::try_from(plan.operators().len()).unwrap_or(u16::MAX),
+            plan: plan_digest(&body.graph),
             hosts: body.graph.hosts(),
             body: body.digest(),
+            version: 0,
+            signer: None,
+            former: BTreeSet::new(),
         };
         Self {
             listing: Listing::new(head, owner),
@@ -344,19 +432,45 @@ impl Record {
     /// What is forged about it.
     pub(super) fn check(&self) -> Result<(), RecordError> {
         self.listing.check()?;
-        match &self.body {
-            Some(body) if body.digest() != self.listing.head.body => Err(RecordError::Body),
-            _ => Ok(()),
-        }
+        self.check_body()
     }
+
+    /// Whether its graph is not at hand, and should be.
+    pub(super) fn lacks_body(&self) -> bool {
+        self.body.is_none() && *self.listing.state() != State::Stopped
+    }
+
+    /// Whether the body, where it is at hand, is the one that a listing says which was checked.
+    ///
+    /// # Errors
+    /// What is wrong about it.
+    pub(super) fn check_body(&self) -> Result<(), RecordError> {
+        let Some(body) = &self.body else {
+            return Ok(());
+        };
+        if body.digest() != self.listing.body() {
+            return Err(RecordError::Body);
+        }
+        if body.graph.hosts() != self.listing.hosts() {
+            return Err(RecordError::Hosts);
+        }
+        if plan_digest(&body.graph) != self.listing.head.plan {
+            return Err(RecordError::Plan);
+        }
+        Ok(())
+    }
+}
+
+fn plan_digest(graph: &ComponentGraph) -> Digest {
+    Digest::of("synergy 2026 record plan", &[&wire::encode(graph.plan())])
 }
 
 fn head_digest(head: &Head) -> Digest {
     Digest::of("synergy 2026 record head", &[&wire::encode(head)])
 }
 
-fn change_digest(head: &Head, version: u64, state: &State, signer: NodeId) -> Digest {
+/// What who changes a state signs. `graph` is what was signed last: of the head, or of the last handover.
+fn change_digest(graph: &Digest, version: u64, state: &State, signer: NodeId) -> Digest {
     let change = wire::encode(&(version, state, signer));
-    let head = head_digest(head);
-    Digest::of("synergy 2026 record change", &[&head.0, &change])
+    Digest::of("synergy 2026 record change", &[&graph.0, &change])
 }

@@ -184,7 +184,7 @@ impl Node {
         out: &mut Vec<Effect>,
     ) {
         let id = record.listing.head.application.clone();
-        if !record.listing.may_change(self.id()) {
+        if !self.concerns(&record.listing) {
             self.counts.add("records_of_others");
             return;
         }
@@ -214,13 +214,7 @@ impl Node {
     /// Whether a record is what it claims to be; one that is not is counted.
     pub(super) fn is_genuine(&mut self, record: &Record) -> bool {
         let checked = if self.records.was_checked(&record.listing) {
-            let body = record.body.as_ref();
-            let is_same = body.is_none_or(|body| body.digest() == record.listing.head.body);
-            if is_same {
-                Ok(())
-            } else {
-                Err(super::record::RecordError::Body)
-            }
+            record.check_body()
         } else {
             record.check()
         };
@@ -261,25 +255,26 @@ impl Node {
         mut record: Record,
         out: &mut Vec<Effect>,
     ) -> Adopted {
-        let listing = record.listing.clone();
-        let id = listing.head.application.clone();
+        let id = record.listing.head.application.clone();
         if let Some(held) = self.records.held.get_mut(&id) {
             let before = &mut held.record;
-            let ours = before.listing.standing();
-            let is_same_composition = ours.composition == listing.standing().composition;
-            let lacks_body = before.body.is_none() && *before.listing.state() != State::Stopped;
-            if ours == listing.standing() && lacks_body && record.body.is_some() {
-                before.body = record.body;
-                self.register(&id, out);
-                return Adopted::Same;
+            let (ours, theirs) = (before.listing.standing(), record.listing.standing());
+            let is_same_graph = ours.composition == theirs.composition
+                && before.listing.body() == record.listing.body();
+            if theirs <= ours {
+                if is_same_graph && before.lacks_body() && record.body.is_some() {
+                    before.body = record.body;
+                    self.register(&id, out);
+                    self.compare_graphs(now, &id, out);
+                    return Adopted::Same;
+                }
+                return if theirs.covers(ours) {
+                    Adopted::Same
+                } else {
+                    Adopted::Older
+                };
             }
-            if listing.standing() == ours {
-                return Adopted::Same;
-            }
-            if listing.standing() < ours {
-                return Adopted::Older;
-            }
-            if is_same_composition && record.body.is_none() {
+            if is_same_graph && record.body.is_none() {
                 record.body = before.body.take();
             }
         } else if self.records.held.len() >= RECORDS_MAX {
@@ -291,9 +286,12 @@ impl Node {
             self.missing.remove(&first);
             self.withdraw_record(&first, out);
         }
+        self.seal(&mut record.listing);
+        let listing = record.listing.clone();
         if *listing.state() == State::Stopped {
             record.body = None;
         }
+        let lacks_body = record.lacks_body();
         if let Some(body) = &mut record.body
             && let Some(part) = self.parts.get(&listing.head.composition)
             && part.graph == body.graph
@@ -302,25 +300,33 @@ impl Node {
             body.graph = part.graph.clone();
         }
         self.records.hints.remove(&id);
-        let listed = match listing.state() {
-            State::Running => None,
-            State::Stopped => Some(now + STOPPED_LISTED),
-            State::Finished | State::Failed { .. } | State::Lost { .. } => Some(now + ENDED_KEPT),
+        let (listed, kept) = match listing.state() {
+            State::Running if listing.may_change(self.id()) => (None, None),
+            // Its graph has left this host: what is listed from before must not come up again.
+            State::Running => (Some(STOPPED_LISTED), Some(STOPPED_LISTED)),
+            State::Stopped => (Some(STOPPED_LISTED), Some(ENDED_KEPT)),
+            State::Finished | State::Failed { .. } | State::Lost { .. } => {
+                (Some(ENDED_KEPT), Some(ENDED_KEPT))
+            }
         };
         let held = Held {
             record,
             since: now,
-            withdraw_at: listed,
-            forget_at: listed.map(|_| now + ENDED_KEPT),
+            withdraw_at: listed.map(|after| now + after),
+            forget_at: kept.map(|after| now + after),
         };
         self.records.held.insert(id.clone(), Box::new(held));
         self.end_parts_before(now, &listing, out);
         self.register(&id, out);
-        self.on_spread_overtaken(&listing);
+        self.on_spread_overtaken(now, &listing);
         if listing.is_running() {
             self.on_record_of_part(now, listing.head.composition, out);
         }
         self.look_for_part(now, &id, out);
+        if lacks_body {
+            self.ask_for_body(&listing, out);
+        }
+        self.compare_graphs(now, &id, out);
         Adopted::Newer
     }
 

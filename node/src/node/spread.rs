@@ -26,6 +26,8 @@ pub(super) struct Spread {
     /// Whether it is to be stopped, whatever the listing says so far: who sends this may be nobody who may
     /// change it.
     stops: bool,
+    /// Whose task waits for confirmations; 0 where none does.
+    ticket: u64,
     /// Who has not confirmed.
     left: BTreeSet<NodeId>,
     pause: Duration,
@@ -45,7 +47,7 @@ impl Spread {
         if self.stops {
             is_later || *listing.state() == State::Stopped
         } else {
-            listing.standing() >= self.listing.standing()
+            listing.standing().covers(self.listing.standing())
         }
     }
 
@@ -83,20 +85,21 @@ impl Node {
         let mut spread = Spread {
             listing,
             stops,
+            ticket,
             left,
             pause: PAUSE_MIN,
             next: now,
             until: now + ENDED_KEPT,
         };
-        self.send_spread(&spread, ticket, out);
+        self.send_spread(&spread, out);
         spread.pause(now, &mut self.rng);
         self.spreads.insert(application, spread);
     }
 
-    fn send_spread(&self, spread: &Spread, ticket: u64, out: &mut Vec<Effect>) {
+    fn send_spread(&self, spread: &Spread, out: &mut Vec<Effect>) {
         let message = if spread.stops {
             Message::Stop {
-                ticket,
+                ticket: spread.ticket,
                 listing: Box::new(spread.listing.clone()),
             }
         } else {
@@ -128,7 +131,7 @@ impl Node {
                 self.counts.add("records_given_up");
                 continue;
             }
-            self.send_spread(&spread, 0, out);
+            self.send_spread(&spread, out);
             spread.pause(now, &mut self.rng);
             self.spreads.insert(id, spread);
         }
@@ -143,8 +146,10 @@ impl Node {
         }
     }
 
-    /// A greater record stands: what was said of a lesser one is over, unless it was that it must stop.
-    pub(super) fn on_spread_overtaken(&mut self, listing: &Listing) {
+    /// A greater record stands: what was said of a lesser one is over, unless it was that it must stop, or only the owner has
+    /// signed what is said. Who keeps the greater one hears of it too, at once.
+    pub(super) fn on_spread_overtaken(&mut self, now: Instant, listing: &Listing) {
+        let here = self.id();
         let application = &listing.head.application;
         let Some(spread) = self.spreads.get_mut(application) else {
             return;
@@ -153,7 +158,17 @@ impl Node {
             return;
         }
         let is_same = listing.head.composition == spread.listing.head.composition;
-        if spread.stops && is_same {
+        let says_it = spread.stops || spread.listing.standing().covers(listing.standing());
+        if is_same && says_it {
+            let before = spread.listing.keepers();
+            let keepers = listing.keepers();
+            let new = keepers.difference(&before).filter(|node| **node != here);
+            let left_count = spread.left.len();
+            spread.left.extend(new);
+            if spread.left.len() > left_count {
+                spread.next = now;
+                spread.pause = PAUSE_MIN;
+            }
             spread.listing = listing.clone();
         } else {
             self.spreads.remove(application);
@@ -184,10 +199,10 @@ impl Node {
             return;
         }
         let listing = record.listing.clone();
-        if listing.may_change(self.id()) {
+        if self.concerns(&listing) {
             self.adopt(now, record, out);
         } else {
-            self.on_spread_overtaken(&listing);
+            self.on_spread_overtaken(now, &listing);
             self.records.remember(now, &listing);
         }
         if let Some(spread) = self.spreads.get_mut(&application)

@@ -110,11 +110,11 @@ pub(super) fn why(asking: &Asking, view: &View) -> Option<Why> {
     })
 }
 
-/// What hosts said that run something.
+/// What hosts said that run something, as far as it is of the newest graph.
 fn told(asking: &Asking) -> impl Iterator<Item = (NodeId, &PartTold)> + Clone {
     asking.heard.iter().filter_map(|(node, heard)| match heard {
-        Heard::Told(Some(part)) => Some((*node, &**part)),
-        Heard::Told(None) | Heard::Unreachable => None,
+        Heard::Told(Some(part)) if asking.listing.is_host(*node) => Some((*node, &**part)),
+        Heard::Told(_) | Heard::Unreachable => None,
     })
 }
 
@@ -242,7 +242,7 @@ fn missing_hosts(asking: &Asking, components: &[ComponentRow], view: &View) -> V
             names.entry(&row.node).or_default().push(&row.name);
         }
     }
-    let hosts = asking.listing.head.hosts.iter();
+    let hosts = asking.listing.hosts();
     let sentence = |host: &NodeId| {
         let what = match asking.heard.get(host) {
             Some(Heard::Told(Some(_))) => return None,
@@ -265,5 +265,5 @@ fn missing_hosts(asking: &Asking, components: &[ComponentRow], view: &View) -> V
             None => format!("host {host_name} {what}"),
         })
     };
-    hosts.filter_map(sentence).collect()
+    hosts.iter().filter_map(sentence).collect()
 }

@@ -70,7 +70,9 @@ impl Node {
         let mut confirmed = BTreeSet::new();
         if listing.may_change(here) {
             listing = self.stop_here(now, listing, out);
-            confirmed.insert(here);
+            if listing.may_change(here) {
+                confirmed.insert(here);
+            }
         }
         let mut silent = listing.keepers();
         silent.remove(&here);
@@ -92,10 +94,16 @@ impl Node {
     fn stop_here(&mut self, now: Instant, listing: Listing, out: &mut Vec<Effect>) -> Listing {
         let composition = listing.head.composition.number;
         let held = self.records.listing(&listing.head.application);
-        let held = held.filter(|held| held.standing() > listing.standing());
+        // Also who was told that it is stopped stops the newest graph that it knows, so that all hosts of that hear of it.
+        let stands = |held: &&Listing| {
+            held.standing() > listing.standing() || held.has_newer_graph_than(&listing)
+        };
+        let held = held.filter(stands);
         let mut listing = held.cloned().unwrap_or(listing);
         let is_another = listing.head.composition.number != composition;
-        if !is_another && *listing.state() != State::Stopped {
+        // A graph that has left this host in the meantime is for others to stop: they are told of by what is held here.
+        let may_stop = !is_another && listing.may_change(self.id());
+        if may_stop && *listing.state() != State::Stopped {
             listing = listing.changed(State::Stopped, &self.config.identity);
         }
         let record = Record {
@@ -119,7 +127,7 @@ impl Node {
             listing,
             body: None,
         };
-        if !record.listing.may_change(self.id()) {
+        if !self.concerns(&record.listing) {
             self.counts.add("records_of_others");
             return;
         }
@@ -139,6 +147,7 @@ impl Node {
         listing: &Listing,
         out: &mut Vec<Effect>,
     ) {
+        let here = self.id();
         let Some(task) = self.tasks.get_mut(&ticket) else {
             return;
         };
@@ -148,10 +157,24 @@ impl Node {
         let ours = &stopping.listing.head;
         let is_it = listing.head.application == ours.application
             && listing.head.composition.number >= ours.composition.number;
-        let is_over = *listing.state() == State::Stopped
-            || listing.head.composition.number > ours.composition.number;
-        if is_it && is_over && stopping.silent.remove(&from) {
+        if !is_it || !stopping.silent.contains(&from) {
+            return;
+        }
+        let is_another = listing.head.composition.number > ours.composition.number;
+        if !is_another && listing.standing() > stopping.listing.standing() {
+            // Its graph may have changed since it was found: there are others to wait for.
+            let (known, keepers) = (stopping.listing.keepers(), listing.keepers());
+            let new = keepers.difference(&known).filter(|node| **node != here);
+            stopping.silent.extend(new);
+            stopping.listing = listing.clone();
+        }
+        let is_over = is_another || *listing.state() == State::Stopped;
+        if is_over {
             stopping.confirmed.insert(from);
+        }
+        // Who says that the graph has left it can stop nothing.
+        if is_over || !listing.may_change(from) {
+            stopping.silent.remove(&from);
             self.end_stopping_if_complete(ticket, out);
         }
     }

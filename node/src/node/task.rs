@@ -8,6 +8,7 @@ use super::apply::Applying;
 use super::asking::Asking;
 use super::finding::Finding;
 use super::lookup::LookingUp;
+use super::moving::Moving;
 use super::publishing::Publishing;
 use super::stop::Stopping;
 use super::streams::{Resolving, StreamFinding};
@@ -45,6 +46,8 @@ pub(super) enum Phase {
     Asking(Asking),
     /// An application is being stopped.
     Stopping(Stopping),
+    /// A host gives something away.
+    Moving(Moving),
     /// A stream is being published.
     Publishing(Publishing),
     /// Published names are looked up for an application.
@@ -91,6 +94,12 @@ impl Node {
             Command::Application(name) => self.on_describe(now, id, name, false, out),
             Command::Why(name) => self.on_describe(now, id, name, true, out),
             Command::Stop(name) => self.on_stop_command(now, id, name, out),
+            Command::Move {
+                application,
+                operator,
+                to,
+            } => self.on_move_command(now, id, (application, operator), to, out),
+            Command::Drain(host) => self.on_drain_command(now, id, host, out),
             Command::Publish(publication) => self.on_publish(now, id, publication, out),
             Command::Unpublish(name) => self.on_unpublish(id, &name, out),
             Command::Stream(name) => self.on_stream(now, id, name, false, out),
@@ -175,7 +184,9 @@ impl Node {
                 let waiting = (ticket, command, deadline);
                 self.on_entries_of_record(now, waiting, asking, query, outcome, out);
             }
-            phase @ Phase::Stopping(_) => self.go_on(ticket, command, deadline, phase),
+            phase @ (Phase::Stopping(_) | Phase::Moving(_)) => {
+                self.go_on(ticket, command, deadline, phase);
+            }
             Phase::Publishing(publishing) => {
                 self.on_publishing(now, ticket, command, publishing, outcome, out);
             }
@@ -222,6 +233,7 @@ impl Node {
             Phase::Finding(finding) => self.on_names(now, ticket, command, finding, None, out),
             Phase::Asking(asking) => self.end_asking(now, command, asking, out),
             Phase::Stopping(stopping) => self.end_stopping(command, &stopping, out),
+            Phase::Moving(moving) => self.on_move_unheard(command, &moving, out),
             Phase::Publishing(publishing) => self.on_publish_late(command, publishing, out),
             Phase::Resolving(_) | Phase::StreamFinding(_) | Phase::LookingUp(_) => {
                 let failure = overlay_failure("What lies under this name", None);
@@ -245,6 +257,11 @@ impl Node {
                 }
                 Some(Phase::Stopping(stopping)) if stopping.awaits(node) => {
                     self.on_stop_unheard(ticket, node, out);
+                }
+                Some(Phase::Moving(moving)) if moving.awaits(node) => {
+                    if let Some(task) = self.tasks.remove(&ticket) {
+                        self.end_late(now, ticket, task, out);
+                    }
                 }
                 _ => {}
             }

@@ -19,9 +19,10 @@ use super::record::{Body, Record, RecordError, State};
 use super::records::slot;
 use super::*;
 
+mod handover;
 mod missing;
 
-fn identity(number: u8) -> Identity {
+pub(super) fn identity(number: u8) -> Identity {
     Identity::from_secret([number; 32])
 }
 
@@ -44,7 +45,7 @@ fn summary(number: u8) -> HostSummary {
 }
 
 /// Node 1 at its start, its first input taken.
-fn node() -> Node {
+pub(super) fn node() -> Node {
     let config = Config {
         identity: identity(1),
         host: summary(1),
@@ -58,7 +59,7 @@ fn node() -> Node {
     node
 }
 
-fn handle(node: &mut Node, input: Input) -> Vec<Effect> {
+pub(super) fn handle(node: &mut Node, input: Input) -> Vec<Effect> {
     handle_at(node, Instant::from_nanos(1), input)
 }
 
@@ -68,7 +69,7 @@ fn handle_at(node: &mut Node, now: Instant, input: Input) -> Vec<Effect> {
     out
 }
 
-fn receive(node: &mut Node, from: u8, message: &Message) -> Vec<Effect> {
+pub(super) fn receive(node: &mut Node, from: u8, message: &Message) -> Vec<Effect> {
     let input = Input::Message {
         from: identity(from).node(),
         bytes: wire::encode(message),
@@ -86,7 +87,7 @@ fn schema() -> Schema {
 }
 
 /// An application of node 2 whose source and sink are there, and whose operator is on node 1.
-fn record() -> Record {
+pub(super) fn record() -> Record {
     let owner = identity(2).node();
     let mut plan = Builder::new("intrusion", Qos::default()).expect("a name");
     let source = SourceName::Published {
@@ -121,6 +122,24 @@ fn record() -> Record {
         reasons: Vec::new(),
     };
     Record::new(application, id, body, &identity(2))
+}
+
+/// The graph of [`record`], its operator on another node.
+pub(super) fn graph_with_operator_on(number: u8) -> ComponentGraph {
+    let body = record().body.expect("a body");
+    let graph = &body.graph;
+    let operators = vec![Binding::new(identity(number).node())];
+    let (origins, sources) = (graph.origins().to_vec(), graph.sources().to_vec());
+    let sinks = graph.sinks().to_vec();
+    let graph = ComponentGraph::new(graph.plan().clone(), origins, sources, operators, sinks);
+    graph.expect("a graph")
+}
+
+/// A record after its operator has gone to another node, as one of its hosts says.
+pub(super) fn moved(record: &Record, to: u8, signer: u8) -> Record {
+    let name = |host: NodeId| host.to_string();
+    let moved = record.rebound(graph_with_operator_on(to), &identity(signer), name);
+    moved.expect("a host says so")
 }
 
 #[test]
@@ -304,7 +323,7 @@ fn who_runs_nothing_of_an_application_says_so() {
         ticket: 8,
         application: head.application,
         composition: head.composition,
-        wants_body: true,
+        body: None,
     };
     let told = Message::Told {
         ticket: 8,

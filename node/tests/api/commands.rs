@@ -154,6 +154,18 @@ fn what_is_piped_is_json() {
             "/name",
             Value::from("lab/flows"),
         ),
+        (
+            &["move", "intrusion/syn", "--to", "n2"],
+            "/switch_ms",
+            Value::from(40.0),
+        ),
+        (&["move", "n1:intrusion/syn"], "/to", Value::from("n2")),
+        (
+            &["drain", "n1"],
+            "/moved/0/candidates/0/host",
+            Value::from("n2"),
+        ),
+        (&["drain"], "/left", Value::from(0)),
     ] {
         let output = server.synergy(arguments);
         assert_eq!(
@@ -264,12 +276,20 @@ fn what_is_not_there_has_status_4() {
         &["app", "why", "nothing"],
         &["stop", "nothing"],
         &["graph", "nothing"],
+        &["move", "intrusion/syn", "--to", "n9"],
         &["stream", "show", "lab/none"],
         &["tap", "lab/none"],
     ] {
         check(&server, arguments, 4, "");
     }
     check(&server, &["dht", "lookup", "nothing"], 4, "[]\n");
+}
+
+#[test]
+fn what_is_to_move_is_an_operator_of_an_application() {
+    let server = Server::start(sample::answer);
+    check(&server, &["move", "intrusion"], 2, "");
+    assert_eq!(server.asked(), Vec::<String>::new());
 }
 
 #[test]

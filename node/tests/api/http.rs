@@ -109,6 +109,28 @@ fn every_route_is_one_request() {
             [format!("apply {file} spread=true trial={is_trial}")]
         );
     }
+    for (line, body, asked) in [
+        (
+            "POST /v1/apps/intrusion/move",
+            json!({ "operator": "syn", "to": "n2" }),
+            "Move { application: \"intrusion\", operator: \"syn\", to: Some(\"n2\") }",
+        ),
+        (
+            "POST /v1/apps/n1%3Aintrusion/move",
+            json!({ "operator": "syn" }),
+            "Move { application: \"n1:intrusion\", operator: \"syn\", to: None }",
+        ),
+        ("POST /v1/node/drain", json!({}), "Drain(None)"),
+        (
+            "POST /v1/node/drain",
+            json!({ "host": "n1" }),
+            "Drain(Some(\"n1\"))",
+        ),
+    ] {
+        let response = known(&server, line, &body.to_string());
+        assert_eq!(response.status, 200, "{line}: {}", response.body);
+        assert_eq!(server.asked(), [asked], "{line}");
+    }
     let body = json!({ "name": "lab/flows", "file": "s.toml", "text": "", "folder": "/f" });
     let response = known(&server, "POST /v1/streams", &body.to_string());
     assert_eq!(response.json()["columns"][0][0], "state");

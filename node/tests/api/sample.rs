@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use node::api::{Measured, Request};
 use node::node::{
-    Answer, Answered, ApplicationRow, ApplicationStatus, Binding, Command, ComponentRow,
-    Composition, Counted, EntryRow, Failure, FailureKind, NodeInfo, NodeRow, PartReport, Placed,
-    Quantiles, Stopped, StreamRow, Why,
+    Answer, Answered, ApplicationRow, ApplicationStatus, Binding, Candidate, Command, ComponentRow,
+    Composition, Counted, Drained, EntryRow, Failure, FailureKind, Moved, NodeInfo, NodeRow,
+    PartReport, Placed, Quantiles, Stopped, StreamRow, Why,
 };
 use overlay::net::NetworkStats;
 
@@ -174,6 +174,26 @@ fn status() -> ApplicationStatus {
     }
 }
 
+fn moved() -> Moved {
+    Moved {
+        application: "intrusion".to_owned(),
+        operator: "syn".to_owned(),
+        from: "n1".to_owned(),
+        from_node: id(1),
+        to: "n2".to_owned(),
+        to_node: id(2),
+        candidates: vec![Candidate {
+            host: "n2".to_owned(),
+            node: id(2),
+            reason: None,
+        }],
+        state_bytes: 1 << 20,
+        switch_ms: 40.0,
+        total_ms: 160.0,
+        shared_with: Vec::new(),
+    }
+}
+
 /// What a node answers that knows one application, one stream and three hosts.
 pub(crate) fn answered(command: &Command) -> Answered {
     let unknown = |name: &str| {
@@ -214,6 +234,18 @@ pub(crate) fn answered(command: &Command) -> Answered {
             confirmed: vec!["n1".to_owned(), "n2".to_owned()],
             unconfirmed: Vec::new(),
         })),
+        Command::Move { to, .. } if to.as_deref() == Some("n9") => {
+            let message = "No host is called \"n9\": `synergy node ls` lists all.";
+            Err(Failure::new(FailureKind::NotFound, message))
+        }
+        Command::Move { .. } => Ok(Answer::Moved(Box::new(moved()))),
+        Command::Drain(_) => Ok(Answer::Drained(Box::new(Drained {
+            host: "n1".to_owned(),
+            node: id(1),
+            moved: vec![moved()],
+            stayed: Vec::new(),
+            left: 0,
+        }))),
         Command::Stream(_) | Command::Unpublish(_) => Ok(Answer::Stream(Box::new(stream()))),
         Command::Streams => Ok(Answer::Streams(vec![stream()])),
         Command::Nodes => Ok(Answer::Nodes(vec![NodeRow {

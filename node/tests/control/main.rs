@@ -2,5 +2,6 @@
 
 mod applications;
 mod failures;
+mod moves;
 mod streams;
 mod support;

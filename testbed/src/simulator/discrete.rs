@@ -386,6 +386,8 @@ impl Discrete {
                 Event::Failed {
                     component, reason, ..
                 } => Out::Happened(id, PartEvent::Failed { component, reason }),
+                // It goes on coming from where it was.
+                Event::Moved { .. } => continue,
                 // Of those that share the reader only the one is told whose edge it is.
                 Event::Gone { stream, reader, .. } => {
                     let component = format!("{reader:?}");

@@ -171,6 +171,14 @@ impl Operator for Sessions {
         state::export(&mut self.runs, &self.selected, since)
     }
 
+    fn complete(&self) -> Option<Tick> {
+        Tick::before(self.runs.closed().saturating_add(1))
+    }
+
+    fn bytes(&self) -> usize {
+        self.runs.bytes()
+    }
+
     fn import(&mut self, chunk: StateChunk) -> Result<(), ImportError> {
         state::import(&mut self.runs, &self.selected, &chunk)
     }

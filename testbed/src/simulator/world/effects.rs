@@ -65,6 +65,15 @@ impl World {
                 self.fluid.start(host, id);
                 self.start_engine(host, id, cores);
             }
+            Effect::Prepare { id, .. } => {
+                let reason = "hosts of this simulation move nothing".to_owned();
+                let input = Input::PrepareFailed { id, reason };
+                self.later(host, DEPLOYED_AFTER, cause, input);
+            }
+            Effect::Switch { id, .. } | Effect::Abandon(id) => {
+                let what = format!("{id:?} was never ready");
+                self.checker.report(self.now, Some(host), what);
+            }
             Effect::Retire(id) => {
                 self.retire_engine(host, id);
                 let gone = self.fluid.retire(host, id, &self.numbers);

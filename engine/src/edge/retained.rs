@@ -1,0 +1,103 @@
+//! What a producer retains, as data: so that another producer of the same stream goes on where this one is.
+
+use std::sync::Arc;
+
+use model::{EventTime, Instant, Origin};
+
+use super::LAPSE;
+use super::log::{Log, Mark};
+use super::producer::Producer;
+use crate::batch::Batch;
+use crate::few::Few;
+
+/// What is retained of one origin, or what of that is new.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Retained {
+    /// Whose rows.
+    pub origin: Origin,
+    /// Up to where nothing is to be had any more, and the progress there.
+    pub released: (u64, EventTime),
+    /// How far the origin is.
+    pub progress: EventTime,
+    /// The last index before what follows; what was known to lie behind it is replaced.
+    pub after: u64,
+    /// What is retained behind that, in order.
+    pub batches: Vec<Arc<Batch>>,
+}
+
+/// Up to where somebody has what a producer retains: the last index of each origin.
+pub type Held = std::collections::BTreeMap<Origin, u64>;
+
+impl Producer {
+    /// What is retained that lies behind what somebody holds, and what was released.
+    ///
+    /// A last batch without rows is told each time: it grows without an index more.
+    pub fn retained(&self, held: &Held) -> Vec<Retained> {
+        let log = |(origin, log): (&Origin, &Log)| log.retained(*origin, held.get(origin).copied());
+        self.logs.iter().map(log).collect()
+    }
+
+    /// Goes on where another producer of the stream was. For as long as a consumer may be silent nothing is released, but for lack of
+    /// room: those who read it there are yet to come.
+    ///
+    /// # Panics
+    /// When something was appended before, or batches leave out indices: who decodes them has seen to that.
+    pub fn restore(&mut self, now: Instant, retained: Vec<Retained>) {
+        assert!(!self.has_begun(), "only a new producer goes on for another");
+        let mut logs = Few::new();
+        let mut bytes = 0;
+        for retained in retained {
+            let mut log = Log::released_to(Mark {
+                index: retained.released.0,
+                progress: retained.released.1,
+            });
+            for batch in retained.batches {
+                bytes += log.append(batch, |_| true);
+            }
+            log.reach(retained.progress);
+            logs.insert(retained.origin, log);
+        }
+        self.logs = logs;
+        self.retained_bytes = bytes;
+        self.held_until = Some(now + LAPSE);
+    }
+}
+
+impl Retained {
+    /// Puts what is new of an origin to what is known of it. Says whether they join.
+    pub(crate) fn advance(&mut self, new: Self) -> bool {
+        let released = new.released.0;
+        self.released = new.released;
+        self.progress = new.progress;
+        self.batches.retain(|batch| {
+            let interval = batch.header.interval;
+            interval.through() > released
+                && interval.through() <= new.after
+                && interval.after() < new.after
+        });
+        let mut joins = self.through() == new.after;
+        for batch in new.batches {
+            joins &= self.through() == batch.header.interval.after();
+            self.batches.push(batch);
+        }
+        let first = self.batches.first();
+        joins && first.is_none_or(|first| first.header.interval.after() == released)
+    }
+
+    /// The last index that whoever knows this has.
+    pub(crate) fn reaches(&self) -> u64 {
+        let last = self.batches.last();
+        last.map_or(self.after, |last| last.header.interval.through())
+    }
+
+    /// The last index that is known of.
+    pub(crate) fn through(&self) -> u64 {
+        let last = self.batches.last();
+        last.map_or(self.released.0, |last| last.header.interval.through())
+    }
+
+    /// The memory that is held, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.batches.iter().map(|batch| batch.rows.bytes()).sum()
+    }
+}

@@ -1,0 +1,393 @@
+//! Operators that go to other hosts: what is made ready here, turned, or dropped.
+//!
+//! Every host does its part at the same word. Before the switch, what feeds the operator opens an edge for its next host beside the one that is there, and
+//! that host takes over its state and runs on from it, for nobody yet. At the switch each reader is turned by itself, when the stream is open at its new
+//! place; what it has received says where it goes on. What nobody reads any more goes, as ever.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use composition::MigrationId;
+use engine::state::Resumed;
+use engine::{Deployed, Deployment, OperatorPart, Provider, RemoteEdge, SourcePart};
+use model::plan::{Reader, Stream};
+use model::{ApplicationId, Binding, Clock, ComponentGraph, CompositionId, EdgeId, NodeId, wire};
+use tokio::sync::oneshot;
+
+use super::control::{Control, Inbound};
+use super::deploy::compile;
+use super::hello::Hello;
+use super::parts::{Means, Part};
+use super::state;
+use crate::node::Input;
+
+/// For how long all that was retained of an operator is kept where it has come, beside what its readers keep: those of other applications follow
+/// one after the other, each from where it is.
+///
+/// Unit: time. Range: what some migrations take. Source: guess.
+const FOLLOWED_WITHIN: Duration = Duration::from_secs(10);
+
+/// What part of the memory for data a state that is taken over may take. Unit: divisor. Source: as the ledger has it for all state.
+const STATE_DIVISOR: u64 = 2;
+
+/// What is made ready here for another graph.
+#[derive(Debug)]
+pub(super) struct Migration {
+    graph: Box<ComponentGraph>,
+    operator: usize,
+    /// Where the operator runs before.
+    from: NodeId,
+    /// Edges for who reads next what is read from here.
+    forks: BTreeMap<(Stream, Reader, NodeId), EdgeId>,
+    /// What goes on here.
+    deployed: Option<Deployed>,
+    /// Says where the state came from that it need be kept no longer, where it is dropped.
+    done: Option<oneshot::Sender<()>>,
+}
+
+impl Control {
+    /// Makes ready for another graph of what runs here, or for an operator that comes.
+    pub(super) fn prepare_migration(
+        &mut self,
+        id: MigrationId,
+        application: ApplicationId,
+        graph: Box<ComponentGraph>,
+        operator: u16,
+        from: NodeId,
+    ) {
+        let index = usize::from(operator);
+        let binding = graph.operators()[index];
+        let mut migration = Migration {
+            graph: graph.clone(),
+            operator: index,
+            from,
+            forks: BTreeMap::new(),
+            deployed: None,
+            done: None,
+        };
+        let is_coming = binding.host == self.network.node();
+        let made = match (is_coming, binding.shared) {
+            (true, false) => {
+                migration.done = Some(self.take_over(id, application, (graph, operator), from));
+                self.migrations.insert(id, migration);
+                return;
+            }
+            (true, true) => self.follow(id, application, &mut migration),
+            (false, _) => self.fork_inputs(id.composition, &mut migration),
+        };
+        self.migrations.insert(id, migration);
+        if let Err(reason) = made {
+            self.abandon(id);
+            return self.pending.push_back(Input::PrepareFailed { id, reason });
+        }
+        let state_bytes = 0;
+        self.pending.push_back(Input::Prepared { id, state_bytes });
+    }
+
+    /// Opens an edge for each that feeds the operator from here, for the host that it goes to.
+    fn fork_inputs(
+        &mut self,
+        composition: CompositionId,
+        migration: &mut Migration,
+    ) -> Result<(), String> {
+        let here = self.network.node();
+        let (graph, index) = (&migration.graph, migration.operator);
+        let Some(part) = self.parts.get_mut(&composition) else {
+            return Ok(());
+        };
+        let to = graph.operators()[index].host;
+        if graph.operators()[index].shared {
+            return Ok(());
+        }
+        let inputs = graph.plan().operators()[index].inputs.iter().enumerate();
+        for (port, stream) in inputs {
+            if graph.producer(*stream).host != here {
+                continue;
+            }
+            let reader = Reader::Operator(index, port);
+            let engine = &self.means.engine;
+            let mut numbers = part.numbers.iter();
+            let edge = numbers.find_map(|it| engine.yielding_edge(*it, *stream, reader));
+            let edge = edge.ok_or("what it reads does not run here any more")?;
+            let fork = engine.fork_edge(edge).map_err(|it| it.to_string())?;
+            part.serve((*stream, reader, to), fork);
+            migration.forks.insert((*stream, reader, to), fork);
+        }
+        Ok(())
+    }
+
+    /// Takes over the state of an operator, on a task of its own; see [`Control::on_resumed`].
+    fn take_over(
+        &self,
+        id: MigrationId,
+        application: ApplicationId,
+        (graph, operator): (Box<ComponentGraph>, u16),
+        from: NodeId,
+    ) -> oneshot::Sender<()> {
+        let (done, is_done) = oneshot::channel();
+        let means = self.means.clone();
+        let bytes_max = self.config.memory_bytes / STATE_DIVISOR;
+        let hello = Hello::State {
+            composition: id.composition,
+            operator,
+        };
+        tokio::spawn(async move {
+            let taken = async {
+                let index = usize::from(operator);
+                let compiling = move || compile(graph.plan(), index);
+                let compiled = tokio::task::spawn_blocking(compiling).await;
+                let compiled = compiled.map_err(|error| format!("panicked: {error}"))??;
+                let stream = means.network.open(from, wire::encode(&hello)).await;
+                let stream =
+                    stream.map_err(|error| format!("its state is not to be had: {error}"))?;
+                let clock: &dyn Clock = means.clock.as_ref();
+                state::take_state(&means.engine, compiled, bytes_max, stream, clock).await
+            };
+            let (taken, keeping) = match taken.await {
+                Ok(taken) => {
+                    let (resumed, bytes, keeping) = taken.split();
+                    (Ok((resumed, bytes)), Some(keeping))
+                }
+                Err(reason) => (Err(reason), None),
+            };
+            let inbound = Inbound::Resumed {
+                id,
+                application,
+                taken: Box::new(taken),
+            };
+            drop(means.inbox.send(inbound).await);
+            if let Some(keeping) = keeping {
+                keeping.run(is_done).await;
+            }
+        });
+        done
+    }
+
+    /// The state of an operator is here: it runs on from it, beside the one that it follows, for nobody yet.
+    pub(super) fn on_resumed(
+        &mut self,
+        id: MigrationId,
+        application: ApplicationId,
+        taken: Result<(Resumed, u64), String>,
+    ) {
+        let Some(mut migration) = self.migrations.remove(&id) else {
+            // It was given up in the meantime.
+            return;
+        };
+        let made = taken.and_then(|(resumed, state_bytes)| {
+            let part = OperatorPart::Resumed(Box::new(resumed));
+            self.deploy_operator(id, application, &mut migration, part)?;
+            Ok(state_bytes)
+        });
+        self.migrations.insert(id, migration);
+        match made {
+            Ok(state_bytes) => self.handle(Input::Prepared { id, state_bytes }),
+            Err(reason) => {
+                self.abandon(id);
+                self.handle(Input::PrepareFailed { id, reason });
+            }
+        }
+    }
+
+    /// Lets the readers of an application follow an operator that has come here for another one.
+    fn follow(
+        &mut self,
+        id: MigrationId,
+        application: ApplicationId,
+        migration: &mut Migration,
+    ) -> Result<(), String> {
+        let graph = &migration.graph;
+        let stream = graph
+            .plan()
+            .stream_name(Stream::Operator(migration.operator, 0));
+        let made_of = graph.made_of(migration.operator);
+        let mut parts = self.parts.values();
+        let found = parts.find_map(|part| part.find(stream, Some(&made_of)));
+        let (component, _) = found.ok_or("what it is to follow does not run here")?;
+        let part = OperatorPart::Followed(component);
+        self.deploy_operator(id, application, migration, part)
+    }
+
+    /// Deploys one operator of a graph, with edges for all its readers.
+    fn deploy_operator(
+        &mut self,
+        id: MigrationId,
+        application: ApplicationId,
+        migration: &mut Migration,
+        operator: OperatorPart,
+    ) -> Result<(), String> {
+        let composition = id.composition;
+        let now = self.means.clock.now();
+        let graph = &migration.graph;
+        let part = self
+            .parts
+            .entry(composition)
+            .or_insert_with(|| Part::new(now, application, graph.clone()));
+        let deployment = deployment(graph, migration.operator, operator, part);
+        let engine = &self.means.engine;
+        let mut deployed = self
+            .runtime
+            .deploy(deployment)
+            .map_err(|error| error.to_string())?;
+        // What else is here and is read has its edges already.
+        let is_its = |edge: &RemoteEdge| matches!(edge.stream, Stream::Operator(index, _) if index == migration.operator);
+        let (own, others) = deployed.downstream.into_iter().partition(is_its);
+        deployed.downstream = own;
+        for other in others {
+            engine.close_edge(other.edge);
+        }
+        self.means.keep_for_followers(&deployed);
+        part.add(&self.means, composition, &deployed);
+        engine.start(deployed.application);
+        migration.deployed = Some(deployed);
+        Ok(())
+    }
+
+    /// The graph holds: readers here read from where it says.
+    pub(super) fn switch(&mut self, id: MigrationId, graph: Box<ComponentGraph>, cores: f64) {
+        let Some(migration) = self.migrations.remove(&id) else {
+            return;
+        };
+        let Some(part) = self.parts.get_mut(&id.composition) else {
+            return;
+        };
+        let (here, index) = (self.network.node(), migration.operator);
+        let engine = &self.means.engine;
+        let Binding { host: to, shared } = graph.operators()[index];
+        part.graph = graph;
+        let plan = part.graph.plan();
+        let ports = 0..plan.operators()[index].outputs.len();
+        let streams = ports.map(|port| Stream::Operator(index, u16::try_from(port).unwrap_or(0)));
+        let readers = streams.flat_map(|stream| plan.readers(stream).map(move |it| (stream, it)));
+        let readers: Vec<(Stream, Reader)> = readers
+            .filter(|(_, reader)| {
+                let binding = part.graph.reader(*reader);
+                binding.host == here && !binding.shared
+            })
+            .collect();
+        for (stream, reader) in readers {
+            let mut numbers = part.numbers.iter();
+            let edge = numbers.find_map(|it| engine.reading_edge(*it, stream, reader));
+            let Some(edge) = edge else { continue };
+            if to == here {
+                let there = part.downstream.remove(&(stream, reader, here));
+                let rebound = there.map(|it| engine.rebind(edge, Provider::Here(it.edge)));
+                if !matches!(rebound, Some(Ok(_))) {
+                    tracing::warn!(?stream, ?reader, "a reader could not be turned");
+                }
+            } else {
+                let edge = RemoteEdge {
+                    edge,
+                    stream,
+                    reader,
+                };
+                part.pull(&self.means, id.composition, edge, true);
+            }
+        }
+        if migration.from == here
+            && let Some(component) = part.operators[index].take()
+            && !shared
+        {
+            engine.set_moved(component, to);
+        }
+        part.start(engine, cores);
+    }
+
+    /// The graph does not come about: what was made for it goes.
+    pub(super) fn abandon(&mut self, id: MigrationId) {
+        let Some(migration) = self.migrations.remove(&id) else {
+            return;
+        };
+        let engine = &self.means.engine;
+        for edge in migration.forks.values() {
+            engine.close_edge(*edge);
+        }
+        let Some(part) = self.parts.get_mut(&id.composition) else {
+            return;
+        };
+        part.downstream
+            .retain(|by, _| !migration.forks.contains_key(by));
+        let Some(deployed) = migration.deployed else {
+            return;
+        };
+        part.remove(engine, &deployed, migration.operator);
+        if part.numbers.is_empty() {
+            self.parts.remove(&id.composition);
+        }
+    }
+
+    /// Drops what was made ready for other graphs of a composition that goes.
+    pub(super) fn drop_migrations(&mut self, composition: CompositionId) {
+        let ids = self.migrations.keys();
+        let ids: Vec<MigrationId> = ids
+            .filter(|id| id.composition == composition)
+            .copied()
+            .collect();
+        for id in ids {
+            self.abandon(id);
+        }
+    }
+}
+
+impl Means {
+    /// Keeps what was retained of an operator that has come for a while, beside what its readers keep.
+    fn keep_for_followers(&self, deployed: &Deployed) {
+        let edges = deployed.downstream.iter();
+        let kept = edges.filter_map(|remote| self.engine.fork_edge(remote.edge).ok());
+        let kept: Vec<EdgeId> = kept.collect();
+        let engine = self.engine.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(FOLLOWED_WITHIN).await;
+            for edge in kept {
+                engine.close_edge(edge);
+            }
+        });
+    }
+}
+
+/// One operator of a graph here, with what it reads where that is here; its readers are elsewhere, and turned later where they are here.
+fn deployment(
+    graph: &ComponentGraph,
+    operator: usize,
+    mut made: OperatorPart,
+    part: &Part,
+) -> Deployment {
+    let plan = graph.plan();
+    let is_followed = matches!(made, OperatorPart::Followed(_));
+    let inputs = match is_followed {
+        true => &[][..],
+        false => &plan.operators()[operator].inputs,
+    };
+    let reads = |index: usize| {
+        let is_it = |input: &Stream| matches!(input, Stream::Operator(it, _) if *it == index);
+        inputs.iter().any(is_it)
+    };
+    let reads_source = |index: usize| {
+        let is_it = |input: &Stream| matches!(input, Stream::Source(it, _) if *it == index);
+        inputs.iter().any(is_it)
+    };
+    let is_reader = |index: usize| {
+        let inputs = &plan.operators()[index].inputs;
+        let is_it = |input: &Stream| matches!(input, Stream::Operator(it, _) if *it == operator);
+        inputs.iter().any(is_it) && !graph.operators()[index].shared
+    };
+    let sources = part.sources.iter().enumerate();
+    let sources = sources.map(|(index, component)| match component {
+        Some(component) if reads_source(index) => SourcePart::Running(*component),
+        _ => SourcePart::Elsewhere,
+    });
+    let operators = part.operators.iter().enumerate();
+    let operators = operators.map(|(index, component)| match component {
+        _ if index == operator => std::mem::replace(&mut made, OperatorPart::Elsewhere),
+        Some(component) if reads(index) => OperatorPart::Running(*component),
+        _ if is_reader(index) => OperatorPart::Elsewhere,
+        _ => OperatorPart::RunningElsewhere,
+    });
+    Deployment {
+        plan: plan.clone(),
+        origins: graph.origins().to_vec(),
+        sources: sources.collect(),
+        operators: operators.collect(),
+        sinks: plan.sinks().iter().map(|_| None).collect(),
+    }
+}

@@ -1,0 +1,162 @@
+//! Operators that go to other hosts, as the control plane sees it: what runs here has another graph from then on, and so has the record.
+//!
+//! Hosts agree on it among themselves ([`composition::MigrationId`]); here it is said to the driver, to the record and to whoever asked.
+
+use std::collections::BTreeMap;
+
+use composition::{Migrated, MigrationId, Unmigrated};
+use model::{ApplicationId, ComponentGraph, CompositionId, Instant, NodeId};
+
+use super::part::Part;
+use super::status::milliseconds;
+use super::view::hex;
+use super::{Candidate, Effect, Failure, FailureKind, Moved, Node};
+
+/// Who waits for which operator to go elsewhere, by its place in a composition's plan. Bounded by what is moved at once.
+pub(super) type Asked = BTreeMap<(CompositionId, u16), u64>;
+
+impl Node {
+    /// Begins to move an operator that runs here to another host: to `to`, or to the best that has room. Answers once, by
+    /// [`Node::finish_move`] with the same ticket.
+    pub(super) fn begin_move(
+        &mut self,
+        now: Instant,
+        ticket: u64,
+        (composition, operator): (CompositionId, u16),
+        to: Option<NodeId>,
+        out: &mut Vec<Effect>,
+    ) {
+        let place = (composition, operator);
+        if self.migrating.contains_key(&place) {
+            let message = "it is being moved already. Nothing was changed.";
+            let failure = Failure::new(FailureKind::Refused, message);
+            return self.finish_move(now, ticket, Err(failure), out);
+        }
+        self.migrating.insert(place, ticket);
+        let input = composition::Input::Migrate {
+            composition,
+            operator,
+            to: to.into_iter().collect(),
+        };
+        self.compose(now, input, out);
+    }
+
+    /// A composition has another graph here from now on, of which something else may be here.
+    pub(super) fn on_switch(
+        &mut self,
+        now: Instant,
+        (id, application): (MigrationId, ApplicationId),
+        graph: ComponentGraph,
+        cores: f64,
+        out: &mut Vec<Effect>,
+    ) {
+        let part = self.parts.entry(id.composition);
+        let part =
+            part.or_insert_with(|| Box::new(Part::new(now, application.clone(), graph.clone())));
+        part.graph = graph.clone();
+        out.push(Effect::Switch {
+            id,
+            graph: Box::new(graph),
+            cores,
+        });
+        self.list_application(&application, out);
+    }
+
+    /// A migration of this node comes about: everybody who keeps the record is told of its graph.
+    pub(super) fn on_rebound(
+        &mut self,
+        now: Instant,
+        id: CompositionId,
+        graph: ComponentGraph,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(part) = self.parts.get(&id) else {
+            return;
+        };
+        let application = part.application.clone();
+        // Where it cannot be said, who was told to go over has: only lists do not know.
+        let _: Result<(), _> = self.say_rebound(now, &application, graph, out);
+    }
+
+    /// The record of what runs here has another graph than it: a host that was ready for it and was not told to go over, does. May come
+    /// again with the same graph.
+    pub(super) fn on_rebound_record(
+        &mut self,
+        now: Instant,
+        id: CompositionId,
+        graph: ComponentGraph,
+        out: &mut Vec<Effect>,
+    ) {
+        self.counts.add("rebound_records");
+        self.compose(now, composition::Input::Rebound { id, graph }, out);
+    }
+
+    /// An operator has gone elsewhere; who shares it here follows.
+    pub(super) fn on_migrated(&mut self, now: Instant, migrated: Migrated, out: &mut Vec<Effect>) {
+        self.counts.add("migrated");
+        let composition = migrated.composition;
+        let index = usize::from(migrated.operator);
+        let named = |id: &CompositionId| {
+            let part = self.parts.get(id);
+            part.map_or_else(String::new, |part| part.application.name.clone())
+        };
+        let declined = migrated.declined.iter();
+        let declined = declined.map(|(node, why)| (*node, Some(why.clone())));
+        let candidates = declined.chain([(migrated.to, None)]);
+        let moved = Moved {
+            application: named(&composition),
+            operator: migrated.graph.plan().operators()[index].name.clone(),
+            from: self.view.name(self.id()),
+            from_node: hex(self.id()),
+            to: self.view.name(migrated.to),
+            to_node: hex(migrated.to),
+            candidates: candidates
+                .map(|(node, reason)| Candidate {
+                    host: self.view.name(node),
+                    node: hex(node),
+                    reason,
+                })
+                .collect(),
+            state_bytes: migrated.state_bytes,
+            switch_ms: milliseconds(migrated.switched_in),
+            total_ms: milliseconds(migrated.took),
+            shared_with: migrated.sharing.iter().map(|(id, _)| named(id)).collect(),
+        };
+        for (composition, operator) in migrated.sharing {
+            let input = composition::Input::Migrate {
+                composition,
+                operator,
+                to: vec![migrated.to],
+            };
+            self.compose(now, input, out);
+        }
+        if let Some(ticket) = self.migrating.remove(&(composition, migrated.operator)) {
+            self.finish_move(now, ticket, Ok(moved), out);
+        }
+    }
+
+    /// An operator stays where it is.
+    pub(super) fn on_unmigrated(
+        &mut self,
+        now: Instant,
+        unmigrated: Unmigrated,
+        out: &mut Vec<Effect>,
+    ) {
+        self.counts.add("unmigrated");
+        let place = (unmigrated.composition, unmigrated.operator);
+        let Some(ticket) = self.migrating.remove(&place) else {
+            return;
+        };
+        let declined = unmigrated.declined.iter();
+        let reasons: Vec<String> = declined
+            .map(|(node, why)| format!("{}: {why}", self.view.name(*node)))
+            .collect();
+        let reasons = match reasons.is_empty() {
+            true => "no other host is known here that may run it".to_owned(),
+            false => reasons.join("; "),
+        };
+        let message = format!("refused: {reasons}. Nothing was changed.");
+        let failure = Failure::new(FailureKind::Refused, &message);
+        self.finish_move(now, ticket, Err(failure), out);
+    }
+}
