@@ -435,6 +435,15 @@ impl Composer {
 
     /// Its components are gone already.
     pub(crate) fn on_retired(&mut self, now: Instant, id: CompositionId, out: &mut Outbox<'_>) {
+        if let Some(allocation) = self.allocations.get_mut(&id)
+            && let Some(pending) = allocation.pending.as_mut()
+            && pending.joins(out.node())
+        {
+            // What had moved away is gone at last, and something else is coming.
+            let until = pending.until;
+            allocation.state = State::Deploying { until };
+            return;
+        }
         self.serving.remove(id);
         if let Some(allocation) = self.allocations.remove(&id) {
             Self::withdraw(id, &allocation, out);

@@ -62,12 +62,10 @@
 //! One host that has room for a filter composes it by itself.
 //!
 //! ```
-//! use std::collections::BTreeMap;
-//!
 //! use composition::{Composer, Config, Effect, Event, Input, Order, Place};
 //! use model::{
-//!     plan::Builder, ApplicationId, Arguments, CompositionId, Coordinate, DataType, Demand, Field, HostSummary, Instant,
-//!     LoadInterval, NodeId, NodeView, Origin, Qos, Resources, Rng, Schema, SourceName,
+//!     plan::Builder, ApplicationId, Arguments, CompositionId, DataType, Demand, Field, HostSummary, Instant,
+//!     NodeId, NodeView, Origin, Qos, Resources, Rng, Schema, SourceName,
 //! };
 //!
 //! let node = NodeId([7; 32]);
@@ -93,17 +91,7 @@
 //!     is_trial: true,
 //! };
 //! let capacity = Resources { cpu_cores: 2.0, memory_bytes: 1 << 30, uplink_bytes_per_second: 1e8 };
-//! let view = NodeView::alone(HostSummary {
-//!     node,
-//!     name: "lab".into(),
-//!     addresses: Vec::new(),
-//!     coordinate: Coordinate::default(),
-//!     load: LoadInterval::default(),
-//!     capacity,
-//!     labels: BTreeMap::new(),
-//!     operators: None,
-//!     version: 1,
-//! });
+//! let view = NodeView::alone(HostSummary { capacity, ..HostSummary::new(node, "lab") });
 //!
 //! let mut composer = Composer::new(Config::default(), Rng::from_seed(1));
 //! let mut effects = Vec::new();

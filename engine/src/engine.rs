@@ -30,6 +30,7 @@ use crate::share::Share;
 mod component;
 mod deploy;
 mod dispatch;
+mod downstream;
 mod edges;
 mod ends;
 mod flow;
@@ -121,7 +122,7 @@ impl Default for Config {
 #[derive(Debug)]
 pub struct Engine {
     config: Config,
-    /// By number, so that whoever reads a component of its own application stands behind it.
+    /// By number, which says nothing of who reads whom: see `from_upstream_on`.
     pub(crate) components: Paged<ComponentId, Component>,
     edges: Paged<EdgeId, Edge>,
     /// Edges by which shadows elsewhere pull the state of components here.

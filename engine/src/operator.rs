@@ -17,10 +17,13 @@ use crate::frontier::Slide;
 use crate::mailbox::Channel;
 
 mod arguments;
+mod chunk;
 mod distinct;
 mod evaluate;
 mod filter;
 mod flat_map;
+#[cfg(test)]
+mod harness;
 mod join;
 mod map;
 mod selection;

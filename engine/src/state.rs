@@ -17,9 +17,10 @@
 //!
 //! 1. B makes a [`Shadow`] of the compiled operator. A opens a state edge (`open_state`); B pulls (`want`, `pull_due`), A
 //!    sends pieces (`poll_state`), B takes them in ([`Shadow::handle_piece`]).
-//! 2. D opens an edge for B beside that of A (`fork_edge`): what is kept for A is kept for B, and nobody waits for B.
-//! 3. B deploys the plan with [`OperatorPart::Resumed`](crate::OperatorPart::Resumed) of [`Shadow::activate`], drives the edges that
-//!    this gives, and starts. It pulls from the positions of its state, and holds all that was retained for those who will read it.
+//! 2. D opens an edge for B beside that of A (`fork_edge`): what is kept for A is kept for B, and nobody waits for B. It must be there before
+//!    what A has not yet worked off could be released: before step 5.
+//! 3. B deploys the plan with [`OperatorPart::Resumed`](crate::OperatorPart::Resumed) of [`Shadow::activate`] and all other parts elsewhere,
+//!    drives the edges that this gives, and starts. Where D is B, its edge is turned to the forked one (`rebind`). It pulls from the positions of its state, and holds all that was retained for those who will read it.
 //! 4. A is told where it has gone (`set_moved`): it answers each pull with [`Note::Moved`](crate::Note::Moved).
 //! 5. C opens the stream of B and only then turns its edge there (`rebind`): it pulls from what it has received, A hears goodbye.
 //!    Where A has no reader left and B says goodbye to the state edge, A's component retires, and so does its edge at D.

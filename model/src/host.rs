@@ -70,23 +70,32 @@ const COORDINATE_MAX: f64 = 60.0;
 pub struct LoadInterval(pub u8);
 
 impl LoadInterval {
-    const STEP: f64 = 0.075;
-    const WIDTH: f64 = 0.10;
+    /// How wide an interval is. Unit: part of what a host offers. Source: papers, section 8.1.
+    pub const WIDTH: f64 = 0.10;
+    /// What part of an interval the next one covers as well. Source: as above.
+    pub const OVERLAP: f64 = 0.25;
 
     /// The interval that is told for a load after this one was: itself as long as the load lies in it.
     #[must_use]
     pub fn moved_to(self, load: f64) -> Self {
-        let low = f64::from(self.0) * Self::STEP;
-        if load >= low && load <= low + Self::WIDTH {
+        self.moved_within(load, Self::WIDTH, Self::OVERLAP)
+    }
+
+    /// The same of intervals of another width, of which the next one covers the part `overlap`: 0 to below 1.
+    #[must_use]
+    pub fn moved_within(self, load: f64, width: f64, overlap: f64) -> Self {
+        let step = width * (1.0 - overlap);
+        let low = f64::from(self.0) * step;
+        if load >= low && load <= low + width {
             return self;
         }
-        let step = convert::round((load.clamp(0.0, 4.0) - Self::WIDTH / 2.0) / Self::STEP).max(0);
-        Self(u8::try_from(step).unwrap_or(u8::MAX))
+        let number = convert::round((load.clamp(0.0, 4.0) - width / 2.0) / step).max(0);
+        Self(u8::try_from(number).unwrap_or(u8::MAX))
     }
 
     /// The middle of the interval: a fraction of the host's processors, above 1 where work piles up.
     pub fn middle(self) -> f64 {
-        f64::from(self.0) * Self::STEP + Self::WIDTH / 2.0
+        f64::from(self.0) * Self::WIDTH * (1.0 - Self::OVERLAP) + Self::WIDTH / 2.0
     }
 }
 
@@ -122,6 +131,21 @@ pub struct HostSummary {
 }
 
 impl HostSummary {
+    /// The first that a host says which offers nothing, and of which no more is known than its name.
+    pub fn new(node: NodeId, name: impl Into<String>) -> Self {
+        Self {
+            node,
+            name: name.into(),
+            addresses: Vec::new(),
+            coordinate: Coordinate::default(),
+            load: LoadInterval::default(),
+            capacity: Resources::default(),
+            labels: BTreeMap::new(),
+            operators: None,
+            version: 1,
+        }
+    }
+
     /// Whether it keeps the limits of a summary. One that was decoded does.
     ///
     /// # Errors

@@ -7,6 +7,7 @@
 //! | `POST /v1/plan` with the same | `plan` |
 //! | `GET /v1/apps/{name}`, `DELETE /v1/apps/{name}` | `app show`, `app stop` |
 //! | `GET /v1/apps/{name}/why` | `app why`, `graph` |
+//! | `GET /v1/apps/{name}/events`, `GET /v1/events` | `app events`, `events` |
 //! | `POST /v1/apps/{name}/move` with `{ operator, to }` | `move` |
 //! | `POST /v1/node/drain` with `{ host }` | `drain` |
 //! | `GET /v1/streams` | `stream ls` |

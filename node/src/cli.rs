@@ -7,6 +7,7 @@ mod app;
 mod apply;
 mod composition;
 mod dht;
+mod events;
 mod graph;
 mod moving;
 mod node;
@@ -124,6 +125,8 @@ enum Command {
     Move(moving::Move),
     /// Let a host give away all that it can.
     Drain(moving::Drain),
+    /// Tell what a host decided of late, and by which numbers.
+    Events(events::Events),
     /// Draw the component graph of an application.
     Graph(graph::Graph),
     /// What the overlay has.
@@ -193,6 +196,7 @@ impl Command {
             Self::Stop(named) => app::stop(&named, globals),
             Self::Move(it) => it.execute(globals),
             Self::Drain(drain) => drain.execute(globals),
+            Self::Events(events) => events.execute(globals),
             Self::Graph(graph) => graph.execute(globals),
             Self::Dht(dht) => dht.execute(globals),
             Self::Version => Ok(output::results(concat!(

@@ -18,6 +18,7 @@ mod finding;
 mod former;
 mod handover;
 mod info;
+mod journal;
 mod listing;
 mod lookup;
 mod message;
@@ -55,6 +56,7 @@ pub use recorder::{EffectsDigest, RecordedError, Recorder, replay};
 
 use counts::Counts;
 use former::Former;
+use journal::Journal;
 use missing::Missing;
 use moving::Moves;
 use part::Part;
@@ -340,6 +342,8 @@ pub struct Node {
     deploys_due: BTreeMap<CompositionId, u32>,
     /// What should run here by its record and does not, by application. Bounded by the records that are kept.
     missing: BTreeMap<ApplicationId, Missing>,
+    /// What it decided of late.
+    journal: Journal,
     /// Components that it was asked to give away.
     moves: Moves,
     /// Who waits for what goes elsewhere.
@@ -387,6 +391,7 @@ impl Node {
             parts: BTreeMap::new(),
             deploys_due: BTreeMap::new(),
             missing: BTreeMap::new(),
+            journal: Journal::default(),
             moves: Moves::default(),
             migrating: migration::Asked::new(),
             spreads: BTreeMap::new(),

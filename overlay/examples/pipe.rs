@@ -2,13 +2,12 @@
 //!
 //!     cargo run --release -p synergy-overlay --example pipe -- [SECONDS]
 
-use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Clock, Coordinate, HostSummary, Instant, LoadInterval, Resources, Rng};
+use model::{Clock, Instant, Rng};
 use overlay::Identity;
 use overlay::net::{Config, Event, Network};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -77,25 +76,7 @@ async fn main() {
 
 async fn start(number: u8, join: Vec<String>) -> (Network, mpsc::Receiver<Event>) {
     let identity = Identity::from_secret([number; 32]);
-    let config = Config {
-        network: "pipe".to_owned(),
-        listen: vec!["/ip4/127.0.0.1/tcp/0".to_owned()],
-        join,
-        host: HostSummary {
-            node: identity.node(),
-            name: format!("host-{number}"),
-            addresses: Vec::new(),
-            coordinate: Coordinate::default(),
-            load: LoadInterval::default(),
-            capacity: Resources::default(),
-            labels: BTreeMap::new(),
-            operators: None,
-            version: 1,
-        },
-        identity,
-        first_version: 1,
-        ways: None,
-    };
+    let config = Config::on_loopback("pipe", &format!("host-{number}"), identity, join);
     let clock = Arc::new(Timer(tokio::time::Instant::now()));
     overlay::net::start(config, clock, Rng::from_seed(u64::from(number)))
         .await

@@ -23,10 +23,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use model::{
-    Coordinate, HostSummary, Instant, Key, LoadInterval, NodeId, Outcome, Query, Resources, Rng,
-    wire,
-};
+use model::{HostSummary, Instant, Key, NodeId, Outcome, Query, Resources, Rng, wire};
 
 use crate::identity::Identity;
 use crate::machine::{Config, Input, Overlay, QueryId, Stats, WalkId};
@@ -166,19 +163,13 @@ impl Memory {
         }
         let identity = Identity::from_secret(secret);
         let host = HostSummary {
-            node: identity.node(),
-            name: format!("host-{number}"),
             addresses: vec![format!("/memory/{number}")],
-            coordinate: Coordinate::default(),
-            load: LoadInterval::default(),
             capacity: Resources {
                 cpu_cores: 4.0,
                 memory_bytes: 1 << 30,
                 uplink_bytes_per_second: 1e8,
             },
-            labels: BTreeMap::new(),
-            operators: None,
-            version: 1,
+            ..HostSummary::new(identity.node(), format!("host-{number}"))
         };
         self.start_as(identity, host)
     }

@@ -52,6 +52,21 @@ pub struct Config {
     pub ways: Option<Ways>,
 }
 
+impl Config {
+    /// A node of nothing but the overlay, which only this machine reaches, at a port that the system chooses.
+    pub fn on_loopback(network: &str, name: &str, identity: Identity, join: Vec<String>) -> Self {
+        Self {
+            network: network.to_owned(),
+            listen: vec!["/ip4/127.0.0.1/tcp/0".to_owned()],
+            join,
+            host: HostSummary::new(identity.node(), name),
+            identity,
+            first_version: 1,
+            ways: None,
+        }
+    }
+}
+
 impl std::fmt::Debug for Config {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Config")

@@ -23,6 +23,7 @@ mod exhaustive;
 pub mod grid;
 pub mod interval;
 pub mod plot;
+pub mod prediction;
 mod projection;
 pub mod prototype;
 mod scale;

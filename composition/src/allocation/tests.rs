@@ -1,10 +1,9 @@
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use model::plan::{Builder, Stream};
 use model::{
-    ApplicationId, Arguments, Binding, Coordinate, DataType, Field, HostSummary, Key, LoadInterval,
-    Origin, Qos, Resources, Rng, Schema, SourceName, wire,
+    ApplicationId, Arguments, Binding, DataType, Field, HostSummary, Key, Origin, Qos, Resources,
+    Rng, Schema, SourceName, wire,
 };
 
 use super::*;
@@ -35,19 +34,12 @@ struct Host {
 impl Host {
     fn new() -> Self {
         let mut view = NodeView::alone(HostSummary {
-            node: HERE,
-            name: "h2".to_owned(),
-            addresses: Vec::new(),
-            coordinate: Coordinate::default(),
-            load: LoadInterval::default(),
             capacity: Resources {
                 cpu_cores: 1.0,
                 memory_bytes: 1 << 30,
                 uplink_bytes_per_second: 1e6,
             },
-            labels: BTreeMap::new(),
-            operators: None,
-            version: 1,
+            ..HostSummary::new(HERE, "h2")
         });
         view.round_trips.insert(COMPOSING, 2 * WAY);
         Self {

@@ -1,26 +1,18 @@
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use model::{Coordinate, HostSummary, LoadInterval, NodeId};
+use model::{HostSummary, NodeId};
 use proptest::prelude::*;
 
 use super::*;
 
 fn view(cores: f64) -> NodeView {
     NodeView::alone(HostSummary {
-        node: NodeId([1; 32]),
-        name: "h1".to_owned(),
-        addresses: Vec::new(),
-        coordinate: Coordinate::default(),
-        load: LoadInterval::default(),
         capacity: Resources {
             cpu_cores: cores,
             memory_bytes: 1 << 20,
             uplink_bytes_per_second: 1e6,
         },
-        labels: BTreeMap::new(),
-        operators: None,
-        version: 1,
+        ..HostSummary::new(NodeId([1; 32]), "h1")
     })
 }
 

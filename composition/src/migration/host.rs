@@ -36,6 +36,13 @@ pub(crate) struct Pending {
     held: Option<Resources>,
 }
 
+impl Pending {
+    /// Whether a host is of its graph.
+    pub(crate) fn joins(&self, host: NodeId) -> bool {
+        self.graph.hosts().contains(&host)
+    }
+}
+
 impl Composer {
     /// Takes what somebody says of a migration.
     pub(crate) fn on_said(
@@ -88,7 +95,10 @@ impl Composer {
             Some(known) if known.generation >= id.generation => {
                 return self.counts.ignore(Ignored::Late);
             }
-            Some(known) if known.generation + 1 != id.generation => {
+            // Who has left it before, and still gives what is left to others, has heard of nothing since.
+            Some(known)
+                if known.generation + 1 != id.generation && known.graph.hosts().contains(&here) =>
+            {
                 Some("something of it was moved that this host has not heard of")
             }
             Some(known) if known.graph.plan() != prepare.graph.plan() => Some("it is another plan"),
@@ -214,6 +224,8 @@ impl Composer {
             allocation.wants = wants;
             allocation.ages = ages;
             allocation.cores = job.cores;
+        }
+        if self.serving.delay(id.composition).is_none() {
             self.serving.set_delay(id.composition, delay);
         }
         allocation.pending = Some(pending);

@@ -1,5 +1,5 @@
 use model::name::Digest;
-use model::{Coordinate, HostSummary, LoadInterval, Resources};
+use model::{HostSummary, Resources};
 
 use super::*;
 
@@ -16,18 +16,11 @@ fn stream(name: &str) -> StreamName {
 
 fn view() -> NodeView {
     NodeView::alone(HostSummary {
-        node: NodeId([2; 32]),
-        name: "h2".to_owned(),
-        addresses: Vec::new(),
-        coordinate: Coordinate::default(),
-        load: LoadInterval::default(),
         capacity: Resources {
             cpu_cores: 1.0,
             ..Resources::default()
         },
-        labels: BTreeMap::new(),
-        operators: None,
-        version: 1,
+        ..HostSummary::new(NodeId([2; 32]), "h2")
     })
 }
 

@@ -78,23 +78,17 @@ pub(crate) fn id(number: u64) -> CompositionId {
 /// A host with some cores; its place is so many milliseconds one way from the others' origin.
 pub(crate) fn host(number: u8, place_ms: f64, cores: f64) -> HostSummary {
     HostSummary {
-        node: node(number),
-        name: format!("h{number}"),
-        addresses: Vec::new(),
         coordinate: Coordinate {
             place: [place_ms * 2e-3, 0.0, 0.0],
             height: 0.0,
             error: 0.1,
         },
-        load: LoadInterval::default(),
         capacity: Resources {
             cpu_cores: cores,
             memory_bytes: 1 << 30,
             uplink_bytes_per_second: 1e8,
         },
-        labels: BTreeMap::new(),
-        operators: None,
-        version: 1,
+        ..HostSummary::new(node(number), format!("h{number}"))
     }
 }
 

@@ -47,12 +47,13 @@ impl KeyEncoder {
         batch: &RecordBatch,
         keys: &mut EncodedKeys,
     ) -> Result<(), ArrowError> {
-        let columns: Vec<ArrayRef> = self
-            .columns
-            .iter()
-            .map(|index| batch.column(*index).clone())
-            .collect();
-        self.encode_columns(&columns, keys)
+        self.encode_columns(&self.columns_of(batch), keys)
+    }
+
+    /// The key columns of a batch.
+    pub(crate) fn columns_of(&self, batch: &RecordBatch) -> Vec<ArrayRef> {
+        let columns = self.columns.iter();
+        columns.map(|index| batch.column(*index).clone()).collect()
     }
 
     /// Encodes key columns, in the place of what was encoded before.

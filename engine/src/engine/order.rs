@@ -54,8 +54,8 @@ impl Engine {
     /// Computes budgets of what was measured, and the longest that one dispatch is to take.
     pub(super) fn compute_budgets(&mut self, now: Instant) {
         self.budgets_due = now + BUDGET_INTERVAL;
-        let places: BTreeMap<ComponentId, usize> =
-            self.components.keys().copied().zip(0..).collect();
+        let order = self.from_upstream_on();
+        let places: BTreeMap<ComponentId, usize> = order.iter().copied().zip(0..).collect();
         let consumer = |edge: &EdgeId| {
             let inbound = self.edges.get(edge)?.inbound()?;
             places.get(&inbound.component).copied()
@@ -77,29 +77,29 @@ impl Engine {
                 least_age: component.ages.least(),
             }
         };
-        let stages: Vec<Stage> = self.components.values().map(stage).collect();
+        let components = order.iter().filter_map(|id| self.components.get(id));
+        let stages: Vec<Stage> = components.map(stage).collect();
         let budgets = budget::budgets(&stages);
         let tightest = budgets.iter().map(Budget::strictest).min();
         let tightest = tightest.and_then(|slack| u64::try_from(slack.as_nanos()).ok());
         self.unit = tightest.map_or(UNIT_MAX, |nanos| {
             (Duration::from_nanos(nanos) / UNIT_DIVISOR).clamp(UNIT_MIN, UNIT_MAX)
         });
-        for (component, budget) in self.components.values_mut().zip(budgets) {
-            component.set_budget(budget);
+        for (id, budget) in order.iter().zip(budgets) {
+            self.component_mut(*id).set_budget(budget);
         }
-        self.compute_grains();
-        for id in places.into_keys() {
+        self.compute_grains(&order);
+        for id in order {
             self.refresh(now, id);
         }
     }
 
     /// Says of each way in how rarely those before it close anything, where a policy asks.
-    fn compute_grains(&mut self) {
+    fn compute_grains(&mut self, order: &[ComponentId]) {
         if self.config.policy.kind().mailbox != Order::Progress {
             return;
         }
-        let ids: Vec<ComponentId> = self.components.keys().copied().collect();
-        for id in ids {
+        for id in order.iter().copied() {
             let grain = |edge: &EdgeId| match self.edges.get(edge).map(|edge| &edge.producer) {
                 Some(Producing::Here(producer, _)) => self
                     .components

@@ -1,7 +1,7 @@
 //! Edges whose ends move: a producer that is somewhere else from now on, and a consumer that goes on elsewhere.
 
 use model::plan::{Reader, Stream};
-use model::{ComponentId, EdgeId, Instant, NodeId};
+use model::{ComponentId, EdgeId, Instant, NodeId, Positions};
 
 use super::deploy::EDGES_MAX;
 use super::edges::{Consuming, Edge, Producing, Upstream};
@@ -35,6 +35,14 @@ impl Engine {
     ) -> Option<EdgeId> {
         let is_here = |edge: &Edge| matches!(edge.producer, Producing::Here(..));
         self.edge_of(application, stream, reader, is_here)
+    }
+
+    /// Up to where the consumer of an edge has worked off the stream, where it is here.
+    pub fn taken_on(&self, edge: EdgeId) -> Positions {
+        let inbound = self.edges.get(&edge).and_then(|edge| edge.inbound());
+        inbound
+            .map(|inbound| inbound.state.all_taken())
+            .unwrap_or_default()
     }
 
     fn edge_of(

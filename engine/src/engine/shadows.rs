@@ -258,8 +258,7 @@ impl Engine {
         let taken = self.all_taken(id);
         let component = self.components.get_mut(&id)?;
         let mut states = self.states.iter_mut();
-        let found =
-            states.find_map(|(id, edge)| Some((*id, edge)).filter(|(_, edge)| of_it(&edge)));
+        let found = states.find_map(|(id, edge)| Some((*id, edge)).filter(|(_, edge)| of_it(edge)));
         let Some((edge_id, edge)) = found else {
             component.export_due = None;
             return None;

@@ -136,7 +136,7 @@ pub fn decode_piece(
         RETAINED => {
             let port = u16::from_le_bytes(reader.array()?);
             let schema = schemas.get(usize::from(port));
-            let schema = schema.ok_or(FrameError::Count("output ports", port.into()))?;
+            let schema = schema.ok_or_else(|| FrameError::Count("output ports", port.into()))?;
             let batch = super::decode_batch(reader.take(reader.len())?, schema, now)?.batch;
             let batch = Arc::new(batch);
             Item::Retained { port, batch }

@@ -198,7 +198,8 @@ impl Join {
         // What agrees with nothing meets nothing, but a left row may leave alone.
         let leaves_alone = side == Side::Left && self.selected.keeps_left();
         let counts = |row: usize| leaves_alone || keys.iter().all(|key| key.is_valid(row));
-        let (encoded, values) = self.selected.encode(side, keys, rows.columns());
+        let kept = self.selected.kept_of(side, rows.columns());
+        let (encoded, values) = self.selected.encode(side, keys, &kept);
         for row in (0..rows.len()).filter(|row| counts(*row)) {
             let (time, due) = (rows.times()[row], rows.dues()[row]);
             let placement = self.timing.place(side, time, due, self.open);

@@ -26,9 +26,10 @@ use super::arguments::{check, only, text, wrong, wrong_expression};
 use super::evaluate::evaluate;
 use super::window::layout::Layout;
 use super::window::parameters::{Bounds, LATENESS, SPANS, by, fixed, lateness, note};
+use super::window::slots::Slot;
 use super::{
-    ArgumentError, Closing, Compiled, CompleteTick, DefaultCost, Emitter, ImportError, Inputs,
-    Kind, Numbering, Operator, Parameter, Shape, StateChunk, Tick, bad_schema,
+    ArgumentError, Closing, Compiled, DefaultCost, Emitter, ImportError, Inputs, Kind, Numbering,
+    Operator, Parameter, Shape, StateChunk, Tick, bad_schema,
 };
 use crate::batch::{Batch, Rows};
 use crate::expression::Expression;
@@ -40,7 +41,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-use best::{Best, Slot, Ties};
+use best::{Best, Groups, Ties, Wanted, greatest};
 use encoding::Encoding;
 
 /// The most rows that may be asked for.
@@ -94,7 +95,6 @@ const PARAMETERS: &[Parameter] = &[
 /// Finds the greatest rows by window and key.
 #[derive(Debug)]
 struct Top {
-    layout: Layout,
     value: Expression,
     encoding: Encoding,
     best: Best,
@@ -142,10 +142,9 @@ fn compile(arguments: &Arguments, inputs: &[Schema]) -> Result<Compiled, Vec<Arg
             ("bad".to_owned(), bad_schema(input)),
         ],
         operator: Box::new(Top {
-            layout,
             value,
             encoding,
-            best: Best::new(layout, count, ties),
+            best: Best::new(layout, Wanted { count, ties }),
         }),
         cost: COST,
     })
@@ -186,43 +185,25 @@ fn ties(arguments: &Arguments) -> Result<Ties, Vec<ArgumentError>> {
 
 impl Operator for Top {
     fn process(&mut self, _port: u16, batch: &Batch, emit: &mut Emitter) {
-        let admission = self.layout.admit(&batch.rows, self.best.open());
-        if let Some(late) = admission.late {
-            emit.late(late);
-        }
-        if let Some(unreachable) = admission.unreachable {
-            emit.bad(unreachable, "the event time lies beyond all windows".into());
-        }
+        let slots = &self.best.slots;
+        let admitted = slots.layout().admit(&batch.rows, slots.open(), emit);
         let value = |columns: &_| Ok(vec![self.value.evaluate(columns)?]);
-        if let Some((rows, values)) = evaluate(&admission.admitted, emit, value) {
+        if let Some((rows, values)) = evaluate(&admitted, emit, value) {
             let through = batch.header.interval.through();
             self.take(batch.header.origin, through, &rows, &values);
         }
-        emit.holds(self.best.bytes());
+        emit.holds(self.best.slots.bytes());
     }
 
     fn on_progress(&mut self, progress: EventTime, emit: &mut Emitter) -> Closing {
-        let through = self.layout.complete(progress);
-        while let Some(window) = self.best.next_window(through) {
-            if emit.is_full() {
-                emit.holds(self.best.bytes());
-                return Closing::More;
-            }
-            emit.tick(CompleteTick {
-                tick: Tick(window),
-                began: EventTime(self.layout.bounds(window).0),
-                time: self.layout.time(window),
-                columns: self.best.close(window, &self.encoding),
-            });
-        }
-        self.best.open_from(through.saturating_add(1));
-        emit.progress(self.layout.time_of_next(self.best.open()));
-        emit.holds(self.best.bytes());
-        Closing::Done
+        let Best { slots, wanted } = &mut self.best;
+        slots.on_progress(progress, emit, |slots, window| {
+            greatest(slots, window, *wanted, &self.encoding)
+        })
     }
 
     fn slide(&self) -> Option<Slide> {
-        Some(self.layout.slide())
+        Some(self.best.slots.layout().slide())
     }
 
     fn export(&mut self, since: Option<Tick>) -> Vec<StateChunk> {
@@ -230,28 +211,23 @@ impl Operator for Top {
     }
 
     fn complete(&self) -> Option<Tick> {
-        Tick::before(self.best.open())
+        Tick::before(self.best.slots.open())
     }
 
     fn bytes(&self) -> usize {
-        self.best.bytes()
+        self.best.slots.bytes()
     }
 
     fn import(&mut self, chunk: StateChunk) -> Result<(), ImportError> {
-        state::import(
-            &mut self.best,
-            self.layout,
-            &self.encoding,
-            &self.value,
-            &chunk,
-        )
+        state::import(&mut self.best, &self.encoding, &self.value, &chunk)
     }
 }
 
 impl Top {
     /// Takes in rows of a batch that ends at the index `through`, with their values.
     fn take(&mut self, origin: Origin, through: u64, rows: &Rows, values: &[ArrayRef]) {
-        for (place, selection) in self.layout.places(rows, self.best.open()) {
+        let Best { slots, wanted } = &mut self.best;
+        for (place, selection) in slots.layout().places(rows, slots.open()) {
             let selected = selection.of_rows(rows);
             let values = selection
                 .of_columns(values)
@@ -263,7 +239,10 @@ impl Top {
                 selected.times(),
                 indices.collect(),
             );
-            self.best.update(Slot { place, origin }, &newcomers);
+            let slot = Slot { place, origin };
+            slots.update(slot, Groups::new, |groups| {
+                groups.update(*wanted, &newcomers);
+            });
         }
     }
 }

@@ -45,20 +45,21 @@ use model::{EventTime, Origin};
 use crate::aggregate::EncodedKeys;
 use crate::batch::{Batch, Rows};
 use crate::frontier::Slide;
-use crate::operator::{Closing, CompleteTick, Emitter, ImportError, Operator, StateChunk, Tick};
+use crate::operator::{Closing, Emitter, ImportError, Operator, StateChunk, Tick};
 
 pub(super) mod layout;
 mod panes;
 pub(super) mod parameters;
 mod select;
 mod session;
+pub(super) mod slots;
 mod state;
 #[cfg(test)]
-pub(super) mod tests;
+mod tests;
 
-use layout::Layout;
-use panes::{Panes, Slot};
+use panes::Panes;
 use select::Selected;
+use slots::Slot;
 
 pub(super) use parameters::KIND;
 
@@ -70,7 +71,6 @@ pub(super) const SPAN_MAX_MICROS: i64 = 366 * 24 * 3600 * 1_000_000;
 /// Aggregates rows by window and key.
 #[derive(Debug)]
 struct Window {
-    layout: Layout,
     selected: Selected,
     panes: Panes,
     /// Scratch: the keys of the batch in hand.
@@ -81,49 +81,27 @@ struct Window {
 
 impl Operator for Window {
     fn process(&mut self, _port: u16, batch: &Batch, emit: &mut Emitter) {
-        let open = self.panes.open();
-        let admission = self.layout.admit(&batch.rows, open);
-        if let Some(late) = admission.late {
-            emit.late(late);
-        }
-        if let Some(unreachable) = admission.unreachable {
-            emit.bad(unreachable, "the event time lies beyond all windows".into());
-        }
-        if !admission.admitted.is_empty()
-            && let Some((rows, arguments)) = self.selected.evaluate(&admission.admitted, emit)
-        {
+        let panes = &self.panes;
+        let admitted = panes.layout().admit(&batch.rows, panes.open(), emit);
+        if let Some((rows, arguments)) = self.selected.evaluate(&admitted, emit) {
             self.accumulate(batch.header.origin, &rows, &arguments, emit);
         }
         emit.holds(self.panes.bytes());
     }
 
     fn on_progress(&mut self, progress: EventTime, emit: &mut Emitter) -> Closing {
-        let through = self.layout.complete(progress);
-        while let Some(window) = self.panes.next_window(through) {
-            if emit.is_full() {
-                emit.holds(self.panes.bytes());
-                return Closing::More;
-            }
-            let groups = self
-                .panes
-                .close(window, self.selected.aggregates())
+        let selected = &self.selected;
+        self.panes.on_progress(progress, emit, |panes, window| {
+            let groups = panes
+                .merged(window, selected.aggregates())
                 .expect("state merges with state of the same aggregates");
-            let bounds = self.layout.bounds(window);
-            emit.tick(CompleteTick {
-                tick: Tick(window),
-                began: EventTime(bounds.0),
-                time: self.layout.time(window),
-                columns: self.selected.results(groups, |_| bounds),
-            });
-        }
-        self.panes.open_from(through.saturating_add(1));
-        emit.progress(self.layout.time_of_next(self.panes.open()));
-        emit.holds(self.panes.bytes());
-        Closing::Done
+            let bounds = panes.layout().bounds(window);
+            selected.results(groups, |_| bounds)
+        })
     }
 
     fn slide(&self) -> Option<Slide> {
-        Some(self.layout.slide())
+        Some(self.panes.layout().slide())
     }
 
     fn export(&mut self, since: Option<Tick>) -> Vec<StateChunk> {
@@ -139,7 +117,7 @@ impl Operator for Window {
     }
 
     fn import(&mut self, chunk: StateChunk) -> Result<(), ImportError> {
-        state::import(&mut self.panes, self.layout, &self.selected, &chunk)
+        state::import(&mut self.panes, &self.selected, &chunk)
     }
 }
 
@@ -157,10 +135,10 @@ impl Window {
             .encode(rows.columns(), &mut self.keys)
             .expect("key columns are of the input's types");
         let (keys, scratch) = (&self.keys, &mut self.groups);
-        for (place, selection) in self.layout.places(rows, self.panes.open()) {
+        for (place, selection) in self.panes.layout().places(rows, self.panes.open()) {
             let slot = Slot { place, origin };
             let aggregates = self.selected.aggregates();
-            let updated = self.panes.update(slot, aggregates, |groups| {
+            let updated = self.panes.accumulate(slot, aggregates, |groups| {
                 let arguments = selection.of_columns(arguments)?;
                 groups.update(keys, selection.rows(), &arguments, scratch)
             });

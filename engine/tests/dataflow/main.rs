@@ -15,6 +15,7 @@ mod links;
 mod measured;
 mod memory;
 mod moving;
+mod published;
 mod shared;
 mod sharing;
 mod spread;

@@ -2,5 +2,7 @@
 
 mod bed;
 mod exact;
+mod flows;
+mod named;
 
 use bed::Bed;

@@ -2,26 +2,12 @@
 
 use std::time::Duration;
 
-use engine::intake::Intake;
-use engine::scheduler::Worker;
-use engine::{
-    Config, Deployed, Deployment, Engine, Event, MEMORY_MIN, OperatorPart, SourcePart, columns,
-};
-use model::{ComponentId, EventTime, Instant, Rng};
+use engine::{Config, Deployed, Deployment, Event, MEMORY_MIN, OperatorPart, SourcePart};
+use model::{ComponentId, Rng};
 
 use crate::hosts::{Faults, Feed, Hosts, Places, drain, part};
-use crate::support::{
-    Flow, Left, Record, Started, collect, has_retired, origin, reading, records, run, schema, table,
-};
-
-/// A published source, what reads it, and what has left where.
-struct Bed {
-    engine: Engine,
-    source: ComponentId,
-    intake: Intake,
-    fed: i64,
-    now: Instant,
-}
+use crate::published::Published;
+use crate::support::{Flow, Left, Started, has_retired, origin, records, run, table};
 
 /// An application that runs, and what of it can be shared.
 struct Running {
@@ -38,35 +24,10 @@ impl Running {
     }
 }
 
-impl Bed {
-    fn new() -> Self {
-        let mut engine = Engine::new(Config {
-            memory_bytes: MEMORY_MIN,
-            ..Config::default()
-        });
-        let outputs = vec![
-            ("out".to_owned(), schema()),
-            ("bad".to_owned(), engine::intake::bad_schema()),
-        ];
-        let (_, source) = engine.publish("numbers", origin(0), &outputs);
-        Self {
-            engine,
-            source,
-            intake: Intake::new(origin(0), 0),
-            fed: 0,
-            now: Instant::ZERO,
-        }
-    }
-
+impl Published {
     /// Runs a dataflow over the source; of its operators, the first ones are these, which run already.
     fn share(&mut self, flow: Flow, shared: &[ComponentId]) -> Running {
-        let mut deployment = flow.deployment();
-        deployment.sources = vec![SourcePart::Running(self.source)];
-        for (part, shared) in deployment.operators.iter_mut().zip(shared) {
-            *part = OperatorPart::Running(*shared);
-        }
-        let deployed = self.engine.deploy(self.now, deployment).unwrap();
-        self.engine.start(self.now, deployed.application);
+        let deployed = self.run(flow, shared);
         Running {
             operators: deployed.operators.iter().flatten().copied().collect(),
             left: vec![Left::new(); deployed.sinks.len()],
@@ -75,45 +36,10 @@ impl Bed {
         }
     }
 
-    /// Offers a batch, if there is room.
-    fn feed(&mut self) -> bool {
-        self.now = self.now + Duration::from_millis(1);
-        if !self.engine.has_room(self.source) {
-            return false;
-        }
-        let rows: Vec<Record> = (self.fed..self.fed + 1000)
-            .map(|n| Some((n % 7, n, n * 1000)))
-            .collect();
-        let rows = self.intake.take(self.now, reading(&rows));
-        self.engine.offer(self.now, self.source, rows);
-        self.fed += 1000;
-        self.settle();
-        true
-    }
-
-    fn end(&mut self) {
-        let schema = columns::to_arrow(&schema());
-        let end = self.intake.advance(self.now, EventTime::MAX, &schema);
-        self.engine.offer(self.now, self.source, end);
-        self.settle();
-    }
-
-    fn settle(&mut self) {
-        while let Some(dispatch) = self.engine.next(self.now, Worker::default()) {
-            let completed = dispatch.run();
-            let took = Duration::from_nanos(100);
-            self.engine.complete(self.now, completed, took);
-        }
-    }
-
-    fn drain(&mut self, of: &mut Running) {
+    /// Takes all that waits at the sinks of an application.
+    fn drain_all(&mut self, of: &mut Running) {
         for (sink, left) in of.started.sinks.iter().zip(&mut of.left) {
-            while let Some((channel, batch)) = self.engine.receive(self.now, *sink) {
-                collect(left, &batch);
-                of.missing += u64::from(batch.header.missing);
-                self.engine.acknowledge(self.now, *sink, channel, &batch);
-                self.settle();
-            }
+            of.missing += self.drain(*sink, left);
         }
     }
 
@@ -159,19 +85,19 @@ fn tens(from: i64, to: i64) -> Vec<i64> {
 
 #[test]
 fn whoever_shares_goes_on_when_the_provider_stops_and_gets_every_row_once() {
-    let mut bed = Bed::new();
+    let mut bed = Published::new();
     let mut provider = bed.share(tenth(), &[]);
     let filter = provider.operators[0];
-    bed.feed();
-    bed.feed();
+    bed.feed(1);
+    bed.feed(1);
     let mut second = bed.share(tenth(), &[filter]);
     assert_eq!(second.operators, [filter], "it is not made again");
-    bed.feed();
+    bed.feed(1);
     let mut third = bed.share(windows_of_tenth(), &[filter]);
     for _ in 0..2 {
-        bed.feed();
-        bed.drain(&mut provider);
-        bed.drain(&mut second);
+        bed.feed(1);
+        bed.drain_all(&mut provider);
+        bed.drain_all(&mut second);
     }
     bed.release(&provider);
     let application = provider.started.application;
@@ -180,18 +106,18 @@ fn whoever_shares_goes_on_when_the_provider_stops_and_gets_every_row_once() {
     assert_eq!(here, [true, false], "the filter is read by others");
     assert!(!has_retired(&bed.engine.take_events(), application));
     for _ in 0..3 {
-        bed.feed();
-        bed.drain(&mut second);
-        bed.drain(&mut third);
+        bed.feed(1);
+        bed.drain_all(&mut second);
+        bed.drain_all(&mut third);
     }
     bed.release(&second);
     assert!(has_retired(
         &bed.engine.take_events(),
         second.started.application
     ));
-    bed.feed();
+    bed.feed(1);
     bed.end();
-    bed.drain(&mut third);
+    bed.drain_all(&mut third);
 
     assert_eq!(values(&provider.left[0]), tens(0, 5000));
     assert_eq!(values(&second.left[0]), tens(2000, 8000));
@@ -215,20 +141,20 @@ fn whoever_shares_goes_on_when_the_provider_stops_and_gets_every_row_once() {
 
 #[test]
 fn a_stateful_component_gives_all_who_share_it_the_same_rows() {
-    let mut bed = Bed::new();
+    let mut bed = Published::new();
     let mut provider = bed.share(windows_of_tenth(), &[]);
     let both = provider.operators.clone();
-    bed.feed();
+    bed.feed(1);
     let mut second = bed.share(windows_of_tenth(), &both);
     for _ in 0..4 {
-        bed.feed();
-        bed.drain(&mut provider);
-        bed.drain(&mut second);
+        bed.feed(1);
+        bed.drain_all(&mut provider);
+        bed.drain_all(&mut second);
     }
     bed.release(&provider);
-    bed.feed();
+    bed.feed(1);
     bed.end();
-    bed.drain(&mut second);
+    bed.drain_all(&mut second);
     let same = second.left[0].iter().filter(|(place, row)| {
         let other = provider.left[0].get(*place);
         other.is_none_or(|other| other == *row)
@@ -246,7 +172,7 @@ type Shares = (fn() -> Flow, usize);
 
 /// One of several stands still from the first row on, and all others get all rows, at full speed.
 fn one_stalls(flows: &[Shares], stalled: usize) {
-    let mut bed = Bed::new();
+    let mut bed = Published::new();
     let mut running: Vec<Running> = Vec::new();
     for (flow, shared) in flows {
         let shared = running
@@ -256,13 +182,14 @@ fn one_stalls(flows: &[Shares], stalled: usize) {
         running.push(next);
     }
     for round in 0..400 {
-        assert!(
-            bed.feed(),
+        assert_eq!(
+            bed.feed(1),
+            1,
             "round {round}: nobody waits for who stands still"
         );
         for (place, of) in running.iter_mut().enumerate() {
             if place != stalled {
-                bed.drain(of);
+                bed.drain_all(of);
             }
         }
         assert!(bed.engine.memory().peak_bytes() <= MEMORY_MIN);
@@ -270,7 +197,7 @@ fn one_stalls(flows: &[Shares], stalled: usize) {
     let rows: Vec<usize> = running.iter().map(|of| of.rows()).collect();
     bed.end();
     for of in &mut running {
-        bed.drain(of);
+        bed.drain_all(of);
     }
     for (place, of) in running.iter().enumerate() {
         let all = of.rows() + usize::try_from(of.missing).unwrap();
@@ -334,7 +261,7 @@ fn nobody_waits_for_who_reads_another_port_of_what_they_share() {
 
 #[test]
 fn what_is_lost_to_a_failure_is_told_to_who_shared_it_and_to_nobody_else() {
-    let mut bed = Bed::new();
+    let mut bed = Published::new();
     let provider = bed.share(tenth(), &[]);
     let filter = provider.operators[0];
     let second = bed.share(tenth(), &[filter]);
@@ -362,7 +289,7 @@ fn what_is_lost_to_a_failure_is_told_to_who_shared_it_and_to_nobody_else() {
 
 #[test]
 fn a_source_that_began_anew_makes_what_read_it_before_another() {
-    let mut bed = Bed::new();
+    let mut bed = Published::new();
     let provider = bed.share(tenth(), &[]);
     let mut deployment = tenth().deployment();
     deployment.origins = vec![origin(5)];
@@ -377,10 +304,10 @@ fn a_source_that_began_anew_makes_what_read_it_before_another() {
 
 #[test]
 fn the_strictest_of_all_who_share_sets_the_budget_as_long_as_it_reads() {
-    let mut bed = Bed::new();
+    let mut bed = Published::new();
     let provider = bed.share(tenth(), &[]);
     let filter = provider.operators[0];
-    let budget = |bed: &Bed| {
+    let budget = |bed: &Published| {
         let report = bed.engine.report(bed.now, provider.started.application);
         let report = report.unwrap().components.remove(0);
         assert_eq!(report.id, filter);
@@ -404,19 +331,19 @@ fn the_strictest_of_all_who_share_sets_the_budget_as_long_as_it_reads() {
 
 #[test]
 fn what_was_measured_is_told_once() {
-    let mut bed = Bed::new();
+    let mut bed = Published::new();
     let mut provider = bed.share(windows_of_tenth(), &[]);
     let mut second = bed.share(tenth(), &provider.operators[..1]);
-    let sample = |bed: &mut Bed, of: &Running| {
+    let sample = |bed: &mut Published, of: &Running| {
         let application = of.started.application;
         bed.engine.sample(application, 0.95).unwrap()
     };
     for _ in 0..3 {
-        bed.feed();
+        bed.feed(1);
     }
     bed.now = bed.now + Duration::from_millis(40);
-    bed.drain(&mut provider);
-    bed.drain(&mut second);
+    bed.drain_all(&mut provider);
+    bed.drain_all(&mut second);
     let measured = sample(&mut bed, &provider);
     let ids: Vec<ComponentId> = measured.operators.iter().map(|it| it.0).collect();
     assert_eq!(ids, provider.operators);

@@ -1,104 +1,19 @@
 //! A stream that several read: each at its own pace, within one bound of memory, and from when it came.
 
-use std::time::Duration;
-
 use engine::edge::Consumer;
-use engine::intake::Intake;
 use engine::report::{ComponentReport, RoleReport};
-use engine::scheduler::Worker;
-use engine::{Config, EdgeKind, Engine, Event, MEMORY_MIN, Note, SourcePart, columns};
-use model::{ComponentId, EventTime, Instant};
+use engine::{EdgeKind, Event, MEMORY_MIN, Note};
 
-use crate::support::{Flow, Left, Record, Started, collect, has_retired, origin, reading, schema};
-
-/// A published source that is fed with rows that count.
-struct Published {
-    engine: Engine,
-    application: u64,
-    id: ComponentId,
-    intake: Intake,
-    fed: i64,
-    now: Instant,
-}
+use crate::published::Published;
+use crate::support::{Flow, Left, Started, has_retired};
 
 impl Published {
-    fn new() -> Self {
-        let mut engine = Engine::new(Config {
-            memory_bytes: MEMORY_MIN,
-            ..Config::default()
-        });
-        let outputs = vec![
-            ("out".to_owned(), schema()),
-            ("bad".to_owned(), engine::intake::bad_schema()),
-        ];
-        let (application, id) = engine.publish("numbers", origin(0), &outputs);
-        Self {
-            engine,
-            application,
-            id,
-            intake: Intake::new(origin(0), 0),
-            fed: 0,
-            now: Instant::ZERO,
-        }
-    }
-
     /// Deploys and starts a dataflow whose source is this one.
     fn read_by(&mut self, flow: Flow) -> Started {
-        let mut deployment = flow.deployment();
-        deployment.sources = vec![SourcePart::Running(self.id)];
-        let deployed = self.engine.deploy(self.now, deployment).unwrap();
-        self.engine.start(self.now, deployed.application);
-        deployed.into()
+        self.run(flow, &[]).into()
     }
 
-    /// Offers rows `times` times, as far as there is room; says how many were taken.
-    fn feed(&mut self, times: usize) -> usize {
-        let mut taken = 0;
-        for _ in 0..times {
-            self.now = self.now + Duration::from_millis(1);
-            if !self.engine.has_room(self.id) {
-                continue;
-            }
-            let rows: Vec<Record> = (self.fed..self.fed + 1000)
-                .map(|n| Some((n % 7, n, n * 1000)))
-                .collect();
-            let rows = self.intake.take(self.now, reading(&rows));
-            self.engine.offer(self.now, self.id, rows);
-            self.fed += 1000;
-            taken += 1;
-            self.settle();
-        }
-        taken
-    }
-
-    fn end(&mut self) {
-        let schema = columns::to_arrow(&schema());
-        let end = self.intake.advance(self.now, EventTime::MAX, &schema);
-        self.engine.offer(self.now, self.id, end);
-        self.settle();
-    }
-
-    fn settle(&mut self) {
-        while let Some(dispatch) = self.engine.next(self.now, Worker::default()) {
-            let completed = dispatch.run();
-            self.engine
-                .complete(self.now, completed, Duration::from_nanos(100));
-        }
-    }
-
-    /// Takes all that waits at a sink; says how many rows are missing.
-    fn drain(&mut self, sink: ComponentId, left: &mut Left) -> u64 {
-        let mut missing = 0;
-        while let Some((channel, batch)) = self.engine.receive(self.now, sink) {
-            collect(left, &batch);
-            missing += u64::from(batch.header.missing);
-            self.engine.acknowledge(self.now, sink, channel, &batch);
-            self.settle();
-        }
-        missing
-    }
-
-    fn source(&self) -> ComponentReport {
+    fn source_report(&self) -> ComponentReport {
         let report = self.engine.report(self.now, self.application).unwrap();
         report.components.into_iter().next().unwrap()
     }
@@ -122,11 +37,11 @@ fn rows_flow_and_nothing_is_retained_where_nobody_reads() {
     let mut published = Published::new();
     assert_eq!(published.feed(100), 100);
     assert_eq!(published.engine.memory().used_bytes(), 0);
-    assert_eq!(published.source().rows_in, 100_000);
+    assert_eq!(published.source_report().rows_in, 100_000);
     assert!(
-        published.source().rate > 1000.0,
+        published.source_report().rate > 1000.0,
         "{}",
-        published.source().rate
+        published.source_report().rate
     );
 }
 
@@ -202,7 +117,7 @@ fn an_application_that_stands_still_slows_no_other_and_is_told_what_it_lost() {
         published.check_memory();
     }
     assert_eq!(left.len(), 400_000);
-    let dropped = published.source().drops;
+    let dropped = published.source_report().drops;
     assert!(dropped > 0, "its share holds less than all of it");
 
     let mut late = Left::new();
@@ -235,7 +150,7 @@ fn a_tap_that_is_never_read_slows_nobody_holds_nothing_and_hears_what_it_lost() 
     let now = published.now;
     let tap = published
         .engine
-        .open_edge(now, published.id, 0, None, EdgeKind::Tap)
+        .open_edge(now, published.source, 0, None, EdgeKind::Tap)
         .unwrap();
     let mut consumer = Consumer::tap(20_000);
     published.engine.handle_pull(now, tap, &consumer.pull());
@@ -278,14 +193,14 @@ fn a_tap_that_is_never_read_slows_nobody_holds_nothing_and_hears_what_it_lost() 
     );
     taken.drain(..).for_each(|batch| look(&mut consumer, batch));
     assert_eq!(seen + missing, 301_000);
-    assert_eq!(missing, published.source().drops);
+    assert_eq!(missing, published.source_report().drops);
 
     published
         .engine
         .handle_pull(now, tap, &engine::edge::Pull::goodbye());
     assert!(!published.engine.is_open(tap));
     assert_eq!(
-        published.source().drops,
+        published.source_report().drops,
         missing,
         "what was dropped stays counted"
     );

@@ -112,6 +112,8 @@ pub(super) fn router(gate: Gate, access: Access, stopped: watch::Receiver<bool>)
         .route("/v1/apps", get(applications).post(apply))
         .route("/v1/apps/{name}", get(application).delete(stop))
         .route("/v1/apps/{name}/why", get(why))
+        .route("/v1/apps/{name}/events", get(application_events))
+        .route("/v1/events", get(events))
         .route("/v1/apps/{name}/move", post(move_operator))
         .route("/v1/plan", post(plan))
         .route("/v1/streams", get(streams).post(publish))
@@ -196,6 +198,14 @@ async fn why(State(shared): State<Shared>, name: Name) -> Answer {
 
 async fn stop(State(shared): State<Shared>, name: Name) -> Answer {
     command(&shared, Command::Stop(named(name)?)).await
+}
+
+async fn application_events(State(shared): State<Shared>, name: Name) -> Answer {
+    command(&shared, Command::Events(Some(named(name)?))).await
+}
+
+async fn events(State(shared): State<Shared>) -> Answer {
+    command(&shared, Command::Events(None)).await
 }
 
 async fn move_operator(State(shared): State<Shared>, name: Name, body: Body) -> Answer {

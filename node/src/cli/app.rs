@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use model::time::milliseconds;
 
 use super::output::{Output, Progress, Table, bytes, short};
-use super::{Globals, Status, composition};
+use super::{Globals, Status, composition, events};
 use crate::application::problem::printable;
 use crate::client::encoded;
 use crate::node::{
@@ -24,6 +24,8 @@ pub(super) enum App {
     Show(Named),
     /// Say why the parts of an application are where they are.
     Why(Named),
+    /// Tell what its hosts decided about an application, and by which numbers.
+    Events(Named),
     /// Stop an application, whichever node accepted it.
     Stop(Named),
 }
@@ -62,6 +64,7 @@ impl App {
                     .output
                     .print(answer, why, |why| vec![why.composition.application.clone()])
             }
+            Self::Events(named) => events::of_application(&named, globals),
             Self::Stop(named) => stop(&named, globals),
         }
     }

@@ -5,7 +5,6 @@
 //! place; what it has received says where it goes on. What nobody reads any more goes, as ever.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use composition::MigrationId;
 use engine::state::Resumed;
@@ -17,15 +16,9 @@ use tokio::sync::oneshot;
 use super::control::{Control, Inbound};
 use super::deploy::compile;
 use super::hello::Hello;
-use super::parts::{Means, Part};
+use super::parts::Part;
 use super::state;
 use crate::node::Input;
-
-/// For how long all that was retained of an operator is kept where it has come, beside what its readers keep: those of other applications follow
-/// one after the other, each from where it is.
-///
-/// Unit: time. Range: what some migrations take. Source: guess.
-const FOLLOWED_WITHIN: Duration = Duration::from_secs(10);
 
 /// What part of the memory for data a state that is taken over may take. Unit: divisor. Source: as the ledger has it for all state.
 const STATE_DIVISOR: u64 = 2;
@@ -236,7 +229,6 @@ impl Control {
         for other in others {
             engine.close_edge(other.edge);
         }
-        self.means.keep_for_followers(&deployed);
         part.add(&self.means, composition, &deployed);
         engine.start(deployed.application);
         migration.deployed = Some(deployed);
@@ -326,22 +318,6 @@ impl Control {
         for id in ids {
             self.abandon(id);
         }
-    }
-}
-
-impl Means {
-    /// Keeps what was retained of an operator that has come for a while, beside what its readers keep.
-    fn keep_for_followers(&self, deployed: &Deployed) {
-        let edges = deployed.downstream.iter();
-        let kept = edges.filter_map(|remote| self.engine.fork_edge(remote.edge).ok());
-        let kept: Vec<EdgeId> = kept.collect();
-        let engine = self.engine.clone();
-        tokio::spawn(async move {
-            tokio::time::sleep(FOLLOWED_WITHIN).await;
-            for edge in kept {
-                engine.close_edge(edge);
-            }
-        });
     }
 }
 

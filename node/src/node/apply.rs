@@ -14,7 +14,8 @@ use super::message::Message;
 use super::record::{Body, Listing, Record, State};
 use super::task::Phase;
 use super::{
-    Answer, Answered, ApplicationStatus, CommandId, Effect, Failure, FailureKind, Node, composed,
+    Answer, Answered, ApplicationStatus, CommandId, Decision, Effect, Failure, FailureKind, Node,
+    composed,
 };
 
 /// How long the overlay is asked whether this node had composed an application of the name before a restart.
@@ -220,15 +221,8 @@ impl Node {
             );
             return;
         }
-        if let Outcome::Entries(entries) = outcome {
-            for entry in &entries {
-                let record = self.read_record(entry);
-                let of_it =
-                    |record: &Record| record.listing.head.application == applying.order.application;
-                if let Some(record) = record.filter(of_it) {
-                    self.adopt(now, record, out);
-                }
-            }
+        if let Outcome::Entries(entries) = &outcome {
+            self.adopt_found(now, &applying.order.application, entries, out);
         }
         self.begin_composing(now, ticket, command, applying, out);
     }
@@ -410,7 +404,17 @@ impl Node {
                 let answer = self.on_composed(now, id, &order, composed, out);
                 Ok(Answer::Composition(Box::new(answer)))
             }
-            Err(refusal) => Err(composed::failure(&order, &refusal)),
+            Err(refusal) => {
+                let failure = composed::failure(&order, &refusal);
+                if !order.is_trial {
+                    let decision = Decision::Refused {
+                        operator: None,
+                        reason: failure.message.clone(),
+                    };
+                    self.decided(now, &order.application, decision);
+                }
+                Err(failure)
+            }
         };
         self.answer(task.command, answered, out);
     }
@@ -445,6 +449,15 @@ impl Node {
         };
         let record = Record::new(order.application.clone(), id, body, &self.config.identity);
         let listing = record.listing.clone();
+        let decision = Decision::Composed {
+            operators: u64::from(listing.head.operator_count),
+            shared: answer.shared,
+            hosts: model::convert::size(listing.head.hosts.len()),
+            predicted_delay_ms: answer.predicted_delay_ms,
+            target_delay_ms: answer.target_delay_ms,
+            probes: answer.probes,
+        };
+        self.decided(now, &order.application, decision);
         self.adopt(now, record, out);
         // What runs here may have failed in the meantime; then that is what everybody is told.
         if self.records.listing(&order.application) == Some(&listing) {

@@ -10,6 +10,7 @@ use model::name::Digest;
 use model::{ApplicationId, CompositionId, Instant, Key, NodeId, Outcome, Query};
 
 use super::finding::Intent;
+use super::journal::{self, EventsHeard, EventsTold};
 use super::message::{Message, PartTold, Told};
 use super::record::{Body, Listing, Record, State};
 use super::task::Phase;
@@ -48,6 +49,8 @@ pub(super) struct Asking {
     pub(super) listing: Listing,
     pub(super) body: Option<Box<Body>>,
     pub(super) heard: BTreeMap<NodeId, Heard>,
+    /// What hosts said of their decisions, where those were asked for.
+    pub(super) events: Vec<EventsHeard>,
     silent: BTreeSet<NodeId>,
     /// The question to the overlay for the body, as long as it is open.
     query: Option<u64>,
@@ -60,6 +63,9 @@ impl Asking {
 
     /// Whether nothing more is to be waited for.
     fn is_complete(&self) -> bool {
+        if self.intent == Intent::Events {
+            return self.silent.is_empty();
+        }
         let is_all_heard = self.silent.is_empty() && (self.body.is_some() || self.query.is_none());
         let wants_graph = matches!(self.intent, Intent::Stream(_) | Intent::Lookup(_));
         is_all_heard || (wants_graph && self.body.is_some())
@@ -85,10 +91,12 @@ impl Asking {
 
     /// Waits for the hosts of the newest graph alone; gives those that were not asked yet.
     fn follow_graph(&mut self) -> BTreeSet<NodeId> {
-        if *self.listing.state() == State::Stopped {
-            return BTreeSet::new();
-        }
-        let mut hosts = self.listing.hosts();
+        // What was decided of it is told also by those that it has left, or where it was stopped.
+        let mut hosts = match (&self.intent, self.listing.state()) {
+            (Intent::Events, _) => self.listing.keepers(),
+            (_, State::Stopped) => return BTreeSet::new(),
+            _ => self.listing.hosts(),
+        };
         self.silent.retain(|host| hosts.contains(host));
         hosts.retain(|host| !self.silent.contains(host) && !self.heard.contains_key(host));
         self.silent.extend(&hosts);
@@ -112,6 +120,7 @@ pub(super) struct ReportFor {
     application: ApplicationId,
     composition: CompositionId,
     body: Option<Digest>,
+    wants_events: bool,
     pub(super) deadline: Instant,
 }
 
@@ -135,11 +144,13 @@ impl Node {
             silent: BTreeSet::new(),
             listing,
             heard: BTreeMap::new(),
+            events: Vec::new(),
             query: None,
             body,
         };
         let hosts = asking.follow_graph();
-        if asking.body.is_none() && !is_over {
+        let wants_body = asking.body.is_none() && asking.intent != Intent::Events;
+        if wants_body && !is_over {
             let ask = Query::Lookup {
                 key: Key::application(&head.application),
                 near: None,
@@ -166,17 +177,20 @@ impl Node {
         let head = &asking.listing.head;
         let (application, composition) = (head.application.clone(), head.composition);
         let body = asking.body.as_ref().map(|_| asking.listing.body());
+        let wants_events = asking.intent == Intent::Events;
         self.go_on(ticket, command, deadline, Phase::Asking(asking));
         let message = Message::Ask {
             ticket,
             application: application.clone(),
             composition,
             body,
+            wants_events,
         };
         for host in hosts {
             if host == self.id() {
                 let asker = Asker::Task(ticket);
-                self.on_ask(now, asker, application.clone(), composition, body, out);
+                let (application, wanted) = (application.clone(), (body, wants_events));
+                self.on_ask(now, asker, application, composition, wanted, out);
             } else {
                 self.send(host, &message, out);
             }
@@ -190,7 +204,7 @@ impl Node {
         asker: Asker,
         application: ApplicationId,
         composition: CompositionId,
-        body: Option<Digest>,
+        (body, wants_events): (Option<Digest>, bool),
         out: &mut Vec<Effect>,
     ) {
         let runs = self.parts.get(&composition);
@@ -200,9 +214,10 @@ impl Node {
             application,
             composition,
             body,
+            wants_events,
             deadline: now + REPORT_WAIT,
         };
-        if !runs {
+        if !runs || wants_events {
             self.tell(now, waiting, None, out);
             return;
         }
@@ -268,7 +283,13 @@ impl Node {
             }
             record
         });
-        let told = Told { part, record };
+        let events = waiting.wants_events;
+        let events = events.then(|| self.journal.told(now, &waiting.application));
+        let told = Told {
+            part,
+            record,
+            events,
+        };
         match waiting.asker {
             Asker::Task(ticket) => self.on_heard(now, ticket, here, told, out),
             Asker::Peer(node, ticket) => {
@@ -295,7 +316,9 @@ impl Node {
             self.counts.add("answers_unasked");
             return;
         }
-        if told.part.as_ref().is_some_and(|part| !part.is_sound()) {
+        let is_part_sound = told.part.as_ref().is_none_or(PartTold::is_sound);
+        let are_events_sound = told.events.as_ref().is_none_or(EventsTold::is_sound);
+        if !is_part_sound || !are_events_sound {
             self.counts.add("answers_unsound");
             return;
         }
@@ -322,6 +345,10 @@ impl Node {
                 .insert(host, Heard::Told(told.part.map(Box::new)));
             if let Some(record) = told.record {
                 asking.learn(record);
+            }
+            if let Some(told) = told.events {
+                let at = now;
+                asking.events.push(EventsHeard { host, at, told });
             }
         });
     }
@@ -421,6 +448,10 @@ impl Node {
             Intent::Why => status::why(&asking, &self.view)
                 .map(|why| Answer::Why(Box::new(why)))
                 .ok_or_else(|| unread(&asking.listing)),
+            Intent::Events => {
+                let events = journal::merged(now, &asking, &self.view);
+                Ok(Answer::Events(Box::new(events)))
+            }
             Intent::Move { operator, to } => {
                 self.ask_to_move(now, command, &asking, (operator, *to), out);
                 return;

@@ -1,6 +1,7 @@
 //! What people ask of a node, and what it answers: the words of the HTTP API and of the command line.
 
 mod application;
+mod event;
 mod moved;
 
 use std::collections::BTreeMap;
@@ -11,6 +12,7 @@ use model::{NodeId, Origin, QueryPlan, Schema, StreamName};
 use serde::{Deserialize, Serialize};
 
 pub use application::*;
+pub use event::*;
 pub use moved::*;
 
 /// A command; its answer repeats it.
@@ -46,6 +48,8 @@ pub enum Command {
     },
     /// Lets a host give away all that it can: the one that is named as above, or the node that is asked.
     Drain(Option<String>),
+    /// Tells the decisions about an application, asking its hosts; or, of whatever, those of the node that is asked.
+    Events(Option<String>),
     /// Publishes a stream whose source this host has opened and will read.
     Publish(Publication),
     /// Ends a publication of this host.
@@ -146,6 +150,8 @@ pub enum Answer {
     Why(Box<Why>),
     /// Of [`Command::Stop`].
     Stopped(Stopped),
+    /// Of [`Command::Events`].
+    Events(Box<EventList>),
     /// Of [`Command::Move`].
     Moved(Box<Moved>),
     /// Of [`Command::Drain`].

@@ -24,6 +24,8 @@ pub(super) enum Intent {
     Again,
     /// Stop it.
     Stop,
+    /// Tell the decisions about it.
+    Events,
     /// Move an operator of it, to a host where one was named.
     Move {
         /// Its name.
@@ -64,7 +66,12 @@ impl Finding {
                 format!("{}/{}{port}", self.name, wanted.component)
             }
             Intent::Lookup(None) => self.name.clone(),
-            Intent::Show | Intent::Why | Intent::Again | Intent::Stop | Intent::Move { .. } => {
+            Intent::Show
+            | Intent::Why
+            | Intent::Again
+            | Intent::Stop
+            | Intent::Events
+            | Intent::Move { .. } => {
                 return failure;
             }
         };
@@ -191,6 +198,7 @@ impl Node {
             Intent::Show
             | Intent::Why
             | Intent::Again
+            | Intent::Events
             | Intent::Move { .. }
             | Intent::Stream(_)
             | Intent::Lookup(Some(_)) => {

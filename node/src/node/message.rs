@@ -5,6 +5,7 @@ use model::wire::{self, DecodeError};
 use model::{ApplicationId, CompositionId, Instant, NodeId};
 
 use super::asking::Asker;
+use super::journal::EventsTold;
 use super::record::{Listing, Record, Standing};
 use super::{Answer, ComponentRow, Drained, Effect, Failure, Moved, Node, PartReport, Quantiles};
 
@@ -51,6 +52,8 @@ pub(super) enum Message {
         composition: CompositionId,
         /// The hash of the body that the sender has; who has another tells it.
         body: Option<Digest>,
+        /// Whether decisions about it are asked for, and not what runs.
+        wants_events: bool,
     },
     /// An operator that the receiver runs is to go to another host. Answered by [`Message::Moved`].
     Move {
@@ -100,6 +103,8 @@ pub(super) struct Told {
     pub(super) part: Option<PartTold>,
     /// The record that it holds, with the body where who asks has another, or none.
     pub(super) record: Option<Record>,
+    /// Its decisions about it, where those were asked for.
+    pub(super) events: Option<EventsTold>,
 }
 
 /// What a host says of the components that run there.
@@ -208,9 +213,11 @@ impl Node {
                 application,
                 composition,
                 body,
+                wants_events,
             } => {
                 let asker = Asker::Peer(from, ticket);
-                self.on_ask(now, asker, application, composition, body, out);
+                let wanted = (body, wants_events);
+                self.on_ask(now, asker, application, composition, wanted, out);
             }
             Message::Move {
                 ticket,

@@ -18,7 +18,7 @@ use super::asking::RECORD_ENTRIES;
 use super::message::Message;
 use super::part::{PRESENT_EVERY, PRESENT_FIRST};
 use super::record::{Listing, State};
-use super::{Effect, Node};
+use super::{Decision, Effect, Node};
 
 /// For how long others may say that an application has ended before it counts as failed.
 ///
@@ -101,6 +101,7 @@ impl Node {
             also: BTreeSet::new(),
         };
         self.missing.insert(id.clone(), missing);
+        self.decided(now, id, Decision::Missing);
         self.look_up_record(id, out);
         self.tell_missing(id, composition, out);
     }
@@ -234,14 +235,7 @@ impl Node {
             self.counts.add("records_unread");
             return true;
         };
-        for entry in entries {
-            let record = self.read_record(entry);
-            let is_meant =
-                |listing: &Listing| listing.head.application == id && self.concerns(listing);
-            if let Some(record) = record.filter(|record| is_meant(&record.listing)) {
-                self.adopt(now, record, out);
-            }
-        }
+        self.adopt_found(now, &id, entries, out);
         true
     }
 }

@@ -17,7 +17,9 @@ use super::finding::{Finding, Intent};
 use super::message::Message;
 use super::task::Phase;
 use super::view::hex;
-use super::{Answer, CommandId, Drained, Effect, Failure, FailureKind, Moved, Node, Stayed, names};
+use super::{
+    Answer, CommandId, Decision, Drained, Effect, Failure, FailureKind, Moved, Node, Stayed, names,
+};
 
 /// How long a host may take to move a component, until who asked is told that it is not known what came of it.
 ///
@@ -37,8 +39,8 @@ const MOVES_MAX: usize = 64;
 /// What a host was asked to give away.
 #[derive(Debug, Default)]
 pub(super) struct Moves {
-    /// Who waits for which move, by its ticket.
-    waiting: BTreeMap<u64, MoveFor>,
+    /// Who waits for which move, by its ticket, and what is to go.
+    waiting: BTreeMap<u64, (MoveFor, Component)>,
     drain: Option<Draining>,
 }
 
@@ -58,8 +60,8 @@ struct Draining {
     asker: Option<(Asker, Instant)>,
     /// What is to go, after the one that goes now.
     left: VecDeque<Component>,
-    /// What goes now.
-    current: Option<Component>,
+    /// Whether one goes now.
+    is_moving: bool,
     /// Whether that one is just being begun.
     is_beginning: bool,
     moved: Vec<Moved>,
@@ -71,7 +73,7 @@ struct Draining {
 struct Component {
     id: CompositionId,
     operator: u16,
-    application: String,
+    application: ApplicationId,
     name: String,
 }
 
@@ -98,7 +100,8 @@ impl Moves {
     /// Whether this asker waits for a move already: its question came twice.
     fn is_known(&self, asker: Asker) -> bool {
         let drains = self.drain.as_ref().and_then(|drain| drain.asker);
-        self.waiting.values().any(|it| *it == MoveFor::Asker(asker))
+        let mut waiting = self.waiting.values();
+        waiting.any(|(it, _)| *it == MoveFor::Asker(asker))
             || drains.is_some_and(|(it, _)| it == asker)
     }
 }
@@ -218,8 +221,13 @@ impl Node {
         let here = self.id();
         let part = self.parts.get(&id);
         let part = part.filter(|part| part.application == *application);
-        let binding = part.and_then(|part| part.graph.operators().get(usize::from(operator)));
-        if !binding.is_some_and(|binding| binding.host == here && !binding.shared) {
+        let found = part.and_then(|part| {
+            let place = usize::from(operator);
+            let binding = part.graph.operators().get(place);
+            let is_here = binding.is_some_and(|it| it.host == here && !it.shared);
+            is_here.then(|| part.graph.plan().operators()[place].name.clone())
+        });
+        let Some(name) = found else {
             let message = format!(
                 "It does not run on {} (any more): `synergy app show {}` says where.",
                 self.view.full_name(here),
@@ -228,7 +236,7 @@ impl Node {
             let failure = Failure::new(FailureKind::NotFound, message);
             self.say_moved(asker, Err(failure), out);
             return;
-        }
+        };
         if self.moves.waiting.len() >= MOVES_MAX {
             self.counts.add("moves_over_limit");
             let message = format!("This host was asked for {MOVES_MAX} moves: try again later.");
@@ -237,11 +245,18 @@ impl Node {
             return;
         }
         let ticket = self.take_number();
-        self.moves.waiting.insert(ticket, MoveFor::Asker(asker));
+        let component = Component {
+            id,
+            operator,
+            application: application.clone(),
+            name,
+        };
+        let waiting = (MoveFor::Asker(asker), component);
+        self.moves.waiting.insert(ticket, waiting);
         self.begin_move(now, ticket, (id, operator), to, out);
     }
 
-    /// A move has ended, or was refused: whoever asked for it is told. Called once for each ticket of `begin_move`.
+    /// A move has ended, or was refused: it is noted, and whoever asked for it is told. Called once for each ticket of `begin_move`.
     pub(super) fn finish_move(
         &mut self,
         now: Instant,
@@ -249,10 +264,29 @@ impl Node {
         moved: Result<Moved, Failure>,
         out: &mut Vec<Effect>,
     ) {
-        match self.moves.waiting.remove(&ticket) {
-            Some(MoveFor::Asker(asker)) => self.say_moved(asker, moved, out),
-            Some(MoveFor::Drain) => self.on_drained_one(now, moved, out),
-            None => self.counts.add("moves_of_nobody"),
+        let Some((who, component)) = self.moves.waiting.remove(&ticket) else {
+            self.counts.add("moves_of_nobody");
+            return;
+        };
+        let why = match who {
+            MoveFor::Asker(_) => "somebody asked for it",
+            MoveFor::Drain => "its host gives away what it runs",
+        };
+        let decision = match &moved {
+            Ok(moved) => Decision::Moved {
+                why: why.to_owned(),
+                slack_ms: None,
+                moved: Box::new(moved.clone()),
+            },
+            Err(failure) => Decision::Refused {
+                operator: Some(component.name.clone()),
+                reason: failure.message.clone(),
+            },
+        };
+        self.decided(now, &component.application, decision);
+        match who {
+            MoveFor::Asker(asker) => self.say_moved(asker, moved, out),
+            MoveFor::Drain => self.on_drained_one(now, component, moved, out),
         }
     }
 
@@ -362,7 +396,7 @@ impl Node {
         self.moves.drain = Some(Draining {
             asker: Some((asker, now + DRAIN_SAYS)),
             left: self.components_here(),
-            current: None,
+            is_moving: false,
             is_beginning: false,
             moved: Vec::new(),
             stayed: Vec::new(),
@@ -381,7 +415,7 @@ impl Node {
             own.map(|(operator, (it, _))| Component {
                 id: *id,
                 operator,
-                application: part.application.name.clone(),
+                application: part.application.clone(),
                 name: it.name.clone(),
             })
         });
@@ -391,7 +425,7 @@ impl Node {
     /// Lets one component after the other go. What is refused at once is over before the next begins, however many there are.
     fn drain_next(&mut self, now: Instant, out: &mut Vec<Effect>) {
         while let Some(drain) = &mut self.moves.drain {
-            if drain.current.is_some() {
+            if drain.is_moving {
                 return;
             }
             let Some(next) = drain.left.pop_front() else {
@@ -399,10 +433,11 @@ impl Node {
                 return;
             };
             let (id, operator) = (next.id, next.operator);
-            drain.current = Some(next);
+            drain.is_moving = true;
             drain.is_beginning = true;
             let ticket = self.take_number();
-            self.moves.waiting.insert(ticket, MoveFor::Drain);
+            let waiting = (MoveFor::Drain, next);
+            self.moves.waiting.insert(ticket, waiting);
             self.begin_move(now, ticket, (id, operator), None, out);
             if let Some(drain) = &mut self.moves.drain {
                 drain.is_beginning = false;
@@ -413,20 +448,21 @@ impl Node {
     fn on_drained_one(
         &mut self,
         now: Instant,
+        component: Component,
         moved: Result<Moved, Failure>,
         out: &mut Vec<Effect>,
     ) {
         let Some(drain) = &mut self.moves.drain else {
             return;
         };
-        match (moved, drain.current.take()) {
-            (Ok(moved), _) => drain.moved.push(moved),
-            (Err(failure), Some(component)) => drain.stayed.push(Stayed {
-                application: component.application,
+        drain.is_moving = false;
+        match moved {
+            Ok(moved) => drain.moved.push(moved),
+            Err(failure) => drain.stayed.push(Stayed {
+                application: component.application.name,
                 operator: component.name,
                 reason: failure.message,
             }),
-            (Err(_), None) => {}
         }
         if !drain.is_beginning {
             self.drain_next(now, out);
@@ -459,7 +495,7 @@ impl Node {
     }
 
     fn drained(&self, drain: &Draining) -> Drained {
-        let left = drain.left.len() + usize::from(drain.current.is_some());
+        let left = drain.left.len() + usize::from(drain.is_moving);
         Drained {
             host: self.view.name(self.id()),
             node: hex(self.id()),

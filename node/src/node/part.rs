@@ -7,7 +7,7 @@ use model::{ApplicationId, ComponentGraph, CompositionId, Instant, NodeId, Rng};
 
 use super::message::Message;
 use super::record::{Listing, Standing, State};
-use super::{Effect, Node, PartEvent};
+use super::{Decision, Effect, Node, PartEvent};
 
 /// How often a host tells the others of an application which record of it it holds.
 ///
@@ -226,22 +226,36 @@ impl Node {
                 self.present(id, None, out);
             }
             PartEvent::Degraded { component, reason } => {
-                part.degraded.insert(component, reason);
+                let before = part.degraded.insert(component.clone(), reason.clone());
+                let is_news = before.as_ref() != Some(&reason);
                 let application = part.application.clone();
+                if is_news {
+                    let decision = Decision::Degraded { component, reason };
+                    self.decided(now, &application, decision);
+                }
                 self.list_application(&application, out);
             }
             PartEvent::Failed { component, reason } => {
                 part.failed.get_or_insert((component, reason));
             }
             PartEvent::Disconnected { host } => {
-                part.disconnected.insert(host);
+                if part.disconnected.insert(host) {
+                    let application = part.application.clone();
+                    let to = self.view.name(host);
+                    self.decided(now, &application, Decision::Disconnected { to });
+                }
             }
             PartEvent::Reconnected { host } => {
-                part.disconnected.remove(&host);
+                if part.disconnected.remove(&host) {
+                    let application = part.application.clone();
+                    let to = self.view.name(host);
+                    self.decided(now, &application, Decision::Returned { to });
+                }
             }
             PartEvent::Retired => {
                 let application = part.application.clone();
                 self.parts.remove(&id);
+                self.decided(now, &application, Decision::Retired);
                 self.compose(now, composition::Input::Retired(id), out);
                 self.list_application(&application, out);
                 self.look_for_part(now, &application, out);

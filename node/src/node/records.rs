@@ -9,7 +9,7 @@ use model::{ApplicationId, CompositionId, Entry, Index, Instant, Key, NodeId, Qu
 
 use super::message::Message;
 use super::record::{Listing, Record, State};
-use super::{Effect, Node};
+use super::{Effect, Node, journal};
 
 /// The most records that a node keeps; of those above, the one that ended first goes. Source: guess.
 const RECORDS_MAX: usize = 1024;
@@ -234,6 +234,24 @@ impl Node {
         self.is_genuine(&record).then_some(record)
     }
 
+    /// Takes the records that the overlay has of an application, as far as this node has to hear of them.
+    pub(super) fn adopt_found(
+        &mut self,
+        now: Instant,
+        id: &ApplicationId,
+        entries: &[Entry],
+        out: &mut Vec<Effect>,
+    ) {
+        for entry in entries {
+            let record = self.read_record(entry);
+            let is_meant =
+                |listing: &Listing| listing.head.application == *id && self.concerns(listing);
+            if let Some(record) = record.filter(|record| is_meant(&record.listing)) {
+                self.adopt(now, record, out);
+            }
+        }
+    }
+
     /// What an overlay's entry in the index says, where it is genuine.
     pub(super) fn read_listed(&mut self, entry: &Entry) -> Option<Listed> {
         let payload = entry.payload.as_deref()?;
@@ -299,6 +317,8 @@ impl Node {
             // What runs here has the same plan: it is kept once.
             body.graph = part.graph.clone();
         }
+        let before = self.records.listing(&id);
+        let news = journal::news(before, &record, &self.view);
         self.records.hints.remove(&id);
         let (listed, kept) = match listing.state() {
             State::Running if listing.may_change(self.id()) => (None, None),
@@ -316,6 +336,9 @@ impl Node {
             forget_at: kept.map(|after| now + after),
         };
         self.records.held.insert(id.clone(), Box::new(held));
+        if let Some(news) = news {
+            self.decided(now, &id, news);
+        }
         self.end_parts_before(now, &listing, out);
         self.register(&id, out);
         self.on_spread_overtaken(now, &listing);

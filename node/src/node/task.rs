@@ -6,7 +6,7 @@ use model::{Index, Instant, NodeId, Outcome, Query, QueryError};
 
 use super::apply::Applying;
 use super::asking::Asking;
-use super::finding::Finding;
+use super::finding::{Finding, Intent};
 use super::lookup::LookingUp;
 use super::moving::Moving;
 use super::publishing::Publishing;
@@ -99,6 +99,12 @@ impl Node {
                 operator,
                 to,
             } => self.on_move_command(now, id, (application, operator), to, out),
+            Command::Events(None) => self.on_events(now, id, out),
+            Command::Events(Some(name)) => {
+                let ticket = self.take_number();
+                let finding = Finding::new(name, Intent::Events);
+                self.find_application(now, ticket, id, finding, out);
+            }
             Command::Drain(host) => self.on_drain_command(now, id, host, out),
             Command::Publish(publication) => self.on_publish(now, id, publication, out),
             Command::Unpublish(name) => self.on_unpublish(id, &name, out),

@@ -63,7 +63,7 @@ pub(super) fn handle(node: &mut Node, input: Input) -> Vec<Effect> {
     handle_at(node, Instant::from_nanos(1), input)
 }
 
-fn handle_at(node: &mut Node, now: Instant, input: Input) -> Vec<Effect> {
+pub(super) fn handle_at(node: &mut Node, now: Instant, input: Input) -> Vec<Effect> {
     let mut out = Vec::new();
     node.handle_input(now, input, &mut out);
     out
@@ -324,6 +324,7 @@ fn who_runs_nothing_of_an_application_says_so() {
         application: head.application,
         composition: head.composition,
         body: None,
+        wants_events: false,
     };
     let told = Message::Told {
         ticket: 8,

@@ -159,6 +159,12 @@ fn what_is_piped_is_json() {
             "/switch_ms",
             Value::from(40.0),
         ),
+        (
+            &["app", "events", "intrusion"],
+            "/events/0/moved/switch_ms",
+            Value::from(40.0),
+        ),
+        (&["events"], "/events/0/event", Value::from("moved")),
         (&["move", "n1:intrusion/syn"], "/to", Value::from("n2")),
         (
             &["drain", "n1"],
@@ -277,12 +283,35 @@ fn what_is_not_there_has_status_4() {
         &["stop", "nothing"],
         &["graph", "nothing"],
         &["move", "intrusion/syn", "--to", "n9"],
+        &["app", "events", "nothing"],
         &["stream", "show", "lab/none"],
         &["tap", "lab/none"],
     ] {
         check(&server, arguments, 4, "");
     }
     check(&server, &["dht", "lookup", "nothing"], 4, "[]\n");
+}
+
+#[test]
+fn decisions_are_told_with_their_numbers() {
+    let server = Server::start(sample::answer);
+    for arguments in [
+        &["events", "-o", "table"][..],
+        &["app", "events", "intrusion", "-o", "table"],
+    ] {
+        check(
+            &server,
+            arguments,
+            0,
+            "\
+AGO     HOST  APPLICATION  EVENT  WHAT
+12.5 s  n1    intrusion    moved  syn from n1 to n2, since it would have been late, slack expected -20.0 ms; asked n2; 1 MiB of state, in 160 ms, of which 40.0 ms to go over
+3 older ones are not kept any more
+n3 (03030303) has not answered
+",
+        );
+    }
+    check(&server, &["events", "-o", "name"], 0, "moved\n");
 }
 
 #[test]

@@ -72,6 +72,11 @@ fn every_route_is_one_request() {
         ("GET /v1/apps", "Applications"),
         ("GET /v1/apps/intrusion", "Application(\"intrusion\")"),
         ("GET /v1/apps/intrusion/why", "Why(\"intrusion\")"),
+        (
+            "GET /v1/apps/intrusion/events",
+            "Events(Some(\"intrusion\"))",
+        ),
+        ("GET /v1/events", "Events(None)"),
         ("DELETE /v1/apps/intrusion", "Stop(\"intrusion\")"),
         ("GET /v1/streams", "Streams"),
         ("GET /v1/streams/lab%2Fflows", "Stream(\"lab/flows\")"),

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use node::api::{Measured, Request};
 use node::node::{
     Answer, Answered, ApplicationRow, ApplicationStatus, Binding, Candidate, Command, ComponentRow,
-    Composition, Counted, Drained, EntryRow, Failure, FailureKind, Moved, NodeInfo, NodeRow,
-    PartReport, Placed, Quantiles, Stopped, StreamRow, Why,
+    Composition, Counted, Decision, Drained, EntryRow, EventList, EventRow, Failure, FailureKind,
+    Moved, NodeInfo, NodeRow, PartReport, Placed, Quantiles, Stopped, StreamRow, Why,
 };
 use overlay::net::NetworkStats;
 
@@ -206,6 +206,7 @@ pub(crate) fn answered(command: &Command) -> Answered {
     match command {
         Command::Application(name)
         | Command::Why(name)
+        | Command::Events(Some(name))
         | Command::Stop(name)
         | Command::Stream(name)
         | Command::Unpublish(name)
@@ -234,6 +235,21 @@ pub(crate) fn answered(command: &Command) -> Answered {
             confirmed: vec!["n1".to_owned(), "n2".to_owned()],
             unconfirmed: Vec::new(),
         })),
+        Command::Events(_) => Ok(Answer::Events(Box::new(EventList {
+            events: vec![EventRow {
+                age_s: 12.5,
+                host: "n1".to_owned(),
+                node: id(1),
+                application: "intrusion".to_owned(),
+                decision: Decision::Moved {
+                    why: "it would have been late".to_owned(),
+                    slack_ms: Some(-20.0),
+                    moved: Box::new(moved()),
+                },
+            }],
+            dropped: 3,
+            silent: vec!["n3 (03030303)".to_owned()],
+        }))),
         Command::Move { to, .. } if to.as_deref() == Some("n9") => {
             let message = "No host is called \"n9\": `synergy node ls` lists all.";
             Err(Failure::new(FailureKind::NotFound, message))

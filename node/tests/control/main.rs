@@ -1,6 +1,7 @@
 //! Several nodes in memory: any of them lists, describes and stops what another composed, whoever dies.
 
 mod applications;
+mod events;
 mod failures;
 mod moves;
 mod streams;

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use model::{Coordinate, Entry, LoadInterval, Resources, Rng, wire};
+use model::{Coordinate, Entry, LoadInterval, Rng, wire};
 use proptest::prelude::*;
 
 use super::*;
@@ -16,15 +16,8 @@ fn identity(n: u8) -> Identity {
 
 fn summary(node: NodeId) -> HostSummary {
     HostSummary {
-        node,
-        name: "host".to_owned(),
         addresses: vec!["/memory/1".to_owned()],
-        coordinate: Coordinate::default(),
-        load: LoadInterval::default(),
-        capacity: Resources::default(),
-        labels: BTreeMap::new(),
-        operators: None,
-        version: 1,
+        ..HostSummary::new(node, "host")
     }
 }
 

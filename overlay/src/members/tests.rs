@@ -1,5 +1,3 @@
-use model::{LoadInterval, Resources};
-
 use super::bounds::KNOWN_MAX;
 use super::*;
 use crate::message::Bounded;
@@ -16,15 +14,9 @@ fn node(n: u16) -> NodeId {
 
 fn host(n: u16) -> HostSummary {
     HostSummary {
-        node: node(n),
-        name: format!("host-{n}"),
         addresses: vec![format!("/memory/{n}")],
         coordinate: coordinate::unknown(),
-        load: LoadInterval::default(),
-        capacity: Resources::default(),
-        labels: BTreeMap::new(),
-        operators: None,
-        version: 1,
+        ..HostSummary::new(node(n), format!("host-{n}"))
     }
 }
 

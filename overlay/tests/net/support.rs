@@ -1,10 +1,9 @@
 //! Nodes for tests.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Clock, Coordinate, HostSummary, Instant, LoadInterval, NodeId, Resources, Rng};
+use model::{Clock, Instant, NodeId, Rng};
 use overlay::Identity;
 use overlay::net::{Config, Event, Network, Way, Ways};
 use tokio::sync::{mpsc, watch};
@@ -39,26 +38,7 @@ pub(crate) fn identity(number: u64) -> Identity {
 }
 
 pub(crate) fn config(number: u64, join: Vec<String>) -> Config {
-    let identity = identity(number);
-    Config {
-        network: "test".to_owned(),
-        listen: vec!["/ip4/127.0.0.1/tcp/0".to_owned()],
-        join,
-        host: HostSummary {
-            node: identity.node(),
-            name: format!("host-{number}"),
-            addresses: Vec::new(),
-            coordinate: Coordinate::default(),
-            load: LoadInterval::default(),
-            capacity: Resources::default(),
-            labels: BTreeMap::new(),
-            operators: None,
-            version: 1,
-        },
-        identity,
-        first_version: 1,
-        ways: None,
-    }
+    Config::on_loopback("test", &format!("host-{number}"), identity(number), join)
 }
 
 /// All that arrives takes so long.

@@ -119,9 +119,12 @@ fn look(
                 ));
                 break 'counts;
             }
-            if let Err(error) = bed.ask(0, application(number)) {
+            if let Err(failure) = bed.ask(0, application(number)) {
                 interrupt.check()?;
-                note(&format!("{word}: application {number}: {error:#}"));
+                note(&format!(
+                    "{word}: application {number}: {}",
+                    failure.message
+                ));
                 seen.refused += 1;
                 break 'counts;
             }

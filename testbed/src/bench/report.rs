@@ -162,7 +162,13 @@ impl Report {
             machine.system,
             seeds.join(", "),
         );
-        text.push_str(&self.tables);
+        text.push_str(&self.body());
+        text
+    }
+
+    /// The table without its head: tables for people, or all figures where there are none, and what must hold.
+    pub fn body(&self) -> String {
+        let mut text = self.tables.clone();
         let figures = match self.tables.is_empty() {
             true => &self.figures[..],
             false => &[],

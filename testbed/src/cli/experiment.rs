@@ -14,7 +14,7 @@ use super::local::duration;
 use super::note;
 use crate::bench::report::Report;
 use crate::experiment::workload::Settings;
-use crate::experiment::{Experiment, Options, clocks, deadlines, prototype};
+use crate::experiment::{Experiment, Options, clocks, deadlines, prediction, prototype};
 use crate::local::folder::Folder;
 use crate::local::interrupt::Interrupt;
 use crate::local::up::NODES_MAX;
@@ -99,6 +99,58 @@ pub(super) enum Name {
     /// Three hosts whose clocks are apart, of real processes.
     #[command(name = "D10")]
     D10(Clocks),
+    /// How far predicted rates and execution times are off, by predictor, on real series.
+    #[command(name = "H1")]
+    H1(Prediction),
+    /// How long a prediction takes.
+    #[command(name = "H2")]
+    H2(Prediction),
+    /// How often targets are missed over what others take of the hosts, with components that move and without.
+    #[command(name = "H5")]
+    H5(Prediction),
+    /// How often hosts tell their load over the overlap of intervals.
+    #[command(name = "H6")]
+    H6(Prediction),
+}
+
+/// How predictions are measured.
+#[derive(Debug, Args)]
+pub(super) struct Prediction {
+    /// The folder of public data, with a folder for each family of series.
+    #[arg(
+        long,
+        value_name = "FOLDER",
+        env = "SYNERGY_DATA",
+        default_value = "../shared/data"
+    )]
+    data: PathBuf,
+    /// How many samples of each series count, from its beginning.
+    #[arg(long, value_name = "N", default_value = "100000")]
+    samples: NonZeroUsize,
+    /// How many seeds, from 1 on.
+    #[arg(long, default_value = "5")]
+    seeds: u64,
+    /// How many series are gone through at a time.
+    #[arg(long, default_value = "1")]
+    jobs: NonZeroUsize,
+    /// Into which folder figures, tables and plots are written.
+    #[arg(long, value_name = "FOLDER")]
+    out: Option<PathBuf>,
+}
+
+impl Prediction {
+    fn run(
+        self,
+        experiment: fn(&prediction::Options) -> anyhow::Result<Report>,
+    ) -> anyhow::Result<Report> {
+        experiment(&prediction::Options {
+            data: self.data,
+            samples: self.samples.get(),
+            seeds: (1..=self.seeds).collect(),
+            jobs: self.jobs.get(),
+            out: self.out,
+        })
+    }
 }
 
 /// How hosts with clocks that are apart are compared.
@@ -344,6 +396,10 @@ impl Name {
             Self::D11(it) => return it.run("D11"),
             Self::Agreement(it) => return it.run("agreement"),
             Self::D10(it) => return it.run(),
+            Self::H1(it) => return it.run(prediction::errors),
+            Self::H2(it) => return it.run(prediction::cost),
+            Self::H5(it) => return it.run(prediction::background),
+            Self::H6(it) => return it.run(prediction::updates),
         };
         let experiment = Experiment::find(name).ok_or_else(|| anyhow!("no experiment {name}"))?;
         let options = simulated.options(experiment)?;

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use model::{Rng, convert};
 use node::node::Quantiles;
 
@@ -194,7 +194,8 @@ fn measure(
         let application = application(host, (host + 1) % HOSTS, asking);
         // Ways are measured in turns, on a machine that may be busy: who is refused for one asks again.
         bed.until(&format!("{} is admitted", name(host)), || {
-            bed.ask(asking, application.clone())
+            let asked = bed.ask(asking, application.clone());
+            asked.map_err(|refused| anyhow!(refused.message))
         })?;
     }
     for host in 0..HOSTS {

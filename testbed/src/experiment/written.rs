@@ -19,19 +19,38 @@ pub(super) fn write(
     shown: &[&str],
 ) -> anyhow::Result<()> {
     let name = grid.name();
-    let write = |name: String, text: &str| {
-        let path = folder.join(name);
-        std::fs::write(&path, text).with_context(|| path.display().to_string())
-    };
-    std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-    let json = serde_json::to_string_pretty(&report.json())?;
-    write(format!("{name}.json"), &format!("{json}\n"))?;
     let page = format!("{}{}", report.page(), grid.page(shown));
-    write(format!("{name}.md"), &page)?;
+    begin(folder, name, report, &page)?;
     for figure in shown {
         if !grid.curves(figure).is_empty() {
-            write(format!("{name}.{figure}.svg"), &plot::draw(grid, figure)?)?;
+            file(
+                folder,
+                format!("{name}.{figure}.svg"),
+                &plot::draw(grid, figure)?,
+            )?;
         }
     }
     Ok(())
+}
+
+/// Writes `NAME.json` and `NAME.md` of what goes over no axis into a folder, which is made.
+///
+/// # Errors
+/// When a file cannot be written; the other may have been.
+pub(super) fn report(folder: &Path, name: &str, report: &Report) -> anyhow::Result<()> {
+    let table = report.body();
+    let page = format!("{}\n```text\n{}\n```\n", report.page(), table.trim_end());
+    begin(folder, name, report, &page)
+}
+
+fn begin(folder: &Path, name: &str, report: &Report, page: &str) -> anyhow::Result<()> {
+    std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    let json = serde_json::to_string_pretty(&report.json())?;
+    file(folder, format!("{name}.json"), &format!("{json}\n"))?;
+    file(folder, format!("{name}.md"), page)
+}
+
+fn file(folder: &Path, name: String, text: &str) -> anyhow::Result<()> {
+    let path = folder.join(name);
+    std::fs::write(&path, text).with_context(|| path.display().to_string())
 }

@@ -8,11 +8,12 @@ use model::Clock;
 use node::api::{ApplyBody, PublishBody};
 use node::client::{Client, encoded};
 use node::clock::MachineClock;
-use node::node::ApplicationStatus;
+use node::node::{ApplicationStatus, Composition, Failure, FailureKind};
 
 use super::folder::Folder;
 use super::interrupt::Interrupt;
-use super::process;
+use super::launch::log_end;
+use super::process::{self, Process};
 use super::up::{self, Testbed};
 use super::{api, down};
 use crate::cli::note;
@@ -21,12 +22,14 @@ use crate::cli::note;
 #[derive(Debug)]
 pub struct Bed<'a> {
     folder: &'a Folder,
-    interrupt: &'a Interrupt,
+    /// What may end all of it before its time.
+    pub interrupt: &'a Interrupt,
     files: tempfile::TempDir,
     /// Who they are.
     pub testbed: Testbed,
     clients: Vec<Client>,
-    clock: MachineClock,
+    /// The time of what is asked and awaited.
+    pub clock: MachineClock,
 }
 
 /// For how long something is waited for that nodes tell one another. Unit: time. Source: guess; a few rounds of what holders refresh.
@@ -75,6 +78,15 @@ impl<'a> Bed<'a> {
     /// # Errors
     /// When it is refused or not found, or this process was told to stop.
     pub fn publish(&self, node: usize, name: &str, text: &str) -> anyhow::Result<()> {
+        self.announce(node, name, text)?;
+        (0..self.clients.len()).try_for_each(|asked| self.await_stream(asked, name))
+    }
+
+    /// Publishes a stream at a node, whether or not others find it yet.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub fn announce(&self, node: usize, name: &str, text: &str) -> anyhow::Result<()> {
         let body = PublishBody {
             name: name.to_owned(),
             file: format!("{name}.toml"),
@@ -83,32 +95,50 @@ impl<'a> Bed<'a> {
         };
         let published = self.clients[node].post("/v1/streams", &body);
         published.map_err(|it| anyhow!("{name}: {}", it.message))?;
-        for client in &self.clients {
-            let is_found = || {
-                let found = client.get(&format!("/v1/dht/{}", encoded(name)));
-                let found = found.map_err(|it| anyhow!(it.message))?;
-                let is_there = found.as_array().is_some_and(|entries| !entries.is_empty());
-                is_there.then_some(()).context("nothing stands there")
-            };
-            self.until(&format!("{name} is found"), is_found)?;
-        }
         Ok(())
+    }
+
+    /// Waits until a node finds a stream.
+    ///
+    /// # Errors
+    /// When it does not in time, or this process was told to stop.
+    pub fn await_stream(&self, node: usize, name: &str) -> anyhow::Result<()> {
+        let found = self.until(&format!("{name} is found"), || self.look_up(node, name));
+        found.map(drop)
+    }
+
+    /// How long a node takes to look a stream up.
+    ///
+    /// # Errors
+    /// When it does not find it.
+    pub fn look_up(&self, node: usize, name: &str) -> anyhow::Result<Duration> {
+        let start = self.clock.now();
+        let found = self.clients[node].get(&format!("/v1/dht/{}", encoded(name)));
+        let took = self.clock.now().since(start);
+        let found = found.map_err(|it| anyhow!(it.message))?;
+        let is_found = found.as_array().is_some_and(|entries| !entries.is_empty());
+        is_found
+            .then_some(took)
+            .with_context(|| format!("nothing stands under {name}"))
     }
 
     /// Asks a node for an application.
     ///
     /// # Errors
     /// With what the node says where it refuses, or when this process was told to stop.
-    pub fn ask(&self, node: usize, text: String) -> anyhow::Result<()> {
-        self.interrupt.check()?;
+    pub fn ask(&self, node: usize, text: String) -> Result<Composition, Failure> {
+        let failed = |message: String| Failure::new(FailureKind::Failed, message);
+        self.interrupt
+            .check()
+            .map_err(|error| failed(error.to_string()))?;
         let body = ApplyBody {
             file: "app.toml".to_owned(),
             text,
             folder: self.files.path().to_owned(),
             spread: false,
         };
-        let answer = self.clients[node].post("/v1/apps", &body);
-        answer.map(drop).map_err(|it| anyhow!(it.message))
+        let answer = self.clients[node].post("/v1/apps", &body)?;
+        serde_json::from_value(answer).map_err(|error| failed(error.to_string()))
     }
 
     /// How an application fares, as its hosts say.
@@ -153,8 +183,27 @@ impl<'a> Bed<'a> {
     }
 }
 
+impl Bed<'_> {
+    /// Says what nodes said last that have ended by themselves: figures would not tell.
+    fn tell_ended(&self) {
+        let Ok(running) = Process::all_of(self.folder) else {
+            return;
+        };
+        for node in &self.testbed.nodes {
+            if !running.iter().any(|process| process.node == node.number) {
+                let log = log_end(self.folder, node.number).join("\n  ");
+                note(&format!(
+                    "node {} has ended; it said last:\n  {log}",
+                    node.number
+                ));
+            }
+        }
+    }
+}
+
 impl Drop for Bed<'_> {
     fn drop(&mut self) {
+        self.tell_ended();
         if let Err(error) = down::down(self.folder) {
             note(&format!("the testbed could not be ended: {error:#}"));
         }

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::{Array, BinaryArray, RecordBatch, RecordBatchOptions};
+use arrow_array::{Array, BinaryArray, RecordBatch};
 use arrow_schema::{DataType, Field, Schema};
 use model::Origin;
 
 use super::Distinct;
+use crate::operator::chunk::{self, CLOSED};
 use crate::operator::selection::Selection;
 use crate::operator::{ImportError, Part, StateChunk, Tick, ticks};
 
@@ -17,38 +18,24 @@ const SEEN: Part = Part {
     number: 1,
 };
 
-/// The part that says which ticks are closed; its tick is the earliest that is not.
-const CLOSED: Part = Part {
-    origin: Origin(0),
-    number: 2,
-};
-
 /// What changed behind `since`.
 pub(super) fn export(distinct: &Distinct, since: Option<Tick>) -> Vec<StateChunk> {
-    let since = since.map_or(i64::MIN, |tick| tick.0);
-    let options = RecordBatchOptions::new().with_row_count(Some(0));
-    let closed = StateChunk {
-        tick: ticks::open(distinct.closed),
-        part: CLOSED,
-        columns: RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &options)
-            .expect("no columns of no rows"),
-    };
-    let seen = distinct.memory.since(since).map(|(tick, keys)| StateChunk {
-        tick: Tick(tick),
-        part: SEEN,
-        columns: to_columns(&keys),
-    });
-    let rows = distinct.pending.since(since);
+    let behind = since.map_or(i64::MIN, |tick| tick.0);
+    let seen = distinct
+        .memory
+        .since(behind)
+        .map(|(tick, keys)| StateChunk {
+            tick: Tick(tick),
+            part: SEEN,
+            columns: to_columns(&keys),
+        });
+    let rows = distinct.pending.since(behind);
     let rows = rows.map(|(tick, origin, columns)| StateChunk {
         tick: Tick(tick),
         part: Part { origin, number: 0 },
         columns,
     });
-    std::iter::once(closed)
-        .filter(|closed| closed.tick.0 > since)
-        .chain(seen)
-        .chain(rows)
-        .collect()
+    chunk::export(ticks::open(distinct.closed), since, seen.chain(rows))
 }
 
 fn to_columns(keys: &[&[u8]]) -> RecordBatch {

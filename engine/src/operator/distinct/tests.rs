@@ -3,7 +3,9 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::operator::window::tests::{Row, Run, input, late_row, row};
+use crate::operator::harness::{
+    Row, Run, any_row, any_turns, batch, late_row, row, show_weighted, weighted,
+};
 
 fn arguments(by: &[&str], horizon: Option<i64>) -> Arguments {
     let mut arguments = Arguments::new();
@@ -20,7 +22,7 @@ fn arguments(by: &[&str], horizon: Option<i64>) -> Arguments {
 
 #[test]
 fn the_first_row_of_each_key_leaves_with_its_tick() {
-    let mut run = Run::of(&KIND, &arguments(&["key"], None));
+    let mut run = Run::new(&KIND, weighted(), &arguments(&["key"], None));
     run.rows(1, &[row(1, "a", 1), row(2, "b", 2), row(3, "a", 3)]);
     run.progress(TICK_MICROS - 1);
     assert_eq!(run.results, [""; 0]);
@@ -38,7 +40,7 @@ fn the_first_row_of_each_key_leaves_with_its_tick() {
 
 #[test]
 fn within_a_tick_origins_have_their_order_and_rows_count_when_they_are_due() {
-    let mut run = Run::of(&KIND, &arguments(&["key"], None));
+    let mut run = Run::new(&KIND, weighted(), &arguments(&["key"], None));
     run.rows(2, &[row(1, "a", 1), late_row(2, TICK_MICROS, "b", 2)]);
     run.rows(1, &[row(3, "a", 3), row(TICK_MICROS + 1, "b", 4)]);
     run.progress(i64::MAX);
@@ -48,7 +50,7 @@ fn within_a_tick_origins_have_their_order_and_rows_count_when_they_are_due() {
 
 #[test]
 fn a_key_is_forgotten_when_no_row_of_it_has_come_for_long() {
-    let mut run = Run::of(&KIND, &arguments(&["key"], Some(3)));
+    let mut run = Run::new(&KIND, weighted(), &arguments(&["key"], Some(3)));
     for (tick, value) in [(0, 1), (2, 2), (4, 3), (7, 4)] {
         run.rows(1, &[row(tick * TICK_MICROS, "a", value)]);
     }
@@ -60,10 +62,10 @@ fn a_key_is_forgotten_when_no_row_of_it_has_come_for_long() {
 fn who_began_in_the_middle_gives_what_it_has_seen_all_of() {
     let mut began = Vec::new();
     for horizon in [None, Some(3)] {
-        let mut operator = (KIND.compile)(&arguments(&["key"], horizon), &[input()])
+        let mut operator = (KIND.compile)(&arguments(&["key"], horizon), &[weighted()])
             .unwrap()
             .operator;
-        let batch = crate::operator::window::tests::batch(1, &[row(50_001, "a", 1)]);
+        let batch = batch(&weighted(), 1, &[row(50_001, "a", 1)]);
         let mut emit = Emitter::default();
         operator.process(0, &batch, &mut emit);
         operator.on_progress(EventTime::MAX, &mut emit);
@@ -74,7 +76,7 @@ fn who_began_in_the_middle_gives_what_it_has_seen_all_of() {
 
 #[test]
 fn what_is_due_beyond_all_ticks_is_bad() {
-    let mut run = Run::of(&KIND, &arguments(&["key"], Some(1)));
+    let mut run = Run::new(&KIND, weighted(), &arguments(&["key"], Some(1)));
     run.rows(
         1,
         &[
@@ -90,7 +92,7 @@ fn what_is_due_beyond_all_ticks_is_bad() {
 
 #[test]
 fn parameters_have_one_form_and_what_is_wrong_is_said() {
-    let compile = |given: &Arguments| (KIND.compile)(given, &[input()]);
+    let compile = |given: &Arguments| (KIND.compile)(given, &[weighted()]);
     let all = compile(&arguments(&["weight", "value", "key"], None)).unwrap();
     assert_eq!(all.parameters, Arguments::new());
     let some = compile(&arguments(&["value", "key"], Some(2))).unwrap();
@@ -99,7 +101,7 @@ fn parameters_have_one_form_and_what_is_wrong_is_said() {
         compile(&some.parameters).unwrap().parameters,
         some.parameters
     );
-    assert_eq!(some.outputs[0], ("out".to_owned(), input()));
+    assert_eq!(some.outputs[0], ("out".to_owned(), weighted()));
     let with = |micros| Arguments::from_iter([("for", Value::Scalar(Scalar::Micros(micros)))]);
     let cases = [
         (
@@ -124,7 +126,7 @@ fn parameters_have_one_form_and_what_is_wrong_is_said() {
 #[test]
 fn state_of_another_operator_is_refused() {
     let given = arguments(&["key"], None);
-    let mut run = Run::of(&KIND, &given);
+    let mut run = Run::new(&KIND, weighted(), &given);
     run.rows(1, &[row(1, "a", 1)]);
     run.progress(TICK_MICROS);
     run.rows(1, &[row(TICK_MICROS, "b", 1)]);
@@ -144,10 +146,7 @@ fn state_of_another_operator_is_refused() {
         chunk.part.number = 7;
         refused.push(chunk);
     }
-    for chunk in refused {
-        let outcome = run.operator.import(chunk.clone());
-        assert!(matches!(outcome, Err(ImportError::Columns(_))), "{chunk:?}");
-    }
+    run.refuses(refused);
     run.progress(i64::MAX);
     assert_eq!(run.results.len(), 2);
 }
@@ -167,43 +166,12 @@ fn reference(origins: &[Vec<Row>], horizon: Option<i64>) -> Vec<String> {
         let before = seen.insert(row.key, tick);
         let is_known = |before: i64| horizon.is_none_or(|horizon| tick - before < horizon);
         if !before.is_some_and(is_known) {
-            #[expect(clippy::cast_precision_loss, reason = "the values are small")]
-            let values = row.value.map_or_else(
-                || "- -".to_owned(),
-                |value| format!("{value} {:?}", value as f64 / 2.0),
-            );
             let time = tick * TICK_MICROS - 1;
-            results.push(format!(
-                "{tick} @{time} {} {values}",
-                row.key.unwrap_or("-")
-            ));
+            let shown = show_weighted(row.key, row.value);
+            results.push(format!("{tick} @{time} {shown}"));
         }
     }
     results
-}
-
-fn any_row() -> impl Strategy<Value = Row> {
-    let key = prop::sample::select(vec![None, Some("a"), Some("b"), Some(""), Some("c")]);
-    let value = prop::option::weighted(0.9, -3_i64..4);
-    let delay = prop_oneof![3 => Just(0_i64), 1 => 0..40_000_i64];
-    (-200_000..200_000_i64, delay, key, value).prop_map(|(time, delay, key, value)| Row {
-        time,
-        due: time + delay,
-        key,
-        value,
-    })
-}
-
-/// What happens between two batches.
-#[derive(Debug, Clone, Copy)]
-enum Event {
-    Nothing,
-    /// Progress reaches the earliest row that is left.
-    Progress,
-    /// Another operator takes over.
-    Transfer,
-    /// One takes over that was told at the last progress, and of what changed since then.
-    Backup,
 }
 
 proptest! {
@@ -213,47 +181,12 @@ proptest! {
     /// results are those of the naive computation.
     #[test]
     fn the_first_rows_are_found(
-        origins in prop::collection::vec(prop::collection::vec(any_row(), 0..40), 1..4),
+        origins in prop::collection::vec(prop::collection::vec(any_row(200_000, 40_000, -3..4), 0..40), 1..4),
         horizon in prop::option::of(1_i64..15),
-        turns in prop::collection::vec((0_usize..4, 1_usize..8, prop::sample::select(vec![
-            Event::Nothing, Event::Progress, Event::Transfer, Event::Backup,
-        ])), 0..40),
+        turns in any_turns(),
     ) {
-        let given = arguments(&["key"], horizon);
-        let mut run = Run::of(&KIND, &given);
-        let mut backup = (KIND.compile)(&given, &[input()]).unwrap().operator;
-        let mut told = None;
-        let mut left: Vec<&[Row]> = origins.iter().map(Vec::as_slice).collect();
-        let rest = (0..origins.len()).map(|origin| (origin, usize::MAX, Event::Nothing));
-        for (turn, taken, event) in turns.into_iter().chain(rest) {
-            let origin = turn % origins.len();
-            let (taken, behind) = left[origin].split_at(taken.min(left[origin].len()));
-            left[origin] = behind;
-            run.rows(u128::try_from(origin).unwrap(), taken);
-            match event {
-                Event::Nothing => {}
-                Event::Progress => {
-                    let due = left.iter().flat_map(|rows| rows.iter()).map(|row| row.due).min();
-                    if let Some(due) = due {
-                        run.progress(due);
-                        for chunk in run.operator.export(told) {
-                            prop_assert!(told.is_none_or(|since| chunk.tick > since));
-                            backup.import(chunk).unwrap();
-                        }
-                        told = told.max(Some(Tick(due.div_euclid(TICK_MICROS))));
-                    }
-                }
-                Event::Transfer => run.transfer(&given),
-                Event::Backup => {
-                    for chunk in run.operator.export(told) {
-                        backup.import(chunk).unwrap();
-                    }
-                    run.operator = backup;
-                    backup = (KIND.compile)(&given, &[input()]).unwrap().operator;
-                    told = None;
-                }
-            }
-        }
+        let mut run = Run::new(&KIND, weighted(), &arguments(&["key"], horizon));
+        run.interleave(origins.iter().map(|rows| (0, rows.as_slice())), &turns);
         run.progress(i64::MAX);
         prop_assert_eq!(run.results, reference(&origins, horizon));
         prop_assert_eq!(run.late.len() + run.bad.len(), 0);

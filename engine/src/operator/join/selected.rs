@@ -156,25 +156,13 @@ impl Selected {
         (&self.key_types, &self.kept_types[side.index()])
     }
 
-    /// Encodes keys, and what is kept of whole rows.
-    pub(super) fn encode(
-        &self,
-        side: Side,
-        keys: &[ArrayRef],
-        rows: &RecordBatch,
-    ) -> (EncodedKeys, EncodedKeys) {
-        let mut encoded = (EncodedKeys::default(), EncodedKeys::default());
-        self.key_encoder
-            .encode_columns(keys, &mut encoded.0)
-            .expect("keys are of the announced types");
-        self.kept[side.index()]
-            .encode(rows, &mut encoded.1)
-            .expect("rows are of the input's columns");
-        encoded
+    /// What is kept of whole rows.
+    pub(super) fn kept_of(&self, side: Side, rows: &RecordBatch) -> Vec<ArrayRef> {
+        self.kept[side.index()].columns_of(rows)
     }
 
-    /// Encodes what is there of keys and of kept columns.
-    pub(super) fn encode_kept(
+    /// Encodes keys, and what is kept of their rows.
+    pub(super) fn encode(
         &self,
         side: Side,
         keys: &[ArrayRef],

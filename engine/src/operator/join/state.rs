@@ -8,41 +8,30 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
-use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch, RecordBatchOptions};
-use arrow_schema::{DataType as ArrowType, Field, Schema};
-use model::Origin;
+use arrow_array::{Array, Int64Array, RecordBatch};
+use arrow_schema::DataType as ArrowType;
 
 use super::rows::Row;
 use super::{Join, Side};
+use crate::operator::chunk::{self, CLOSED};
 use crate::operator::{ImportError, Part, StateChunk, Tick};
-
-/// The part that says which ticks are closed; its tick is the earliest that is not. No side has this number.
-const CLOSED: Part = Part {
-    origin: Origin(0),
-    number: i64::MIN,
-};
 
 /// The rows that enter behind `since`, and which ticks are closed.
 pub(super) fn export(join: &Join, since: Option<Tick>) -> Vec<StateChunk> {
-    let since = since.map_or(i64::MIN, |tick| tick.0);
-    let closed = StateChunk {
-        tick: Tick(join.open),
-        part: CLOSED,
-        columns: batch(Vec::new(), 0),
-    };
-    let mut chunks = vec![closed];
-    chunks.retain(|closed| closed.tick.0 > since);
-    for (side, rows) in [(Side::Left, &join.left), (Side::Right, &join.right)] {
-        for ((tick, origin), rows) in rows.entering_behind(since) {
-            let number = number(side);
-            chunks.push(StateChunk {
-                tick: Tick(tick),
-                part: Part { origin, number },
-                columns: to_columns(join, side, &rows),
-            });
-        }
-    }
-    chunks
+    let behind = since.map_or(i64::MIN, |tick| tick.0);
+    let sides = [(Side::Left, &join.left), (Side::Right, &join.right)];
+    let chunks = sides.into_iter().flat_map(|(side, rows)| {
+        let entering = rows.entering_behind(behind).into_iter();
+        entering.map(move |((tick, origin), rows)| StateChunk {
+            tick: Tick(tick),
+            part: Part {
+                origin,
+                number: number(side),
+            },
+            columns: to_columns(join, side, &rows),
+        })
+    });
+    chunk::export(Tick(join.open), since, chunks)
 }
 
 /// Takes a chunk in.
@@ -87,18 +76,7 @@ fn to_columns(join: &Join, side: Side, rows: &[Arc<Row>]) -> RecordBatch {
     let mut columns = join.selected.decode(side, keys, kept);
     let times: Int64Array = rows.iter().map(|row| Some(row.time)).collect();
     columns.push(Arc::new(times));
-    batch(columns, rows.len())
-}
-
-fn batch(columns: Vec<ArrayRef>, rows: usize) -> RecordBatch {
-    let fields: Vec<Field> = columns
-        .iter()
-        .enumerate()
-        .map(|(index, column)| Field::new(index.to_string(), column.data_type().clone(), true))
-        .collect();
-    let options = RecordBatchOptions::new().with_row_count(Some(rows));
-    RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)
-        .expect("keys, kept columns and times have a value for each row")
+    chunk::columns(columns, rows.len())
 }
 
 /// The rows that these columns are.
@@ -135,7 +113,7 @@ fn from_columns(join: &Join, side: Side, chunk: &StateChunk) -> Result<Vec<Row>,
             "a row at {time} us does not enter at tick {enters}"
         ));
     }
-    let (keys, kept) = join.selected.encode_kept(side, keys, kept);
+    let (keys, kept) = join.selected.encode(side, keys, kept);
     let row = |(place, time): (usize, &i64)| Row {
         key: keys.row(place).into(),
         values: kept.row(place).into(),

@@ -6,47 +6,21 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int64Type, UInt64Type};
-use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, UInt64Array};
+use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch, UInt64Array};
 use arrow_schema::{DataType, Field, Schema};
-use model::Origin;
 
-use super::best::{Best, Candidate, Slot};
+use super::best::{Best, Candidate, Groups, Wanted};
 use super::encoding::Encoding;
 use crate::expression::Expression;
-use crate::operator::window::layout::{Layout, Place};
-use crate::operator::{ImportError, Part, StateChunk, Tick};
-
-/// The part that says which windows are closed; its tick is the earliest that is not. No pane has this number.
-const CLOSED: Part = Part {
-    origin: Origin(0),
-    number: i64::MIN,
-};
+use crate::operator::{ImportError, StateChunk, Tick};
 
 /// The columns behind those of the input.
 const POSITION: [(&str, DataType); 2] = [("#time", DataType::Int64), ("#index", DataType::UInt64)];
 
 /// The rows that count first behind `since`, and which windows are closed.
 pub(super) fn export(best: &Best, encoding: &Encoding, since: Option<Tick>) -> Vec<StateChunk> {
-    let since = since.map_or(i64::MIN, |tick| tick.0);
-    let options = RecordBatchOptions::new().with_row_count(Some(0));
-    let closed = StateChunk {
-        tick: Tick(best.open()),
-        part: CLOSED,
-        columns: RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &options)
-            .expect("no columns of no rows"),
-    };
-    let slots = best.since(since).map(|(slot, rows)| StateChunk {
-        tick: Tick(slot.place.first),
-        part: Part {
-            origin: slot.origin,
-            number: slot.place.pane,
-        },
-        columns: to_columns(&rows, encoding),
-    });
-    std::iter::once(closed)
-        .filter(|closed| closed.tick.0 > since)
-        .chain(slots)
-        .collect()
+    let to_columns = |groups: &Groups| to_columns(&groups.candidates(), encoding);
+    best.slots.export(since, to_columns)
 }
 
 fn to_columns(rows: &[&Candidate], encoding: &Encoding) -> RecordBatch {
@@ -69,27 +43,27 @@ fn to_columns(rows: &[&Candidate], encoding: &Encoding) -> RecordBatch {
 /// Takes a chunk in.
 pub(super) fn import(
     best: &mut Best,
-    layout: Layout,
     encoding: &Encoding,
     value: &Expression,
     chunk: &StateChunk,
 ) -> Result<(), ImportError> {
+    let (layout, wanted) = (best.slots.layout(), best.wanted);
+    best.slots.import(chunk, |place, columns| {
+        let is_there = |time: &i64| layout.pane(*time) == place.pane;
+        from_columns(columns, encoding, value, is_there, wanted)
+    })
+}
+
+/// The best of the rows that these columns are.
+fn from_columns(
+    columns: &RecordBatch,
+    encoding: &Encoding,
+    value: &Expression,
+    is_there: impl Fn(&i64) -> bool,
+    wanted: Wanted,
+) -> Result<Groups, ImportError> {
     let refuse = |message: String| Err(ImportError::Columns(message));
-    if chunk.part == CLOSED {
-        best.open_from(chunk.tick.0);
-        return Ok(());
-    }
-    let place = Place {
-        pane: chunk.part.number,
-        first: chunk.tick.0,
-    };
-    if !layout.has(place) {
-        return refuse(format!(
-            "pane {} does not count first in window {}",
-            place.pane, place.first
-        ));
-    }
-    let columns = chunk.columns.columns();
+    let columns = columns.columns();
     let Some((rows, [times, indices])) = columns.split_last_chunk::<2>() else {
         return refuse(format!("{} columns without positions", columns.len()));
     };
@@ -108,15 +82,12 @@ pub(super) fn import(
         Err(refused) => return refuse(refused.to_string()),
     };
     let times = times.as_primitive::<Int64Type>().values();
-    if times.iter().any(|time| layout.pane(*time) != place.pane) {
-        return refuse(format!("rows that are not of pane {}", place.pane));
+    if !times.iter().all(is_there) {
+        return refuse("rows that are not of their pane".to_owned());
     }
     let indices = indices.as_primitive::<UInt64Type>().values().to_vec();
     let newcomers = encoding.encode(&rows, &values, times, indices);
-    let slot = Slot {
-        place,
-        origin: chunk.part.origin,
-    };
-    best.replace(slot, &newcomers);
-    Ok(())
+    let mut groups = Groups::new();
+    groups.update(wanted, &newcomers);
+    Ok(groups)
 }

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::operator::window::tests::{Row, Run, input, late_row, row};
+use crate::operator::harness::{
+    Row, Run, any_row, any_turns, late_row, row, show_weighted, weighted,
+};
 
 const SLIDE: i64 = 1_000;
 
@@ -27,7 +29,11 @@ fn arguments(panes: i64, rows: usize, ties: Ties, by: &[&str], lateness: i64) ->
 
 #[test]
 fn the_greatest_rows_of_each_key_leave_greatest_first() {
-    let mut run = Run::of(&KIND, &arguments(1, 2, Ties::First, &["key"], 0));
+    let mut run = Run::new(
+        &KIND,
+        weighted(),
+        &arguments(1, 2, Ties::First, &["key"], 0),
+    );
     run.rows(
         1,
         &[
@@ -60,10 +66,10 @@ fn of_equal_rows_the_first_by_time_origin_and_index_leaves_or_all_of_them() {
         );
         run.end();
     };
-    let mut run = Run::of(&KIND, &arguments(1, 1, Ties::First, &[], 0));
+    let mut run = Run::new(&KIND, weighted(), &arguments(1, 1, Ties::First, &[], 0));
     rows(&mut run);
     assert_eq!(run.results, ["1 @999 first 9 4.5"]);
-    let mut run = Run::of(&KIND, &arguments(1, 1, Ties::All, &[], 0));
+    let mut run = Run::new(&KIND, weighted(), &arguments(1, 1, Ties::All, &[], 0));
     rows(&mut run);
     let keys: Vec<&str> = run
         .results
@@ -76,7 +82,7 @@ fn of_equal_rows_the_first_by_time_origin_and_index_leaves_or_all_of_them() {
 #[test]
 fn parameters_have_one_form_and_what_is_wrong_is_said() {
     let given = arguments(1, 3, Ties::First, &["key"], 0);
-    let compiled = (KIND.compile)(&given, &[input()]).unwrap();
+    let compiled = (KIND.compile)(&given, &[weighted()]).unwrap();
     assert_eq!(compiled.parameters.find("ties"), None);
     assert_eq!(compiled.parameters.find("lateness"), None);
     assert_eq!(
@@ -86,9 +92,9 @@ fn parameters_have_one_form_and_what_is_wrong_is_said() {
             Scalar::Micros(SLIDE)
         )]))
     );
-    let again = (KIND.compile)(&compiled.parameters, &[input()]).unwrap();
+    let again = (KIND.compile)(&compiled.parameters, &[weighted()]).unwrap();
     assert_eq!(again.parameters, compiled.parameters);
-    assert_eq!(compiled.outputs[0], ("out".to_owned(), input()));
+    assert_eq!(compiled.outputs[0], ("out".to_owned(), weighted()));
 
     let with = |name: &str, value: Value| {
         let others = given.iter().filter(|(known, _)| *known != name);
@@ -119,7 +125,7 @@ fn parameters_have_one_form_and_what_is_wrong_is_said() {
         ),
     ];
     for (given, message) in cases {
-        let errors = (KIND.compile)(&given, &[input()]).unwrap_err();
+        let errors = (KIND.compile)(&given, &[weighted()]).unwrap_err();
         let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
         assert_eq!(texts, [message]);
     }
@@ -127,7 +133,11 @@ fn parameters_have_one_form_and_what_is_wrong_is_said() {
 
 #[test]
 fn what_cannot_win_is_not_held() {
-    let mut run = Run::of(&KIND, &arguments(1, 2, Ties::First, &["key"], 0));
+    let mut run = Run::new(
+        &KIND,
+        weighted(),
+        &arguments(1, 2, Ties::First, &["key"], 0),
+    );
     run.rows(1, &[row(1, "a", 8), row(2, "a", 9)]);
     let bytes = run.bytes;
     for _ in 0..100 {
@@ -141,7 +151,7 @@ fn what_cannot_win_is_not_held() {
 #[test]
 fn state_of_another_operator_is_refused_and_changes_nothing() {
     let given = arguments(3, 2, Ties::First, &["key"], 0);
-    let mut run = Run::of(&KIND, &given);
+    let mut run = Run::new(&KIND, weighted(), &given);
     run.rows(1, &[row(1, "a", 8)]);
     let good = run.operator.export(None).pop().unwrap();
     let mut refused = Vec::new();
@@ -160,10 +170,7 @@ fn state_of_another_operator_is_refused_and_changes_nothing() {
     let mut narrow = good.clone();
     narrow.columns = good.columns.project(&[0, 1, 2, 3]).unwrap();
     refused.push(narrow);
-    for chunk in refused {
-        let outcome = run.operator.import(chunk.clone());
-        assert!(matches!(outcome, Err(ImportError::Columns(_))), "{chunk:?}");
-    }
+    run.refuses(refused);
     run.end();
     assert_eq!(run.results.len(), 3);
 }
@@ -180,10 +187,7 @@ fn reference(
     let mut late = 0;
     for (origin, rows) in origins.iter().enumerate() {
         for (index, row) in rows.iter().enumerate() {
-            let pane = row.time.div_euclid(SLIDE) + 1;
-            let counted: Vec<i64> = (pane..pane + panes)
-                .filter(|window| row.due < window * SLIDE + lateness)
-                .collect();
+            let counted = row.windows(SLIDE, panes, lateness);
             late += usize::from(counted.is_empty());
             for window in counted {
                 let rows = windows.entry((window, row.key)).or_default();
@@ -197,39 +201,12 @@ fn reference(
         let last = rows[count.min(rows.len()) - 1].0;
         for (at, (value, ..)) in rows.into_iter().enumerate() {
             if at < count || ties == Ties::All && value == last {
-                #[expect(clippy::cast_precision_loss, reason = "the values are small")]
-                let values = value.0.map_or_else(
-                    || "- -".to_owned(),
-                    |value| format!("{value} {:?}", value as f64 / 2.0),
-                );
-                let key = key.unwrap_or("-");
-                results.push(format!("{window} @{} {key} {values}", window * SLIDE - 1));
+                let shown = show_weighted(key, value.0);
+                results.push(format!("{window} @{} {shown}", window * SLIDE - 1));
             }
         }
     }
     (results, late)
-}
-
-fn any_row() -> impl Strategy<Value = Row> {
-    let key = prop::sample::select(vec![None, Some("a"), Some("b"), Some("")]);
-    let value = prop::option::weighted(0.9, -3_i64..4);
-    let delay = prop_oneof![3 => Just(0_i64), 1 => 0..4_000_i64];
-    (-4_000..4_000_i64, delay, key, value).prop_map(|(time, delay, key, value)| Row {
-        time,
-        due: time + delay,
-        key,
-        value,
-    })
-}
-
-/// What happens between two batches.
-#[derive(Debug, Clone, Copy)]
-enum Event {
-    Nothing,
-    /// Progress reaches the earliest row that is left.
-    Progress,
-    /// Another operator takes over.
-    Transfer,
 }
 
 proptest! {
@@ -239,36 +216,17 @@ proptest! {
     /// results are those of the naive computation.
     #[test]
     fn the_greatest_rows_are_found(
-        origins in prop::collection::vec(prop::collection::vec(any_row(), 0..40), 1..4),
+        origins in prop::collection::vec(prop::collection::vec(any_row(4_000, 4_000, -3..4), 0..40), 1..4),
         panes in 1_i64..4,
         count in 1_usize..5,
         all in any::<bool>(),
         lateness in prop_oneof![Just(0_i64), 0..2_500_i64],
-        turns in prop::collection::vec((0_usize..4, 1_usize..8, prop::sample::select(vec![
-            Event::Nothing, Event::Progress, Event::Transfer,
-        ])), 0..40),
+        turns in any_turns(),
     ) {
         let ties = if all { Ties::All } else { Ties::First };
         let given = arguments(panes, count, ties, &["key"], lateness);
-        let mut run = Run::of(&KIND, &given);
-        let mut left: Vec<&[Row]> = origins.iter().map(Vec::as_slice).collect();
-        let rest = (0..origins.len()).map(|origin| (origin, usize::MAX, Event::Nothing));
-        for (turn, taken, event) in turns.into_iter().chain(rest) {
-            let origin = turn % origins.len();
-            let (taken, behind) = left[origin].split_at(taken.min(left[origin].len()));
-            left[origin] = behind;
-            run.rows(u128::try_from(origin).unwrap(), taken);
-            match event {
-                Event::Nothing => {}
-                Event::Progress => {
-                    let due = left.iter().flat_map(|rows| rows.iter()).map(|row| row.due).min();
-                    if let Some(due) = due {
-                        run.progress(due);
-                    }
-                }
-                Event::Transfer => run.transfer(&given),
-            }
-        }
+        let mut run = Run::new(&KIND, weighted(), &given);
+        run.interleave(origins.iter().map(|rows| (0, rows.as_slice())), &turns);
         run.end();
         let (results, late) = reference(&origins, panes, (count, ties), lateness);
         prop_assert_eq!(run.results, results);
@@ -279,7 +237,7 @@ proptest! {
 
 #[test]
 fn a_late_row_counts_nowhere() {
-    let mut run = Run::of(&KIND, &arguments(1, 1, Ties::First, &[], 0));
+    let mut run = Run::new(&KIND, weighted(), &arguments(1, 1, Ties::First, &[], 0));
     run.rows(1, &[late_row(1, SLIDE, "a", 9), row(2, "b", 1)]);
     run.end();
     assert_eq!(run.late, ["a 9 4.5"]);

@@ -13,6 +13,7 @@ use model::EventTime;
 
 use crate::batch::Rows;
 use crate::frontier::Slide;
+use crate::operator::Emitter;
 use crate::operator::selection::Selection;
 use crate::step::TICK_MAX;
 
@@ -29,17 +30,6 @@ pub(in crate::operator) struct Layout {
 pub(in crate::operator) struct Place {
     pub(in crate::operator) pane: i64,
     pub(in crate::operator) first: i64,
-}
-
-/// The rows of a batch, parted by what becomes of them.
-#[derive(Debug)]
-pub(in crate::operator) struct Admission {
-    /// Count in some window.
-    pub(in crate::operator) admitted: Rows,
-    /// Too late for every window.
-    pub(in crate::operator) late: Option<Rows>,
-    /// Too far from the epoch for any window.
-    pub(in crate::operator) unreachable: Option<Rows>,
 }
 
 impl Layout {
@@ -171,8 +161,8 @@ impl Layout {
         (first <= self.last(pane)).then_some(Place { pane, first })
     }
 
-    /// Parts rows into those that count and those that do not.
-    pub(in crate::operator) fn admit(self, rows: &Rows, open: i64) -> Admission {
+    /// The rows that count in some window; those that are too late for every one, or too far from the epoch, leave.
+    pub(in crate::operator) fn admit(self, rows: &Rows, open: i64, emit: &mut Emitter) -> Rows {
         let reachable = self.reachable();
         let (earliest, latest) = extremes(rows.times());
         let all_reachable = reachable.contains(&earliest) && reachable.contains(&latest);
@@ -181,11 +171,7 @@ impl Layout {
                 .place(earliest, extremes(rows.dues()).1, open)
                 .is_some()
         {
-            return Admission {
-                admitted: rows.clone(),
-                late: None,
-                unreachable: None,
-            };
+            return rows.clone();
         }
         let is_reachable = |time: i64| all_reachable || reachable.contains(&time);
         let each = || rows.times().iter().zip(rows.dues());
@@ -193,23 +179,17 @@ impl Layout {
             .map(|(time, due)| Some(is_reachable(*time) && self.place(*time, *due, open).is_some()))
             .collect();
         if counts.true_count() == rows.len() {
-            return Admission {
-                admitted: rows.clone(),
-                late: None,
-                unreachable: None,
-            };
+            return rows.clone();
         }
         let late: BooleanArray = each()
             .map(|(time, due)| Some(is_reachable(*time) && self.place(*time, *due, open).is_none()))
             .collect();
         let unreachable: BooleanArray =
             each().map(|(time, _)| Some(!is_reachable(*time))).collect();
-        let part = |mask: &BooleanArray| (mask.true_count() > 0).then(|| rows.filter(mask));
-        Admission {
-            admitted: rows.filter(&counts),
-            late: part(&late),
-            unreachable: part(&unreachable),
-        }
+        emit.late(rows.filter(&late));
+        let message = "the event time lies beyond all windows";
+        emit.bad(rows.filter(&unreachable), message.into());
+        rows.filter(&counts)
     }
 
     /// Where admitted rows count, each place once.

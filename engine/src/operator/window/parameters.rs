@@ -161,7 +161,6 @@ fn compile(arguments: &Arguments, inputs: &[Schema]) -> Result<Compiled, Vec<Arg
             Bounds::Fixed { slide, panes } => {
                 let layout = Layout::new(slide, panes, lateness_micros);
                 Box::new(Window {
-                    layout,
                     selected,
                     panes: Panes::new(layout),
                     keys: EncodedKeys::default(),

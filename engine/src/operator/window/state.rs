@@ -3,23 +3,12 @@
 //! The chunk of a partial has the key columns and, for each aggregate, its state. One more chunk without
 //! columns says which windows are closed.
 
-use std::sync::Arc;
+use arrow_array::{ArrayRef, RecordBatch};
 
-use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
-use arrow_schema::{Field, Schema};
-use model::Origin;
-
-use super::layout::{Layout, Place};
-use super::panes::{Panes, Slot};
+use super::panes::{Panes, Partial};
 use super::select::Selected;
 use crate::aggregate::{EncodedKeys, Frozen};
-use crate::operator::{ImportError, Part, StateChunk, Tick};
-
-/// The part that says which windows are closed; its tick is the earliest that is not. No pane has this number.
-const CLOSED: Part = Part {
-    origin: Origin(0),
-    number: i64::MIN,
-};
+use crate::operator::{ImportError, StateChunk, Tick, chunk};
 
 /// The partials that count first behind `since`, and which windows are closed.
 pub(super) fn export(
@@ -27,57 +16,24 @@ pub(super) fn export(
     selected: &Selected,
     since: Option<Tick>,
 ) -> Vec<StateChunk> {
-    let since = since.map_or(i64::MIN, |tick| tick.0);
-    let partials = panes
-        .export(since, selected.aggregates())
+    panes
+        .freeze(since, selected.aggregates())
         .expect("accumulators give their state");
-    let closed = StateChunk {
-        tick: Tick(panes.open()),
-        part: CLOSED,
-        columns: batch(Vec::new(), 0),
-    };
-    let partials = partials.into_iter().map(|(slot, frozen)| StateChunk {
-        tick: Tick(slot.place.first),
-        part: Part {
-            origin: slot.origin,
-            number: slot.place.pane,
-        },
-        columns: to_columns(selected, &frozen),
-    });
-    std::iter::once(closed)
-        .filter(|closed| closed.tick.0 > since)
-        .chain(partials)
-        .collect()
+    panes.export(since, |partial| {
+        let frozen = partial.frozen().expect("it was frozen just now");
+        to_columns(selected, frozen)
+    })
 }
 
 /// Takes a chunk in.
 pub(super) fn import(
     panes: &mut Panes,
-    layout: Layout,
     selected: &Selected,
     chunk: &StateChunk,
 ) -> Result<(), ImportError> {
-    if chunk.part == CLOSED {
-        panes.open_from(chunk.tick.0);
-        return Ok(());
-    }
-    let place = Place {
-        pane: chunk.part.number,
-        first: chunk.tick.0,
-    };
-    if !layout.has(place) {
-        return Err(ImportError::Columns(format!(
-            "pane {} does not count first in window {}",
-            place.pane, place.first
-        )));
-    }
-    let frozen = from_columns(selected, &chunk.columns)?;
-    let slot = Slot {
-        place,
-        origin: chunk.part.origin,
-    };
-    panes.replace(slot, frozen);
-    Ok(())
+    panes.import(chunk, |_, columns| {
+        from_columns(selected, columns).map(Partial::from)
+    })
 }
 
 pub(super) fn to_columns(selected: &Selected, frozen: &Frozen) -> RecordBatch {
@@ -86,18 +42,7 @@ pub(super) fn to_columns(selected: &Selected, frozen: &Frozen) -> RecordBatch {
         .decode(frozen.keys().iter())
         .expect("keys are decoded by who encoded them");
     columns.extend(frozen.states().cloned());
-    batch(columns, frozen.keys().len())
-}
-
-pub(super) fn batch(columns: Vec<ArrayRef>, rows: usize) -> RecordBatch {
-    let fields: Vec<Field> = columns
-        .iter()
-        .enumerate()
-        .map(|(index, column)| Field::new(index.to_string(), column.data_type().clone(), true))
-        .collect();
-    let options = RecordBatchOptions::new().with_row_count(Some(rows));
-    RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)
-        .expect("keys and states have a row for each group")
+    chunk::columns(columns, frozen.keys().len())
 }
 
 /// The partial that these columns are, accumulated anew: what does not merge here would not merge later.

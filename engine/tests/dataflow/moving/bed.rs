@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use engine::state::{Arrived, Shadow, StatePull};
-use engine::{Config, Deployed, Event, OperatorPart, Provider, SourcePart, frame};
+use engine::{Config, Deployed, Event, OperatorPart, Provider, frame};
 use model::plan::{Reader, Stream};
 use model::{EdgeId, Instant, QueryPlan, Rng};
 
@@ -25,8 +25,8 @@ pub(crate) struct Bed {
     /// What has left at each sink.
     pub(crate) left: Vec<Left>,
     pub(crate) missing: u64,
-    /// Sinks that take nothing for now.
-    pub(crate) stopped: Vec<bool>,
+    /// How many rows may come in at once.
+    pub(crate) rows_max: u64,
     draws: Rng,
 }
 
@@ -86,7 +86,7 @@ impl Bed {
         }
         Self {
             plan: flow().deployment().plan,
-            stopped: vec![false; places.sinks.len()],
+            rows_max: 12,
             flow: Box::new(flow),
             hosts,
             deployed: deployed
@@ -104,15 +104,16 @@ impl Bed {
     /// Lets a moment pass: rows come in, something happens, results leave.
     pub(crate) fn step(&mut self) {
         self.hosts.step();
-        if self.draws.below(4) == 0 {
+        // Slowly enough that rows come in until the last move.
+        if self.draws.below(12) == 0 {
             let source = usize::try_from(self.draws.below(self.feeds.len() as u64)).unwrap();
-            self.feeds[source].offer(&mut self.hosts, 40);
+            self.feeds[source].offer(&mut self.hosts, self.rows_max);
         }
         if self.hosts.faults.one_in > 0 && self.draws.below(3000) == 0 {
             self.hosts.reconnect();
         }
         for (sink, host) in self.places.sinks.clone().into_iter().enumerate() {
-            if self.draws.below(4) == 0 && !self.stopped[sink] {
+            if self.draws.below(4) == 0 {
                 let id = self.deployed[host][0].sinks[sink].unwrap();
                 self.missing += drain(&mut self.hosts, host, id, &mut self.left[sink]);
             }
@@ -217,10 +218,32 @@ impl Bed {
         }
     }
 
+    /// Lets an operator move to a host, with whatever happens between the steps of that.
+    pub(crate) fn relocate(&mut self, operator: usize, to: usize) {
+        let mut link = self.shadow(operator, to);
+        let increments = 1 + self.draws.below(3);
+        self.pull_state(&mut link, increments);
+        self.linger();
+        let state = self.activate(link);
+        for (stream, reader) in self.readers(operator) {
+            self.linger();
+            self.turn(stream, reader);
+        }
+        self.linger();
+        self.leave(state);
+    }
+
+    /// Lets some moments pass, often none.
+    fn linger(&mut self) {
+        let most = [0, 0, 30, 400][usize::try_from(self.draws.below(4)).unwrap()];
+        let count = self.draws.below(most + 1);
+        self.steps(count);
+    }
+
     /// Lets the operator go on from what its shadow holds; the shadow says goodbye when everything reads from there.
     pub(crate) fn switch(&mut self, link: StateLink) {
         let state = self.activate(link);
-        self.turn_readers(state.0, state.1);
+        self.turn_readers(state.0);
         self.leave(state);
     }
 
@@ -245,9 +268,6 @@ impl Bed {
         let mut forks = Vec::new();
         for (stream, reader) in &ways {
             let host = self.host_of(*stream);
-            if host == to {
-                continue;
-            }
             let edge = self.yielding(host, *stream, *reader);
             let now = self.hosts.now_at(host);
             let fork = self.hosts.engines[host].fork_edge(now, edge).unwrap();
@@ -260,19 +280,6 @@ impl Bed {
         };
         let mut deployment = part((self.flow)(), &nowhere, to);
         deployment.operators[operator] = OperatorPart::Resumed(Box::new(resumed));
-        for (stream, _) in &ways {
-            if self.host_of(*stream) != to {
-                continue;
-            }
-            match *stream {
-                Stream::Source(index, _) => {
-                    deployment.sources[index] = SourcePart::Running(self.feeds[index].id);
-                }
-                Stream::Operator(index, _) => {
-                    deployment.operators[index] = OperatorPart::Running(self.component(index));
-                }
-            }
-        }
         let now = self.hosts.now_at(to);
         let deployed = self.hosts.engines[to].deploy(now, deployment).unwrap();
         for end in &deployed.upstream {
@@ -288,7 +295,7 @@ impl Bed {
     }
 
     /// Lets all who read an operator read it where it is now.
-    pub(crate) fn turn_readers(&mut self, operator: usize, _was: usize) {
+    pub(crate) fn turn_readers(&mut self, operator: usize) {
         let readers = self.readers(operator);
         for (stream, reader) in readers {
             self.turn(stream, reader);
@@ -340,6 +347,42 @@ impl Bed {
             is_goodbye: true,
         };
         self.hosts.engines[host].handle_state_pull(now, edge, goodbye);
+    }
+
+    /// A host is not reached any more, and reaches nobody.
+    pub(crate) fn cut_off(&mut self, host: usize) {
+        for link in &mut self.hosts.links {
+            link.is_down |= link.from.0 == host || link.to.0 == host;
+        }
+    }
+
+    /// Nothing moves any more on the edge by which somebody reads a stream.
+    pub(crate) fn set_down(&mut self, stream: Stream, reader: Reader) {
+        let here = self.host_of_reader(reader);
+        let edge = self.reading(here, stream, reader);
+        for link in &mut self.hosts.links {
+            link.is_down |= link.to == (here, edge);
+        }
+    }
+
+    /// An operator that goes on at a new place is taken away again before anybody has turned there.
+    pub(crate) fn give_up(&mut self, operator: usize, was: usize) {
+        let host = self.places.operators[operator];
+        let application = self.deployed[host].pop().unwrap().application;
+        let now = self.hosts.now_at(host);
+        self.hosts.engines[host].retire(now, application);
+        self.places.operators[operator] = was;
+    }
+
+    /// Up to where an operator has worked off each input port.
+    pub(crate) fn taken(&self, operator: usize) -> Vec<model::Positions> {
+        let host = self.places.operators[operator];
+        let inputs = self.plan.operators()[operator].inputs.iter().enumerate();
+        let positions = |(port, stream): (usize, &Stream)| {
+            let edge = self.reading(host, *stream, Reader::Operator(operator, port));
+            self.hosts.engines[host].taken_on(edge)
+        };
+        inputs.map(positions).collect()
     }
 
     pub(crate) fn component(&self, operator: usize) -> model::ComponentId {

@@ -40,6 +40,15 @@ fn running() -> (Node, CompositionId, ApplicationId) {
 
 const NOW: Instant = Instant::from_nanos(1);
 
+fn component(id: CompositionId) -> Component {
+    Component {
+        id,
+        operator: 0,
+        application: record().listing.head.application,
+        name: "few".to_owned(),
+    }
+}
+
 fn sent(effects: &[Effect], to: u8) -> Vec<Message> {
     let to = identity(to).node();
     let sent = effects.iter().filter_map(|effect| match effect {
@@ -56,9 +65,10 @@ fn count(node: &Node, what: &str) -> u64 {
 
 #[test]
 fn who_asked_is_told_once_what_came_of_it() {
-    let (mut node, ..) = running();
+    let (mut node, id, application) = running();
     let asker = Asker::Peer(identity(3).node(), 9);
-    node.moves.waiting.insert(50, MoveFor::Asker(asker));
+    let waiting = (MoveFor::Asker(asker), component(id));
+    node.moves.waiting.insert(50, waiting);
     let mut out = Vec::new();
     node.finish_move(NOW, 50, Ok(moved()), &mut out);
     let told = Message::Moved {
@@ -70,6 +80,13 @@ fn who_asked_is_told_once_what_came_of_it() {
     node.finish_move(NOW, 50, Ok(moved()), &mut out);
     assert_eq!(out, []);
     assert_eq!(count(&node, "moves_of_nobody"), 1);
+    let noted = Decision::Moved {
+        why: "somebody asked for it".to_owned(),
+        slack_ms: None,
+        moved: Box::new(moved()),
+    };
+    let told = node.journal.told(NOW, &application);
+    assert_eq!(told.events, [(Duration::ZERO, noted)]);
 }
 
 #[test]
@@ -84,7 +101,8 @@ fn a_question_that_comes_twice_is_one_and_too_many_are_refused() {
     };
     let asker = |ticket| MoveFor::Asker(Asker::Peer(identity(3).node(), ticket));
     for ticket in 0..64 {
-        node.moves.waiting.insert(1000 + ticket, asker(ticket));
+        let waiting = (asker(ticket), component(id));
+        node.moves.waiting.insert(1000 + ticket, waiting);
     }
     assert_eq!(receive(&mut node, 3, &ask(5)), []);
     let effects = receive(&mut node, 3, &ask(64));
@@ -155,21 +173,16 @@ fn only_the_host_that_was_asked_answers_and_only_what_it_can_have_measured() {
 #[test]
 fn a_host_that_drains_for_long_says_what_has_gone_and_goes_on() {
     let (mut node, id, _) = running();
-    let component = |name: &str| Component {
-        id,
-        operator: 0,
-        application: "intrusion".to_owned(),
-        name: name.to_owned(),
-    };
     node.moves.drain = Some(Draining {
         asker: Some((Asker::Peer(identity(3).node(), 9), NOW + DRAIN_SAYS)),
         left: VecDeque::new(),
-        current: Some(component("few")),
+        is_moving: true,
         is_beginning: false,
         moved: Vec::new(),
         stayed: Vec::new(),
     });
-    node.moves.waiting.insert(50, MoveFor::Drain);
+    let waiting = (MoveFor::Drain, component(id));
+    node.moves.waiting.insert(50, waiting);
     assert_eq!(node.moves.poll_timeout(), Some(NOW + DRAIN_SAYS));
     // Somebody else who wants the same is told so.
     let effects = receive(&mut node, 4, &Message::Drain { ticket: 8 });

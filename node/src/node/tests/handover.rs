@@ -318,7 +318,10 @@ fn who_asks_by_an_older_graph_is_led_to_the_newest() {
     assert_eq!(messages(&out, 3), []);
     let told = |record: Option<Record>| Message::Told {
         ticket: 77,
-        told: Box::new(Told { part: None, record }),
+        told: Box::new(Told {
+            record,
+            ..Told::default()
+        }),
     };
     let effects = receive(&mut node, 2, &told(Some(chain.clone())));
     let asked = messages(&effects, 3);

@@ -1,10 +1,9 @@
 //! A node of the overlay that is nothing but that.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::Context;
-use model::{Clock, Coordinate, HostSummary, LoadInterval, Resources, Rng};
+use model::{Clock, Rng};
 use overlay::Identity;
 use overlay::net::{self, Config, Event, Network};
 use tokio::sync::mpsc;
@@ -21,25 +20,7 @@ pub(super) async fn start(
     clock: Arc<dyn Clock>,
 ) -> anyhow::Result<(Network, mpsc::Receiver<Event>)> {
     let identity = Identity::from_secret([number; 32]);
-    let config = Config {
-        network: "pipe".to_owned(),
-        listen: vec!["/ip4/127.0.0.1/tcp/0".to_owned()],
-        join,
-        host: HostSummary {
-            node: identity.node(),
-            name: format!("pipe-{number}"),
-            addresses: Vec::new(),
-            coordinate: Coordinate::default(),
-            load: LoadInterval::default(),
-            capacity: Resources::default(),
-            labels: BTreeMap::new(),
-            operators: None,
-            version: 1,
-        },
-        identity,
-        first_version: 1,
-        ways: None,
-    };
+    let config = Config::on_loopback("pipe", &format!("pipe-{number}"), identity, join);
     net::start(config, clock, Rng::from_seed(number.into()))
         .await
         .context("a node of the overlay")

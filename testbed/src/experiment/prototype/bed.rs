@@ -1,40 +1,21 @@
-//! A testbed that an experiment brings up, asks, and takes down.
+//! What an experiment on the prototype asks of its testbed: the streams and the applications of a workload.
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
 use composition::policy::Policy;
 use model::{Clock, Rng, convert};
-use node::api::{ApplyBody, PublishBody};
-use node::client::{Client, encoded};
-use node::clock::MachineClock;
 use node::node::{ApplicationStatus, Composition, Failure, Placed};
 
 use super::Options;
-use crate::cli::note;
 use crate::experiment::workload::Workload;
-use crate::local::api;
-use crate::local::down;
+use crate::local::bed::Bed;
 use crate::local::fault::number;
-use crate::local::folder::Folder;
 use crate::local::interrupt::Interrupt;
-use crate::local::launch::log_end;
-use crate::local::process::{self, Process};
+use crate::local::process;
 use crate::local::shape;
-use crate::local::up::{self, Testbed};
-
-/// Nodes that know one another, and files for their sources and sinks. They are ended when it is dropped.
-#[derive(Debug)]
-pub(super) struct Bed<'a> {
-    folder: &'a Folder,
-    pub(super) interrupt: &'a Interrupt,
-    files: tempfile::TempDir,
-    pub(super) testbed: Testbed,
-    clients: Vec<Client>,
-    pub(super) clock: MachineClock,
-}
+use crate::local::up;
 
 /// How a request went.
 #[derive(Debug, Clone)]
@@ -50,9 +31,6 @@ pub(super) struct Asked {
 /// For how long a first result is waited for. Unit: time. Source: guess; five times what is promised.
 const FIRST_RESULT_WAIT: Duration = Duration::from_secs(10);
 
-/// For how long a published stream is looked for. Unit: time. Source: guess; a few rounds of what holders refresh.
-const PUBLISHED_WAIT: Duration = Duration::from_secs(60);
-
 /// How often it is looked for. Unit: time. Source: guess; below what a round trip differs by.
 const FIRST_RESULT_INTERVAL: Duration = Duration::from_millis(5);
 
@@ -63,49 +41,34 @@ const STREAM_TIME: Duration = Duration::from_secs(3600);
 /// The columns of the streams.
 const COLUMNS: &str = "time = \"int64\", key = \"int64\", value = \"int64\", price = \"float64\"";
 
-impl<'a> Bed<'a> {
-    /// Brings so many nodes up, which compose by a policy.
-    pub(super) fn up(
-        options: &'a Options,
-        nodes: u32,
-        seed: u64,
-        policy: &dyn Policy,
-        interrupt: &'a Interrupt,
-    ) -> anyhow::Result<Self> {
-        let folder = &options.folder;
-        let wanted = up::Options {
-            nodes,
-            program: std::path::PathBuf::new(),
-            arguments: vec!["--set".to_owned(), format!("offer.cpu={}", options.cores)],
-            shape: Some(shape::Options {
-                latency: options.latency.clone(),
-                seed,
-                policy: Some(policy.name().to_owned()),
-                workers: Some(std::num::NonZeroUsize::MIN),
-                clocks: Vec::new(),
-            }),
-            netns: None,
-        };
-        let testbed = up::up(folder, &wanted, interrupt)?;
-        // From here on it is taken down, whatever happens.
-        let mut bed = Self {
-            folder,
-            interrupt,
-            files: tempfile::tempdir()?,
-            testbed,
-            clients: Vec::new(),
-            clock: MachineClock::start(),
-        };
-        for node in 1..=nodes {
-            let data = folder.node(node);
-            let token = std::fs::read_to_string(data.join("token"))?;
-            let address = api::address(&data)?.to_string();
-            bed.clients
-                .push(Client::new(address, Some(token.trim().to_owned())));
-        }
-        Ok(bed)
-    }
+/// Brings so many nodes up, which compose by a policy.
+///
+/// # Errors
+/// When they do not come up; nothing is left of them then.
+pub(super) fn up<'a>(
+    options: &'a Options,
+    nodes: u32,
+    seed: u64,
+    policy: &dyn Policy,
+    interrupt: &'a Interrupt,
+) -> anyhow::Result<Bed<'a>> {
+    let wanted = up::Options {
+        nodes,
+        program: PathBuf::new(),
+        arguments: vec!["--set".to_owned(), format!("offer.cpu={}", options.cores)],
+        shape: Some(shape::Options {
+            latency: options.latency.clone(),
+            seed,
+            policy: Some(policy.name().to_owned()),
+            workers: Some(std::num::NonZeroUsize::MIN),
+            clocks: Vec::new(),
+        }),
+        netns: None,
+    };
+    Bed::up(&options.folder, &wanted, interrupt)
+}
 
+impl Bed<'_> {
     /// What a round trip takes on average between its nodes.
     pub(super) fn mean_round_trip(&self) -> Duration {
         let area = self.testbed.area.as_ref();
@@ -114,52 +77,32 @@ impl<'a> Bed<'a> {
     }
 
     /// Publishes all streams of a workload, of rows that are drawn, and waits until each is found.
-    pub(super) fn publish(&self, workload: &Workload, rng: &Rng) -> anyhow::Result<Vec<String>> {
+    pub(super) fn publish_all(
+        &self,
+        workload: &Workload,
+        rng: &Rng,
+    ) -> anyhow::Result<Vec<String>> {
         let every = Duration::from_secs_f64(1.0 / workload.settings().rows_per_second);
+        let hosts = self.testbed.nodes.len();
         let mut names = Vec::new();
-        for (host, client) in self.clients.iter().enumerate() {
+        for host in 0..hosts {
             for name in workload.published(host) {
                 let rows = rows(every, &mut rng.keyed(&name));
                 let file = format!("{name}.csv");
-                std::fs::write(self.files.path().join(&file), rows)?;
+                std::fs::write(self.files().join(&file), rows)?;
                 let text = format!(
                     "connector = \"file\"\npath = \"{file}\"\ntime = {{ field = \"time\", unit = \"ms\" }}\n\
                      schema = {{ {COLUMNS} }}\nspeed = 1.0\nrate = {}\n",
                     workload.settings().rows_per_second
                 );
-                let body = PublishBody {
-                    name: name.clone(),
-                    file: format!("{name}.toml"),
-                    text,
-                    folder: self.files.path().to_owned(),
-                };
-                let published = client.post("/v1/streams", &body);
-                published.map_err(|it| anyhow!("{name}: {}", it.message))?;
+                self.announce(host, &name, &text)?;
                 names.push(name);
             }
         }
         for (number, name) in names.iter().enumerate() {
-            let asked = number % self.clients.len();
-            let until = self.clock.now() + PUBLISHED_WAIT;
-            while self.look_up(asked, name).is_err() {
-                self.interrupt.check()?;
-                anyhow::ensure!(self.clock.now() < until, "{name} is not found");
-                process::pause(FIRST_RESULT_INTERVAL)?;
-            }
+            self.await_stream(number % hosts, name)?;
         }
         Ok(names)
-    }
-
-    /// How long a node takes to look a stream up.
-    pub(super) fn look_up(&self, node: usize, name: &str) -> anyhow::Result<Duration> {
-        let start = self.clock.now();
-        let found = self.clients[node].get(&format!("/v1/dht/{}", encoded(name)));
-        let took = self.clock.now().since(start);
-        let found = found.map_err(|it| anyhow!(it.message))?;
-        let is_found = found.as_array().is_some_and(|entries| !entries.is_empty());
-        is_found
-            .then_some(took)
-            .with_context(|| format!("nothing stands under {name}"))
     }
 
     /// How long a row is under way between the hosts of a composition: from its source, or from the last operator that ran already.
@@ -191,22 +134,12 @@ impl<'a> Bed<'a> {
     ///
     /// # Errors
     /// With what the node said where it did not compose it, or when this process was told to stop.
-    pub(super) fn ask(&self, workload: &Workload, number: usize) -> Result<Asked, Failure> {
-        self.interrupt
-            .check()
-            .map_err(|error| Failure::new(node::node::FailureKind::Failed, error.to_string()))?;
+    pub(super) fn request(&self, workload: &Workload, number: usize) -> Result<Asked, Failure> {
         let file = self.result(number);
-        let body = ApplyBody {
-            file: "app.toml".to_owned(),
-            text: application(workload, number, &file),
-            folder: self.files.path().to_owned(),
-            spread: false,
-        };
+        let text = application(workload, number, &file);
         let start = self.clock.now();
-        let answer = self.clients[workload.requests()[number].host].post("/v1/apps", &body)?;
+        let composition = self.ask(workload.requests()[number].host, text)?;
         let composed = self.clock.now().since(start);
-        let composition = serde_json::from_value(answer)
-            .map_err(|error| Failure::new(node::node::FailureKind::Failed, error.to_string()))?;
         let until = start + FIRST_RESULT_WAIT;
         let mut first_result = None;
         while first_result.is_none() && self.clock.now() < until && self.interrupt.check().is_ok() {
@@ -225,41 +158,13 @@ impl<'a> Bed<'a> {
     }
 
     /// How the application of a request fares, as its hosts say.
-    pub(super) fn status(&self, workload: &Workload, number: usize) -> Option<ApplicationStatus> {
-        let client = &self.clients[workload.requests()[number].host];
-        let shown = client.get(&format!("/v1/apps/{}", name(number))).ok()?;
-        serde_json::from_value(shown).ok()
+    pub(super) fn fares(&self, workload: &Workload, number: usize) -> Option<ApplicationStatus> {
+        let host = workload.requests()[number].host;
+        self.status(host, &name(number)).ok()
     }
 
-    fn result(&self, number: usize) -> std::path::PathBuf {
-        self.files.path().join(format!("{}.jsonl", name(number)))
-    }
-}
-
-impl Bed<'_> {
-    /// Says what nodes said last that have ended by themselves: figures would not tell.
-    fn tell_ended(&self) {
-        let Ok(running) = Process::all_of(self.folder) else {
-            return;
-        };
-        for node in &self.testbed.nodes {
-            if !running.iter().any(|process| process.node == node.number) {
-                let log = log_end(self.folder, node.number).join("\n  ");
-                note(&format!(
-                    "node {} has ended; it said last:\n  {log}",
-                    node.number
-                ));
-            }
-        }
-    }
-}
-
-impl Drop for Bed<'_> {
-    fn drop(&mut self) {
-        self.tell_ended();
-        if let Err(error) = down::down(self.folder) {
-            note(&format!("the testbed could not be ended: {error:#}"));
-        }
+    fn result(&self, number: usize) -> PathBuf {
+        self.files().join(format!("{}.jsonl", name(number)))
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use model::{Clock, Rng, convert};
 use node::node::{Failure, FailureKind};
 
-use super::bed::{Asked, Bed};
+use super::bed::{self, Asked};
 use super::{LOST, Options, lost, quantile_ms, settings, stages};
 use crate::bench::machine::Footprint;
 use crate::bench::report::Report;
@@ -13,8 +13,8 @@ use crate::cli::note;
 use crate::experiment::at_once::at_once;
 use crate::experiment::grid::Grid;
 use crate::experiment::workload::Workload;
+use crate::local::bed::Bed;
 use crate::local::interrupt::Interrupt;
-use crate::local::process;
 
 /// How many requests are under way at once. Source: guess; two cores carry that many compositions.
 const REQUESTS_MAX: usize = 4;
@@ -49,7 +49,7 @@ pub(super) fn run(
                     let place = convert::count_to_f64(convert::size(requests));
                     grid.add(&series, place, figure, number);
                 };
-                let ended = Bed::up(options, *nodes, *seed, *policy, interrupt)
+                let ended = bed::up(options, *nodes, *seed, *policy, interrupt)
                     .and_then(|bed| build_up(&bed, options, *nodes, *seed, &mut add));
                 let lost = lost(&format!("{series} seed {seed}"), ended, interrupt)?;
                 add(most(options), LOST, lost);
@@ -76,11 +76,11 @@ fn build_up(
     let workload = Workload::draw(&settings(nodes, most(options)), &rng);
     let joined = bed.testbed.joined_ms / 1e3;
     note(&format!("{nodes} nodes joined in {joined:.1} s"));
-    bed.publish(&workload, &rng)?;
+    bed.publish_all(&workload, &rng)?;
     let mut asked: Vec<Result<Asked, Failure>> = Vec::new();
     for requests in &options.requests {
         let found = at_once(REQUESTS_MAX, asked.len()..*requests, |number| {
-            let result = bed.ask(&workload, number);
+            let result = bed.request(&workload, number);
             if bed.interrupt.check().is_ok() {
                 told(number, &result);
             }
@@ -116,8 +116,7 @@ fn cores_used(bed: &Bed<'_>) -> anyhow::Result<f64> {
         nodes.filter_map(|it| Footprint::cpu_of(it.pid)).sum()
     };
     let (begin, before) = (bed.clock.now(), used());
-    process::pause(SETTLE)?;
-    bed.interrupt.check()?;
+    bed.pass(SETTLE)?;
     let elapsed = bed.clock.now().since(begin).as_secs_f64();
     let used = used().saturating_sub(before).as_secs_f64();
     Ok(used / elapsed.max(f64::MIN_POSITIVE))
@@ -131,7 +130,7 @@ fn figures(
 ) -> Vec<(&'static str, f64)> {
     let states = at_once(REQUESTS_MAX, 0..asked.len(), |number| {
         asked[number].as_ref().ok()?;
-        bed.status(workload, number)
+        bed.fares(workload, number)
     });
     let count = |count: usize| convert::count_to_f64(convert::size(count));
     let (mut successful, mut violated) = (0, 0);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use model::{Rng, convert};
 
-use super::bed::Bed;
+use super::bed;
 use super::{LOST, Options, lost, quantile_ms, settings, stages};
 use crate::bench::machine::Sample;
 use crate::bench::report::Report;
@@ -68,7 +68,7 @@ fn measure(
         ..settings(nodes, APPLICATIONS)
     };
     let workload = Workload::draw(&settings, &rng).of_each_pipeline();
-    let bed = Bed::up(
+    let bed = bed::up(
         options,
         nodes,
         seed,
@@ -89,7 +89,7 @@ fn measure(
         "resident_bytes",
         convert::count_to_f64(resident) / f64::from(nodes),
     ));
-    let names = bed.publish(&workload, &rng)?;
+    let names = bed.publish_all(&workload, &rng)?;
     let mut drawing = rng.keyed("look-ups");
     let (mut lookups, mut unfound) = (Vec::new(), 0.0);
     for _ in 0..LOOKUPS {
@@ -111,7 +111,7 @@ fn measure(
     let mut failed = 0.0;
     for number in 0..APPLICATIONS {
         interrupt.check()?;
-        match bed.ask(&workload, number) {
+        match bed.request(&workload, number) {
             Ok(asked) => {
                 if asked.first_result.is_none() {
                     failed += 1.0;

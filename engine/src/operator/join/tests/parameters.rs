@@ -89,7 +89,7 @@ fn columns_are_called_by_chosen_words() {
         ("as", Value::List(vec!["bid".into(), "ask".into()])),
         ("select", table(&[("gap", "ask_value - bid_value".into())])),
     ];
-    let mut run = Run::new(&interval(0, 9, &more));
+    let mut run = begin(&interval(0, 9, &more));
     run.left(&[row(1, "a")]);
     run.right(&[row(8, "a")]);
     run.end();
@@ -98,7 +98,7 @@ fn columns_are_called_by_chosen_words() {
 
 #[test]
 fn nothing_need_be_read_of_either_side() {
-    let mut run = Run::new(&interval(
+    let mut run = begin(&interval(
         0,
         9,
         &[("select", table(&[("one", "1".into())]))],
@@ -226,14 +226,14 @@ fn arguments_are_refused_by_table() {
     for (arguments, messages) in cases {
         assert_eq!(refused(&arguments), messages, "{arguments:?}");
     }
-    let one = (KIND.compile)(&given(&[("on", on())]), &[input()]).unwrap_err();
+    let one = (KIND.compile)(&given(&[("on", on())]), &[numbered()]).unwrap_err();
     assert_eq!(one[0].to_string(), "from: 1 inputs where two are read");
     let wide = (0..model::COLUMNS_MAX - 1).map(|n| Field::new(format!("c{n}"), DataType::Int64));
     let wide = Schema::new(wide.collect()).unwrap();
     let on = table(&[("c0", "number".into())]);
     let errors = (KIND.compile)(
         &given(&[("on", on), ("window", tumbling())]),
-        &[wide, input()],
+        &[wide, numbered()],
     );
     assert_eq!(
         errors.unwrap_err()[0].to_string(),

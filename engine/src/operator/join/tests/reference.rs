@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::operator::harness::{any_row, any_turns};
 
 /// How long ticks are, and windows slide.
 const TICK: i64 = 1_000;
@@ -39,14 +40,12 @@ impl Case {
     }
 
     /// The ticks in which a row counts, or none where it is late.
-    fn ticks(self, side: usize, row: &Given) -> Option<(i64, i64)> {
+    fn ticks(self, side: usize, row: &Row) -> Option<(i64, i64)> {
         let pane = |time: i64| time.div_euclid(TICK) + 1;
         let (first, last) = match self.meeting {
             Meeting::Windows(panes) => {
-                let last = pane(row.time) + panes - 1;
-                let mut windows = pane(row.time)..=last;
-                let first = windows.find(|window| row.due < window * TICK + self.lateness)?;
-                (first, last)
+                let windows = row.windows(TICK, panes, self.lateness);
+                (*windows.first()?, *windows.last()?)
             }
             Meeting::Interval(lower, upper) => {
                 let wait = [upper, -lower][side].max(0) + self.lateness;
@@ -56,7 +55,7 @@ impl Case {
         (first <= last).then_some((first, last))
     }
 
-    fn agrees(self, left: &Given, right: &Given) -> bool {
+    fn agrees(self, left: &Row, right: &Row) -> bool {
         let is_near = match self.meeting {
             Meeting::Windows(_) => true,
             Meeting::Interval(lower, upper) => (lower..=upper).contains(&(right.time - left.time)),
@@ -73,15 +72,16 @@ impl Case {
 type Order = (i64, usize, i64, usize);
 
 /// What a join comes to, looked at pair after pair; rows by side and origin. And how many rows are late.
-fn reference(origins: &[(usize, Vec<Given>)], case: Case) -> (Vec<String>, usize) {
-    let mut sides: [Vec<(Order, i64, &Given)>; 2] = [Vec::new(), Vec::new()];
+fn reference(origins: &[(u16, Vec<Row>)], case: Case) -> (Vec<String>, usize) {
+    let mut sides: [Vec<(Order, i64, &Row)>; 2] = [Vec::new(), Vec::new()];
     let mut late = 0;
     for (origin, (side, rows)) in origins.iter().enumerate() {
         for (index, row) in rows.iter().enumerate() {
-            match case.ticks(*side, row) {
+            let side = usize::from(*side);
+            match case.ticks(side, row) {
                 None => late += 1,
                 Some((first, last)) => {
-                    sides[*side].push(((row.time, origin, first, index), last, row));
+                    sides[side].push(((row.time, origin, first, index), last, row));
                 }
             }
         }
@@ -91,7 +91,7 @@ fn reference(origins: &[(usize, Vec<Given>)], case: Case) -> (Vec<String>, usize
     let show =
         |number: Option<i64>| number.map_or_else(|| "-".to_owned(), |number| number.to_string());
     let mut result =
-        |tick: i64, task: u8, order: (Order, Order), left: &Given, right: Option<i64>| {
+        |tick: i64, task: u8, order: (Order, Order), left: &Row, right: Option<i64>| {
             let key = left.key.unwrap_or("-");
             let text = format!(
                 "{tick} @{} {key} {} {}",
@@ -144,21 +144,6 @@ fn reference(origins: &[(usize, Vec<Given>)], case: Case) -> (Vec<String>, usize
     (results.into_iter().map(|(_, text)| text).collect(), late)
 }
 
-fn any_row() -> impl Strategy<Value = Given> {
-    let key = prop::sample::select(vec![None, Some("a"), Some("b"), Some("")]);
-    let value = prop::option::weighted(0.9, -2_i64..3);
-    let delay = prop_oneof![3 => Just(0_i64), 1 => 0..4_000_i64];
-    (-6_000..6_000_i64, delay, key, value, 0..1_000_i64).prop_map(
-        |(time, delay, key, value, number)| Given {
-            time,
-            due: time + delay,
-            key,
-            value,
-            number,
-        },
-    )
-}
-
 fn any_case() -> impl Strategy<Value = Case> {
     let bounds = (-4_000..4_000_i64, 0..5_000_i64);
     let meeting = prop_oneof![
@@ -176,20 +161,6 @@ fn any_case() -> impl Strategy<Value = Case> {
     )
 }
 
-/// What happens between two batches.
-#[derive(Debug, Clone, Copy)]
-enum Event {
-    Nothing,
-    /// Progress reaches the earliest row that is left.
-    Progress,
-    /// Another operator takes over.
-    Transfer,
-}
-
-fn any_event() -> impl Strategy<Value = Event> {
-    prop::sample::select(vec![Event::Nothing, Event::Progress, Event::Transfer])
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
@@ -197,31 +168,12 @@ proptest! {
     /// results are those of the naive computation, in the same order.
     #[test]
     fn joins_are_what_they_are_said_to_be(
-        origins in prop::collection::vec((0_usize..2, prop::collection::vec(any_row(), 0..20)), 2..5),
+        origins in prop::collection::vec((0_u16..2, prop::collection::vec(any_row(6_000, 4_000, -2..3), 0..20)), 2..5),
         case in any_case(),
-        turns in prop::collection::vec((0_usize..5, 1_usize..8, any_event()), 0..40),
+        turns in any_turns(),
     ) {
-        let arguments = case.arguments();
-        let mut run = Run::new(&arguments);
-        let mut left: Vec<&[Given]> = origins.iter().map(|(_, rows)| rows.as_slice()).collect();
-        let rest = (0..origins.len()).map(|origin| (origin, usize::MAX, Event::Nothing));
-        for (turn, count, event) in turns.into_iter().chain(rest) {
-            let origin = turn % origins.len();
-            let (taken, behind) = left[origin].split_at(count.min(left[origin].len()));
-            left[origin] = behind;
-            let port = u16::try_from(origins[origin].0).unwrap();
-            run.rows(port, u128::try_from(origin).unwrap(), taken);
-            match event {
-                Event::Nothing => {}
-                Event::Progress => {
-                    let due = left.iter().flat_map(|rows| rows.iter()).map(|row| row.due).min();
-                    if let Some(due) = due {
-                        run.progress(due);
-                    }
-                }
-                Event::Transfer => run.transfer(&arguments),
-            }
-        }
+        let mut run = begin(&case.arguments());
+        run.interleave(origins.iter().map(|(side, rows)| (*side, rows.as_slice())), &turns);
         run.end();
         let (results, late) = reference(&origins, case);
         prop_assert_eq!(run.results, results);
@@ -232,7 +184,7 @@ proptest! {
 
 #[test]
 fn a_cut_at_any_index_changes_nothing() {
-    let rows: Vec<Given> = (0..40)
+    let rows: Vec<Row> = (0..40)
         .map(|n| {
             let time = n * 137 % 4_000;
             let key = ["a", "b", "c"][usize::try_from(n % 3).unwrap()];
@@ -243,14 +195,14 @@ fn a_cut_at_any_index_changes_nothing() {
         sliding(2_000, 1_000, &[]),
         interval(-500, 500, &[("type", "left".into())]),
     ] {
-        let mut whole = Run::new(&arguments);
+        let mut whole = begin(&arguments);
         whole.left(&rows);
         whole.right(&rows);
         whole.end();
         assert!(!whole.late.is_empty());
         assert!(whole.results.len() > 20);
         for cut in 0..=rows.len() {
-            let mut run = Run::new(&arguments);
+            let mut run = begin(&arguments);
             run.right(&rows[..cut]);
             run.left(&rows[..cut]);
             run.left(&rows[cut..]);

@@ -6,7 +6,7 @@ const SECOND: i64 = 1_000_000;
 
 #[test]
 fn rows_of_one_window_meet_and_leave_when_it_closes_in_key_order() {
-    let mut run = Run::new(&sliding(SECOND, SECOND, &[]));
+    let mut run = begin(&sliding(SECOND, SECOND, &[]));
     run.left(&[row(7, "b"), row(8, "a"), row(SECOND, "a")]);
     run.right(&[row(3, "a"), row(999_999, "b"), row(SECOND + 1, "c")]);
     run.progress(SECOND - 1);
@@ -30,7 +30,7 @@ fn rows_meet_in_every_window_that_both_are_in() {
         ("select", select),
         ("where", "window_end > CAST(0 AS timestamp)".into()),
     ];
-    let mut run = Run::new(&sliding(3 * SECOND, SECOND, &more));
+    let mut run = begin(&sliding(3 * SECOND, SECOND, &more));
     run.left(&[row(1, "a")]);
     run.right(&[row(SECOND + 1, "a")]);
     run.end();
@@ -43,7 +43,7 @@ fn rows_meet_in_every_window_that_both_are_in() {
 
 #[test]
 fn rows_within_bounds_leave_as_soon_as_both_are_certain_to_be_there() {
-    let mut run = Run::new(&interval(-2_000, 5_000, &[]));
+    let mut run = begin(&interval(-2_000, 5_000, &[]));
     run.left(&[row(10_000, "a")]);
     run.right(&[row(7_999, "a"), row(8_000, "a"), row(10_500, "a")]);
     run.progress(10_999);
@@ -63,7 +63,7 @@ fn rows_within_bounds_leave_as_soon_as_both_are_certain_to_be_there() {
 
 #[test]
 fn what_no_row_can_meet_any_more_is_not_held() {
-    let mut run = Run::new(&interval(0, 5_000, &[]));
+    let mut run = begin(&interval(0, 5_000, &[]));
     run.left(&[row(0, "a"), row(4_000, "b")]);
     run.right(&[row(0, "c")]);
     let full = run.bytes;
@@ -81,8 +81,8 @@ fn what_no_row_can_meet_any_more_is_not_held() {
 #[test]
 fn a_left_row_leaves_alone_when_nothing_can_meet_it_any_more() {
     let left = ("type", Value::from("left"));
-    let mut run = Run::new(&interval(-2_000, 5_000, std::slice::from_ref(&left)));
-    let nowhere = Given {
+    let mut run = begin(&interval(-2_000, 5_000, std::slice::from_ref(&left)));
+    let nowhere = Row {
         key: None,
         ..row(10_001, "")
     };
@@ -98,7 +98,7 @@ fn a_left_row_leaves_alone_when_nothing_can_meet_it_any_more() {
     run.end();
     assert_eq!(run.results.len(), 3);
 
-    let mut run = Run::new(&sliding(2 * SECOND, SECOND, &[left]));
+    let mut run = begin(&sliding(2 * SECOND, SECOND, &[left]));
     run.left(&[row(1, "a")]);
     run.right(&[row(SECOND, "a")]);
     run.end();
@@ -113,7 +113,7 @@ fn a_condition_that_cannot_be_evaluated_does_not_hold_and_such_a_result_is_null(
         ("per", "6 / (right_number - 3)".into()),
     ]);
     let more = [condition, ("select", select), ("type", "left".into())];
-    let mut run = Run::new(&interval(-5, 5, &more));
+    let mut run = begin(&interval(-5, 5, &more));
     run.left(&[row(1, "a"), row(2, "b")]);
     run.right(&[row(0, "b"), row(3, "a"), row(4, "a")]);
     run.end();
@@ -133,7 +133,7 @@ fn late_and_bad_rows_leave_with_the_columns_of_both_sides() {
         };
         arguments.push(name, value);
     }
-    let mut run = Run::new(&arguments);
+    let mut run = begin(&arguments);
     run.left(&[late_row(1, 6_000, "10"), late_row(1, 5_999, "10")]);
     run.right(&[
         late_row(1, 1_000, "a"),
@@ -153,10 +153,10 @@ fn late_and_bad_rows_leave_with_the_columns_of_both_sides() {
 
 #[test]
 fn a_key_of_many_rows_leaves_in_parts_whose_chunks_are_the_same() {
-    let rows = |first: i64| -> Vec<Given> { (first..first + 300).map(|n| row(n, "a")).collect() };
+    let rows = |first: i64| -> Vec<Row> { (first..first + 300).map(|n| row(n, "a")).collect() };
     let arguments = interval(-SECOND, SECOND, &[("type", "left".into())]);
     let fill = || {
-        let mut run = Run::new(&arguments);
+        let mut run = begin(&arguments);
         run.left(&rows(0));
         run.right(&rows(100));
         run
@@ -174,19 +174,19 @@ fn a_key_of_many_rows_leaves_in_parts_whose_chunks_are_the_same() {
     let given = first.results.len();
     assert!(given > 0 && given.is_multiple_of(ROWS_MAX));
     assert_eq!(first.results[..], run.results[..given]);
-    first.transfer(&arguments);
+    first.transfer();
     first.progress(2_000);
     assert_eq!(first.results[given..], run.results[..]);
 }
 
 #[test]
 fn a_condition_that_rarely_holds_does_not_hold_a_worker_for_long() {
-    let rows: Vec<Given> = (0..400).map(|n| row(n, "a")).collect();
+    let rows: Vec<Row> = (0..400).map(|n| row(n, "a")).collect();
     let more = [
         ("where", "left_number + right_number = 798".into()),
         ("type", "left".into()),
     ];
-    let mut run = Run::new(&interval(-SECOND, SECOND, &more));
+    let mut run = begin(&interval(-SECOND, SECOND, &more));
     run.left(&rows);
     run.right(&rows);
     assert_eq!(run.advance(1_000), operator::Closing::More);
@@ -226,11 +226,11 @@ fn the_outermost_reachable_times_meet_without_overflow() {
                     _ => (name, value.clone()),
                 });
                 let arguments = given.chain([("lateness", span(lateness))]).collect();
-                let mut run = Run::new(&arguments);
+                let mut run = begin(&arguments);
                 // Every distance from the epoch of a bit more, and the ends of time.
                 let times = (20..63).flat_map(|bit| [-(1_i64 << bit), 1 << bit]);
                 let ends = [i64::MIN, i64::MIN + 1, i64::MAX - 1];
-                let mut rows: Vec<Given> = times.chain(ends).map(|time| row(time, "a")).collect();
+                let mut rows: Vec<Row> = times.chain(ends).map(|time| row(time, "a")).collect();
                 rows.sort_by_key(|row| row.time);
                 run.left(&rows);
                 run.right(&rows);

@@ -9,23 +9,15 @@ fn an_export_has_nothing_of_ticks_that_were_exported() {
         sliding(3_000, 1_000, &[]),
         interval(-3_000, 2_000, &[("type", "left".into())]),
     ] {
-        let mut run = Run::new(&arguments);
-        let mut backup = Run::new(&arguments);
+        let mut run = begin(&arguments);
+        let mut backup = begin(&arguments);
         let mut since = None;
         for tick in 0..12 {
-            let rows: Vec<Given> = (0..3).map(|n| row(tick * 1_000 + n * 300, "a")).collect();
+            let rows: Vec<Row> = (0..3).map(|n| row(tick * 1_000 + n * 300, "a")).collect();
             run.left(&rows);
             run.right(&rows[..2]);
             run.progress(tick * 1_000);
-            let chunks = run.operator.export(since);
-            assert!(
-                chunks
-                    .iter()
-                    .all(|chunk| since.is_none_or(|since| chunk.tick > since))
-            );
-            for chunk in chunks {
-                backup.operator.import(chunk).unwrap();
-            }
+            run.tell(&mut *backup.operator, since);
             since = Some(Tick(tick));
         }
         let closed = run.results.len();
@@ -39,20 +31,16 @@ fn an_export_has_nothing_of_ticks_that_were_exported() {
 #[test]
 fn an_imported_chunk_replaces_the_one_before_it() {
     let arguments = interval(-5_000, 5_000, &[]);
-    let mut run = Run::new(&arguments);
-    let mut backup = Run::new(&arguments);
+    let mut run = begin(&arguments);
+    let mut backup = begin(&arguments);
     for number in 0..3 {
         run.left(&[row(number, "a")]);
         run.right(&[row(number + 10, "a")]);
-        for chunk in run.operator.export(None) {
-            backup.operator.import(chunk).unwrap();
-        }
+        run.tell(&mut *backup.operator, None);
     }
     // Also where what is replaced has entered already.
     backup.progress(1_500);
-    for chunk in run.operator.export(None) {
-        backup.operator.import(chunk).unwrap();
-    }
+    run.tell(&mut *backup.operator, None);
     backup.right(&[row(2_000, "a")]);
     backup.end();
     assert_eq!(backup.results.len(), 9 + 3);
@@ -70,8 +58,8 @@ fn state_of_another_operator_is_refused_and_changes_nothing() {
             ("sum", "left_number".into()),
         ]),
     )];
-    let mut other = Run::new(&interval(-5_000, 5_000, &more));
-    let mut run = Run::new(&arguments);
+    let mut other = begin(&interval(-5_000, 5_000, &more));
+    let mut run = begin(&arguments);
     let rows = [row(1, "a")];
     for run in [&mut other, &mut run] {
         run.left(&rows);
@@ -99,10 +87,7 @@ fn state_of_another_operator_is_refused_and_changes_nothing() {
         }
     }
     assert_eq!(chunks.len(), 1 + 6 * 2);
-    for chunk in chunks {
-        let refused = run.operator.import(chunk.clone());
-        assert!(matches!(refused, Err(ImportError::Columns(_))), "{chunk:?}");
-    }
+    run.refuses(chunks);
     run.end();
     assert_eq!(run.results, ["1 @999 a 1 1"]);
 }

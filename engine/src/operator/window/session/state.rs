@@ -9,31 +9,19 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch};
 use arrow_schema::DataType;
-use model::Origin;
 
 use super::fragment::{Done, Span, Spans};
 use super::runs::{self, Runs};
+use crate::operator::chunk::{self, CLOSED};
 use crate::operator::window::select::Selected;
-use crate::operator::window::state::{batch, from_columns, to_columns};
+use crate::operator::window::state::{from_columns, to_columns};
 use crate::operator::{ImportError, Part, StateChunk, Tick, ticks};
-
-/// The part that says which ticks are closed; its tick is the earliest that is not. No pane has this number.
-const CLOSED: Part = Part {
-    origin: Origin(0),
-    number: i64::MIN,
-};
 
 /// The panes that change behind `since`, and which ticks are closed.
 pub(super) fn export(runs: &mut Runs, selected: &Selected, since: Option<Tick>) -> Vec<StateChunk> {
-    let since = since.map_or(i64::MIN, |tick| tick.0);
     let fragments = runs
-        .export(since, selected.aggregates())
+        .export(since.map_or(i64::MIN, |tick| tick.0), selected.aggregates())
         .expect("accumulators give their state");
-    let closed = StateChunk {
-        tick: ticks::open(runs.closed()),
-        part: CLOSED,
-        columns: batch(Vec::new(), 0),
-    };
     let fragments = fragments
         .into_iter()
         .map(|(pane, origin, done)| StateChunk {
@@ -44,10 +32,7 @@ pub(super) fn export(runs: &mut Runs, selected: &Selected, since: Option<Tick>) 
             },
             columns: with_spans(&to_columns(selected, &done.frozen), &done.spans),
         });
-    std::iter::once(closed)
-        .filter(|closed| closed.tick.0 > since)
-        .chain(fragments)
-        .collect()
+    chunk::export(ticks::open(runs.closed()), since, fragments)
 }
 
 /// Takes a chunk in.
@@ -80,7 +65,7 @@ fn with_spans(columns: &RecordBatch, spans: &Spans) -> RecordBatch {
     let rows = columns.num_rows();
     let mut columns = columns.columns().to_vec();
     columns.extend([times(|span| span.first), times(|span| span.last)]);
-    batch(columns, rows)
+    chunk::columns(columns, rows)
 }
 
 /// The fragment that these columns are.
@@ -116,7 +101,7 @@ fn from_chunk(runs: &Runs, selected: &Selected, chunk: &StateChunk) -> Result<Do
         return Err(refuse(format!("times that are not of pane {pane}")));
     }
     let rows = spans.len();
-    let frozen = from_columns(selected, &batch(states.to_vec(), rows))?;
+    let frozen = from_columns(selected, &chunk::columns(states.to_vec(), rows))?;
     if frozen.keys().len() != rows {
         return Err(refuse("a key that is there twice".into()));
     }

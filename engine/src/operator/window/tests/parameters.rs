@@ -18,9 +18,12 @@ fn results_have_keys_bounds_and_selected_columns() {
         schema.to_string(),
         "key string, window_start timestamp, window_end timestamp, attempts int64, ports uint64, mean float64"
     );
-    assert_eq!(compiled.outputs[1], ("late".to_owned(), input()));
+    assert_eq!(compiled.outputs[1], ("late".to_owned(), weighted()));
     assert_eq!(compiled.outputs[2].0, "bad");
-    assert_eq!(compiled.outputs[2].1, crate::operator::bad_schema(&input()));
+    assert_eq!(
+        compiled.outputs[2].1,
+        crate::operator::bad_schema(&weighted())
+    );
 }
 
 #[test]

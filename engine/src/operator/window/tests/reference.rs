@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::operator::harness::{any_row, any_turns};
 
 const SLIDE: i64 = 1_000;
 
@@ -27,9 +28,7 @@ fn reference(origins: &[Vec<Row>], panes: i64, lateness: i64) -> (Vec<String>, u
     for (origin, rows) in origins.iter().enumerate() {
         for (index, row) in rows.iter().enumerate() {
             let pane = row.time.div_euclid(SLIDE) + 1;
-            let counted: Vec<i64> = (pane..pane + panes)
-                .filter(|window| row.due < window * SLIDE + lateness)
-                .collect();
+            let counted = row.windows(SLIDE, panes, lateness);
             let Some(first) = counted.first() else {
                 late += 1;
                 continue;
@@ -76,32 +75,6 @@ pub(super) fn show_values(all: &[Option<i64>]) -> String {
     )
 }
 
-fn any_row() -> impl Strategy<Value = Row> {
-    let key = prop::sample::select(vec![None, Some("a"), Some("b"), Some("")]);
-    let value = prop::option::weighted(0.9, -5_i64..5);
-    let delay = prop_oneof![3 => Just(0_i64), 1 => 0..4_000_i64];
-    (-6_000..6_000_i64, delay, key, value).prop_map(|(time, delay, key, value)| Row {
-        time,
-        due: time + delay,
-        key,
-        value,
-    })
-}
-
-/// What happens between two batches.
-#[derive(Debug, Clone, Copy)]
-enum Event {
-    Nothing,
-    /// Progress reaches the earliest row that is left.
-    Progress,
-    /// Another operator takes over.
-    Transfer,
-}
-
-fn any_event() -> impl Strategy<Value = Event> {
-    prop::sample::select(vec![Event::Nothing, Event::Progress, Event::Transfer])
-}
-
 fn window(panes: i64, lateness: i64) -> Arguments {
     let window = [("sliding", panes * SLIDE), ("slide", SLIDE)];
     arguments(&window, &["key"], &SELECT, lateness)
@@ -114,30 +87,13 @@ proptest! {
     /// results are those of the naive computation.
     #[test]
     fn windows_are_what_they_are_said_to_be(
-        origins in prop::collection::vec(prop::collection::vec(any_row(), 0..30), 1..4),
+        origins in prop::collection::vec(prop::collection::vec(any_row(6_000, 4_000, -5..5), 0..30), 1..4),
         panes in 1_i64..5,
         lateness in prop_oneof![Just(0_i64), 0..2_500_i64],
-        turns in prop::collection::vec((0_usize..4, 1_usize..8, any_event()), 0..40),
+        turns in any_turns(),
     ) {
-        let mut run = Run::new(&window(panes, lateness));
-        let mut left: Vec<&[Row]> = origins.iter().map(Vec::as_slice).collect();
-        let rest = (0..origins.len()).map(|origin| (origin, usize::MAX, Event::Nothing));
-        for (turn, count, event) in turns.into_iter().chain(rest) {
-            let origin = turn % origins.len();
-            let (taken, behind) = left[origin].split_at(count.min(left[origin].len()));
-            left[origin] = behind;
-            run.rows(u128::try_from(origin).unwrap(), taken);
-            match event {
-                Event::Nothing => {}
-                Event::Progress => {
-                    let due = left.iter().flat_map(|rows| rows.iter()).map(|row| row.due).min();
-                    if let Some(due) = due {
-                        run.progress(due);
-                    }
-                }
-                Event::Transfer => run.transfer(&window(panes, lateness)),
-            }
-        }
+        let mut run = begin(&window(panes, lateness));
+        run.interleave(origins.iter().map(|rows| (0, rows.as_slice())), &turns);
         run.end();
         let (results, late) = reference(&origins, panes, lateness);
         prop_assert_eq!(run.results, results);
@@ -158,18 +114,8 @@ fn a_cut_at_any_index_changes_nothing() {
             )
         })
         .collect();
-    let mut whole = Run::new(&window(2, 100));
-    whole.rows(1, &rows);
-    whole.end();
+    let whole = cut_anywhere(&window(2, 100), &rows);
     assert!(!whole.late.is_empty());
-    for cut in 0..=rows.len() {
-        let mut run = Run::new(&window(2, 100));
-        run.rows(1, &rows[..cut]);
-        run.rows(1, &rows[cut..]);
-        run.end();
-        assert_eq!(run.results, whole.results, "cut at {cut}");
-        assert_eq!(run.late, whole.late, "cut at {cut}");
-    }
 }
 
 #[test]
@@ -188,11 +134,11 @@ fn digests_depend_on_no_cut() {
             )
         })
         .collect();
-    let mut whole = Run::new(&arguments);
+    let mut whole = begin(&arguments);
     whole.rows(1, &rows);
     whole.end();
     for cut in [1, 7, 100, 512, 1_000] {
-        let mut run = Run::new(&arguments);
+        let mut run = begin(&arguments);
         for part in rows.chunks(cut) {
             run.rows(1, part);
         }

@@ -10,7 +10,7 @@ fn tumbling(select: &[(&str, &str)], lateness: i64) -> Arguments {
 
 #[test]
 fn a_tumbling_window_counts_by_key_and_leaves_in_key_order() {
-    let mut run = Run::new(&tumbling(&[("n", "count(*)"), ("sum", "sum(value)")], 0));
+    let mut run = begin(&tumbling(&[("n", "count(*)"), ("sum", "sum(value)")], 0));
     run.rows(
         1,
         &[
@@ -36,7 +36,7 @@ fn a_tumbling_window_counts_by_key_and_leaves_in_key_order() {
 #[test]
 fn a_sliding_window_counts_rows_in_all_that_contain_them() {
     let window = [("sliding", 3 * SECOND), ("slide", SECOND)];
-    let mut run = Run::new(&arguments(
+    let mut run = begin(&arguments(
         &window,
         &[],
         &[("n", "count(*)"), ("last", "last(value)")],
@@ -58,7 +58,7 @@ fn a_sliding_window_counts_rows_in_all_that_contain_them() {
 
 #[test]
 fn a_row_is_late_by_its_own_due_time_whether_or_not_the_window_has_closed() {
-    let mut run = Run::new(&tumbling(&[("n", "count(*)")], 100));
+    let mut run = begin(&tumbling(&[("n", "count(*)")], 100));
     run.rows(
         1,
         &[
@@ -76,7 +76,7 @@ fn a_row_is_late_by_its_own_due_time_whether_or_not_the_window_has_closed() {
 #[test]
 fn a_row_that_is_late_for_some_windows_counts_in_the_others() {
     let window = [("sliding", 3 * SECOND), ("slide", SECOND)];
-    let mut run = Run::new(&arguments(&window, &[], &[("n", "count(*)")], 0));
+    let mut run = begin(&arguments(&window, &[], &[("n", "count(*)")], 0));
     // In windows 1, 2 and 3; too late for the first two, and for all three.
     run.rows(
         1,
@@ -92,7 +92,7 @@ fn a_row_that_is_late_for_some_windows_counts_in_the_others() {
 
 #[test]
 fn times_before_the_epoch_are_windows_like_others() {
-    let mut run = Run::new(&tumbling(&[("n", "count(*)")], 0));
+    let mut run = begin(&tumbling(&[("n", "count(*)")], 0));
     run.rows(
         1,
         &[
@@ -120,7 +120,7 @@ fn times_too_far_from_the_epoch_are_bad_and_no_others() {
         ],
     ] {
         for lateness in [0, SPAN_MAX_MICROS] {
-            let mut run = Run::new(&arguments(&window, &[], &[("n", "sum(value)")], lateness));
+            let mut run = begin(&arguments(&window, &[], &[("n", "sum(value)")], lateness));
             let extremes = [i64::MIN, i64::MIN + 1, i64::MAX - 1, i64::MAX];
             let rows: Vec<Row> = extremes.iter().map(|time| row(*time, "a", 1)).collect();
             run.rows(1, &rows);
@@ -156,7 +156,7 @@ fn the_outermost_reachable_times_close_without_overflow() {
             let (mut taken, mut refused) = (0_i64, i64::MAX);
             while refused - taken > 1 {
                 let middle = taken + (refused - taken) / 2;
-                let mut run = Run::new(&arguments(&window, &[], &[("n", "count(*)")], SECOND));
+                let mut run = begin(&arguments(&window, &[], &[("n", "count(*)")], SECOND));
                 run.rows(1, &[row(sign * middle, "a", 1)]);
                 if run.bad.is_empty() {
                     taken = middle;
@@ -164,7 +164,7 @@ fn the_outermost_reachable_times_close_without_overflow() {
                     refused = middle;
                 }
             }
-            let mut run = Run::new(&arguments(&window, &[], &[("n", "count(*)")], SECOND));
+            let mut run = begin(&arguments(&window, &[], &[("n", "count(*)")], SECOND));
             run.rows(
                 1,
                 &[late_row(
@@ -188,7 +188,7 @@ fn the_outermost_reachable_times_close_without_overflow() {
 
 #[test]
 fn a_jump_of_progress_over_years_passes_only_windows_with_rows() {
-    let mut run = Run::new(&arguments(
+    let mut run = begin(&arguments(
         &[("tumbling", 1_000)],
         &[],
         &[("n", "count(*)")],
@@ -205,7 +205,7 @@ fn a_jump_of_progress_over_years_passes_only_windows_with_rows() {
 
 #[test]
 fn rows_whose_arguments_fail_are_bad_and_spoil_no_others() {
-    let mut run = Run::new(&tumbling(&[("n", "sum(10 / value)"), ("m", "count(*)")], 0));
+    let mut run = begin(&tumbling(&[("n", "sum(10 / value)"), ("m", "count(*)")], 0));
     run.rows(
         1,
         &[
@@ -227,7 +227,7 @@ fn rows_whose_arguments_fail_are_bad_and_spoil_no_others() {
 
 #[test]
 fn a_result_that_cannot_be_computed_is_null_and_spoils_no_others() {
-    let mut run = Run::new(&tumbling(&[("q", "12 / sum(value)"), ("n", "count(*)")], 0));
+    let mut run = begin(&tumbling(&[("q", "12 / sum(value)"), ("n", "count(*)")], 0));
     run.rows(1, &[row(1, "a", 2), row(2, "b", 0), row(3, "c", 3)]);
     run.rows(1, &[row(SECOND, "a", 0)]);
     run.end();
@@ -249,7 +249,7 @@ fn expressions_may_name_keys_bounds_and_the_same_aggregate_again() {
         ("end", "window_end"),
         ("some", "count(*) FILTER (WHERE value > 1)"),
     ];
-    let mut run = Run::new(&tumbling(&select, 0));
+    let mut run = begin(&tumbling(&select, 0));
     run.rows(1, &[row(1, "a", 1), row(2, "a", 3)]);
     run.end();
     assert_eq!(run.results, ["1 @999999 a 0 1000000 4 1.0 A 1000000 1"]);
@@ -257,7 +257,7 @@ fn expressions_may_name_keys_bounds_and_the_same_aggregate_again() {
 
 #[test]
 fn null_keys_are_a_group_and_null_values_count_in_no_sum() {
-    let mut run = Run::new(&tumbling(
+    let mut run = begin(&tumbling(
         &[
             ("n", "count(*)"),
             ("v", "count(value)"),
@@ -266,10 +266,9 @@ fn null_keys_are_a_group_and_null_values_count_in_no_sum() {
         0,
     ));
     let nameless = Row {
-        time: 1,
-        due: 1,
         key: None,
         value: None,
+        ..row(1, "", 0)
     };
     run.rows(1, &[row(1, "a", 1), nameless.clone(), nameless]);
     run.end();
@@ -282,7 +281,7 @@ fn null_keys_are_a_group_and_null_values_count_in_no_sum() {
 #[test]
 fn what_is_held_goes_when_windows_close() {
     let window = [("sliding", 4 * SECOND), ("slide", SECOND)];
-    let mut run = Run::new(&arguments(
+    let mut run = begin(&arguments(
         &window,
         &["key"],
         &[("n", "count(distinct value)")],
@@ -304,7 +303,7 @@ fn a_filter_holds_where_it_is_true_for_every_kind_of_accumulator() {
         ("first", "first(value) filter (where value > 2)"),
         ("texts", "count(distinct key) filter (where value > 2)"),
     ];
-    let mut run = Run::new(&tumbling(&select, 0));
+    let mut run = begin(&tumbling(&select, 0));
     let valueless = Row {
         value: None,
         ..row(4, "a", 0)

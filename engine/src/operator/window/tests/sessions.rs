@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::reference::{SELECT, show_values};
 use super::*;
 use crate::operator::Part;
+use crate::operator::harness::{any_row, any_turns, batch};
 
 const GAP: i64 = 50_000;
 const TICK: i64 = 10_000;
@@ -22,7 +23,7 @@ fn counting(lateness: i64) -> Arguments {
 
 #[test]
 fn rows_closer_than_the_gap_are_one_session() {
-    let mut run = Run::new(&counting(0));
+    let mut run = begin(&counting(0));
     run.rows(
         1,
         &[
@@ -48,7 +49,7 @@ fn rows_closer_than_the_gap_are_one_session() {
 
 #[test]
 fn a_row_between_two_makes_them_one() {
-    let mut run = Run::new(&counting(GAP));
+    let mut run = begin(&counting(GAP));
     run.rows(1, &[row(0, "a", 1), row(GAP + 20_000, "a", 2)]);
     run.rows(2, &[late_row(40_000, 80_000, "a", 3)]);
     run.end();
@@ -58,7 +59,7 @@ fn a_row_between_two_makes_them_one() {
 
 #[test]
 fn a_row_is_late_by_how_much_later_it_is_due() {
-    let mut run = Run::new(&counting(100));
+    let mut run = begin(&counting(100));
     run.rows(1, &[late_row(5, 105, "a", 1), late_row(5, 106, "a", 2)]);
     assert_eq!(run.late, ["a 2 1.0"]);
     run.progress(6 * TICK + 99);
@@ -69,7 +70,7 @@ fn a_row_is_late_by_how_much_later_it_is_due() {
 
 #[test]
 fn a_session_that_goes_on_holds_what_one_pane_holds() {
-    let mut run = Run::new(&counting(0));
+    let mut run = begin(&counting(0));
     let mut most = 0;
     for n in 0..2_000 {
         let time = n * (GAP - 1);
@@ -77,7 +78,7 @@ fn a_session_that_goes_on_holds_what_one_pane_holds() {
         run.progress(time);
         most = most.max(run.bytes);
     }
-    let mut few = Run::new(&counting(0));
+    let mut few = begin(&counting(0));
     let mut least = 0;
     for n in 0..6 {
         few.rows(1, &[row(n * (GAP - 1), "a", n)]);
@@ -94,7 +95,7 @@ fn a_session_that_goes_on_holds_what_one_pane_holds() {
 
 #[test]
 fn times_beyond_all_sessions_are_bad() {
-    let mut run = Run::new(&counting(0));
+    let mut run = begin(&counting(0));
     run.rows(1, &[row(i64::MAX - 5, "a", 1), row(i64::MIN + 5, "a", 2)]);
     assert_eq!(run.bad.len(), 2);
     run.end();
@@ -105,7 +106,7 @@ fn times_beyond_all_sessions_are_bad() {
 fn a_tick_says_when_the_first_of_its_sessions_could_have_begun() {
     let mut operator = compile(&counting(0)).unwrap().operator;
     let mut emit = Emitter::default();
-    operator.process(0, &batch(1, &[row(GAP, "a", 1)]), &mut emit);
+    operator.process(0, &batch(&weighted(), 1, &[row(GAP, "a", 1)]), &mut emit);
     operator.on_progress(EventTime::MAX, &mut emit);
     assert_eq!(emit.ticks[0].began, EventTime(0));
     let slide = operator.slide().unwrap();
@@ -114,8 +115,8 @@ fn a_tick_says_when_the_first_of_its_sessions_could_have_begun() {
 
 #[test]
 fn state_that_is_not_of_sessions_is_refused() {
-    let mut run = Run::new(&counting(0));
-    let mut other = Run::new(&arguments(&[("tumbling", GAP)], &["key"], &SELECT, 0));
+    let mut run = begin(&counting(0));
+    let mut other = begin(&arguments(&[("tumbling", GAP)], &["key"], &SELECT, 0));
     for run in [&mut run, &mut other] {
         run.rows(1, &[row(1, "a", 1)]);
     }
@@ -131,10 +132,7 @@ fn state_that_is_not_of_sessions_is_refused() {
             columns: good.columns.clone(),
         });
     }
-    for chunk in refused {
-        let outcome = run.operator.import(chunk.clone());
-        assert!(matches!(outcome, Err(ImportError::Columns(_))), "{chunk:?}");
-    }
+    run.refuses(refused);
     run.operator.import(good).unwrap();
     run.end();
     assert_eq!(run.results, ["6 @59999 a 1 50001 1 1"]);
@@ -177,35 +175,6 @@ fn reference(origins: &[Vec<Row>], gap: i64, lateness: i64) -> (Vec<String>, usi
     (results.into_values().collect(), late)
 }
 
-fn any_row() -> impl Strategy<Value = Row> {
-    let key = prop::sample::select(vec![None, Some("a"), Some("b"), Some("")]);
-    let value = prop::option::weighted(0.9, -5_i64..5);
-    let delay = prop_oneof![3 => Just(0_i64), 1 => 0..40_000_i64];
-    (-400_000..400_000_i64, delay, key, value).prop_map(|(time, delay, key, value)| Row {
-        time,
-        due: time + delay,
-        key,
-        value,
-    })
-}
-
-/// What happens between two batches.
-#[derive(Debug, Clone, Copy)]
-enum Event {
-    Nothing,
-    /// Progress reaches the earliest row that is left.
-    Progress,
-    /// Another operator takes over.
-    Transfer,
-    /// One takes over that was told at the last progress, and of what changed since then.
-    Backup,
-}
-
-fn any_event() -> impl Strategy<Value = Event> {
-    use Event::{Backup, Nothing, Progress, Transfer};
-    prop::sample::select(vec![Nothing, Progress, Progress, Transfer, Backup])
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
@@ -213,10 +182,10 @@ proptest! {
     /// results are those of the naive computation.
     #[test]
     fn sessions_are_what_they_are_said_to_be(
-        origins in prop::collection::vec(prop::collection::vec(any_row(), 0..30), 1..4),
+        origins in prop::collection::vec(prop::collection::vec(any_row(400_000, 40_000, -5..5), 0..30), 1..4),
         gap in prop_oneof![Just(TICK), TICK..60_000_i64, Just(7 * TICK)],
         lateness in prop_oneof![Just(0_i64), 0..25_000_i64],
-        turns in prop::collection::vec((0_usize..4, 1_usize..8, any_event()), 0..40),
+        turns in any_turns(),
         in_order in any::<bool>(),
     ) {
         let mut origins = origins;
@@ -225,41 +194,8 @@ proptest! {
                 rows.sort_by_key(|row| row.time);
             }
         }
-        let given = session(gap, lateness);
-        let mut run = Run::new(&given);
-        let mut backup = compile(&given).unwrap().operator;
-        let mut told = None;
-        let mut left: Vec<&[Row]> = origins.iter().map(Vec::as_slice).collect();
-        let rest = (0..origins.len()).map(|origin| (origin, usize::MAX, Event::Nothing));
-        for (turn, count, event) in turns.into_iter().chain(rest) {
-            let origin = turn % origins.len();
-            let (taken, behind) = left[origin].split_at(count.min(left[origin].len()));
-            left[origin] = behind;
-            run.rows(u128::try_from(origin).unwrap(), taken);
-            match event {
-                Event::Nothing => {}
-                Event::Progress => {
-                    let due = left.iter().flat_map(|rows| rows.iter()).map(|row| row.due).min();
-                    if let Some(due) = due {
-                        run.progress(due);
-                        for chunk in run.operator.export(told) {
-                            prop_assert!(told.is_none_or(|since| chunk.tick > since));
-                            backup.import(chunk).unwrap();
-                        }
-                        told = told.max(Some(Tick((due - lateness).div_euclid(TICK))));
-                    }
-                }
-                Event::Transfer => run.transfer(&given),
-                Event::Backup => {
-                    for chunk in run.operator.export(told) {
-                        backup.import(chunk).unwrap();
-                    }
-                    run.operator = backup;
-                    backup = compile(&given).unwrap().operator;
-                    told = None;
-                }
-            }
-        }
+        let mut run = begin(&session(gap, lateness));
+        run.interleave(origins.iter().map(|rows| (0, rows.as_slice())), &turns);
         run.end();
         let (results, late) = reference(&origins, gap, lateness);
         prop_assert_eq!(run.results, results);
@@ -277,16 +213,6 @@ fn a_cut_at_any_index_changes_nothing() {
             late_row(time, time + n % 4 * 900, key, n)
         })
         .collect();
-    let mut whole = Run::new(&session(2 * TICK, 2_000));
-    whole.rows(1, &rows);
-    whole.end();
+    let whole = cut_anywhere(&session(2 * TICK, 2_000), &rows);
     assert!(!whole.late.is_empty() && whole.results.len() > 3);
-    for cut in 0..=rows.len() {
-        let mut run = Run::new(&session(2 * TICK, 2_000));
-        run.rows(1, &rows[..cut]);
-        run.rows(1, &rows[cut..]);
-        run.end();
-        assert_eq!(run.results, whole.results, "cut at {cut}");
-        assert_eq!(run.late, whole.late, "cut at {cut}");
-    }
 }

@@ -11,14 +11,6 @@ fn sliding(select: &[(&str, &str)]) -> Arguments {
     arguments(&window, &["key"], select, 0)
 }
 
-fn copy(run: &mut Run, arguments: &Arguments) -> Run {
-    let mut copy = Run::new(arguments);
-    for chunk in run.operator.export(None) {
-        copy.operator.import(chunk).unwrap();
-    }
-    copy
-}
-
 /// A call of each function that may be used.
 fn call(function: &str) -> String {
     match function {
@@ -58,23 +50,23 @@ fn an_operator_and_its_copy_go_on_alike_with_every_function() {
         .collect();
     for call in calls {
         let arguments = sliding(&[("x", &call)]);
-        let mut alone = Run::new(&arguments);
+        let mut alone = begin(&arguments);
         alone.rows(1, &rows[..25]);
         alone.progress(1_500);
         alone.rows(1, &rows[25..]);
         alone.end();
         assert!(alone.results.len() > 10, "{call}");
 
-        let mut first = Run::new(&arguments);
+        let mut first = begin(&arguments);
         first.rows(1, &rows[..25]);
         first.progress(1_500);
         let closed = first.results.len();
-        let mut second = copy(&mut first, &arguments);
+        let mut second = first.copy();
         for run in [&mut first, &mut second] {
             run.rows(1, &rows[25..40]);
         }
         // And once more, while rows lie beside frozen state.
-        let mut third = copy(&mut second, &arguments);
+        let mut third = second.copy();
         for run in [&mut first, &mut second, &mut third] {
             run.rows(1, &rows[40..]);
             run.end();
@@ -103,22 +95,14 @@ fn is_close(a: &str, b: &str) -> bool {
 #[test]
 fn an_export_has_nothing_of_ticks_that_were_exported() {
     let arguments = sliding(&[("n", "count(*)")]);
-    let mut run = Run::new(&arguments);
-    let mut backup = Run::new(&arguments);
+    let mut run = begin(&arguments);
+    let mut backup = begin(&arguments);
     let mut since = None;
     for second in 0..12 {
         let rows: Vec<Row> = (0..5).map(|n| row(second * SLIDE + n, "a", n)).collect();
         run.rows(1, &rows);
         run.progress(second * SLIDE);
-        let chunks = run.operator.export(since);
-        assert!(
-            chunks
-                .iter()
-                .all(|chunk| since.is_none_or(|since| chunk.tick > since))
-        );
-        for chunk in chunks {
-            backup.operator.import(chunk).unwrap();
-        }
+        run.tell(&mut *backup.operator, since);
         since = Some(Tick(second));
     }
     let closed = run.results.len();
@@ -130,13 +114,11 @@ fn an_export_has_nothing_of_ticks_that_were_exported() {
 #[test]
 fn an_imported_chunk_replaces_the_one_before_it() {
     let arguments = sliding(&[("n", "count(*)")]);
-    let mut run = Run::new(&arguments);
+    let mut run = begin(&arguments);
     run.rows(1, &[row(1, "a", 1)]);
-    let mut backup = copy(&mut run, &arguments);
+    let mut backup = run.copy();
     run.rows(1, &[row(2, "a", 1)]);
-    for chunk in run.operator.export(None) {
-        backup.operator.import(chunk).unwrap();
-    }
+    run.tell(&mut *backup.operator, None);
     backup.end();
     assert_eq!(backup.results[0], "1 @999 a -2000 1000 2");
 }
@@ -144,9 +126,9 @@ fn an_imported_chunk_replaces_the_one_before_it() {
 #[test]
 fn state_of_another_operator_is_refused_and_changes_nothing() {
     let arguments = sliding(&[("n", "sum(value)")]);
-    let mut other = Run::new(&sliding(&[("n", "min(key)"), ("m", "count(*)")]));
-    let mut alike = Run::new(&sliding(&[("n", "min(key)")]));
-    let mut run = Run::new(&arguments);
+    let mut other = begin(&sliding(&[("n", "min(key)"), ("m", "count(*)")]));
+    let mut alike = begin(&sliding(&[("n", "min(key)")]));
+    let mut run = begin(&arguments);
     for run in [&mut other, &mut alike, &mut run] {
         run.rows(1, &[row(1, "a", 1)]);
     }
@@ -170,10 +152,7 @@ fn state_of_another_operator_is_refused_and_changes_nothing() {
         }
     }
     assert_eq!(chunks.len(), 7);
-    for chunk in chunks {
-        let refused = run.operator.import(chunk.clone());
-        assert!(matches!(refused, Err(ImportError::Columns(_))), "{chunk:?}");
-    }
+    run.refuses(chunks);
     run.end();
     assert_eq!(run.results.len(), 3);
     assert_eq!(run.results[0], "1 @999 a -2000 1000 1");

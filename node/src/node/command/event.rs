@@ -1,0 +1,172 @@
+//! What is answered about decisions: each with the numbers that it was taken by.
+
+use serde::{Deserialize, Serialize};
+
+use super::Moved;
+
+/// Decisions of one host, or of all that have to do with an application, the oldest first.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, bincode::Encode, bincode::Decode)]
+pub struct EventList {
+    /// The decisions.
+    pub events: Vec<EventRow>,
+    /// How many older ones were dropped: by hosts that keep no more, and here where there are too many to tell.
+    pub dropped: u64,
+    /// Hosts that were asked and have not answered.
+    pub silent: Vec<String>,
+}
+
+/// A decision, and who took it when.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, bincode::Encode, bincode::Decode)]
+pub struct EventRow {
+    /// How long ago, as its host says, for clocks differ. Unit: seconds.
+    pub age_s: f64,
+    /// The host's name.
+    pub host: String,
+    /// The host's id, in full.
+    pub node: String,
+    /// Of which application.
+    pub application: String,
+    /// What, with its numbers.
+    #[serde(flatten)]
+    pub decision: Decision,
+}
+
+/// What a host decided, or had to take note of.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, bincode::Encode, bincode::Decode)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Decision {
+    /// It composed the application.
+    Composed {
+        /// How many operators it has.
+        operators: u64,
+        /// How many of them ran already.
+        shared: u64,
+        /// On how many hosts.
+        hosts: u64,
+        /// The delay that is expected. Unit: milliseconds.
+        predicted_delay_ms: Option<f64>,
+        /// The delay that was asked for. Unit: milliseconds.
+        target_delay_ms: f64,
+        /// How many probes it took.
+        probes: u64,
+    },
+    /// It refused to compose it, or to move an operator of it.
+    Refused {
+        /// Which operator was to move; none where the whole was to be composed.
+        operator: Option<String>,
+        /// Why.
+        reason: String,
+    },
+    /// An operator went to another host.
+    Moved {
+        /// Why it went.
+        why: String,
+        /// How much less than what its target allows results were expected to take, had it stayed: negative where it would have been missed.
+        /// Unit: milliseconds.
+        slack_ms: Option<f64>,
+        /// From where, where to, who was asked, and what it cost.
+        moved: Box<Moved>,
+    },
+    /// It heard that the application has another graph.
+    Rebound {
+        /// Of which version the record is.
+        version: u64,
+        /// Who said so: the name of a host.
+        by: String,
+        /// The names of the hosts that it runs on from then on.
+        hosts: Vec<String>,
+    },
+    /// What a host ran that is gone runs elsewhere.
+    Repaired {
+        /// The name of that host.
+        lost: String,
+        /// Which operators.
+        operators: Vec<String>,
+        /// How long it took until they gave results. Unit: milliseconds.
+        took_ms: f64,
+    },
+    /// A load or a delay was seen, or is expected, that is too much.
+    HotSpot {
+        /// At which operator, where it is one.
+        operator: Option<String>,
+        /// The load of the host, as a fraction of its processors.
+        load: f64,
+        /// The slack that is expected. Unit: milliseconds.
+        slack_ms: Option<f64>,
+    },
+    /// Something of it does not do what it should.
+    Degraded {
+        /// Which component.
+        component: String,
+        /// Why.
+        reason: String,
+    },
+    /// An edge to another host is broken.
+    Disconnected {
+        /// The name of that host.
+        to: String,
+    },
+    /// It goes on.
+    Returned {
+        /// The name of the other host.
+        to: String,
+    },
+    /// What the record binds to this host is not there.
+    Missing,
+    /// What ran here of it is gone: nobody reads it any more.
+    Retired,
+    /// It heard that somebody stopped it.
+    Stopped {
+        /// The name of the host that says so.
+        by: String,
+    },
+    /// All its results have left.
+    Finished {
+        /// The name of the host that says so.
+        by: String,
+    },
+    /// A component failed, and with it the application.
+    Failed {
+        /// Which component.
+        component: String,
+        /// Why.
+        reason: String,
+    },
+    /// No sink of it is left.
+    Lost {
+        /// The first of its sinks.
+        component: String,
+        /// How that is known.
+        reason: String,
+    },
+}
+
+impl Decision {
+    /// Whether all numbers are such as a host can have.
+    pub(in crate::node) fn is_sound(&self) -> bool {
+        let all = |numbers: &[Option<f64>]| numbers.iter().flatten().all(|it| it.is_finite());
+        match self {
+            Self::Composed {
+                predicted_delay_ms,
+                target_delay_ms,
+                ..
+            } => all(&[*predicted_delay_ms, Some(*target_delay_ms)]),
+            Self::Moved {
+                slack_ms, moved, ..
+            } => all(&[*slack_ms]) && moved.is_sound(),
+            Self::Repaired { took_ms, .. } => all(&[Some(*took_ms)]),
+            Self::HotSpot { load, slack_ms, .. } => all(&[Some(*load), *slack_ms]),
+            Self::Refused { .. }
+            | Self::Rebound { .. }
+            | Self::Degraded { .. }
+            | Self::Disconnected { .. }
+            | Self::Returned { .. }
+            | Self::Missing
+            | Self::Retired
+            | Self::Stopped { .. }
+            | Self::Finished { .. }
+            | Self::Failed { .. }
+            | Self::Lost { .. } => true,
+        }
+    }
+}
