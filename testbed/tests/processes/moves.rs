@@ -210,9 +210,14 @@ fn what_two_applications_share_goes_with_both() {
     });
     network.ask(3, &["apply", &second]);
     network.until_counted("second", 2);
-    for operator in ["counted", "known", "counted"] {
-        let from = host_of(&network.ask(1, &["app", "show", "first"]), operator);
-        let to = free(&[from, 1, 2]);
+    // To the host where the other one is as well, and away from there.
+    for (operator, is_beside) in [("counted", false), ("known", true), ("counted", false)] {
+        let shown = network.ask(1, &["app", "show", "first"]);
+        let (from, other) = (host_of(&shown, operator), host_of(&shown, "counted"));
+        let to = match is_beside {
+            true => other,
+            false => free(&[from, host_of(&shown, "known"), 1, 2]),
+        };
         let moved = moved(&network, 4, &format!("first/{operator}"), to);
         assert_eq!(moved["shared_with"][0], "second", "{moved}");
         until_all_say(&network, &[1, 2, 3, 4, 5], "first", operator, to);
