@@ -286,12 +286,7 @@ impl Composer {
         // What others share may have gone already with its own application, where nobody else reads it here. It takes nothing more where
         // it went, and is there no less strict than what the application has left.
         let followed = || Job {
-            laxity: allocation
-                .graph
-                .plan()
-                .qos()
-                .latency
-                .saturating_sub(delay),
+            laxity: allocation.graph.plan().qos().latency.saturating_sub(delay),
             cores: 0.0,
             burst_cores: 0.0,
             execution: Duration::ZERO,

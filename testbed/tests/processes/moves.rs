@@ -77,7 +77,11 @@ fn rows() -> String {
 /// The lines of a file, sorted: which of two that count at the same time leaves first is not promised.
 fn sorted(network: &Network, name: &str) -> Vec<String> {
     let written = std::fs::read_to_string(network.bed.file_of(&format!("{name}.jsonl")));
-    let mut lines: Vec<String> = written.unwrap_or_default().lines().map(str::to_owned).collect();
+    let mut lines: Vec<String> = written
+        .unwrap_or_default()
+        .lines()
+        .map(str::to_owned)
+        .collect();
     lines.sort_unstable();
     lines
 }
@@ -96,7 +100,9 @@ fn moved(network: &Network, node: u32, what: &str, to: u32) -> Value {
 
 /// The host of an operator, as a node shows it.
 fn host_of(shown: &Value, operator: &str) -> u32 {
-    let parts = ["operators", "components"].iter().find_map(|it| shown[it].as_array());
+    let parts = ["operators", "components"]
+        .iter()
+        .find_map(|it| shown[it].as_array());
     let mut parts = parts.expect("its parts").iter();
     let part = parts.find(|it| it["name"] == operator);
     number(part.expect("it has it")["host"].as_str().expect("a host"))
@@ -109,9 +115,8 @@ fn number(host: &str) -> u32 {
 /// Every node says that an operator is where it is.
 fn until_all_say(network: &Network, nodes: &[u32], application: &str, operator: &str, host: u32) {
     for node in nodes {
-        let is_there = |shown: &Value| {
-            shown["status"] == "running" && host_of(shown, operator) == host
-        };
+        let is_there =
+            |shown: &Value| shown["status"] == "running" && host_of(shown, operator) == host;
         network.until_shown(*node, application, SPREAD_WAIT, is_there);
     }
 }
@@ -185,7 +190,10 @@ fn what_moves_under_load_yields_what_a_run_without_moves_yields() {
         }
     }
     // Those that were asked to go where they are stay there.
-    let strange: Vec<&String> = refused.iter().filter(|it| !it.contains("already")).collect();
+    let strange: Vec<&String> = refused
+        .iter()
+        .filter(|it| !it.contains("already"))
+        .collect();
     assert_eq!(strange, Vec::<&String>::new());
     assert_eq!(moves.len(), APPLICATIONS.len(), "{moves:?}");
     for (name, ..) in APPLICATIONS {
@@ -256,7 +264,12 @@ fn what_may_not_move_stays_and_a_drained_host_has_nothing_left() {
     assert_ne!(to, counted);
     until_all_say(&network, &[1, 2, 3, 4, 5], "first", "counted", to);
     assert_flows(&network, "first");
-    let told = text(&run(&mut network.bed.synergy(&["--node", &counted.to_string(), "events", "-o", "json"])).stdout);
+    let told = text(
+        &run(&mut network
+            .bed
+            .synergy(&["--node", &counted.to_string(), "events", "-o", "json"]))
+        .stdout,
+    );
     assert!(told.contains("gives away"), "{told}");
 
     // Who was away meanwhile learns where it is.
