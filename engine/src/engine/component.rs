@@ -64,8 +64,9 @@ pub(crate) struct Component {
     pub(crate) stay: Stay,
     /// Those elsewhere that hold its state: what they lack is kept upstream.
     pub(crate) shadows: Vec<Lacking>,
-    /// Since when an export of its state is due.
+    /// Since when an export of its state is due; and whether one was the last that it did, so that who asks again and again stops nothing.
     pub(crate) export_due: Option<Instant>,
+    pub(crate) has_just_exported: bool,
     /// It goes on where another one was, with what that had retained.
     pub(crate) is_resumed: bool,
     /// Where it goes on.
@@ -207,6 +208,7 @@ impl Component {
             stay: Stay::Forever,
             shadows: Vec::new(),
             export_due: None,
+            has_just_exported: false,
             is_resumed: false,
             moved: None,
             slack_nanos: None,

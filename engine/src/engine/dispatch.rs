@@ -160,6 +160,7 @@ impl Engine {
         self.scheduler
             .charge(component.application, ticket.is_late, busy);
         component.step = Some(step);
+        component.has_just_exported = made.is_some();
         component.closing = outcome.closing;
         component.counters.add(busy, &outcome);
         component.execution.note(now, busy);

@@ -191,11 +191,9 @@ impl Engine {
                 .has_room_to_close()
                 .then(|| component.closing_work(now, stamp, rules));
         }
-        if let Some(since) = component.export_due {
-            return Some(FirstWork::export(since));
-        }
-        if component.mailbox.is_empty() {
-            return None;
+        let export = component.export_due.map(FirstWork::export);
+        if component.mailbox.is_empty() || export.is_some() && !component.has_just_exported {
+            return export;
         }
         let mut mailbox = std::mem::take(&mut component.mailbox);
         let has_room = |channel| component.has_room(channel);
@@ -246,7 +244,7 @@ impl Engine {
             })
         });
         component.mailbox = mailbox;
-        work
+        work.or(export)
     }
 
     /// The place that what a component is to do gives it.
