@@ -138,6 +138,8 @@ pub enum Event {
 pub struct Migrated {
     /// Of which composition.
     pub composition: CompositionId,
+    /// Of which application.
+    pub application: ApplicationId,
     /// Which operator of its plan.
     pub operator: u16,
     /// Where it runs now.

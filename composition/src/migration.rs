@@ -18,7 +18,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use model::{Binding, ComponentGraph, CompositionId, HostSummary, Instant, NodeId, NodeView};
+use model::{
+    ApplicationId, Binding, ComponentGraph, CompositionId, HostSummary, Instant, NodeId, NodeView,
+};
 
 use crate::allocation::State;
 use crate::candidates::{STEP, fits, offers};
@@ -49,6 +51,7 @@ const TARGETS_MAX: usize = 3;
 #[derive(Debug)]
 pub(crate) struct Migration {
     id: MigrationId,
+    application: ApplicationId,
     operator: u16,
     /// The hosts that are left to be asked, the best last.
     targets: Vec<NodeId>,
@@ -128,6 +131,7 @@ impl Composer {
                 by: view.node(),
                 attempt: 0,
             },
+            application: allocation.application.clone(),
             operator,
             targets,
             to: view.node(),
@@ -447,6 +451,7 @@ impl Composer {
     fn end_migration(&mut self, now: Instant, migration: Migration, out: &mut Outbox<'_>) {
         let Migration {
             id,
+            application,
             operator,
             to,
             before,
@@ -478,6 +483,7 @@ impl Composer {
         let sharing: Vec<(CompositionId, u16)> = sharing.collect();
         out.event(Event::Migrated(Migrated {
             composition: id.composition,
+            application,
             operator,
             to,
             graph,

@@ -73,17 +73,36 @@ pub struct Rows {
     ///
     /// Counted from the end, so that cutting off the front changes nothing here.
     backs: Option<ScalarBuffer<u32>>,
+    /// The memory of all of that: asked for at each end of an edge, and counted once.
+    bytes: usize,
 }
 
 impl Rows {
+    fn new(
+        columns: RecordBatch,
+        times: ScalarBuffer<i64>,
+        dues: Option<ScalarBuffer<i64>>,
+        backs: Option<ScalarBuffer<u32>>,
+    ) -> Self {
+        let of_columns: usize = columns.columns().iter().map(columns::bytes).sum();
+        let of_times = size_of_val::<[i64]>(&times);
+        let of_dues = dues.as_ref().map_or(0, |dues| size_of_val::<[i64]>(dues));
+        let of_backs = backs
+            .as_ref()
+            .map_or(0, |backs| size_of_val::<[u32]>(backs));
+        Self {
+            columns,
+            times,
+            dues,
+            backs,
+            bytes: of_columns + of_times + of_dues + of_backs,
+        }
+    }
+
     /// No rows of this schema.
     pub fn empty(schema: SchemaRef) -> Self {
-        Self {
-            columns: RecordBatch::new_empty(schema),
-            times: ScalarBuffer::default(),
-            dues: None,
-            backs: None,
-        }
+        let columns = RecordBatch::new_empty(schema);
+        Self::new(columns, ScalarBuffer::default(), None, None)
     }
 
     /// Rows that stand at consecutive indices, the last of them at the last index of the interval.
@@ -99,12 +118,7 @@ impl Rows {
         if let Some(dues) = &dues {
             assert_eq!(columns.num_rows(), dues.len(), "each row has one due time");
         }
-        Self {
-            columns,
-            times: times.into(),
-            dues: dues.map(ScalarBuffer::from),
-            backs: None,
-        }
+        Self::new(columns, times.into(), dues.map(ScalarBuffer::from), None)
     }
 
     /// Rows that stand at indices this far before the last one of the interval, not increasing.
@@ -118,21 +132,15 @@ impl Rows {
         backs: Vec<u32>,
     ) -> Self {
         assert_eq!(columns.num_rows(), backs.len(), "each row has one place");
-        Self {
-            backs: Some(backs.into()),
-            ..Self::dense(columns, times, dues)
-        }
+        let dense = Self::dense(columns, times, dues);
+        Self::new(dense.columns, dense.times, dense.dues, Some(backs.into()))
     }
 
     /// Rows that all stand at the last index of the interval, with one event time, at which they are due.
     pub fn chunk(columns: RecordBatch, time: EventTime) -> Self {
         let len = columns.num_rows();
-        Self {
-            columns,
-            times: vec![time.0; len].into(),
-            dues: None,
-            backs: Some(vec![0; len].into()),
-        }
+        let (times, backs) = (vec![time.0; len], vec![0; len]);
+        Self::new(columns, times.into(), None, Some(backs.into()))
     }
 
     /// How many rows there are.
@@ -182,18 +190,8 @@ impl Rows {
     }
 
     /// The memory that these rows hold, in bytes.
-    pub fn bytes(&self) -> usize {
-        let columns: usize = self.columns.columns().iter().map(columns::bytes).sum();
-        columns
-            + size_of_val::<[i64]>(&self.times)
-            + self
-                .dues
-                .as_ref()
-                .map_or(0, |dues| size_of_val::<[i64]>(dues))
-            + self
-                .backs
-                .as_ref()
-                .map_or(0, |backs| size_of_val::<[u32]>(backs))
+    pub const fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// The same rows with what is made of their columns.
@@ -201,12 +199,11 @@ impl Rows {
     /// # Panics
     /// When the number of rows differs.
     #[must_use]
-    pub fn map_columns(mut self, make: impl FnOnce(RecordBatch) -> RecordBatch) -> Self {
-        let len = self.len();
-        self.columns = make(self.columns);
-        let made = self.columns.num_rows();
+    pub fn map_columns(self, make: impl FnOnce(RecordBatch) -> RecordBatch) -> Self {
+        let columns = make(self.columns);
+        let (made, len) = (columns.num_rows(), self.times.len());
         assert_eq!(made, len, "new columns are of the same rows");
-        self
+        Self::new(columns, self.times, self.dues, self.backs)
     }
 
     /// The same rows with other columns; see [`Rows::map_columns`].
@@ -252,44 +249,31 @@ impl Rows {
             "each row was made of one row"
         );
         let at = |place: &u32| usize::try_from(*place).expect("32 bits fit a pointer");
-        Self {
-            columns,
-            times: places
-                .values()
-                .iter()
-                .map(|place| self.times[at(place)])
-                .collect(),
-            dues: self.dues.as_ref().map(|dues| {
-                places
-                    .values()
-                    .iter()
-                    .map(|place| dues[at(place)])
-                    .collect()
-            }),
-            backs: Some(
-                places
-                    .values()
-                    .iter()
-                    .map(|place| self.back(at(place)))
-                    .collect(),
-            ),
-        }
+        let places = || places.values().iter().map(at);
+        let times = places().map(|place| self.times[place]).collect();
+        let dues = self
+            .dues
+            .as_ref()
+            .map(|dues| places().map(|place| dues[place]).collect());
+        let backs = places().map(|place| self.back(place)).collect();
+        Self::new(columns, times, dues, Some(backs))
     }
 
     /// The rows from `offset` on, `len` of them, without copying.
     #[must_use]
     pub fn slice(&self, offset: usize, len: usize) -> Self {
         let end = offset + len;
-        Self {
-            columns: self.columns.slice(offset, len),
-            times: self.times.slice(offset, len),
-            dues: self.dues.as_ref().map(|dues| dues.slice(offset, len)),
-            backs: match &self.backs {
-                Some(backs) => Some(backs.slice(offset, len)),
-                None if end == self.len() => None,
-                None => Some((offset..end).map(|row| self.back(row)).collect()),
-            },
-        }
+        let backs = match &self.backs {
+            Some(backs) => Some(backs.slice(offset, len)),
+            None if end == self.len() => None,
+            None => Some((offset..end).map(|row| self.back(row)).collect()),
+        };
+        Self::new(
+            self.columns.slice(offset, len),
+            self.times.slice(offset, len),
+            self.dues.as_ref().map(|dues| dues.slice(offset, len)),
+            backs,
+        )
     }
 
     /// Rows of one batch that were picked apart, in order again.
@@ -302,25 +286,17 @@ impl Rows {
         let columns =
             arrow_select::concat::concat_batches(&schema, parts.iter().map(Self::columns))
                 .expect("parts of one batch have the same columns");
-        let all = Self {
+        let times = parts.iter().flat_map(|part| part.times().iter().copied());
+        let dues = parts.iter().flat_map(|part| part.dues().iter().copied());
+        let backs = parts
+            .iter()
+            .flat_map(|part| (0..part.len()).map(|row| part.back(row)));
+        let all = Self::new(
             columns,
-            times: parts
-                .iter()
-                .flat_map(|part| part.times().iter().copied())
-                .collect(),
-            dues: Some(
-                parts
-                    .iter()
-                    .flat_map(|part| part.dues().iter().copied())
-                    .collect(),
-            ),
-            backs: Some(
-                parts
-                    .iter()
-                    .flat_map(|part| (0..part.len()).map(|row| part.back(row)))
-                    .collect(),
-            ),
-        };
+            times.collect(),
+            Some(dues.collect()),
+            Some(backs.collect()),
+        );
         let mut places: Vec<u32> = (0..all.len())
             .map(|row| u32::try_from(row).expect("a batch has fewer rows than 2^32"))
             .collect();
@@ -383,8 +359,13 @@ impl Batch {
                 u32::try_from(back).expect("a row lies less than 2^32 before its batch's end")
             })
             .collect();
-        let mut rows = self.rows.slice(0, backs.len());
-        rows.backs = Some(backs.into());
+        let Rows {
+            columns,
+            times,
+            dues,
+            ..
+        } = self.rows.slice(0, backs.len());
+        let rows = Rows::new(columns, times, dues, Some(backs.into()));
         Self { header, rows }
     }
 
@@ -466,18 +447,16 @@ impl Batch {
                         .flat_map(|batch| batch.rows.dues().iter().copied())
                         .collect()
                 };
-                Rows {
-                    columns: arrow_select::concat::concat_batches(
-                        &first.rows.columns.schema(),
-                        columns,
-                    )?,
-                    times: several
-                        .iter()
-                        .flat_map(|batch| batch.rows.times().iter().copied())
-                        .collect(),
-                    dues: any_due.then(dues),
-                    backs: Some(backs.collect()),
-                }
+                let schema = first.rows.columns.schema();
+                let times = several
+                    .iter()
+                    .flat_map(|batch| batch.rows.times().iter().copied());
+                Rows::new(
+                    arrow_select::concat::concat_batches(&schema, columns)?,
+                    times.collect(),
+                    any_due.then(dues),
+                    Some(backs.collect()),
+                )
             }
         };
         Ok(Self { header, rows })

@@ -27,7 +27,8 @@ const ROWS_AT_FIRST: f64 = 32.0;
 
 /// Processor time of a batch as `a + b * rows`, by exponentially weighted least squares.
 ///
-/// The sums are those of ordinary least squares, each multiplied by `1 - WEIGHT` before a sample is added.
+/// The sums are those of ordinary least squares, each multiplied by `1 - WEIGHT` before a sample is added. The line is drawn with each
+/// sample and not when it is asked for, which is several times for each batch.
 #[derive(Debug, Clone)]
 pub struct Cost {
     /// What is declared, or usual for the kind.
@@ -41,11 +42,23 @@ pub struct Cost {
     residual_squared: f64,
     /// What closing adds to a batch, smoothed, in seconds; nothing before the first.
     closing_seconds: Option<f64>,
+    line: Line,
+}
+
+/// What a batch costs by how many rows it has.
+#[derive(Debug, Clone, Copy)]
+struct Line {
+    /// A batch of the usual size: its rows, and what it costs.
+    rows: f64,
+    seconds: f64,
+    usual: Duration,
+    /// The cost of a row: nothing where batches of one size say nothing of it, and every batch costs as much as the usual one.
+    row_seconds: Option<f64>,
 }
 
 impl Cost {
     /// The estimate before anything was measured.
-    pub const fn new(default: DefaultCost) -> Self {
+    pub fn new(default: DefaultCost) -> Self {
         Self {
             default,
             samples: 0,
@@ -56,6 +69,7 @@ impl Cost {
             rows_seconds: 0.0,
             residual_squared: 0.0,
             closing_seconds: None,
+            line: Line::declared(default, ROWS_AT_FIRST),
         }
     }
 
@@ -63,20 +77,16 @@ impl Cost {
     pub fn observe(&mut self, rows: usize, took: Duration) {
         let rows = convert::count_to_f64(convert::size(rows));
         let seconds = took.as_secs_f64();
-        let residual = seconds - self.seconds_for(rows);
+        let residual = seconds - self.line.seconds_for(rows);
         let keep = 1.0 - WEIGHT;
-        self.residual_squared = keep.mul_add(self.residual_squared, WEIGHT * residual * residual);
-        self.weight *= keep;
-        self.rows *= keep;
-        self.seconds *= keep;
-        self.rows_squared *= keep;
-        self.rows_seconds *= keep;
+        self.residual_squared = keep * self.residual_squared + WEIGHT * residual * residual;
+        self.weight = keep * self.weight + 1.0;
+        self.rows = keep * self.rows + rows;
+        self.seconds = keep * self.seconds + seconds;
+        self.rows_squared = keep * self.rows_squared + rows * rows;
+        self.rows_seconds = keep * self.rows_seconds + rows * seconds;
         self.samples = self.samples.saturating_add(1);
-        self.weight += 1.0;
-        self.rows += rows;
-        self.seconds += seconds;
-        self.rows_squared += rows * rows;
-        self.rows_seconds += rows * seconds;
+        self.line = self.drawn();
     }
 
     /// A batch of so many rows that closed something took so long: what its rows do not explain, closing does.
@@ -96,33 +106,31 @@ impl Cost {
     /// How many rows are expected to be worked off within a unit of time: one at least. Where a batch costs more than its rows, splitting
     /// saves little, and rows may take as long as the batch itself.
     pub fn rows_within(&self, unit: Duration) -> usize {
-        let (mean_rows, mean) = (self.mean_rows(), self.usual().as_secs_f64());
-        let per_row = match self.per_row() {
-            Some(per_row) => per_row,
+        let Line { rows, seconds, .. } = self.line;
+        let row_seconds = match self.line.row_seconds {
+            Some(row_seconds) => row_seconds,
             // Batches of one size: what they cost, their rows cost.
-            None if mean_rows > 0.0 => mean / mean_rows,
+            None if rows > 0.0 => seconds / rows,
             None => 0.0,
         };
-        if per_row <= 0.0 {
+        if row_seconds <= 0.0 {
             return ROWS_MAX;
         }
-        let per_batch = per_row.mul_add(-mean_rows, mean).max(0.0);
-        let left = (unit.as_secs_f64() - per_batch).max(per_batch);
-        let rows = convert::round((left / per_row).clamp(1.0, 1e9));
+        let batch_seconds = (seconds - row_seconds * rows).max(0.0);
+        let left = (unit.as_secs_f64() - batch_seconds).max(batch_seconds);
+        let rows = convert::round((left / row_seconds).clamp(1.0, 1e9));
         usize::try_from(rows).unwrap_or(ROWS_MAX).min(ROWS_MAX)
     }
 
     /// How long a batch of so many rows is expected to take.
     pub fn expect(&self, rows: usize) -> Duration {
-        convert::seconds(self.seconds_for(convert::count_to_f64(convert::size(rows))))
+        let rows = convert::count_to_f64(convert::size(rows));
+        convert::seconds(self.line.seconds_for(rows))
     }
 
     /// How long a batch of the usual size is expected to take.
-    pub fn usual(&self) -> Duration {
-        convert::seconds(match self.is_known() {
-            true => self.seconds / self.weight,
-            false => self.seconds_for(self.mean_rows()),
-        })
+    pub const fn usual(&self) -> Duration {
+        self.line.usual
     }
 
     /// How far batches lie off the estimate: the root of the mean squared difference.
@@ -130,43 +138,44 @@ impl Cost {
         convert::seconds(self.residual_squared.sqrt())
     }
 
-    const fn is_known(&self) -> bool {
-        self.samples >= SAMPLES_MIN
+    /// The line through what was measured; before that is enough, the declared one.
+    fn drawn(&self) -> Line {
+        let rows = self.rows / self.weight;
+        if self.samples < SAMPLES_MIN {
+            return Line::declared(self.default, rows);
+        }
+        let seconds = self.seconds / self.weight;
+        let variance = self.rows_squared / self.weight - rows * rows;
+        let covariance = self.rows_seconds / self.weight - rows * seconds;
+        // Relative to the size: what is left of two batches long ago must not count for a line.
+        let row_seconds = (variance > 1e-4 * rows * rows).then(|| (covariance / variance).max(0.0));
+        Line::through(rows, seconds, row_seconds)
+    }
+}
+
+impl Line {
+    fn through(rows: f64, seconds: f64, row_seconds: Option<f64>) -> Self {
+        Self {
+            rows,
+            seconds,
+            usual: convert::seconds(seconds),
+            row_seconds,
+        }
     }
 
-    fn mean_rows(&self) -> f64 {
-        match self.samples {
-            0 => ROWS_AT_FIRST,
-            _ => self.rows / self.weight,
-        }
+    /// What is declared, where batches have so many rows.
+    fn declared(default: DefaultCost, rows: f64) -> Self {
+        let DefaultCost {
+            batch_seconds,
+            row_seconds,
+        } = default;
+        let seconds = row_seconds * rows + batch_seconds;
+        Self::through(rows, seconds, Some(row_seconds))
     }
 
     fn seconds_for(&self, rows: f64) -> f64 {
-        if !self.is_known() {
-            let DefaultCost {
-                batch_seconds,
-                row_seconds,
-            } = self.default;
-            return row_seconds.mul_add(rows, batch_seconds);
-        }
-        let mean_rows = self.rows / self.weight;
-        let mean = self.seconds / self.weight;
-        // Batches of one size say nothing about the cost of a row: then every batch costs the mean.
-        let per_row = self.per_row().unwrap_or(0.0);
-        per_row.mul_add(rows - mean_rows, mean).max(0.0)
-    }
-
-    /// The cost of a row, where batches of several sizes were seen; before that, what is declared.
-    fn per_row(&self) -> Option<f64> {
-        if !self.is_known() {
-            return Some(self.default.row_seconds);
-        }
-        let mean_rows = self.rows / self.weight;
-        let mean = self.seconds / self.weight;
-        let variance = self.rows_squared / self.weight - mean_rows * mean_rows;
-        let covariance = self.rows_seconds / self.weight - mean_rows * mean;
-        // Relative to the size: what is left of two batches long ago must not count for a line.
-        (variance > 1e-4 * mean_rows * mean_rows).then(|| (covariance / variance).max(0.0))
+        let row_seconds = self.row_seconds.unwrap_or(0.0);
+        (row_seconds * (rows - self.rows) + self.seconds).max(0.0)
     }
 }
 

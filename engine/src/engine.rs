@@ -136,6 +136,10 @@ pub struct Engine {
     scheduler: Scheduler,
     /// What each worker took last, and since when it goes on with that.
     turns: BTreeMap<Worker, (ComponentId, Instant)>,
+    /// Whether an application ever had a share: where none had, none is looked for.
+    has_shares: bool,
+    /// The same of sources that cannot be read on.
+    has_broken: bool,
     /// The time of the latest token that was worked off.
     reached: Instant,
     /// The worker whose work is being taken back.
@@ -150,6 +154,8 @@ pub struct Engine {
     signals: Signals,
     /// What is being sent; empty in between, and kept since it has grown already.
     sends: Vec<(EdgeId, Arc<Batch>)>,
+    /// The same of what is appended.
+    appends: Vec<(u16, Arc<Batch>)>,
     /// Edges between hosts that have something to be taken.
     ready: Vec<EdgeId>,
     events: Vec<Event>,
@@ -213,6 +219,8 @@ impl Engine {
             ledger: Ledger::new(config.memory_bytes),
             scheduler: Scheduler::new(config.policy),
             turns: BTreeMap::new(),
+            has_shares: false,
+            has_broken: false,
             reached: Instant::ZERO,
             acting: None,
             unit: UNIT_MAX,
@@ -221,6 +229,7 @@ impl Engine {
             timers_due: None,
             signals: Signals::default(),
             sends: Vec::new(),
+            appends: Vec::new(),
             ready: Vec::new(),
             events: Vec::new(),
         }
@@ -337,6 +346,7 @@ impl Engine {
     /// where nobody else is late.
     pub fn set_share(&mut self, application: u64, share: Option<Share>) {
         if let Some(application) = self.applications.get_mut(&application) {
+            self.has_shares |= share.is_some();
             application.share = share;
         }
     }

@@ -29,6 +29,28 @@ impl<K: Ord + Copy, V> Few<K, V> {
         Some(&mut self.entries[place].1)
     }
 
+    /// What is there for a key, which is probably the entry at `near`.
+    pub(crate) fn get_near(&self, near: usize, key: &K) -> Option<&V> {
+        match self.entries.get(near) {
+            Some((other, value)) if other == key => Some(value),
+            _ => self.get(key),
+        }
+    }
+
+    /// See [`Few::get_near`].
+    pub(crate) fn get_near_mut(&mut self, near: usize, key: &K) -> Option<&mut V> {
+        let place = match self.entries.get(near) {
+            Some((other, _)) if other == key => near,
+            _ => self.place(key).ok()?,
+        };
+        Some(&mut self.entries[place].1)
+    }
+
+    /// The least key.
+    pub(crate) fn first_key(&self) -> Option<K> {
+        self.entries.first().map(|(key, _)| *key)
+    }
+
     /// What is there for a key; where nothing is, what is made for it.
     pub(crate) fn get_or_insert_with(&mut self, key: K, make: impl FnOnce() -> V) -> &mut V {
         let place = self.place(&key).unwrap_or_else(|place| {
@@ -65,6 +87,14 @@ impl<K: Ord + Copy, V> Few<K, V> {
         self.entries.len()
     }
 
+    /// The only value, where there is one and no other.
+    pub(crate) const fn only(&self) -> Option<&V> {
+        match self.entries.as_slice() {
+            [(_, value)] => Some(value),
+            _ => None,
+        }
+    }
+
     /// Whether there are none.
     pub(crate) const fn is_empty(&self) -> bool {
         self.entries.is_empty()
@@ -91,6 +121,9 @@ impl<K: Ord + Copy, V> Few<K, V> {
     }
 
     fn place(&self, key: &K) -> Result<usize, usize> {
+        if self.entries.first().is_some_and(|(first, _)| first == key) {
+            return Ok(0);
+        }
         self.entries.binary_search_by(|(other, _)| other.cmp(key))
     }
 }
@@ -135,6 +168,12 @@ mod tests {
             assert_eq!(few.get(&other), expected.get(&other));
             assert_eq!(few.get_mut(&key), expected.get_mut(&key));
             assert_eq!(few.contains_key(&other), expected.contains_key(&other));
+            let near = usize::try_from(n % 8).unwrap();
+            assert_eq!(few.get_near(near, &other), expected.get(&other));
+            assert_eq!(few.get_near_mut(near, &other), expected.get_mut(&other));
+            let only = expected.values().next().filter(|_| expected.len() == 1);
+            assert_eq!(few.only(), only);
+            assert_eq!(few.first_key().as_ref(), expected.keys().next());
             assert_eq!(
                 (few.len(), few.is_empty()),
                 (expected.len(), expected.is_empty())

@@ -22,7 +22,6 @@ pub struct Ledger {
 #[derive(Debug, Clone, Copy, Default)]
 struct Holding {
     state_bytes: u64,
-    retained_bytes: u64,
     received_bytes: u64,
     copied_bytes: u64,
 }
@@ -57,13 +56,9 @@ impl Ledger {
         self.note_peak();
     }
 
-    /// A component retains so much now.
-    pub fn set_retained(&mut self, component: ComponentId, bytes: u64) {
-        let holding = self
-            .holdings
-            .get_or_insert_with(component, Holding::default);
-        self.retained_bytes = self.retained_bytes - holding.retained_bytes + bytes;
-        holding.retained_bytes = bytes;
+    /// A component retains `now` and no longer `before`, which it notes itself: that changes with each batch.
+    pub const fn change_retained(&mut self, before: u64, now: u64) {
+        self.retained_bytes = self.retained_bytes - before + now;
         self.note_peak();
     }
 
@@ -98,11 +93,10 @@ impl Ledger {
         self.state_bytes + self.copied_bytes + bytes <= self.limit_bytes / STATE_DIVISOR
     }
 
-    /// A component is no longer here.
+    /// A component is no longer here; what it retains changes to nothing apart.
     pub fn remove(&mut self, component: ComponentId) {
         if let Some(holding) = self.holdings.remove(&component) {
             self.state_bytes -= holding.state_bytes;
-            self.retained_bytes -= holding.retained_bytes;
             self.received_bytes -= holding.received_bytes;
             self.copied_bytes -= holding.copied_bytes;
         }
@@ -115,7 +109,7 @@ impl Ledger {
             .map_or(0, |holding| holding.state_bytes)
     }
 
-    /// How many components hold or held something.
+    /// How many components hold or held state, or what came from other hosts.
     pub fn len(&self) -> usize {
         self.holdings.len()
     }
@@ -174,7 +168,7 @@ mod tests {
         let mut ledger = Ledger::new(1000);
         ledger.set_state(ComponentId(1), 200);
         ledger.set_state(ComponentId(2), 300);
-        ledger.set_retained(ComponentId(3), 900);
+        ledger.change_retained(0, 900);
         assert_eq!(ledger.overdrawn(), None, "retention is bounded elsewhere");
         assert!(ledger.is_short());
         ledger.set_state(ComponentId(1), 201);

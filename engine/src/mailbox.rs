@@ -174,16 +174,15 @@ impl Mailbox {
 
     /// Takes the first batches of a channel: as many as follow one another and have no more than `rows_max` rows together, or
     /// than a full batch. Small neighbors are so worked off as one; none is held back for it, and one that is larger is split where
-    /// that can be.
-    pub fn take(&mut self, channel: Channel, rows_max: usize) -> Vec<Arc<Batch>> {
+    /// that can be. They are put into `taken`, which must be empty.
+    pub fn take(&mut self, channel: Channel, rows_max: usize, taken: &mut Vec<Arc<Batch>>) {
         let Some(ring) = self.channels.get_mut(&channel) else {
-            return Vec::new();
+            return;
         };
         if ring.split_first(rows_max, &mut self.windows) {
             self.len += 1;
         }
         let rows_max = rows_max.min(ROWS_MAX);
-        let mut taken: Vec<Arc<Batch>> = Vec::new();
         let mut rows = 0;
         while let Some(next) = ring.waiting.front() {
             let next = &next.batch;
@@ -201,7 +200,6 @@ impl Mailbox {
             taken.extend(ring.pop(&mut self.windows).map(|first| first.batch));
         }
         self.len -= taken.len();
-        taken
     }
 
     /// Takes the first batch of a channel as it came.
@@ -319,6 +317,8 @@ impl Ring {
         self.progress = first.batch.header.progress.max(self.progress);
         if self.waiting.is_empty() {
             self.urgent.clear();
+            // The next one takes the same place in memory.
+            self.waiting.clear();
         }
         if first.window != EventTime::MIN
             && let Some(count) = windows.get_mut(&first.window)

@@ -236,6 +236,23 @@ impl Emitter {
         }
     }
 
+    /// Forgets what was emitted.
+    pub(crate) fn clear(&mut self) {
+        let Self {
+            kept,
+            ticks,
+            progress,
+            late,
+            bad,
+            state_bytes,
+        } = self;
+        kept.clear();
+        ticks.clear();
+        late.clear();
+        bad.clear();
+        (*progress, *state_bytes) = (None, None);
+    }
+
     /// The operator's state holds so many bytes now.
     pub fn holds(&mut self, bytes: usize) {
         self.state_bytes = Some(bytes);

@@ -1,7 +1,8 @@
 //! A map from numbers that are given once, in rising order, to what bears them.
 //!
 //! Components, edges and applications are looked up some dozens of times for each batch. Their numbers lie close together, so that a page of
-//! places is found by a short search and the place in it at once; what goes leaves no place behind once its page is empty.
+//! places is found where it lies when none before it has gone, else by a short search, and the place in it at once; what goes leaves no place
+//! behind once its page is empty.
 
 use model::{ComponentId, EdgeId, convert};
 
@@ -98,15 +99,22 @@ impl<I: Number, T> Paged<I, T> {
     /// What bears an id.
     pub(crate) fn get(&self, id: &I) -> Option<&T> {
         let (page, place) = place(*id);
-        let found = self.pages.get(&page)?.places[place].as_deref()?;
+        let found = self.pages.get_near(self.near(page), &page)?.places[place].as_deref()?;
         Some(&found.1)
     }
 
     /// See [`Paged::get`].
     pub(crate) fn get_mut(&mut self, id: &I) -> Option<&mut T> {
         let (page, place) = place(*id);
-        let found = self.pages.get_mut(&page)?.places[place].as_deref_mut()?;
+        let near = self.near(page);
+        let found = self.pages.get_near_mut(near, &page)?.places[place].as_deref_mut()?;
         Some(&mut found.1)
+    }
+
+    /// Where a page lies if all from the first one on are there.
+    fn near(&self, page: u64) -> usize {
+        let first = self.pages.first_key().unwrap_or_default();
+        convert::index(page.saturating_sub(first))
     }
 
     /// Whether something bears an id.

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use model::ComponentId;
 
+use crate::paged::Paged;
+
 pub mod policy;
 #[cfg(test)]
 mod tests;
@@ -35,7 +37,9 @@ const OWED_MAX: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub struct Scheduler {
     queue: Queue,
-    ranks: BTreeMap<ComponentId, Rank>,
+    /// The place of each component that ever had one and has not left.
+    ranks: Paged<ComponentId, Option<Rank>>,
+    waiting_count: usize,
     /// In order of rank; of late ones, see `late`.
     order: BTreeSet<(Rank, ComponentId)>,
     late: Late,
@@ -67,7 +71,8 @@ impl Scheduler {
     pub fn new(policy: Policy) -> Self {
         Self {
             queue: policy.kind().queue,
-            ranks: BTreeMap::new(),
+            ranks: Paged::new(),
+            waiting_count: 0,
             order: BTreeSet::new(),
             late: Late::default(),
             local: BTreeMap::new(),
@@ -79,7 +84,7 @@ impl Scheduler {
 
     /// Gives a component its place, or none where it cannot run now. `by` is the worker that made it runnable, if one did.
     pub fn set(&mut self, component: ComponentId, rank: Option<Rank>, by: Option<Worker>) {
-        let known = self.ranks.get(&component).copied();
+        let known = self.rank_of(component);
         let Some(rank) = rank else {
             if let Some(known) = known {
                 self.take_out(component, known);
@@ -99,7 +104,8 @@ impl Scheduler {
         if let Some(known) = known {
             self.take_out(component, known);
         }
-        self.ranks.insert(component, rank);
+        *self.ranks.get_or_insert_with(component, || None) = Some(rank);
+        self.waiting_count += 1;
         match (self.queue, by) {
             (Queue::Local, Some(worker)) => {
                 let stack = self.local.entry(worker).or_default();
@@ -127,7 +133,14 @@ impl Scheduler {
     /// Takes out the component that a worker is to run.
     pub fn pop(&mut self, worker: Worker) -> Option<(ComponentId, Rank)> {
         let component = match self.queue {
-            Queue::Ranked | Queue::Turns => self.first()?,
+            Queue::Ranked | Queue::Turns => match self.first_late() {
+                Some(late) => late,
+                None => {
+                    let (rank, component) = self.order.pop_first()?;
+                    self.forget_rank(component);
+                    return Some((component, rank));
+                }
+            },
             Queue::Local => self.first_local(worker)?,
             Queue::Own => ComponentId(worker.0),
         };
@@ -137,9 +150,15 @@ impl Scheduler {
 
     /// Takes out a component, if it could run.
     pub fn remove(&mut self, component: ComponentId) -> Option<Rank> {
-        let rank = self.ranks.get(&component).copied()?;
+        let rank = self.rank_of(component)?;
         self.take_out(component, rank);
         Some(rank)
+    }
+
+    /// A component is no longer here.
+    pub fn leave(&mut self, component: ComponentId) {
+        self.remove(component);
+        self.ranks.remove(&component);
     }
 
     /// Processor time was used for an application, for work that was late or not.
@@ -171,19 +190,27 @@ impl Scheduler {
 
     /// How many could run now.
     pub fn len(&self) -> usize {
-        self.ranks.len()
+        self.waiting_count
     }
 
     /// Whether none could.
     pub fn is_empty(&self) -> bool {
-        self.ranks.is_empty()
+        self.waiting_count == 0
     }
 
-    fn first(&self) -> Option<ComponentId> {
-        let timely = self.order.first().map(|(_, component)| *component);
-        match self.late.first() {
-            Some(late) if self.late.owed > 0.0 || timely.is_none() => Some(late),
-            _ => timely,
+    /// The late one that goes first, where it is owed time or nothing is timely.
+    fn first_late(&self) -> Option<ComponentId> {
+        let late = self.late.first()?;
+        (self.late.owed > 0.0 || self.order.is_empty()).then_some(late)
+    }
+
+    fn rank_of(&self, component: ComponentId) -> Option<Rank> {
+        self.ranks.get(&component).copied().flatten()
+    }
+
+    fn forget_rank(&mut self, component: ComponentId) {
+        if let Some(rank) = self.ranks.get_mut(&component) {
+            self.waiting_count -= usize::from(rank.take().is_some());
         }
     }
 
@@ -191,9 +218,8 @@ impl Scheduler {
     fn first_local(&mut self, worker: Worker) -> Option<ComponentId> {
         let ranks = &self.ranks;
         let waits = |(component, turn): &(ComponentId, i64)| {
-            ranks
-                .get(component)
-                .is_some_and(|rank| rank.urgency == *turn)
+            let rank = ranks.get(component).copied().flatten();
+            rank.is_some_and(|rank| rank.urgency == *turn)
         };
         if let Some(own) = self.local.get_mut(&worker) {
             while let Some(last) = own.pop() {
@@ -219,7 +245,7 @@ impl Scheduler {
     }
 
     fn take_out(&mut self, component: ComponentId, rank: Rank) {
-        self.ranks.remove(&component);
+        self.forget_rank(component);
         if rank.is_late {
             self.late.remove(component, rank);
         } else {

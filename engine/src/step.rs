@@ -48,11 +48,24 @@ impl Ports {
 pub struct Step {
     operator: Box<dyn Operator>,
     numbering: Numbering,
-    /// Of each output port a batch's rows where there are none, which is most of the time for late and bad ones; they have its schema.
-    outputs: Vec<Rows>,
+    outputs: Vec<Outlet>,
     late_port: Option<u16>,
     bad_port: Option<u16>,
     counting: Counting,
+    /// What it is to be run on next; empty in between, as are the following, and kept since it has grown already.
+    pub(crate) input: Vec<Arc<Batch>>,
+    /// For the next outcome.
+    pub(crate) batches: Vec<(u16, Arc<Batch>)>,
+    emit: Emitter,
+}
+
+/// An output port.
+#[derive(Debug)]
+struct Outlet {
+    /// The rows of a batch where there are none, which is most of the time for late and bad ones; they have the schema that was declared.
+    none: Rows,
+    /// A schema that rows came with, and that equals that one.
+    known: Option<SchemaRef>,
 }
 
 /// How far a stateful operator is: what it waits for, and what it has numbered.
@@ -132,7 +145,7 @@ impl Step {
             outputs: compiled
                 .outputs
                 .iter()
-                .map(|(_, schema)| Rows::empty(columns::to_arrow(schema)))
+                .map(|(_, schema)| Outlet::new(columns::to_arrow(schema)))
                 .collect(),
             operator: compiled.operator,
             numbering,
@@ -141,6 +154,9 @@ impl Step {
                 closing: None,
                 counted: Counted::new(inputs),
             },
+            input: Vec::new(),
+            batches: Vec::new(),
+            emit: Emitter::default(),
         }
     }
 
@@ -184,7 +200,7 @@ impl Step {
 
     /// Runs the operator on a batch that came in by `channel`; `wanted` are the ports that somebody reads.
     pub fn run(&mut self, channel: Channel, batch: &Batch, wanted: Ports) -> Outcome {
-        let mut emit = Emitter::default();
+        let mut emit = std::mem::take(&mut self.emit);
         if !batch.rows.is_empty() {
             self.operator.process(channel.port, batch, &mut emit);
         }
@@ -199,7 +215,9 @@ impl Step {
             .map(|(rows, _)| convert::size(rows.len()))
             .sum();
         outcome.bad_reason = emit.bad.first().map(|(_, reason)| reason.clone());
-        self.frame(channel, batch, emit, wanted, &mut outcome);
+        self.frame(channel, batch, &mut emit, wanted, &mut outcome);
+        emit.clear();
+        self.emit = emit;
         outcome
     }
 
@@ -210,13 +228,16 @@ impl Step {
 
     /// Lets the operator complete what a progress completes, and numbers what comes of it.
     fn finish(&mut self, emit: &mut Emitter, wanted: Ports) -> Outcome {
-        let mut outcome = Outcome::default();
+        let mut outcome = Outcome {
+            outputs: std::mem::take(&mut self.batches),
+            ..Outcome::default()
+        };
         if let Some((progress, stamp)) = self.counting.closing {
             outcome.has_closed = true;
             if self.operator.on_progress(progress, emit) == Closing::Done {
                 self.counting.closing = None;
             }
-            let numbered = self.counting.number(emit, stamp, &self.outputs[0]);
+            let numbered = self.counting.number(emit, stamp, &self.outputs[0].none);
             if wanted.contains(0) {
                 outcome
                     .outputs
@@ -231,35 +252,30 @@ impl Step {
     /// Frames what keeps its positions: one batch for each wanted port, also where it has no rows, so that
     /// every reader knows how far the origin is.
     fn frame(
-        &self,
+        &mut self,
         channel: Channel,
         batch: &Batch,
-        emit: Emitter,
+        emit: &mut Emitter,
         wanted: Ports,
         outcome: &mut Outcome,
     ) {
-        let Emitter {
-            mut kept,
-            mut late,
-            bad,
-            ..
-        } = emit;
-        for (port, none) in (0..).zip(&self.outputs) {
-            let schema = none.columns().schema_ref();
+        for (port, outlet) in (0..).zip(&mut self.outputs) {
             let is_numbered = self.numbering == Numbering::Own && port == 0;
             if is_numbered || !wanted.contains(port) {
                 continue;
             }
+            let none = &outlet.none;
             let rows = if Some(port) == self.late_port {
-                together(late.drain(..), none)
+                together(emit.late.drain(..), none)
             } else if Some(port) == self.bad_port {
+                let schema = none.columns().schema_ref();
                 let with_reason = |(rows, reason): &(Rows, String)| reasoned(rows, reason, schema);
-                together(bad.iter().map(with_reason), none)
+                together(emit.bad.iter().map(with_reason), none)
             } else {
-                let of_port = kept.extract_if(.., |(other, _)| *other == port);
+                let of_port = emit.kept.extract_if(.., |(other, _)| *other == port);
                 together(of_port.map(|(_, rows)| rows), none)
             };
-            let rows = rows.map_columns(|columns| declared(columns, schema));
+            let rows = outlet.declared(rows);
             let origin = self.numbering.leaving(self.counting.origin, channel, port);
             let header = Header {
                 origin,
@@ -268,6 +284,31 @@ impl Step {
             let batch = Arc::new(Batch { header, rows });
             outcome.outputs.push((port, batch));
         }
+    }
+}
+
+impl Outlet {
+    fn new(schema: SchemaRef) -> Self {
+        Self {
+            none: Rows::empty(schema),
+            known: None,
+        }
+    }
+
+    /// Rows under the schema of the port, or one that equals it: what hands rows on keeps theirs, which is compared once.
+    fn declared(&mut self, rows: Rows) -> Rows {
+        let declared = self.none.columns().schema_ref();
+        let schema = rows.columns().schema_ref();
+        if let Some(known) = &self.known
+            && Arc::ptr_eq(known, schema)
+        {
+            return rows;
+        }
+        if schema == declared {
+            self.known = Some(Arc::clone(schema));
+            return rows;
+        }
+        rows.map_columns(|columns| self::declared(columns, declared))
     }
 }
 

@@ -56,73 +56,90 @@ const GATHERED: usize = 16;
 /// Times that were measured.
 #[derive(Debug)]
 pub(crate) struct Times {
-    precision: Precision,
     /// What is in no histogram yet, in nanoseconds; all of it counts in the newer half of what is recent.
     gathered: [u64; GATHERED],
     gathered_count: usize,
+    total_nanos: u64,
+    /// When the newer half of what is recent was begun.
+    since: Instant,
+    sorted: Box<Sorted>,
+}
+
+/// Times in histograms.
+#[derive(Debug)]
+struct Sorted {
+    precision: Precision,
     /// What is not recent any more.
     old: Histogram<u64>,
     recent: Recent<Option<Histogram<u64>>>,
-    total: Duration,
 }
 
 impl Times {
     pub(crate) fn new(precision: Precision) -> Self {
         Self {
-            precision,
             gathered: [0; GATHERED],
             gathered_count: 0,
-            old: precision.histogram(),
-            recent: Recent::default(),
-            total: Duration::ZERO,
+            total_nanos: 0,
+            since: Instant::ZERO,
+            sorted: Box::new(Sorted {
+                precision,
+                old: precision.histogram(),
+                recent: Recent::default(),
+            }),
         }
     }
 
     /// Something took so long.
     pub(crate) fn note(&mut self, now: Instant, time: Duration) {
-        self.total = self.total.saturating_add(time);
-        if self.gathered_count == GATHERED || self.recent.is_over(now) {
-            self.sort_in(now);
+        let nanos = convert::nanos(time);
+        self.total_nanos = self.total_nanos.saturating_add(nanos);
+        if self.gathered_count == GATHERED || now.since(self.since) >= HALF {
+            self.since = self.sorted.take(now, &self.gathered[..self.gathered_count]);
+            self.gathered_count = 0;
         }
-        self.gathered[self.gathered_count] = convert::nanos(time.min(LONGEST));
+        self.gathered[self.gathered_count] = nanos;
         self.gathered_count += 1;
-    }
-
-    /// Puts what was gathered where it belongs, and ends the newer half of what is recent where that is over.
-    fn sort_in(&mut self, now: Instant) {
-        let gathered = &self.gathered[..self.gathered_count];
-        if !gathered.is_empty() {
-            let newer = self
-                .recent
-                .newer
-                .get_or_insert_with(|| self.precision.histogram());
-            record(newer, gathered);
-        }
-        self.gathered_count = 0;
-        let old = &mut self.old;
-        self.recent.at(now, |half| add(old, half.as_ref()));
     }
 
     /// What they come to.
     pub(crate) fn spreads(&self, now: Instant) -> Spreads {
+        let Sorted {
+            precision,
+            old,
+            recent: halves,
+        } = &*self.sorted;
         let gathered = &self.gathered[..self.gathered_count];
-        let mut all = self.old.clone();
+        let mut all = old.clone();
         record(&mut all, gathered);
-        for half in self.recent.all() {
+        for half in halves.all() {
             add(&mut all, half.as_ref());
         }
-        let mut recent = self.precision.histogram();
-        for half in self.recent.halves(now) {
+        let mut recent = precision.histogram();
+        for half in halves.halves(now) {
             add(&mut recent, half.as_ref());
         }
-        if self.recent.has_newer(now) {
+        if halves.has_newer(now) {
             record(&mut recent, gathered);
         }
         Spreads {
             all: spread(&all),
             recent: spread(&recent),
-            total: self.total,
+            total: Duration::from_nanos(self.total_nanos),
         }
+    }
+}
+
+impl Sorted {
+    /// Puts what was gathered where it belongs, and ends the newer half of what is recent where that is over. Says when that was begun.
+    fn take(&mut self, now: Instant, gathered: &[u64]) -> Instant {
+        if !gathered.is_empty() {
+            let newer = &mut self.recent.newer;
+            let newer = newer.get_or_insert_with(|| self.precision.histogram());
+            record(newer, gathered);
+        }
+        let old = &mut self.old;
+        self.recent.at(now, |half| add(old, half.as_ref()));
+        self.recent.since
     }
 }
 
@@ -135,7 +152,7 @@ fn add(to: &mut Histogram<u64>, half: Option<&Histogram<u64>>) {
 
 fn record(to: &mut Histogram<u64>, nanos: &[u64]) {
     for nanos in nanos {
-        to.record(*nanos)
+        to.record((*nanos).min(convert::nanos(LONGEST)))
             .expect("a histogram grows for times up to the longest");
     }
 }
@@ -184,11 +201,6 @@ impl<T: Default> Recent<T> {
         let newer = self.has_newer(now).then_some(&self.newer);
         let older = (passed < HALF).then_some(&self.older);
         newer.into_iter().chain(older)
-    }
-
-    /// Whether the newer half is to become the older one.
-    fn is_over(&self, now: Instant) -> bool {
-        now.since(self.since) >= HALF
     }
 
     /// Whether the newer half is recent still.
@@ -256,8 +268,9 @@ mod tests {
     fn memory_follows_the_longest_time_and_not_how_many_there_are() {
         let mut times = Times::new(Precision::BATCHES);
         let size = |times: &Times| {
-            let halves = times.recent.all().into_iter().flatten();
-            halves.map(Histogram::distinct_values).sum::<usize>() + times.old.distinct_values()
+            let Sorted { old, recent, .. } = &*times.sorted;
+            let halves = recent.all().into_iter().flatten();
+            halves.map(Histogram::distinct_values).sum::<usize>() + old.distinct_values()
         };
         for nanos in 0..100_000 {
             times.note(at(nanos / 1_000), Duration::from_nanos(nanos));

@@ -35,6 +35,11 @@ impl Coordinate {
         convert::seconds(distance + self.height + other.height)
     }
 
+    /// Whether it says anything: the host has measured.
+    pub const fn is_known(&self) -> bool {
+        self.error < 1.0
+    }
+
     /// Whether all of it are numbers that a host can have.
     pub fn is_valid(&self) -> bool {
         let is_delay = |value: f64| value.is_finite() && value.abs() <= COORDINATE_MAX;
@@ -264,6 +269,15 @@ impl NodeView {
         Some(round_trip / 2)
     }
 
+    /// To how many of the hosts that it knows the delay is known: measured, or by the coordinates of both.
+    pub fn delays_known(&self) -> usize {
+        let is_placed = self.host.coordinate.is_known();
+        let is_known = |(node, host): &(&NodeId, &Arc<HostSummary>)| {
+            self.round_trips.contains_key(*node) || is_placed && host.coordinate.is_known()
+        };
+        self.hosts.iter().filter(is_known).count()
+    }
+
     /// The delay to who registered an entry, one way, as its coordinate says.
     pub fn delay_to_owner(&self, entry: &Entry) -> Duration {
         self.host.coordinate.round_trip(&entry.coordinate) / 2
@@ -284,6 +298,34 @@ mod tests {
         assert_ne!(first.moved_to(0.7), first);
         assert_eq!(first.moved_to(0.0), LoadInterval(0));
         assert!(first.moved_to(f64::MAX).middle() > 3.5);
+    }
+
+    #[test]
+    fn delays_are_known_that_are_measured_or_between_hosts_that_have_measured() {
+        let host = |number: u8, error: f64| HostSummary {
+            node: NodeId([number; 32]),
+            name: String::new(),
+            addresses: Vec::new(),
+            coordinate: Coordinate {
+                error,
+                ..Coordinate::default()
+            },
+            load: LoadInterval::default(),
+            capacity: Resources::default(),
+            labels: BTreeMap::new(),
+            operators: None,
+            version: 1,
+        };
+        let mut view = NodeView::alone(host(0, 1.0));
+        for (number, error) in [(1, 0.5), (2, 1.0), (3, 1.0)] {
+            let host = host(number, error);
+            view.hosts.insert(host.node, Arc::new(host));
+        }
+        let millisecond = Duration::from_millis(1);
+        view.round_trips.insert(NodeId([2; 32]), millisecond);
+        assert_eq!(view.delays_known(), 1);
+        view.host.coordinate.error = 0.9;
+        assert_eq!(view.delays_known(), 2);
     }
 
     #[test]

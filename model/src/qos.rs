@@ -7,6 +7,11 @@ use std::time::Duration;
 /// Unit: time. Source: guess; a result after an hour is none of a stream.
 pub const LATENCY_MAX: Duration = Duration::from_secs(3600);
 
+/// The most backups that a component may have.
+///
+/// Unit: hosts. Source: guess; with hosts that are down one hour in ten, seven are down together for ten seconds in thirty years.
+pub const REPLICAS_MAX: u8 = 7;
+
 /// A QoS requirement: the latency target of an application and what to do about it.
 #[derive(Debug, Clone, PartialEq, bincode::Encode, bincode::Decode)]
 pub struct Qos {
@@ -15,7 +20,7 @@ pub struct Qos {
     pub latency: Duration,
     /// The fraction of results that must meet the target. Range: above 0, at most 1.
     pub quantile: f64,
-    /// Backups of each stateful component.
+    /// Backups of each stateful component. Range: 0 to [`REPLICAS_MAX`].
     pub replicas: u8,
     /// What happens to a request whose target cannot be met.
     pub on_infeasible: OnInfeasible,
@@ -41,6 +46,9 @@ pub enum QosError {
     /// The quantile is no fraction that can be met.
     #[error("the quantile must be above 0 and at most 1, not {0}")]
     Quantile(f64),
+    /// There are more backups than anybody needs.
+    #[error("the replicas must be at most {REPLICAS_MAX}, not {0}")]
+    Replicas(u8),
     /// The share is no number of rows that can go first.
     #[error("the rows per second that go first must be above 0, not {0}")]
     Share(f64),
@@ -57,6 +65,9 @@ impl Qos {
         }
         if !(self.quantile > 0.0 && self.quantile <= 1.0) {
             return Err(QosError::Quantile(self.quantile));
+        }
+        if self.replicas > REPLICAS_MAX {
+            return Err(QosError::Replicas(self.replicas));
         }
         if let Some(share) = self.rows_per_second
             && !(share > 0.0 && share.is_finite())

@@ -164,7 +164,7 @@ pub async fn start(
         node: id,
         name: config.name.clone(),
         addresses: Vec::new(),
-        coordinate: model::Coordinate::default(),
+        coordinate: overlay::coordinate::unknown(),
         load: LoadInterval::default(),
         capacity: config.capacity,
         labels: config.labels.clone(),

@@ -307,6 +307,23 @@ remark: flows: dots in column names become underscores: src.ip is src_ip
 }
 
 #[test]
+fn a_valid_file_says_what_is_to_have_backups() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("conn.csv"), ROWS).expect("a file");
+    let path = file(folder.path(), &format!("{GOOD}\n[qos]\nreplicas = 2\n"));
+    let output = synergy(&["validate", &path]);
+    let said = text(&output.stdout);
+    assert!(
+        said.contains("\nreplicas: 2 of each of scanners\n"),
+        "{said}"
+    );
+    let output = synergy(&["validate", "-o", "json", &path]);
+    let found: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(found["replicas"], 2);
+    assert_eq!(found["backed"], serde_json::json!(["scanners"]));
+}
+
+#[test]
 fn what_kinds_find_wrong_is_shown_at_their_parameters() {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("conn.csv"), ROWS).expect("a file");

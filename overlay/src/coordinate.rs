@@ -105,11 +105,12 @@ fn direction(here: &Coordinate, there: &Coordinate, rng: &mut Rng) -> ([f64; DIM
     (unit, if apart < 1e-9 { 0.0 } else { apart })
 }
 
-/// Whether a coordinate is so far from the one that was told that it is worth telling.
+/// Whether a coordinate is so far from the one that was told that it is worth telling; the first one that says anything is.
 pub(crate) fn is_news(told: &Coordinate, now: &Coordinate) -> bool {
     let places = told.place.iter().zip(&now.place);
     let moved = places.map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt();
-    moved + (told.height - now.height).abs() > TOLD_SECONDS
+    told.is_known() != now.is_known()
+        || moved + (told.height - now.height).abs() > TOLD_SECONDS
         || (told.error - now.error).abs() > TOLD_ERROR
 }
 
@@ -186,6 +187,11 @@ mod tests {
         now.height += 0.0004;
         assert!(is_news(&told, &now));
         assert!(is_news(&told, &Coordinate { error: 0.5, ..told }));
+        let first = Coordinate {
+            error: 0.99,
+            ..told
+        };
+        assert!(is_news(&told, &first));
     }
 
     proptest! {

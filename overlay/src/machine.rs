@@ -105,7 +105,7 @@ pub enum Effect {
         /// How many are wanted.
         count: usize,
     },
-    /// A host is there, or said something new of itself.
+    /// A host is there, or said something new of itself; this one too, where it has learned where it is.
     Seen {
         /// What it says.
         summary: HostSummary,

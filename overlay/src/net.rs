@@ -90,7 +90,7 @@ pub enum Event {
     },
     /// A peer cannot be reached: what was sent to it last may be lost.
     Unreachable(NodeId),
-    /// A host is there, or said something new of itself.
+    /// A host is there, or said something new of itself; this one too, where it has learned where it is.
     Seen {
         /// What it says.
         summary: HostSummary,

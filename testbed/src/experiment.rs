@@ -1,6 +1,6 @@
 //! Experiments: one command each, with figures, a table and plots.
 //!
-//! Those of [`prototype`] run real processes, those of [`deadlines`] the data plane of one host; all others run in the simulator. An [`Experiment`] says over which axis figures are taken; [`workload`] draws what is asked for,
+//! Those of [`prototype`] run real processes, those of [`deadlines`] the data plane of one host, those of [`replicas`] place hosts and let them fail; all others run in the simulator. An [`Experiment`] says over which axis figures are taken; [`workload`] draws what is asked for,
 //! [`build_up`] is one run, [`sweep`] runs all policies and seeds, [`grid`] holds what came of it, as means over seeds with their
 //! intervals. What was run, on what machine and of which seeds stands in the report, beside what is modelled.
 
@@ -26,6 +26,7 @@ pub mod plot;
 pub mod prediction;
 mod projection;
 pub mod prototype;
+pub mod replicas;
 mod scale;
 pub mod sweep;
 pub mod workload;

@@ -175,7 +175,8 @@ pub fn edge(bytes: &[u8]) {
         }
     }
     while let Some(channel) = mailbox.first(|waiting| waiting.sequence, |_| true) {
-        let taken = mailbox.take(channel, usize::MAX);
+        let mut taken = Vec::new();
+        mailbox.take(channel, usize::MAX, &mut taken);
         let joined = Batch::join(&taken).expect("one schema");
         consumer.take(channel.origin, joined.header.interval.through(), 0);
     }

@@ -18,7 +18,7 @@
 mod acquaintance;
 mod check;
 mod clock;
-mod coordinates;
+pub(crate) mod coordinates;
 pub(crate) mod cores;
 pub mod discrete;
 mod fluid;

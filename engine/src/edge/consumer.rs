@@ -24,6 +24,8 @@ pub struct Consumer {
     is_tap: bool,
     /// The next pull says where to send from.
     wants_rewind: bool,
+    /// Something will not be asked for again that was kept at the last pull.
+    releases: bool,
     duplicates: u64,
     gaps: u64,
 }
@@ -91,6 +93,7 @@ impl Consumer {
             beginning: Beginning::First,
             is_tap: false,
             wants_rewind: true,
+            releases: false,
             duplicates: 0,
             gaps: 0,
         }
@@ -224,18 +227,20 @@ impl Consumer {
     }
 
     /// Everything of `origin` up to `taken` was worked off, and what lies up to `kept` will not be asked
-    /// for again. Says whether either has moved.
+    /// for again. Says whether the latter has moved.
     pub fn take(&mut self, origin: Origin, taken: u64, kept: u64) -> bool {
         if taken == 0 {
             // Of an origin that nothing was seen of, nobody knows yet where it begins.
             return false;
         }
         let standing = self.origins.get_or_insert_with(origin, Standing::default);
-        let has_moved = taken > standing.taken || kept > standing.kept;
-        standing.taken = standing.taken.max(taken);
-        standing.kept = standing.kept.max(kept.min(standing.taken));
-        standing.has_moved |= has_moved;
-        has_moved
+        let (taken_before, kept_before) = (standing.taken, standing.kept);
+        standing.taken = taken_before.max(taken);
+        standing.kept = kept_before.max(kept.min(standing.taken));
+        let releases = standing.kept > kept_before;
+        standing.has_moved |= releases || standing.taken > taken_before;
+        self.releases |= releases;
+        releases
     }
 
     /// What the next batches may be old: sent with the next pull.
@@ -247,6 +252,7 @@ impl Consumer {
     pub fn pull(&mut self) -> Pull {
         let from = self.wants_rewind.then(|| self.from());
         self.wants_rewind = false;
+        self.releases = false;
         let mut taken = Positions::new();
         let mut keep = Positions::new();
         for (origin, standing) in self.origins.iter_mut() {
@@ -268,6 +274,7 @@ impl Consumer {
     /// What the pull that is due says of the origins that moved, for a producer in the same process: where it asks for nothing else,
     /// that needs no message.
     pub fn moves(&mut self) -> impl Iterator<Item = Move> + '_ {
+        self.releases = false;
         self.origins.iter_mut().filter_map(|(origin, standing)| {
             std::mem::take(&mut standing.has_moved).then_some(Move {
                 origin: *origin,
@@ -301,6 +308,11 @@ impl Consumer {
     /// Whether the next pull says something that cannot wait: that something is missing.
     pub const fn must_pull(&self) -> bool {
         self.wants_rewind
+    }
+
+    /// Whether the next pull says of something that it will not be asked for again.
+    pub const fn releases(&self) -> bool {
+        self.releases
     }
 
     /// What was worked off, of each origin that something was seen of.

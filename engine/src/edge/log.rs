@@ -168,7 +168,7 @@ impl Log {
     ///
     /// # Panics
     /// When the batch does not join what came before.
-    pub(super) fn append(&mut self, batch: Arc<Batch>, is_sent: bool) -> u64 {
+    pub(super) fn append(&mut self, batch: Arc<Batch>, is_sent: impl FnOnce(&Self) -> bool) -> u64 {
         assert!(
             self.through() == batch.header.interval.after(),
             "origin {:?} leaves out indices between {} and {}",
@@ -182,11 +182,12 @@ impl Log {
         } else {
             convert::size(batch.rows.bytes())
         };
-        if bytes == 0
-            && let Some(tail) = self.entries.back_mut()
-            && tail.batch.rows.is_empty()
-            && tail.batch.is_joined_by(&batch)
-        {
+        let joins = |tail: &Entry| {
+            bytes == 0 && tail.batch.rows.is_empty() && tail.batch.is_joined_by(&batch)
+        };
+        if self.entries.back().is_some_and(joins) {
+            let is_sent = is_sent(self);
+            let tail = self.entries.back_mut().expect("just seen");
             let arrival = batch.header.arrival;
             let pair = [Arc::clone(&tail.batch), batch];
             let mut joined =
@@ -280,6 +281,10 @@ impl Log {
         let Some(entry) = self.entries.pop_front() else {
             return 0;
         };
+        if self.entries.is_empty() {
+            // The next one takes the same place in memory.
+            self.entries.clear();
+        }
         let header = &entry.batch.header;
         self.released = Mark {
             index: header.interval.through(),

@@ -121,10 +121,10 @@ impl Producer {
         let origin = batch.header.origin;
         let log = self.logs.get_or_insert_with(origin, || Log::of(&batch));
         let end = log.end();
-        let is_sent = self
-            .readers
-            .values()
-            .all(|reader| reader.has_all(origin, Some(log)));
+        let is_sent = |log: &Log| {
+            let mut readers = self.readers.values();
+            readers.all(|reader| reader.has_all(origin, Some(log)))
+        };
         self.retained_bytes += log.append(batch, is_sent);
         for (id, reader) in self.readers.iter_mut() {
             if log.end() == end {
@@ -242,6 +242,10 @@ impl Producer {
         if self.pacing().next().is_none() {
             return self.has_unpaced_room();
         }
+        if let Some(only) = self.readers.only() {
+            let mut applications = only.applications.iter();
+            return only.has_all(origin, log) && applications.any(|it| self.has_room_of(*it));
+        }
         let all_have = |application: &u64| {
             self.pacing()
                 .filter(|reader| reader.is_of(*application))
@@ -262,6 +266,15 @@ impl Producer {
     /// Whether so much is retained as may be.
     pub const fn is_full(&self) -> bool {
         self.retained_bytes >= self.retention.bytes_max
+    }
+
+    /// Whether a consumer that is here was not sent all there is.
+    pub fn lags(&self, edge: EdgeId) -> bool {
+        let lacks = |reader: &Reader| {
+            let mut logs = self.logs.iter();
+            logs.any(|(origin, log)| !reader.has_all(*origin, Some(log)))
+        };
+        self.readers.get(&edge).is_some_and(lacks)
     }
 
     /// The applications that set the pace of the stream.
@@ -316,6 +329,9 @@ impl Producer {
             // Whoever reads has seen nothing of it; who only looks on does not matter.
             return Some(if self.has_consumers() { 0 } else { u64::MAX });
         };
+        if let Some(kept) = self.readers.only().and_then(|only| only.kept(origin, log)) {
+            return Some(kept.max(log.released()));
+        }
         let foremost = self
             .applications()
             .filter_map(|application| self.kept_by(application, origin, log))

@@ -403,6 +403,10 @@ impl Cursor {
             self.in_flight_bytes -= bytes;
             self.in_flight.pop_front();
         }
+        if self.in_flight.is_empty() {
+            // The next one takes the same place in memory.
+            self.in_flight.clear();
+        }
     }
 
     /// What of an earlier cursor's batches has arrived, up to the index that was named, is still there.

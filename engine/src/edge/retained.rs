@@ -52,7 +52,7 @@ impl Producer {
                 progress: retained.released.1,
             });
             for batch in retained.batches {
-                bytes += log.append(batch, true);
+                bytes += log.append(batch, |_| true);
             }
             log.reach(retained.progress);
             logs.insert(retained.origin, log);

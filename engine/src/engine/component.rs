@@ -1,6 +1,6 @@
 //! What an engine keeps of each component, edge and application.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -12,7 +12,9 @@ use crate::batch::Batch;
 use crate::budget::Budget;
 use crate::cost::Cost;
 use crate::edge::Producer;
+use crate::few::Few;
 use crate::frontier::{Frontiers, Slide};
+use crate::ledger::Ledger;
 use crate::mailbox::{Channel, Mailbox};
 use crate::operator::Numbering;
 use crate::report::ComponentReport;
@@ -38,6 +40,8 @@ pub(crate) struct Component {
     pub(crate) channels: Vec<Channel>,
     pub(crate) mailbox: Mailbox,
     pub(crate) outputs: Vec<Output>,
+    /// How much its producers retain, as the ledger has it.
+    pub(crate) entered_bytes: u64,
     /// How many of the output ports come before those for late and bad rows.
     pub(crate) result_ports: u16,
     /// The operator, unless a worker has it.
@@ -116,7 +120,7 @@ pub(crate) struct Entry {
 pub(crate) struct Results {
     pub(crate) target: Duration,
     /// How far each way in is.
-    pub(crate) progress: BTreeMap<Channel, EventTime>,
+    pub(crate) progress: Few<Channel, EventTime>,
     /// The delay of each batch of results.
     pub(crate) delays: Times,
     /// How many rows came after the target.
@@ -192,6 +196,7 @@ impl Component {
             channels: Vec::new(),
             mailbox: Mailbox::default(),
             outputs: Vec::new(),
+            entered_bytes: 0,
             result_ports: 0,
             step: None,
             closing: None,
@@ -362,6 +367,15 @@ impl Component {
             .sum()
     }
 
+    /// Enters into the ledger how much its producers retain.
+    pub(crate) fn enter_retained(&mut self, ledger: &mut Ledger) {
+        let retained = self.retained_bytes();
+        let before = std::mem::replace(&mut self.entered_bytes, retained);
+        if before != retained {
+            ledger.change_retained(before, retained);
+        }
+    }
+
     /// The latency target, of a sink.
     pub(crate) fn target(&self) -> Option<Duration> {
         match &self.role {
@@ -376,7 +390,9 @@ impl Component {
             return;
         };
         results.acknowledged += 1;
-        let progress = results.progress.entry(channel).or_insert(EventTime::MIN);
+        let progress = results
+            .progress
+            .get_or_insert_with(channel, || EventTime::MIN);
         *progress = (*progress).max(batch.header.progress);
         if batch.rows.is_empty() {
             return;

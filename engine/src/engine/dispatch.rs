@@ -35,8 +35,8 @@ pub(super) struct Ticket {
 /// What a step is run on.
 #[derive(Debug)]
 pub(super) enum Work {
-    /// Consecutive batches of a channel; at least one.
-    Batches(Channel, Vec<Arc<Batch>>),
+    /// Consecutive batches of a channel, which the step has; at least one.
+    Batches(Channel),
     /// Windows that it had begun to close.
     Close,
     /// Its state is put into pieces for a shadow.
@@ -73,18 +73,22 @@ impl Engine {
         if now >= self.budgets_due {
             self.compute_budgets(now);
         }
+        let precedence = self.precedence();
         loop {
             let (id, rank) = self.take_turn(now, worker)?;
-            let Some(first) = self.first_work(now, id) else {
+            let Some(component) = self.components.get_mut(&id) else {
                 continue;
             };
-            let is_late = self.rank(id, &first).is_late;
+            let Some(first) = component.first_work(now, precedence) else {
+                continue;
+            };
+            let is_late = first.is_late && component.rank(precedence, &first).is_late;
             if is_late && !rank.is_late && self.scheduler.has_timely() {
                 // It has become late while it waited, and others are not.
                 self.refresh(now, id);
                 continue;
             }
-            let unit = self.rules().units.then_some(self.unit);
+            let unit = precedence.rules.units.then_some(precedence.unit);
             if let Token::At(time) = first.token {
                 self.reached = self.reached.max(time);
             }
@@ -96,7 +100,9 @@ impl Engine {
                 self.refresh(now, id);
                 continue;
             }
-            let component = self.component_mut(id);
+            let Some(component) = self.components.get_mut(&id) else {
+                continue;
+            };
             if let Some(export) = export {
                 let Some(step) = component.step.take() else {
                     continue;
@@ -113,7 +119,7 @@ impl Engine {
             let waited = now.since(first.entered);
             component.note_wait(waited);
             let wanted = component.wanted();
-            let Some(step) = component.step.take() else {
+            let Some(mut step) = component.step.take() else {
                 continue;
             };
             let work = match first.channel {
@@ -121,12 +127,9 @@ impl Engine {
                 Some(channel) => {
                     component.queueing.note(now, waited);
                     let rows_max = unit.map(|unit| component.cost.rows_within(unit));
-                    Work::Batches(
-                        channel,
-                        component
-                            .mailbox
-                            .take(channel, rows_max.unwrap_or(usize::MAX)),
-                    )
+                    let rows_max = rows_max.unwrap_or(usize::MAX);
+                    component.mailbox.take(channel, rows_max, &mut step.input);
+                    Work::Batches(channel)
                 }
             };
             return Some(Dispatch {
@@ -145,8 +148,8 @@ impl Engine {
             component: id,
             ticket,
             worked,
-            step,
-            outcome,
+            mut step,
+            mut outcome,
             made,
         } = completed;
         let was_short = self.ledger.is_short();
@@ -159,6 +162,9 @@ impl Engine {
         }
         self.scheduler
             .charge(component.application, ticket.is_late, busy);
+        // Vectors that have grown are passed on: the step gets an empty one for the one that it gives.
+        step.batches = std::mem::take(&mut self.appends);
+        let mut outputs = std::mem::take(&mut outcome.outputs);
         component.step = Some(step);
         component.has_just_exported = made.is_some();
         component.closing = outcome.closing;
@@ -176,9 +182,10 @@ impl Engine {
             self.take_export(id, made);
         }
         self.acting = Some(ticket.worker);
-        for (port, batch) in outcome.outputs {
+        for (port, batch) in outputs.drain(..) {
             self.append(now, id, port, batch);
         }
+        self.appends = outputs;
         if let Some(worked) = worked {
             self.taken(now, id, worked.channel, worked.through, worked.bytes);
         }
@@ -229,7 +236,7 @@ impl Dispatch {
             outcome,
             made,
         };
-        let (channel, batches) = match work {
+        let channel = match work {
             Work::Close => {
                 let outcome = step.close(wanted);
                 return unworked(step, outcome, None);
@@ -238,14 +245,15 @@ impl Dispatch {
                 let made = export.run(&mut step);
                 return unworked(step, Outcome::default(), Some(made));
             }
-            Work::Batches(channel, batches) => (channel, batches),
+            Work::Batches(channel) => channel,
         };
-        let whole = match batches.as_slice() {
+        let whole = match step.input.as_slice() {
             [only] => Arc::clone(only),
             several => Arc::new(
                 Batch::join(several).expect("the batches of a stream have the same columns"),
             ),
         };
+        step.input.clear();
         let outcome = step.run(channel, &whole, wanted);
         let worked = Worked {
             channel,

@@ -92,6 +92,7 @@ impl Engine {
         let reason = reason.to_owned();
         if let Some(application) = self.applications.get_mut(&application) {
             application.is_broken = true;
+            self.has_broken = true;
         }
         self.events.push(Event::Degraded {
             application,
@@ -126,7 +127,8 @@ impl Engine {
             self.component_mut(member).fail(reason);
             self.part(now, member);
             self.scheduler.remove(member);
-            self.ledger.set_retained(member, 0);
+            let retained = std::mem::take(&mut self.component_mut(member).entered_bytes);
+            self.ledger.change_retained(retained, 0);
             self.ledger.set_state(member, 0);
         }
         self.signals.all = true;
@@ -180,6 +182,9 @@ impl Engine {
     /// Fails the application of a component, where it has a broken source, once all that it was given has
     /// left.
     pub(super) fn check_still(&mut self, now: Instant, id: ComponentId) {
+        if !self.has_broken {
+            return;
+        }
         let Some(component) = self.components.get(&id) else {
             return;
         };

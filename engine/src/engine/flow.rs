@@ -3,16 +3,16 @@
 
 use std::sync::Arc;
 
-use model::{ComponentId, EdgeId, Instant, convert};
+use model::{ComponentId, EdgeId, Instant, Origin, convert};
 
-use super::edges::{Consuming, Producing};
+use super::edges::{Consuming, Edge, Producing};
 use super::{Engine, HERE, Role};
 use crate::batch::Batch;
 use crate::edge::Arrival;
 use crate::mailbox::Channel;
 use crate::operator::Numbering;
 
-/// A pull goes upstream when so much of the credit was worked off, or when nothing waits any more.
+/// A pull goes upstream when so much of the credit was worked off; or when nothing waits any more, and that releases something or lets more come.
 ///
 /// Unit: divisor of the credit. Source: guess; a pull for each batch costs more than it saves.
 const PULL_DIVISOR: u64 = 4;
@@ -28,33 +28,38 @@ impl Engine {
     ) {
         let batch = batch.into();
         let mut sends = std::mem::take(&mut self.sends);
-        let component = self.component_mut(id);
+        let component = self.components.get_mut(&id).expect(HERE);
         if port < component.result_ports {
             component.counters.rows_out += convert::size(batch.rows.len());
         }
         component.make_room(port);
-        component.outputs[usize::from(port)]
-            .producer
-            .append(batch, &mut sends);
-        let retained = component.retained_bytes();
-        self.ledger.set_retained(id, retained);
+        let output = &mut component.outputs[usize::from(port)];
+        let origin = batch.header.origin;
+        output.producer.append(batch, &mut sends);
+        let is_sent = |reader| sends.iter().any(|(edge, _)| edge == reader);
+        let is_sent_to_all = output.readers.iter().all(is_sent);
+        component.enter_retained(&mut self.ledger);
         self.deliver(now, sends);
+        if !is_sent_to_all {
+            self.call_in(now, id, port, origin);
+        }
     }
 
     /// Hands batches to those who read the edges: into mailboxes here, or to be taken to other hosts.
     pub(super) fn deliver(&mut self, now: Instant, mut sends: Vec<(EdgeId, Arc<Batch>)>) {
         for (id, batch) in sends.drain(..) {
-            let Some(edge) = self.edges.get_mut(&id) else {
-                continue;
-            };
-            match &mut edge.consumer {
-                Consuming::Here(_) => self.arrive(now, id, batch),
-                Consuming::Elsewhere(link) => {
+            match self.edges.get_mut(&id).map(|edge| &mut edge.consumer) {
+                Some(Consuming::Here(inbound)) => {
+                    let (consumer, port) = (inbound.component, inbound.input);
+                    let arrival = inbound.state.handle_batch(batch);
+                    self.take_in(now, id, consumer, port, arrival);
+                }
+                Some(Consuming::Elsewhere(link)) => {
                     if link.push(batch) {
                         self.ready.push(id);
                     }
                 }
-                Consuming::Gone => {}
+                Some(Consuming::Gone) | None => {}
             }
         }
         self.sends = sends;
@@ -62,30 +67,44 @@ impl Engine {
 
     /// Judges a batch that has arrived on an edge whose consumer is here, and puts it into its mailbox.
     pub(super) fn arrive(&mut self, now: Instant, id: EdgeId, batch: Arc<Batch>) {
-        let Some(inbound) = self.edges.get_mut(&id).and_then(|edge| edge.inbound_mut()) else {
+        let Some(inbound) = self.edges.get_mut(&id).and_then(Edge::inbound_mut) else {
             return;
         };
         let (consumer, port) = (inbound.component, inbound.input);
-        match inbound.state.handle_batch(batch) {
-            Arrival::Next(batch) => {
-                if self.component(consumer).has_failed() {
-                    return;
-                }
-                let channel = Channel {
-                    port,
-                    origin: batch.header.origin,
-                };
-                let waiting = self.waiting(now, consumer, channel, batch);
-                let component = self.component_mut(consumer);
-                component.mailbox.push(channel, waiting);
-                if matches!(component.role, Role::Sink(_)) {
-                    self.signals.name_sink(consumer);
-                } else {
-                    self.refresh(now, consumer);
-                }
-            }
-            Arrival::Duplicate => {}
-            Arrival::Gap => self.pull(now, id),
+        let arrival = inbound.state.handle_batch(batch);
+        self.take_in(now, id, consumer, port, arrival);
+    }
+
+    /// Puts what has arrived on an edge into the mailbox of its consumer, or asks for what is missing.
+    fn take_in(
+        &mut self,
+        now: Instant,
+        edge: EdgeId,
+        consumer: ComponentId,
+        port: u16,
+        arrival: Arrival,
+    ) {
+        let batch = match arrival {
+            Arrival::Next(batch) => batch,
+            Arrival::Duplicate => return,
+            Arrival::Gap => return self.pull(now, edge),
+        };
+        let precedence = self.precedence();
+        let component = self.components.get_mut(&consumer).expect(HERE);
+        if component.has_failed() {
+            return;
+        }
+        let channel = Channel {
+            port,
+            origin: batch.header.origin,
+        };
+        self.sequence += 1;
+        let waiting = component.waiting(now, precedence, self.sequence, channel, batch);
+        component.mailbox.push(channel, waiting);
+        if matches!(component.role, Role::Sink(_)) {
+            self.signals.name_sink(consumer);
+        } else {
+            self.refresh(now, consumer);
         }
     }
 
@@ -143,15 +162,42 @@ impl Engine {
             return;
         };
         inbound.state.take(channel.origin, through, kept);
+        let releases = inbound.state.releases();
         inbound.unpulled_bytes += bytes;
-        let is_due = has_drained
-            || inbound.unpulled_bytes >= inbound.credit / PULL_DIVISOR
-            || inbound.state.must_pull();
+        let is_due =
+            inbound.unpulled_bytes >= inbound.credit / PULL_DIVISOR || inbound.state.must_pull();
         if is_remote {
             self.count_received(id);
         }
-        if is_due {
+        if is_due || has_drained && (releases || is_remote || self.lags(edge_id)) {
             self.pull(now, edge_id);
+        }
+    }
+
+    /// Whether the producer of an edge, which is here, has more for its consumer than the credit lets it send.
+    fn lags(&self, id: EdgeId) -> bool {
+        let producing = self.edges.get(&id).map(|edge| &edge.producer);
+        let Some(Producing::Here(producer, output)) = producing else {
+            return false;
+        };
+        let output = &self.component(*producer).outputs[usize::from(*output)];
+        output.producer.lags(id)
+    }
+
+    /// What was appended to an output port could not be sent to all: consumers here that have nothing of its origin left to work on give back
+    /// their credit, which until now nobody needed.
+    fn call_in(&mut self, now: Instant, id: ComponentId, port: u16, origin: Origin) {
+        let output = &self.component(id).outputs[usize::from(port)];
+        for reader in output.readers.clone() {
+            let inbound = self.edges.get(&reader).and_then(Edge::inbound);
+            let is_owed = inbound.is_some_and(|inbound| {
+                let port = inbound.input;
+                let consumer = self.component(inbound.component);
+                inbound.unpulled_bytes > 0 && consumer.mailbox.is_drained(Channel { port, origin })
+            });
+            if is_owed {
+                self.pull(now, reader);
+            }
         }
     }
 
@@ -193,11 +239,10 @@ impl Engine {
     /// A producer of a component has been pulled: what that released is released further up, and whoever
     /// waited for credit may go on.
     pub(super) fn pulled(&mut self, now: Instant, id: ComponentId) {
-        let component = self.component(id);
-        let retained = component.retained_bytes();
+        let component = self.components.get_mut(&id).expect(HERE);
+        component.enter_retained(&mut self.ledger);
         let is_source = matches!(component.role, Role::Source(_));
         let passes_on = component.numbering != Numbering::Own && !is_source;
-        self.ledger.set_retained(id, retained);
         if passes_on {
             self.pass_on(now, id);
         }
@@ -218,7 +263,7 @@ impl Engine {
             let Some(edge_id) = component.inputs.get(usize::from(channel.port)).copied() else {
                 continue;
             };
-            let Some(inbound) = self.edges.get(&edge_id).and_then(|edge| edge.inbound()) else {
+            let Some(inbound) = self.edges.get(&edge_id).and_then(Edge::inbound) else {
                 continue;
             };
             let taken = inbound.state.taken(channel.origin);

@@ -11,9 +11,17 @@ use crate::batch::Token;
 use crate::budget::{self, Budget, Stage};
 use crate::frontier::Effect;
 use crate::mailbox::{Ahead, Channel, First, NO_DEADLINE, Waiting};
-use crate::scheduler::policy::Order;
+use crate::scheduler::policy::{Kind, Order};
 use crate::scheduler::{Rank, Rules, Runnable, Worker};
 use crate::share;
+
+/// What the order goes by: the policy, the rules that hold, and how long one dispatch may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Precedence {
+    pub(super) kind: &'static Kind,
+    pub(super) rules: Rules,
+    pub(super) unit: Duration,
+}
 
 /// What a component is to do next.
 #[derive(Debug, Clone, Copy)]
@@ -28,15 +36,19 @@ pub(super) struct FirstWork {
     rows: usize,
     start_by: i64,
     window: EventTime,
-    is_late: bool,
+    pub(super) is_late: bool,
     /// Its state is to be exported, before anything else comes in.
     pub(super) is_export: bool,
 }
 
 impl Engine {
-    /// The rules that hold.
-    pub(super) const fn rules(&self) -> Rules {
-        self.config.policy.rules(self.config.rules)
+    /// What the order goes by.
+    pub(super) const fn precedence(&self) -> Precedence {
+        Precedence {
+            kind: self.config.policy.kind(),
+            rules: self.config.policy.rules(self.config.rules),
+            unit: self.unit,
+        }
     }
 
     /// Computes budgets of what was measured, and the longest that one dispatch is to take.
@@ -100,36 +112,11 @@ impl Engine {
         }
     }
 
-    /// What waits when a batch has come in: with its deadline, where the policy goes by deadlines.
-    pub(super) fn waiting(
-        &mut self,
-        now: Instant,
-        id: ComponentId,
-        channel: Channel,
-        batch: std::sync::Arc<crate::batch::Batch>,
-    ) -> Waiting {
-        self.sequence += 1;
-        let sequence = self.sequence;
-        let (order, rules) = (self.config.policy.kind().mailbox, self.rules());
-        let component = self.component_mut(id);
-        component.ages.observe(now, batch.header.age(now));
-        let (deadline, window) = match order {
-            Order::Urgency | Order::Progress if matches!(component.role, Role::Operator) => {
-                component.deadline(now, channel, &batch.header, rules)
-            }
-            _ => (NO_DEADLINE, EventTime::MIN),
-        };
-        Waiting {
-            batch,
-            sequence,
-            entered: now,
-            deadline,
-            window,
-        }
-    }
-
     /// The best token for so many rows of a source among those of the applications that read it; unmetered where one of them is.
     pub(super) fn take_token(&mut self, now: Instant, source: ComponentId, rows: usize) -> Token {
+        if !self.has_shares {
+            return Token::Unmetered;
+        }
         let outputs = &self.component(source).outputs;
         let readers = || {
             let producers = outputs.iter().map(|output| &output.producer);
@@ -167,6 +154,10 @@ impl Engine {
     ) -> Option<(ComponentId, Rank)> {
         let quantum = self.config.quantum;
         let quantum = quantum.unwrap_or_else(|| self.config.policy.kind().quantum);
+        if quantum.is_zero() {
+            // Nobody goes on with anything: whose turn it was does not matter.
+            return self.scheduler.pop(worker);
+        }
         if let Some((id, since)) = self.turns.get(&worker).copied()
             && now.since(since) < quantum
             && let Some(rank) = self.scheduler.remove(id)
@@ -181,22 +172,65 @@ impl Engine {
         taken
     }
 
-    /// What a component is to do next, if what comes of it has room.
-    pub(super) fn first_work(&mut self, now: Instant, id: ComponentId) -> Option<FirstWork> {
-        let (order, rules) = (self.config.policy.kind().mailbox, self.rules());
-        let component = self.component_mut(id);
-        if let Some(stamp) = component.closing {
-            // Windows that are closing go on before anything else comes in.
-            return component
-                .has_room_to_close()
-                .then(|| component.closing_work(now, stamp, rules));
+    /// Gives a component its place in the order, or takes it away.
+    pub(super) fn refresh(&mut self, now: Instant, id: ComponentId) {
+        let precedence = self.precedence();
+        let Some(component) = self.components.get_mut(&id) else {
+            self.scheduler.set(id, None, None);
+            return;
+        };
+        let could_run = component.step.is_some() && !component.has_failed();
+        let first = if could_run {
+            component.first_work(now, precedence)
+        } else {
+            None
+        };
+        let rank = first.map(|first| component.rank(precedence, &first));
+        self.scheduler.set(id, rank, self.acting);
+    }
+}
+
+impl Component {
+    /// What waits when a batch has come in: with its deadline, where the policy goes by deadlines.
+    pub(super) fn waiting(
+        &mut self,
+        now: Instant,
+        precedence: Precedence,
+        sequence: u64,
+        channel: Channel,
+        batch: std::sync::Arc<crate::batch::Batch>,
+    ) -> Waiting {
+        self.ages.observe(now, batch.header.age(now));
+        let (deadline, window) = match precedence.kind.mailbox {
+            Order::Urgency | Order::Progress if matches!(self.role, Role::Operator) => {
+                self.deadline(now, channel, &batch.header, precedence.rules)
+            }
+            _ => (NO_DEADLINE, EventTime::MIN),
+        };
+        Waiting {
+            batch,
+            sequence,
+            entered: now,
+            deadline,
+            window,
         }
-        let export = component.export_due.map(FirstWork::export);
-        if component.mailbox.is_empty() || export.is_some() && !component.has_just_exported {
+    }
+
+    /// What it is to do next, if what comes of it has room.
+    pub(super) fn first_work(&mut self, now: Instant, precedence: Precedence) -> Option<FirstWork> {
+        let rules = precedence.rules;
+        if let Some(stamp) = self.closing {
+            // Windows that are closing go on before anything else comes in.
+            return self
+                .has_room_to_close()
+                .then(|| self.closing_work(now, stamp, rules));
+        }
+        let export = self.export_due.map(FirstWork::export);
+        if self.mailbox.is_empty() || export.is_some() && !self.has_just_exported {
             return export;
         }
-        let mut mailbox = std::mem::take(&mut component.mailbox);
-        let has_room = |channel| component.has_room(channel);
+        let mut mailbox = std::mem::take(&mut self.mailbox);
+        let has_room = |channel| self.has_room(channel);
         let by_head = |channel: Option<Channel>| {
             let channel = channel?;
             let head = mailbox.head(channel)?;
@@ -207,11 +241,11 @@ impl Engine {
                 is_late: false,
             })
         };
-        let first = match order {
+        let first = match precedence.kind.mailbox {
             Order::Urgency if rules.foremost => {
                 let ahead = Ahead {
                     cost_nanos: match rules.ahead {
-                        true => signed_nanos(component.cost.usual()),
+                        true => signed_nanos(self.cost.usual()),
                         false => 0,
                     },
                     leaves_out_late: rules.late,
@@ -243,45 +277,26 @@ impl Engine {
                 is_export: false,
             })
         });
-        component.mailbox = mailbox;
+        self.mailbox = mailbox;
         work.or(export)
     }
 
-    /// The place that what a component is to do gives it.
-    pub(super) fn rank(&self, id: ComponentId, first: &FirstWork) -> Rank {
-        let component = self.component(id);
-        let kind = self.config.policy.kind();
+    /// The place that what it is to do gives it.
+    pub(super) fn rank(&self, precedence: Precedence, first: &FirstWork) -> Rank {
+        let Precedence { kind, rules, unit } = precedence;
         (kind.rank)(&Runnable {
-            application: component.application,
+            application: self.application,
             start_by: first.start_by,
             is_late: first.is_late,
             window: first.window,
-            cost_nanos: signed_nanos(component.cost.expect(first.rows)),
+            cost_nanos: signed_nanos(self.cost.expect(first.rows)),
             token: first.token,
             sequence: first.sequence,
-            depth: component.depth,
-            tie_nanos: self.rules().ties.then(|| signed_nanos(self.unit)),
+            depth: self.depth,
+            tie_nanos: rules.ties.then(|| signed_nanos(unit)),
         })
     }
 
-    /// Gives a component its place in the order, or takes it away.
-    pub(super) fn refresh(&mut self, now: Instant, id: ComponentId) {
-        let Some(component) = self.components.get(&id) else {
-            self.scheduler.set(id, None, None);
-            return;
-        };
-        let could_run = component.step.is_some() && !component.has_failed();
-        let first = if could_run {
-            self.first_work(now, id)
-        } else {
-            None
-        };
-        let rank = first.map(|first| self.rank(id, &first));
-        self.scheduler.set(id, rank, self.acting);
-    }
-}
-
-impl Component {
     /// When a batch that comes in must start, and the window that it is part of.
     fn deadline(
         &mut self,

@@ -2,7 +2,7 @@
 
 use model::{ComponentId, Instant, Positions};
 
-use super::Engine;
+use super::{Engine, HERE};
 use crate::edge::Consumer;
 use crate::state::Standing;
 
@@ -16,7 +16,7 @@ impl Engine {
         standing: Standing,
         state_bytes: u64,
     ) -> Vec<Positions> {
-        let component = self.component_mut(id);
+        let component = self.components.get_mut(&id).expect(HERE);
         component.is_resumed = true;
         if let (Some(step), Some(counted)) = (&mut component.step, standing.counted) {
             step.resume(counted);
@@ -24,9 +24,8 @@ impl Engine {
         for (output, retained) in component.outputs.iter_mut().zip(standing.outputs) {
             output.producer.restore(now, retained);
         }
-        let retained = component.retained_bytes();
+        component.enter_retained(&mut self.ledger);
         self.ledger.set_state(id, state_bytes);
-        self.ledger.set_retained(id, retained);
         standing.inputs
     }
 

@@ -116,8 +116,9 @@ impl Engine {
         let Some(component) = self.components.remove(&id) else {
             return;
         };
-        self.scheduler.remove(id);
+        self.scheduler.leave(id);
         self.ledger.remove(id);
+        self.ledger.change_retained(component.entered_bytes, 0);
         let application = component.application;
         if let Some(application) = self.applications.get_mut(&application) {
             application.members.retain(|member| *member != id);

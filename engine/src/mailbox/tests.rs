@@ -35,6 +35,12 @@ fn batch(channel: Channel, after: u64, through: u64, arrival: u64, rows: usize) 
     })
 }
 
+fn take(mailbox: &mut Mailbox, channel: Channel, rows_max: usize) -> Vec<Arc<Batch>> {
+    let mut taken = Vec::new();
+    mailbox.take(channel, rows_max, &mut taken);
+    taken
+}
+
 /// What waits, without a deadline.
 fn waiting(batch: Arc<Batch>, sequence: u64) -> Waiting {
     Waiting {
@@ -75,14 +81,14 @@ fn consecutive_batches_leave_together_and_others_apart() {
     let head = |mailbox: &Mailbox| Some(mailbox.head(FIRST)?.sequence);
     assert_eq!(head(&mailbox), Some(1));
     assert_eq!(
-        mailbox.take(FIRST, usize::MAX).len(),
+        take(&mut mailbox, FIRST, usize::MAX).len(),
         2,
         "the third does not join the second"
     );
     assert_eq!((head(&mailbox), mailbox.len()), (Some(3), 1));
-    assert_eq!(mailbox.take(FIRST, usize::MAX).len(), 1);
+    assert_eq!(take(&mut mailbox, FIRST, usize::MAX).len(), 1);
     assert!(mailbox.is_drained(FIRST) && mailbox.is_empty());
-    assert!(mailbox.take(FIRST, usize::MAX).is_empty());
+    assert!(take(&mut mailbox, FIRST, usize::MAX).is_empty());
 }
 
 #[test]
@@ -94,8 +100,8 @@ fn no_more_rows_leave_together_than_a_full_batch_has() {
     }
     assert_eq!(
         (
-            mailbox.take(FIRST, usize::MAX).len(),
-            mailbox.take(FIRST, usize::MAX).len()
+            take(&mut mailbox, FIRST, usize::MAX).len(),
+            take(&mut mailbox, FIRST, usize::MAX).len()
         ),
         (2, 1)
     );
@@ -113,7 +119,7 @@ fn what_spans_more_than_places_can_tell_leaves_apart() {
         );
     }
     let taken: Vec<usize> = std::iter::from_fn(|| {
-        let batches = mailbox.take(FIRST, usize::MAX);
+        let batches = take(&mut mailbox, FIRST, usize::MAX);
         Batch::join(&batches).expect("equal columns");
         (!mailbox.is_empty()).then_some(batches.len())
     })
@@ -129,7 +135,7 @@ fn batches_without_rows_do_not_pile_up() {
     }
     assert_eq!(mailbox.len(), 1);
     assert_eq!(
-        mailbox.take(FIRST, usize::MAX)[0].header.interval,
+        take(&mut mailbox, FIRST, usize::MAX)[0].header.interval,
         Interval::new(0, 1000)
     );
 }
@@ -176,7 +182,7 @@ fn what_lies_behind_lax_work_makes_all_before_it_urgent() {
         (FIRST, 4800, false),
         "two ahead of it"
     );
-    mailbox.take(FIRST, 2);
+    take(&mut mailbox, FIRST, 2);
     assert_eq!(most_urgent(&mut mailbox), (SECOND, 4900, false));
 }
 
@@ -193,7 +199,7 @@ fn what_cannot_be_met_is_passed_over_for_what_can() {
         (FIRST, 3000, false),
         "what is late ahead of it makes it no more urgent"
     );
-    mailbox.take(FIRST, usize::MAX);
+    take(&mut mailbox, FIRST, usize::MAX);
     assert_eq!(most_urgent(&mut mailbox), (SECOND, 999, true));
     mailbox.set_deadlines(|_| 2000);
     assert_eq!(most_urgent(&mut mailbox), (SECOND, 2000, false));
@@ -208,7 +214,7 @@ fn all_of_a_window_is_ahead_of_what_closes_it() {
         (SECOND, 9000, 20),
     ]);
     assert_eq!(most_urgent(&mut mailbox), (FIRST, 6800, false));
-    mailbox.take(FIRST, usize::MAX);
+    take(&mut mailbox, FIRST, usize::MAX);
     assert_eq!(most_urgent(&mut mailbox), (SECOND, 7000, false));
     mailbox.take_one(SECOND);
     assert_eq!(most_urgent(&mut mailbox), (SECOND, 9000, false));
@@ -244,7 +250,7 @@ fn a_long_batch_is_split_at_its_rows_and_says_how_far_it_is_at_its_end() {
     let mut mailbox = Mailbox::default();
     mailbox.push(FIRST, waiting(Arc::new(whole), 1));
     let parts: Vec<(usize, u64, i64, u32)> = std::iter::from_fn(|| {
-        let taken = mailbox.take(FIRST, 3);
+        let taken = take(&mut mailbox, FIRST, 3);
         let part = taken.first()?;
         assert_eq!(taken.len(), 1);
         let header = &part.header;

@@ -50,7 +50,7 @@ impl Published {
 
     /// Nothing is here but the source, and nothing is kept.
     fn assert_is_as_at_first(&self) {
-        assert_eq!(self.engine.sizes(), [1, 1, 0, 1]);
+        assert_eq!(self.engine.sizes(), [1, 1, 0, 0]);
         assert_eq!(self.engine.memory().used_bytes(), 0);
         assert!(self.engine.memory().peak_bytes() <= MEMORY_MIN);
     }

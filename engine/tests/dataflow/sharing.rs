@@ -218,7 +218,7 @@ fn applications_that_have_gone_leave_nothing_behind() {
         sizes.push(published.engine.sizes());
     }
     assert_eq!(sizes.last(), sizes.first());
-    assert_eq!(sizes[0], [1, 1, 0, 1], "the published source stays");
+    assert_eq!(sizes[0], [1, 1, 0, 0], "the published source stays");
     assert_eq!(published.engine.take_events().len(), 10_000);
     assert_eq!(published.engine.runnable(), 0);
     published.feed(1);

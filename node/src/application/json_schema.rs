@@ -1,7 +1,7 @@
 //! The JSON schema of application files, for editors: from the same tables by which files are checked.
 
 use engine::operator::{Inputs, Parameter, Shape};
-use model::DataType;
+use model::{DataType, REPLICAS_MAX};
 use serde_json::{Map, Value, json};
 
 use super::Kinds;
@@ -105,7 +105,7 @@ fn form(form: Form) -> Value {
         Form::Streams => json!({
             "oneOf": [stream(), { "type": "array", "items": stream(), "minItems": 1 }],
         }),
-        Form::Count => json!({ "type": "integer", "minimum": 0, "maximum": 255 }),
+        Form::Count => json!({ "type": "integer", "minimum": 0, "maximum": REPLICAS_MAX }),
         Form::Nanos => duration(),
         Form::Place => json!({
             "type": "object",

@@ -24,7 +24,7 @@ pub(super) enum Form {
     Shape(Shape),
     /// A stream, or a list of streams: `"flows"`, `["a", "b.late"]`.
     Streams,
-    /// A whole number from 0 to 255.
+    /// A whole number from 0 to [`model::REPLICAS_MAX`].
     Count,
     /// A time span down to nanoseconds; reaches its reader as an integer of them.
     Nanos,
@@ -84,7 +84,7 @@ pub(super) const QOS: &[Key] = &[
         "replicas",
         Form::Count,
         false,
-        "Backups of each stateful operator.",
+        "Backups of each operator that keeps state, on other hosts: 0 to 7.",
     ),
     Key::new(
         "on_infeasible",

@@ -175,6 +175,7 @@ impl<'t> Reader<'_, 't> {
             let key = match error {
                 QosError::Latency => "latency",
                 QosError::Quantile(_) => "quantile",
+                QosError::Replicas(_) => "replicas",
                 QosError::Share(_) => "rows_per_second",
             };
             let span = table.get(key).unwrap_or(item).span();

@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use engine::operator::{Parameter, Shape};
-use model::{Arguments, DataType, Scalar, Value};
+use model::{Arguments, DataType, REPLICAS_MAX, Scalar, Value};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -294,7 +294,7 @@ impl Walker<'_> {
             DeValue::Integer(integer) => u8::from_str_radix(integer.as_str(), integer.radix()).ok(),
             _ => None,
         };
-        match count {
+        match count.filter(|count| *count <= REPLICAS_MAX) {
             Some(count) => Some(Scalar::Integer(i64::from(count))),
             None => self.wrong(name, Form::Count, item),
         }
@@ -351,7 +351,10 @@ impl Walker<'_> {
 const fn describe(form: Form) -> &'static str {
     match form {
         Form::Streams => "a stream such as \"flows\" or \"scanners.late\", or a list of streams",
-        Form::Count => "a whole number from 0 to 255",
+        Form::Count => {
+            const { assert!(REPLICAS_MAX == 7) };
+            "a whole number from 0 to 7"
+        }
         Form::Nanos | Form::Shape(Shape::Duration) => "a time span such as \"250ms\"",
         Form::Shape(Shape::SignedDuration) => "a time span such as \"250ms\" or \"-10s\"",
         Form::Place => "{ node = \"…\" } or { label = { site = \"…\" } }",

@@ -136,6 +136,7 @@ fn info(info: &NodeInfo) -> String {
         .for_each(|address| line("address", address));
     line("runs for", &format!("{:.0} s", info.uptime_s));
     line("hosts known", &info.hosts_known.to_string());
+    line("delays known", &info.delays_known.to_string());
     line("components", &info.components.to_string());
     line("applications", &info.applications.to_string());
     line(

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum, ValueHint};
+use engine::operator::Numbering;
 use model::{NodeId, Schema};
 use serde_json::{Map, Value, json};
 
@@ -84,6 +85,14 @@ fn as_text(application: &Application) -> String {
             let _ = writeln!(text, "  {port}: {schema}");
         }
     }
+    if let Some(backed) = backed(application) {
+        let replicas = application.plan.qos().replicas;
+        let _ = writeln!(
+            text,
+            "replicas: {replicas} of each of {}",
+            backed.join(", ")
+        );
+    }
     for remark in &application.remarks {
         let _ = writeln!(text, "remark: {remark}");
     }
@@ -112,8 +121,20 @@ fn as_json(application: &Application) -> Value {
         "application": application.plan.application(),
         "valid": true,
         "parts": parts.collect::<Vec<_>>(),
+        "replicas": application.plan.qos().replicas,
+        "backed": backed(application).unwrap_or_default(),
         "remarks": application.remarks,
     })
+}
+
+/// The operators that are to have backups, where any are: those that keep state.
+fn backed(application: &Application) -> Option<Vec<&str>> {
+    let operators = application.plan.operators().iter();
+    let operators = operators.zip(&application.operators);
+    let keeping = operators.filter(|(_, operator)| operator.kind.numbering == Numbering::Own);
+    let names: Vec<&str> = keeping.map(|(planned, _)| planned.name.as_str()).collect();
+    let has_replicas = application.plan.qos().replicas > 0;
+    (has_replicas && !names.is_empty()).then_some(names)
 }
 
 fn problems_as_json(problems: &Problems) -> Value {

@@ -137,12 +137,8 @@ impl Node {
             now + EARLIER_WAIT,
             Phase::Applying(applying),
         );
-        let ask = Query::Lookup {
-            key,
-            near: None,
-            count: RECORD_ENTRIES,
-        };
-        self.query_for(ticket, ask, out);
+        let (near, count) = (None, RECORD_ENTRIES);
+        self.query_for(ticket, Query::Lookup { key, near, count }, out);
     }
 
     fn check_order(&self, order: &Order) -> Result<(), Failure> {

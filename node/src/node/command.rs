@@ -366,6 +366,10 @@ pub struct NodeInfo {
     pub uptime_s: f64,
     /// Hosts that it knows.
     pub hosts_known: u64,
+    /// To how many of these it knows the delay: measured, or by the coordinates of both.
+    pub delays_known: u64,
+    /// From the first host that it saw until it knew as many delays as ever.
+    pub delays_known_ms: Option<f64>,
     /// Components that run here.
     pub components: u64,
     /// Applications that it takes part in.

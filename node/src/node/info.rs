@@ -6,6 +6,7 @@ use composition::Ignored;
 use model::{Instant, Resources, convert};
 
 use super::composed::word;
+use super::status::milliseconds;
 use super::view::hex;
 use super::{Answer, CommandId, Effect, Node, NodeInfo};
 
@@ -41,6 +42,8 @@ impl Node {
             addresses: host.addresses.clone(),
             uptime_s: now.since(Instant::ZERO).as_secs_f64(),
             hosts_known: convert::size(self.view.hosts.hosts.len()),
+            delays_known: convert::size(self.view.hosts.delays_known()),
+            delays_known_ms: self.view.delays_known_after().map(milliseconds),
             components: convert::size(components),
             applications: convert::size(self.parts.len()),
             cores: host.capacity.cpu_cores,

@@ -10,7 +10,7 @@ use model::{ApplicationId, ComponentGraph, CompositionId, Instant, NodeId};
 use super::part::Part;
 use super::status::milliseconds;
 use super::view::hex;
-use super::{Candidate, Effect, Failure, FailureKind, Moved, Node};
+use super::{Candidate, Decision, Effect, Failure, FailureKind, Moved, Node};
 
 /// Who waits for which operator to go elsewhere, by its place in a composition's plan. Bounded by what is moved at once.
 pub(super) type Asked = BTreeMap<(CompositionId, u16), u64>;
@@ -104,7 +104,7 @@ impl Node {
         let declined = declined.map(|(node, why)| (*node, Some(why.clone())));
         let candidates = declined.chain([(migrated.to, None)]);
         let moved = Moved {
-            application: named(&composition),
+            application: migrated.application.name,
             operator: migrated.graph.plan().operators()[index].name.clone(),
             from: self.view.name(self.id()),
             from_node: hex(self.id()),
@@ -132,6 +132,14 @@ impl Node {
         }
         if let Some(ticket) = self.migrating.remove(&(composition, migrated.operator)) {
             self.finish_move(now, ticket, Ok(moved), out);
+        } else if let Some(part) = self.parts.get(&composition) {
+            let application = part.application.clone();
+            let decision = Decision::Moved {
+                why: "what it shares here went there".to_owned(),
+                slack_ms: None,
+                moved: Box::new(moved),
+            };
+            self.decided(now, &application, decision);
         }
     }
 

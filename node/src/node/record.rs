@@ -291,10 +291,16 @@ impl Listing {
         node == self.head.application.owner || self.is_host(node)
     }
 
+    /// Who may say what became of it: the owner and the hosts.
+    pub(super) fn members(&self) -> BTreeSet<NodeId> {
+        let mut members = self.hosts();
+        members.insert(self.head.application.owner);
+        members
+    }
+
     /// Who keeps the record: the owner, the hosts, and those that are to hear that they are none any more.
     pub(super) fn keepers(&self) -> BTreeSet<NodeId> {
-        let mut keepers = self.hosts();
-        keepers.insert(self.head.application.owner);
+        let mut keepers = self.members();
         keepers.extend(&self.head.former);
         keepers.extend(self.handovers.iter().flat_map(|it| &it.left));
         keepers

@@ -74,7 +74,8 @@ impl Node {
                 confirmed.insert(here);
             }
         }
-        let mut silent = listing.keepers();
+        // Those that its graph has left hear of it too, and have nothing to stop.
+        let mut silent = listing.members();
         silent.remove(&here);
         self.spread(now, listing.clone(), true, ticket, out);
         let stopping = Stopping {
@@ -163,20 +164,17 @@ impl Node {
         let is_another = listing.head.composition.number > ours.composition.number;
         if !is_another && listing.standing() > stopping.listing.standing() {
             // Its graph may have changed since it was found: there are others to wait for.
-            let (known, keepers) = (stopping.listing.keepers(), listing.keepers());
-            let new = keepers.difference(&known).filter(|node| **node != here);
+            let (known, members) = (stopping.listing.members(), listing.members());
+            let new = members.difference(&known).filter(|node| **node != here);
             stopping.silent.extend(new);
+            stopping.silent.retain(|node| members.contains(node));
             stopping.listing = listing.clone();
         }
-        let is_over = is_another || *listing.state() == State::Stopped;
-        if is_over {
+        if is_another || *listing.state() == State::Stopped {
+            stopping.silent.remove(&from);
             stopping.confirmed.insert(from);
         }
-        // Who says that the graph has left it can stop nothing.
-        if is_over || !listing.may_change(from) {
-            stopping.silent.remove(&from);
-            self.end_stopping_if_complete(ticket, out);
-        }
+        self.end_stopping_if_complete(ticket, out);
     }
 
     /// A host that is to stop cannot be reached; it is told when it comes back.
@@ -211,8 +209,8 @@ impl Node {
         out: &mut Vec<Effect>,
     ) {
         let name = stopping.listing.head.application.name.clone();
-        let keepers = stopping.listing.keepers();
-        let unconfirmed = keepers.difference(&stopping.confirmed);
+        let members = stopping.listing.members();
+        let unconfirmed = members.difference(&stopping.confirmed);
         let unconfirmed: Vec<String> = unconfirmed.map(|node| self.view.name(*node)).collect();
         let confirmed = stopping.confirmed.iter();
         let confirmed: Vec<String> = confirmed.map(|node| self.view.name(*node)).collect();

@@ -19,6 +19,10 @@ pub(super) struct View {
     /// Hosts that could not be reached since they were last seen, and what they were called; nothing where that was
     /// never known.
     absent: BTreeMap<NodeId, String>,
+    /// When the first other host was seen.
+    joined: Option<Instant>,
+    /// To how many hosts the delay is known, at most up to now, and since when.
+    delays_known: (usize, Instant),
 }
 
 impl View {
@@ -26,7 +30,25 @@ impl View {
         Self {
             hosts: NodeView::alone(host),
             absent: BTreeMap::new(),
+            joined: None,
+            delays_known: (0, Instant::ZERO),
         }
+    }
+
+    /// Notes to how many hosts the delay is known, as what was just seen may have told it.
+    fn note_delays(&mut self, now: Instant) {
+        let known = self.hosts.delays_known();
+        if known > self.delays_known.0 {
+            self.delays_known = (known, now);
+        }
+    }
+
+    /// How long it took, since the first other host was seen, until the delay was known to as many hosts as ever; nothing
+    /// where it is known to none.
+    pub(super) fn delays_known_after(&self) -> Option<Duration> {
+        let (known, since) = self.delays_known;
+        let joined = self.joined.filter(|_| known > 0)?;
+        Some(since.since(joined))
     }
 
     /// A host is not heard of any more.
@@ -96,6 +118,7 @@ impl Node {
                 .host
                 .addresses
                 .clone_from(&summary.addresses);
+            self.view.note_delays(now);
             return;
         }
         let hosts = &mut self.view.hosts.hosts;
@@ -108,6 +131,8 @@ impl Node {
         if let Some(round_trip) = round_trip {
             self.view.hosts.round_trips.insert(node, round_trip);
         }
+        self.view.joined.get_or_insert(now);
+        self.view.note_delays(now);
         if self.view.absent.remove(&node).is_some() {
             self.on_return(now, node, out);
         }

@@ -120,6 +120,8 @@ pub(crate) fn info() -> NodeInfo {
         addresses: vec!["/ip4/127.0.0.1/tcp/4170".to_owned()],
         uptime_s: 12.0,
         hosts_known: 3,
+        delays_known: 1,
+        delays_known_ms: Some(12.5),
         components: 2,
         applications: 1,
         cores: 2.0,

@@ -100,12 +100,12 @@ app.toml:6:12: "quantile" cannot be the number nan
     ),
     (
         "replicas = 1",
-        "replicas = 256",
+        "replicas = 8",
         r#"
-app.toml:7:12: "replicas" cannot be the number 256
-  7 | replicas = 256
-    |            ^^^
-  expected a whole number from 0 to 255
+app.toml:7:12: "replicas" cannot be the number 8
+  7 | replicas = 8
+    |            ^
+  expected a whole number from 0 to 7
 "#,
     ),
     (

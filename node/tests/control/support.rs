@@ -278,6 +278,26 @@ impl Net {
             Effect::Start { id, .. } => {
                 self.deployed.get_mut(&(host, id)).expect("it is there").1 = true;
             }
+            Effect::Prepare { id, .. } => {
+                let input = Input::Prepared {
+                    id,
+                    state_bytes: 1000,
+                };
+                self.push(host, Duration::from_millis(3), input);
+            }
+            Effect::Switch { id, graph, .. } if graph.hosts().contains(&host) => {
+                self.deployed.insert((host, id.composition), (*graph, true));
+            }
+            Effect::Switch { id, .. } => {
+                // Nobody reads there any more.
+                self.deployed.remove(&(host, id.composition));
+                let happened = Input::Happened {
+                    id: id.composition,
+                    event: PartEvent::Retired,
+                };
+                self.push(host, Duration::from_millis(1), happened);
+            }
+            Effect::Abandon(_) => {}
             Effect::Retire(id) => {
                 self.deployed.remove(&(host, id));
             }
@@ -295,7 +315,25 @@ impl Net {
                 let delay = Duration::from_millis(1);
                 self.push(host, delay, Input::Reported { ticket, report });
             }
-            Effect::Describe(_) | Effect::Note(_) => {}
+            Effect::Prepare { id, .. } => {
+                let state_bytes = 7;
+                let input = Input::Prepared { id, state_bytes };
+                self.push(host, Duration::from_millis(5), input);
+            }
+            Effect::Switch { id, graph, .. } => self.switch(host, id.composition, *graph),
+            Effect::Abandon(_) | Effect::Describe(_) | Effect::Note(_) => {}
+        }
+    }
+
+    /// A host goes over to another graph; where nothing of it is left there, it says so.
+    fn switch(&mut self, host: NodeId, id: CompositionId, graph: ComponentGraph) {
+        let is_in = graph.hosts().contains(&host);
+        if is_in {
+            self.deployed.insert((host, id), (graph, true));
+        } else if self.deployed.remove(&(host, id)).is_some() {
+            let event = PartEvent::Retired;
+            let happened = Input::Happened { id, event };
+            self.push(host, Duration::from_millis(1), happened);
         }
     }
 

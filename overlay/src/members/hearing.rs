@@ -39,7 +39,7 @@ impl Members {
         let node = summary.node;
         self.gone.remove(&node);
         if let Some(round_trip) = round_trip {
-            self.learn_place(&summary.coordinate, round_trip);
+            self.learn_place(&summary.coordinate, round_trip, out);
         }
         let Some(member) = self.known.get_mut(&node) else {
             self.make_room(out);
@@ -120,11 +120,21 @@ impl Members {
         }
     }
 
-    pub(super) fn learn_place(&mut self, there: &Coordinate, round_trip: Duration) {
+    pub(super) fn learn_place(
+        &mut self,
+        there: &Coordinate,
+        round_trip: Duration,
+        out: &mut Vec<Effect>,
+    ) {
         self.coordinate = coordinate::update(&self.coordinate, there, round_trip, &mut self.rng);
         if coordinate::is_news(&self.host.coordinate, &self.coordinate) {
             self.host.coordinate = self.coordinate;
             self.host.version += 1;
+            // Whoever asks for what is near has to know where this node is itself.
+            out.push(Effect::Seen {
+                summary: self.host.clone(),
+                round_trip: None,
+            });
         }
     }
 }

@@ -80,7 +80,9 @@ fn who_connects_is_pinged_at_once_and_its_answer_measures_the_round_trip() {
         })
         .collect();
     let measured = Some(Duration::from_millis(20));
-    assert_eq!(round_trips, [(node(1), measured), (node(2), None)]);
+    // It says where it is itself, too, now that it knows.
+    let seen = [(node(0), None), (node(1), measured), (node(2), None)];
+    assert_eq!(round_trips, seen);
     let changes = [Change::Came(node(1)), Change::Came(node(2))];
     assert_eq!(members.take_changes(), changes);
     assert!(members.host().version > 1, "its coordinate is news");

@@ -49,12 +49,14 @@ impl NetBed {
         let node = self.runtime.block_on(Node::start(config(number, join)));
         let hosts = Arc::new(Mutex::new(BTreeSet::new()));
         let known = Arc::clone(&hosts);
+        let own = node.network.node();
         let mut events = node.events;
         self.runtime.spawn(async move {
+            // A node that learns where it is says so of itself, too.
             while let Some(event) = events.recv().await {
                 let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
                 match event {
-                    Event::Seen { summary, .. } => {
+                    Event::Seen { summary, .. } if summary.node != own => {
                         known.insert(summary.node);
                     }
                     Event::Lost(node) => {

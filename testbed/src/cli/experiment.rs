@@ -18,6 +18,9 @@ use crate::experiment::{Experiment, Options, clocks, deadlines, prediction, prot
 use crate::local::folder::Folder;
 use crate::local::interrupt::Interrupt;
 use crate::local::up::NODES_MAX;
+use replicas::Replicas;
+
+mod replicas;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Name {
@@ -99,6 +102,24 @@ pub(super) enum Name {
     /// Three hosts whose clocks are apart, of real processes.
     #[command(name = "D10")]
     D10(Clocks),
+    /// Availability over the size of an application and how many of its operators are on the same hosts.
+    #[command(name = "R1")]
+    R1(Replicas),
+    /// Availability by how hosts are ranked.
+    #[command(name = "R2")]
+    R2(Replicas),
+    /// The distance from the best there is in small cases.
+    #[command(name = "R2-small")]
+    R2Small(Replicas),
+    /// What availability costs in delays.
+    #[command(name = "R2-tolerance")]
+    R2Tolerance(Replicas),
+    /// Delays by how hosts are ranked.
+    #[command(name = "R3")]
+    R3(Replicas),
+    /// How long after joining the delays of all hosts are known, of real processes.
+    #[command(name = "R4")]
+    R4(Prototype),
     /// How far predicted rates and execution times are off, by predictor, on real series.
     #[command(name = "H1")]
     H1(Prediction),
@@ -206,7 +227,7 @@ pub(super) struct Prototype {
     /// How many seeds, from 1 on.
     #[arg(long, default_value = "1")]
     seeds: u64,
-    /// After how many requests figures are taken; T4 does not go over them.
+    /// After how many requests figures are taken; T4 and R4 do not go over them.
     #[arg(
         long,
         value_delimiter = ',',
@@ -214,7 +235,7 @@ pub(super) struct Prototype {
         default_value = "20,60,100,200,300"
     )]
     requests: Vec<NonZeroUsize>,
-    /// The ways of composing, by their names; T4 has one.
+    /// The ways of composing, by their names; T4 and R4 have one.
     #[arg(
         long,
         value_delimiter = ',',
@@ -396,6 +417,12 @@ impl Name {
             Self::D11(it) => return it.run("D11"),
             Self::Agreement(it) => return it.run("agreement"),
             Self::D10(it) => return it.run(),
+            Self::R4(it) => return it.run("R4"),
+            Self::R1(it) => return it.run("R1"),
+            Self::R2(it) => return it.run("R2"),
+            Self::R2Small(it) => return it.run("R2-small"),
+            Self::R2Tolerance(it) => return it.run("R2-tolerance"),
+            Self::R3(it) => return it.run("R3"),
             Self::H1(it) => return it.run(prediction::errors),
             Self::H2(it) => return it.run(prediction::cost),
             Self::H5(it) => return it.run(prediction::background),

@@ -1,6 +1,6 @@
 //! Experiments on the prototype: real processes on this machine, as far apart as measured hosts.
 //!
-//! T4 says how long it takes to join, to look up, to compose and to get a first result, over the number of nodes. C1, C2 and C4 ask for
+//! T4 says how long it takes to join, to look up, to compose and to get a first result, over the number of nodes; R4, until delays are known. C1, C2 and C4 ask for
 //! more and more applications, as [`super::workload`] draws them, of nodes that compose by different policies. Streams are files of rows
 //! that are replayed as fast as time passes; results go to files, where the first row is looked for.
 
@@ -22,6 +22,7 @@ use bed::Asked;
 
 mod bed;
 mod build_up;
+mod known;
 mod start_up;
 
 /// An experiment on the prototype.
@@ -32,6 +33,18 @@ pub struct Experiment {
     axis: &'static str,
     /// Which figures are shown as tables and plots. All are in the report.
     shown: &'static [&'static str],
+    kind: Kind,
+}
+
+/// What is done with the nodes. Those of one kind show the same runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// They are asked for more and more.
+    BuildUp,
+    /// They and some applications are started.
+    StartUp,
+    /// They join.
+    Known,
 }
 
 /// How an experiment is run.
@@ -71,11 +84,23 @@ pub const ALL: &[Experiment] = &[
             "failed",
             "resident_bytes",
         ],
+        kind: Kind::StartUp,
+    },
+    Experiment {
+        name: "R4",
+        axis: "hosts",
+        shown: &[
+            "known_after_join_ms",
+            "known_after_join_ms_p50",
+            "delay_off_fraction_p50",
+        ],
+        kind: Kind::Known,
     },
     Experiment {
         name: "C1",
         axis: "requests",
         shown: &["delay_ms", "way_ms", "new_way_ms", "success_fraction"],
+        kind: Kind::BuildUp,
     },
     Experiment {
         name: "C2",
@@ -89,6 +114,7 @@ pub const ALL: &[Experiment] = &[
             "failed_fraction",
             "cores_used",
         ],
+        kind: Kind::BuildUp,
     },
     Experiment {
         name: "C4",
@@ -111,6 +137,7 @@ pub const ALL: &[Experiment] = &[
             "probes_per_request",
             "success_fraction",
         ],
+        kind: Kind::BuildUp,
     },
 ];
 
@@ -131,17 +158,13 @@ impl Experiment {
         told: &dyn Fn(&str),
     ) -> anyhow::Result<(Grid, Report)> {
         let mut grid = Grid::new(self.name, self.axis);
-        match self.is_build_up() {
-            true => build_up::run(options, interrupt, told, &mut grid)?,
-            false => start_up::run(options, interrupt, told, &mut grid)?,
+        match self.kind {
+            Kind::BuildUp => build_up::run(options, interrupt, told, &mut grid)?,
+            Kind::StartUp => start_up::run(options, interrupt, told, &mut grid)?,
+            Kind::Known => known::run(options, interrupt, told, &mut grid)?,
         }
         let report = self.report(options, &grid);
         Ok((grid, report))
-    }
-
-    /// Whether it asks for more and more; else it is about how nodes and applications start.
-    fn is_build_up(&self) -> bool {
-        self.name != "T4"
     }
 
     /// What is told of figures.
@@ -150,9 +173,10 @@ impl Experiment {
         if options.latency.is_some() {
             report.simulated("network: each connection is held back by half of a measured round trip in user space");
         }
-        match self.is_build_up() {
-            true => build_up::claims(options, grid, &mut report),
-            false => start_up::claims(grid, &mut report),
+        match self.kind {
+            Kind::BuildUp => build_up::claims(options, grid, &mut report),
+            Kind::StartUp => start_up::claims(grid, &mut report),
+            Kind::Known => known::claims(grid, &mut report),
         }
         let lost = grid.curves(LOST).into_iter().flat_map(|it| it.points);
         let lost = lost.map(|(_, it)| it.high).fold(0.0, f64::max);
@@ -168,7 +192,7 @@ impl Experiment {
     /// # Errors
     /// When a file cannot be written; others may have been.
     pub fn write(&self, folder: &Path, options: &Options, grid: &Grid) -> anyhow::Result<()> {
-        let is_the_same = |it: &&Self| it.is_build_up() == self.is_build_up();
+        let is_the_same = |it: &&Self| it.kind == self.kind;
         for of_the_same in ALL.iter().filter(is_the_same) {
             let grid = grid.named(of_the_same.name);
             let report = of_the_same.report(options, &grid);

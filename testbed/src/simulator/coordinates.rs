@@ -13,7 +13,7 @@ const ROUNDS: usize = 64;
 const PEERS: u64 = 16;
 
 /// The coordinates of all hosts.
-pub(super) fn settled(topology: &dyn Topology, rng: &mut Rng) -> Vec<Coordinate> {
+pub(crate) fn settled(topology: &dyn Topology, rng: &mut Rng) -> Vec<Coordinate> {
     let count = topology.host_count();
     let mut coordinates = vec![coordinate::unknown(); count];
     if count < 2 {

@@ -41,9 +41,9 @@ fn the_oldest_go_and_that_is_counted() {
     let list = events(&mut node, at(many));
     assert_eq!(list.events.len(), EVENTS_MAX);
     assert_eq!(list.dropped, 3);
-    let ages = list.events.iter().map(|row| row.age_s);
+    let mut ages = list.events.iter().map(|row| row.age_s);
     assert!(ages.clone().is_sorted_by(|older, newer| older > newer));
-    assert_eq!(ages.last(), Some(1.0));
+    assert_eq!(ages.next_back(), Some(1.0));
     assert_eq!(node.info(at(many)).counts["events_dropped"], 3);
 }
 

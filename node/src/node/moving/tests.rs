@@ -3,8 +3,9 @@
 use model::wire;
 
 use super::super::tests::{handle, identity, node, receive, record};
+use super::super::view::hex;
 use super::*;
-use crate::node::{Candidate, Input};
+use crate::node::{Candidate, Drained, Input};
 
 fn moved() -> Moved {
     Moved {

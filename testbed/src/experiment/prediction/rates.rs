@@ -291,7 +291,7 @@ fn tables(found: &[Errors]) -> String {
         line(&format!("family {family}"), &numbers, chosen / numbers[0]);
     }
     let heads: String = [
-        "naive", "mean", "correl.", "expon.", "holt", "h.-wint.", "autoreg.", "median", "chosen",
+        "naive", "mean", "correl.", "expon.", "holt", "holt-w.", "autoreg.", "median", "chosen",
     ]
     .into_iter()
     .chain(["x naive", "x line", "rough", "ratio"])

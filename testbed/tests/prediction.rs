@@ -1,4 +1,5 @@
-//! Components that move where hosts and networks change all the time: fewer targets are missed, and nothing moves to and fro.
+//! Predictions of real series, and components that move where hosts and networks change all the time: fewer targets are missed, and nothing
+//! moves to and fro.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -6,6 +7,7 @@ use std::path::{Path, PathBuf};
 use model::{Rng, convert};
 use testbed::experiment::prediction::fluid::backdrop::Backdrop;
 use testbed::experiment::prediction::fluid::{Outcome, Setup, run};
+use testbed::experiment::prediction::{self, Options};
 
 const SETUP: Setup = Setup {
     hosts: 8,
@@ -94,6 +96,22 @@ fn of_recorded_loads_and_ways_that_change_nothing_flaps() {
             "seed {seed}: {with:?} {without:?}"
         );
     }
+}
+
+#[test]
+fn on_real_series_the_mixture_is_at_least_as_good_as_naive() {
+    let Some(data) = data() else {
+        return;
+    };
+    let options = Options {
+        data,
+        samples: 2000,
+        seeds: vec![1],
+        jobs: 2,
+        out: None,
+    };
+    let report = prediction::errors(&options).expect("files of data");
+    assert!(report.holds(), "{}", report.table());
 }
 
 /// The folder of data. Where what is needed is absent, that is said, and nothing is tested.
