@@ -324,18 +324,12 @@ impl Component {
         self.numbering.leaving(self.origin, channel, port)
     }
 
-    /// What of a channel need not be asked for again, when everything up to `taken` was worked off.
+    /// What of a channel need not be asked for again for those who read it, when everything up to `taken` was worked off.
     ///
     /// A stateless component keeps upstream what the foremost of those who read it keep of it, and can so be built again from
     /// nothing but the positions that are asked of it. A stateful one has taken rows into its state, and a
-    /// sink has handed them on. What a shadow of it lacks is kept in any case.
-    pub(crate) fn kept(&self, channel: Channel, taken: u64) -> u64 {
-        let held = self.shadows.iter().map(|shadow| shadow.has(channel));
-        let kept = self.kept_by_readers(channel, taken);
-        held.min().map_or(kept, |held| kept.min(held))
-    }
-
-    fn kept_by_readers(&self, channel: Channel, taken: u64) -> u64 {
+    /// sink has handed them on.
+    pub(super) fn kept_by_readers(&self, channel: Channel, taken: u64) -> u64 {
         if self.numbering == Numbering::Own {
             return taken;
         }
