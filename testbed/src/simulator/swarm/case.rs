@@ -248,7 +248,7 @@ impl Case {
             steps.push((moment(rng, 0.0), step));
         }
         let mut rng = rng.keyed("moves");
-        for _ in 0..rng.below(8) {
+        for _ in 0..rng.below(16) {
             steps.push((moment(&mut rng, 0.1), self.moving(&mut rng)));
         }
         steps.sort_by_key(|(at, _)| *at);
@@ -266,7 +266,7 @@ impl Case {
         Step::Move(Move {
             at,
             request: draw(rng, self.request_count),
-            operator: format!("filter{}", rng.below(3)),
+            operator: format!("filter{}", rng.below(2)),
             to: (rng.below(3) > 0).then(|| draw(rng, hosts)),
         })
     }
