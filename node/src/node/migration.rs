@@ -59,6 +59,11 @@ impl Node {
             graph: Box::new(graph),
             cores,
         });
+        // The record may have come before the word to go over: nobody sends it again.
+        let listing = self.records.listing(&application);
+        if listing.is_some_and(|it| it.head.composition == id.composition) {
+            self.on_record_of_part(now, id.composition, out);
+        }
         self.list_application(&application, out);
     }
 

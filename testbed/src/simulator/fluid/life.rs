@@ -71,6 +71,7 @@ impl Fluid {
 
     /// Drops everything on a host that is down. Gives the compositions that lack it now.
     pub(in crate::simulator) fn crash(&mut self, host: usize) -> Vec<CompositionId> {
+        self.prepared.retain(|(at, _), _| *at != host);
         let here: Vec<CompositionId> = self.parts_of(host).collect();
         let mut lacking: BTreeSet<CompositionId> = here.iter().copied().collect();
         for id in here {
@@ -158,14 +159,15 @@ impl Fluid {
 
     /// Removes what a host has of a composition. Gives the components of others that it read.
     pub(super) fn remove_part(&mut self, host: usize, id: CompositionId) -> Vec<Component> {
+        // Who only feeds what goes elsewhere may be ready for it and run nothing.
+        self.prepared
+            .retain(|(at, migration), _| *at != host || migration.composition != id);
         let Some(part) = self.parts.remove(&(host, id)) else {
             return Vec::new();
         };
         for index in part.operators.iter().chain(&part.coming).chain(&part.left) {
             self.remove_operator(host, (id, *index), &part.graph);
         }
-        self.prepared
-            .retain(|(at, migration), _| *at != host || migration.composition != id);
         self.forget_reading(host, id, &part.reads);
         self.machines[host].forget(id);
         if let Some(running) = self.running.get_mut(&id) {
