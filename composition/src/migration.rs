@@ -216,15 +216,24 @@ impl Composer {
         let allocation = self.allocations.get(&composition)?;
         let index = usize::from(operator);
         let stream = Before::Operator(index).stream(allocation.graph.plan());
-        debug_assert_eq!(allocation.graph.operators()[index].host, view.node());
+        let binding = allocation.graph.operators()[index];
+        debug_assert_eq!(binding.host, view.node());
+        let delay = self.serving.delay(composition)?;
         let name = self
             .serving
             .own(composition, operator)
-            .or_else(|| self.serving.find(stream, &allocation.graph.made_of(index)))?;
-        Some((
-            self.serving.job_for(&name, composition)?,
-            self.serving.delay(composition)?,
-        ))
+            .or_else(|| self.serving.find(stream, &allocation.graph.made_of(index)));
+        let job = name.and_then(|name| self.serving.job_for(&name, composition));
+        // What others share may have gone already with its own application, where nobody else reads it here. It takes nothing more where
+        // it went, and is there no less strict than what the application has left.
+        let followed = || Job {
+            laxity: allocation.graph.plan().qos().latency.saturating_sub(delay),
+            cores: 0.0,
+            burst_cores: 0.0,
+            execution: Duration::ZERO,
+        };
+        let job = job.or_else(|| binding.shared.then(followed))?;
+        Some((job, delay))
     }
 
     /// Takes a migration out of its place, where this is what it waits for.

@@ -11,6 +11,7 @@ pub mod engine;
 pub mod idle;
 pub mod input;
 pub mod machine;
+pub mod moves;
 pub mod nexmark;
 pub mod path;
 pub mod pipe;

@@ -20,7 +20,8 @@ use node::cli::{cores, memory, policies};
 use crate::bench::report::Report;
 use crate::bench::{
     applications as applications_bench, child, engine as engine_bench, idle as idle_bench,
-    nexmark as nexmark_bench, path as path_bench, pipe as pipe_bench, stalled_sink,
+    moves as moves_bench, nexmark as nexmark_bench, path as path_bench, pipe as pipe_bench,
+    stalled_sink,
 };
 use crate::local::fault::Fault;
 
@@ -93,6 +94,8 @@ enum Name {
     StalledSink(StalledSink),
     /// What nodes occupy and use that have joined and have nothing to do.
     Idle(local::Idle),
+    /// An application whose operators move all the time, beside a run of it without any move.
+    Moves(local::Moves),
     /// What an application occupies on a node with many that are nearly the same, with sharing and without.
     Applications(local::Applications),
     /// What a batch costs on its way through an engine that does no work on it, by policy.
@@ -271,6 +274,7 @@ impl Name {
             }),
             Self::Idle(idle) => idle_bench::measure(&idle.into_options()?),
             Self::Applications(it) => applications_bench::measure(&it.into_options()?),
+            Self::Moves(moves) => moves_bench::measure(&moves.into_options()?),
             Self::Path(path) => path_bench::measure(&path_bench::Options {
                 operators: path.operators.get(),
                 rows: path.rows.get(),

@@ -1,6 +1,6 @@
 //! Experiments: one command each, with figures, a table and plots.
 //!
-//! Those of [`prototype`] run real processes, those of [`deadlines`] the data plane of one host, those of [`replicas`] place hosts and let them fail; all others run in the simulator. An [`Experiment`] says over which axis figures are taken; [`workload`] draws what is asked for,
+//! Those of [`prototype`] and [`migration`] run real processes, those of [`deadlines`] the data plane of one host, those of [`replicas`] place hosts and let them fail; all others run in the simulator. An [`Experiment`] says over which axis figures are taken; [`workload`] draws what is asked for,
 //! [`build_up`] is one run, [`sweep`] runs all policies and seeds, [`grid`] holds what came of it, as means over seeds with their
 //! intervals. What was run, on what machine and of which seeds stands in the report, beside what is modelled.
 
@@ -22,6 +22,7 @@ pub mod deadlines;
 mod exhaustive;
 pub mod grid;
 pub mod interval;
+pub mod migration;
 pub mod plot;
 pub mod prediction;
 mod projection;

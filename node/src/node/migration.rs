@@ -158,9 +158,7 @@ impl Node {
     ) {
         self.counts.add("unmigrated");
         let place = (unmigrated.composition, unmigrated.operator);
-        let Some(ticket) = self.migrating.remove(&place) else {
-            return;
-        };
+        let ticket = self.migrating.remove(&place);
         let declined = unmigrated.declined.iter();
         let reasons: Vec<String> = declined
             .map(|(node, why)| format!("{}: {why}", self.view.name(*node)))
@@ -170,7 +168,21 @@ impl Node {
             false => reasons.join("; "),
         };
         let message = format!("refused: {reasons}. Nothing was changed.");
-        let failure = Failure::new(FailureKind::Refused, &message);
-        self.finish_move(now, ticket, Err(failure), out);
+        if let Some(ticket) = ticket {
+            let failure = Failure::new(FailureKind::Refused, &message);
+            return self.finish_move(now, ticket, Err(failure), out);
+        }
+        // What others read of an operator that went stays behind for them, which nobody waits to hear.
+        let Some(part) = self.parts.get(&unmigrated.composition) else {
+            return;
+        };
+        let (application, graph) = (part.application.clone(), &part.graph);
+        let operator = graph.plan().operators().get(usize::from(place.1));
+        let operator = operator.map(|it| it.name.clone());
+        let decision = Decision::Refused {
+            operator,
+            reason: message,
+        };
+        self.decided(now, &application, decision);
     }
 }

@@ -18,8 +18,10 @@ use crate::experiment::{Experiment, Options, clocks, deadlines, prediction, prot
 use crate::local::folder::Folder;
 use crate::local::interrupt::Interrupt;
 use crate::local::up::NODES_MAX;
+use migration::Migration;
 use replicas::Replicas;
 
+mod migration;
 mod replicas;
 
 #[derive(Debug, Subcommand)]
@@ -126,6 +128,9 @@ pub(super) enum Name {
     /// How long a prediction takes.
     #[command(name = "H2")]
     H2(Prediction),
+    /// How long an operator with much state takes to another host, and how long its results pause, of real processes.
+    #[command(name = "H4")]
+    H4(Migration),
     /// How often targets are missed over what others take of the hosts, with components that move and without.
     #[command(name = "H5")]
     H5(Prediction),
@@ -425,6 +430,7 @@ impl Name {
             Self::R3(it) => return it.run("R3"),
             Self::H1(it) => return it.run(prediction::errors),
             Self::H2(it) => return it.run(prediction::cost),
+            Self::H4(it) => return it.run(),
             Self::H5(it) => return it.run(prediction::background),
             Self::H6(it) => return it.run(prediction::updates),
         };

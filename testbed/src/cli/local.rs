@@ -11,7 +11,7 @@ use node::cli::memory;
 use serde::Serialize;
 
 use super::{Output, note, print};
-use crate::bench::{applications, idle};
+use crate::bench::{applications, idle, moves};
 use crate::local::folder::Folder;
 use crate::local::interrupt::Interrupt;
 use crate::local::status::{self, Row};
@@ -153,6 +153,25 @@ pub(super) struct Applications {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct Moves {
+    /// How many moves there are to be.
+    #[arg(long, default_value = "1000")]
+    moves: NonZeroU64,
+    /// For how long rows flow: long enough for all moves.
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration, default_value = "10min")]
+    for_: Duration,
+    /// How many rows a second flow.
+    #[arg(long, value_name = "N", default_value = "1000")]
+    rate: NonZeroU64,
+    /// What rows and moves are drawn from.
+    #[arg(long, default_value = "1")]
+    seed: u64,
+    /// The folder of the nodes, which goes when it is done.
+    #[arg(long, value_name = "DIR", default_value = ".synergy/moves")]
+    dir: PathBuf,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct Down {
     #[command(flatten)]
     at: At,
@@ -240,6 +259,18 @@ impl Applications {
             counts,
             limit: self.limit,
             settle: self.settle,
+        })
+    }
+}
+
+impl Moves {
+    pub(super) fn into_options(self) -> anyhow::Result<moves::Options> {
+        Ok(moves::Options {
+            folder: Folder::at(&self.dir)?,
+            moves: self.moves.get(),
+            duration: self.for_,
+            rate: self.rate.get(),
+            seed: self.seed,
         })
     }
 }

@@ -1,21 +1,22 @@
 //! Nodes that a benchmark or an experiment brings up, asks, and takes down.
 
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use model::Clock;
-use node::api::{ApplyBody, PublishBody};
+use node::api::{ApplyBody, MoveBody, PublishBody};
 use node::client::{Client, encoded};
 use node::clock::MachineClock;
-use node::node::{ApplicationStatus, Composition, Failure, FailureKind};
+use node::node::{ApplicationStatus, Composition, Failure, FailureKind, Moved};
 
 use super::folder::Folder;
 use super::interrupt::Interrupt;
 use super::launch::log_end;
 use super::process::{self, Process};
 use super::up::{self, Testbed};
-use super::{api, down};
+use super::{api, down, program};
 use crate::cli::note;
 
 /// Nodes that know one another, and a folder for the files of their sources. They are ended when it is dropped.
@@ -149,6 +150,43 @@ impl<'a> Bed<'a> {
         let shown = self.clients[node].get(&format!("/v1/apps/{}", encoded(name)));
         let shown = shown.map_err(|it| anyhow!("{name}: {}", it.message))?;
         serde_json::from_value(shown).with_context(|| name.to_owned())
+    }
+
+    /// Asks a node to move an operator to a host.
+    ///
+    /// # Errors
+    /// With what the node says where it refuses.
+    pub fn move_operator(
+        &self,
+        node: usize,
+        (application, operator): (&str, &str),
+        to: &str,
+    ) -> Result<Moved, Failure> {
+        let body = MoveBody {
+            operator: operator.to_owned(),
+            to: Some(to.to_owned()),
+        };
+        let path = format!("/v1/apps/{}/move", encoded(application));
+        let answer = self.clients[node].post(&path, &body)?;
+        serde_json::from_value(answer)
+            .map_err(|error| Failure::new(FailureKind::Failed, error.to_string()))
+    }
+
+    /// Runs an application by itself, beside the nodes, to its end. Its paths start at the folder of files.
+    ///
+    /// # Errors
+    /// When it fails, with what it said.
+    pub fn run_alone(&self, text: &str) -> anyhow::Result<()> {
+        let file = self.files.path().join("alone.toml");
+        std::fs::write(&file, text)?;
+        let output = Command::new(self.folder.path().join(program::LINK))
+            .arg("run")
+            .arg(&file)
+            .stdin(Stdio::null())
+            .output()?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        anyhow::ensure!(output.status.success(), "the run by itself: {said}");
+        Ok(())
     }
 
     /// Waits until something succeeds.

@@ -6,5 +6,6 @@
 mod support;
 
 mod faults;
+mod moves;
 mod network;
 mod testbed;

@@ -12,10 +12,10 @@ use serde_json::Value;
 use crate::support::{Bed, Turn, json, run, text};
 
 /// How many nodes a test has: one more than operators and the two that publish and accept would need.
-const NODES: u32 = 5;
+pub(crate) const NODES: u32 = 5;
 
 /// How long what is told to one node takes until all know it. Unit: time. Source: guess; a busy machine.
-const SPREAD_WAIT: Duration = Duration::from_secs(20);
+pub(crate) const SPREAD_WAIT: Duration = Duration::from_secs(20);
 
 /// How long after a host was killed each other one says so. Unit: time. Source: what is promised.
 const KILLED_WAIT: Duration = Duration::from_secs(2);
@@ -54,7 +54,7 @@ connector = "requester"
 }
 
 /// Records 20 ms after each other, as fast as they were: the n-th says n.
-const RECORDS: &str = r#"
+pub(crate) const RECORDS: &str = r#"
 connector = "file"
 path = "records.jsonl"
 time = { field = "at", unit = "ms" }
@@ -62,10 +62,10 @@ speed = 1.0
 "#;
 
 /// So many records last longer than any test.
-const RECORD_COUNT: usize = 20_000;
+pub(crate) const RECORD_COUNT: usize = 20_000;
 
 /// Windows of half a second, of 25 records, to a file of the application's name.
-fn counting(name: &str) -> String {
+pub(crate) fn counting(name: &str) -> String {
     format!(
         r#"
 name = "{name}"
@@ -96,15 +96,15 @@ path = "{name}.jsonl"
 const TARGETS_MAX: usize = 5;
 
 /// Nodes that know one another.
-struct Network {
-    bed: Bed,
+pub(crate) struct Network {
+    pub(crate) bed: Bed,
     /// The ids of the nodes, in order of their numbers.
     ids: Vec<String>,
     _turn: Turn,
 }
 
 impl Network {
-    fn up() -> Self {
+    pub(crate) fn up() -> Self {
         let turn = Turn::take();
         let bed = Bed::new();
         let up = json(&mut bed.testbed(&["up", "-n", &NODES.to_string(), "--memory", "64MiB"]));
@@ -120,7 +120,7 @@ impl Network {
     }
 
     /// What a node answers to a command, which has to succeed.
-    fn ask(&self, node: u32, arguments: &[&str]) -> Value {
+    pub(crate) fn ask(&self, node: u32, arguments: &[&str]) -> Value {
         let node = node.to_string();
         let arguments = [&["--node", &node], arguments, &["-o", "json"]].concat();
         json(&mut self.bed.synergy(&arguments))
@@ -131,7 +131,7 @@ impl Network {
         self.publish_source(at, other, SOURCE);
     }
 
-    fn publish_source(&self, at: u32, other: u32, source: &str) {
+    pub(crate) fn publish_source(&self, at: u32, other: u32, source: &str) {
         let source = self.bed.file("source.toml", source);
         self.ask(at, &["stream", "publish", "lab/load", &source]);
         self.bed.until("the stream is found", SPREAD_WAIT, || {
@@ -151,7 +151,7 @@ impl Network {
     }
 
     /// The windows that have left at the sink of an application of [`counting`]: how many records, and the last.
-    fn counted(&self, name: &str) -> Vec<(i64, i64)> {
+    pub(crate) fn counted(&self, name: &str) -> Vec<(i64, i64)> {
         let path = self.bed.file_of(&format!("{name}.jsonl"));
         let written = std::fs::read_to_string(path).unwrap_or_default();
         let whole = written.rsplit_once('\n').map_or("", |(whole, _)| whole);
@@ -163,20 +163,20 @@ impl Network {
         whole.lines().map(row).collect()
     }
 
-    fn until_counted(&self, name: &str, windows: usize) -> Vec<(i64, i64)> {
+    pub(crate) fn until_counted(&self, name: &str, windows: usize) -> Vec<(i64, i64)> {
         self.bed.until("windows leave", SPREAD_WAIT, || {
             let counted = self.counted(name);
             (counted.len() >= windows).then_some(counted)
         })
     }
 
-    fn kill(&self, node: u32) {
+    pub(crate) fn kill(&self, node: u32) {
         let output = run(&mut self.bed.testbed(&["kill", &node.to_string()]));
         assert!(output.status.success(), "{output:?}");
     }
 
     /// Waits until a node says of an application what is expected; gives how long that took, and what it says.
-    fn until_shown(
+    pub(crate) fn until_shown(
         &self,
         node: u32,
         name: &str,
@@ -258,7 +258,7 @@ impl Network {
     }
 
     /// Takes the nodes down; nothing of them is left.
-    fn down(&self) {
+    pub(crate) fn down(&self) {
         let status = json(&mut self.bed.testbed(&["status", "-o", "json"]));
         let output = run(&mut self.bed.testbed(&["down"]));
         assert!(output.status.success(), "{output:?}");
@@ -274,7 +274,7 @@ impl Network {
 }
 
 /// Where the operators of a composition are.
-fn operators(composed: &Value) -> impl Iterator<Item = &str> {
+pub(crate) fn operators(composed: &Value) -> impl Iterator<Item = &str> {
     let placed = composed["operators"].as_array().expect("operators");
     let placed = placed
         .iter()
