@@ -66,6 +66,8 @@ pub struct Config {
     pub workers: usize,
     /// How components are ordered.
     pub policy: Policy,
+    /// Whether it moves components by itself.
+    pub migrates: bool,
     /// What becomes of results that are meant for whoever asked.
     pub results: Results,
     /// What only testbeds tell it.
@@ -203,6 +205,7 @@ pub async fn start(
             composition: composition(&config.hooks),
             first_number,
             is_new: config.is_new,
+            migrates: config.migrates,
         },
         rng.keyed("node"),
     );

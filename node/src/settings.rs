@@ -32,6 +32,8 @@ pub struct Settings {
     pub memory_bytes: u64,
     /// In which order operators run.
     pub policy: Policy,
+    /// Whether it moves components elsewhere by itself, where targets or hosts are in danger.
+    pub migrates: bool,
     /// How it is part of a network.
     pub network: Network,
     /// What it runs for others.

@@ -208,8 +208,9 @@ impl Control {
                 () = until(self.clock.as_ref(), timeout) => self.handle(Input::Timeout),
                 _ = load.tick() => {
                     let busy_cores = self.cpu.sample(self.clock.now());
-                    self.handle(Input::Load { busy_cores });
+                    // The load ends the second: what was measured in it is there by then.
                     self.measure_parts();
+                    self.handle(Input::Load { busy_cores });
                 }
             }
         }

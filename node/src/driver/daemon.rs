@@ -76,6 +76,7 @@ pub fn run(
             memory_bytes: settings.memory_bytes,
             workers: hooks.workers.map_or(workers, NonZeroUsize::get),
             policy: settings.policy,
+            migrates: settings.migrates,
             results: Results::Tapped,
             hooks,
         };

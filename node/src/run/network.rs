@@ -127,6 +127,7 @@ async fn start(
             memory_bytes: options.memory_bytes,
             workers: options.workers,
             policy: options.policy,
+            migrates: true,
             results: results.clone(),
             hooks: driver::Hooks::default(),
         };

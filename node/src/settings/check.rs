@@ -55,6 +55,7 @@ pub(super) fn settings(mut layers: Layers, machine: &Machine) -> Result<Settings
         data_dir: data_dir(&mut layers, machine),
         memory_bytes,
         policy: policy(&mut layers),
+        migrates: migrates(&mut layers),
         network: Network {
             id: network_id(&mut layers),
             listen: listen(&mut layers, insecure_listen),
@@ -82,6 +83,22 @@ fn policy(layers: &mut Layers) -> Policy {
         layers.is_wrong(&place, (message, format!("one of {names}")));
         Policy::default()
     })
+}
+
+fn migrates(layers: &mut Layers) -> bool {
+    let Some((Value::Text(word), place)) = layers.take("migrate") else {
+        return true;
+    };
+    match word.as_str() {
+        "auto" => true,
+        "never" => false,
+        _ => {
+            let message = format!("\"{word}\" is neither");
+            let expected = "auto, or never: components move only when somebody wants it";
+            layers.is_wrong(&place, (message, expected.to_owned()));
+            true
+        }
+    }
 }
 
 fn name(layers: &mut Layers, machine: &Machine) -> String {

@@ -37,6 +37,7 @@ pub(super) const KEYS: &[Key] = &[
     key("data_dir", Form::Text),
     key("memory", Form::Size),
     key("policy", Form::Text),
+    key("migrate", Form::Text),
     key("network.id", Form::Text),
     key("network.listen", Form::Texts),
     key("network.join", Form::Texts),

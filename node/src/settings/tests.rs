@@ -36,6 +36,7 @@ fn where_nothing_is_said_nobody_else_reaches_the_node() {
         data_dir: "/data".into(),
         memory_bytes: 256 << 20,
         policy: Policy::Deadline,
+        migrates: true,
         network: Network {
             id: "main".to_owned(),
             listen: vec!["/ip4/127.0.0.1/tcp/4170".to_owned()],
@@ -64,6 +65,7 @@ name = "plant-a-gw1"
 data_dir = "/var/lib/synergy"
 memory = "1GiB"
 policy = "fifo"
+migrate = "never"
 
 [network]
 id = "lab"
@@ -90,6 +92,7 @@ listen = "127.0.0.1:4999"
         data_dir: "/var/lib/synergy".into(),
         memory_bytes: 1 << 30,
         policy: Policy::Fifo,
+        migrates: false,
         network: Network {
             id: "lab".to_owned(),
             listen: vec!["/ip4/0.0.0.0/tcp/4170".to_owned()],
@@ -265,6 +268,7 @@ fn values_have_bounds() {
         "memory=1MiB",
         "memory=256",
         "policy=best",
+        "migrate=always",
         "offer.memory=1GiB",
         "offer.cpu=0",
         "offer.cpu=nan",
@@ -284,6 +288,7 @@ fn values_have_bounds() {
         "offer.cpu=0.5",
         "memory=1GiB",
         "policy=tokens",
+        "migrate=auto",
         "offer.memory=64MiB",
     ] {
         assert!(load(&set(&[key])).is_ok(), "{key}");
