@@ -354,8 +354,6 @@ fn what_was_measured_is_told_once() {
         // Two targets lie behind each: what batches are old is told by what they have left.
         assert!(it.budget < Slack::MAX && it.age.is_some(), "{it:?}");
     }
-    let first = measured.operators[0].waited;
-    assert!(first >= Some(Duration::from_millis(39)), "{first:?}");
     let (delay, most) = (measured.delay.unwrap(), Duration::from_millis(45));
     assert!(
         delay > Duration::from_millis(39) && delay < most,

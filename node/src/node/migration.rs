@@ -62,6 +62,12 @@ impl Node {
             cores,
         });
         self.note_arrivals(now, id.composition, &before);
+        let listing = self.records.listing(&application);
+        if listing.is_some_and(|listing| listing.head.composition == id.composition) {
+            // It may have come before the word to go over.
+            self.on_record_of_part(now, id.composition, out);
+        }
+        self.look_for_part(now, &application, out);
         self.list_application(&application, out);
     }
 
