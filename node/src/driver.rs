@@ -10,6 +10,7 @@ mod deploy;
 pub mod edge;
 mod effects;
 mod hello;
+mod leaving;
 mod link;
 mod load;
 mod migration;
@@ -68,6 +69,9 @@ pub struct Config {
     pub policy: Policy,
     /// Whether it moves components by itself.
     pub migrates: bool,
+    /// How long it may give away what it runs before it leaves; nothing for at once. Range: up to
+    /// [`crate::settings::DRAIN_MAX`].
+    pub drain: Duration,
     /// What becomes of results that are meant for whoever asked.
     pub results: Results,
     /// What only testbeds tell it.

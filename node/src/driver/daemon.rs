@@ -77,6 +77,7 @@ pub fn run(
             workers: hooks.workers.map_or(workers, NonZeroUsize::get),
             policy: settings.policy,
             migrates: settings.migrates,
+            drain: settings.drain,
             results: Results::Tapped,
             hooks,
         };

@@ -128,6 +128,8 @@ async fn start(
             workers: options.workers,
             policy: options.policy,
             migrates: true,
+            // All of them end together.
+            drain: Duration::ZERO,
             results: results.clone(),
             hooks: driver::Hooks::default(),
         };

@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use engine::scheduler::Policy;
 
 use super::keys::{Mistake, Value};
 use super::layers::{Layers, Place};
 use super::{
-    API_DEFAULT, Api, LISTEN_DEFAULT, MEMORY_DEFAULT, Machine, NETWORK_DEFAULT, Network, Offer,
-    Settings, UPLINK_DEFAULT,
+    API_DEFAULT, Api, DRAIN_MAX, LISTEN_DEFAULT, MEMORY_DEFAULT, Machine, NETWORK_DEFAULT, Network,
+    Offer, Settings, UPLINK_DEFAULT,
 };
 use crate::application::Problems;
 use crate::application::nearest;
@@ -56,6 +57,7 @@ pub(super) fn settings(mut layers: Layers, machine: &Machine) -> Result<Settings
         memory_bytes,
         policy: policy(&mut layers),
         migrates: migrates(&mut layers),
+        drain: drain(&mut layers),
         network: Network {
             id: network_id(&mut layers),
             listen: listen(&mut layers, insecure_listen),
@@ -99,6 +101,17 @@ fn migrates(layers: &mut Layers) -> bool {
             true
         }
     }
+}
+
+fn drain(layers: &mut Layers) -> Duration {
+    let Some((Value::Time(time), place)) = layers.take("drain") else {
+        return DRAIN_MAX;
+    };
+    if time > DRAIN_MAX {
+        let message = "nobody who stops a node waits that long".to_owned();
+        layers.is_wrong(&place, (message, format!("at most {DRAIN_MAX:?}")));
+    }
+    time
 }
 
 fn name(layers: &mut Layers, machine: &Machine) -> String {

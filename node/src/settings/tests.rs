@@ -37,6 +37,7 @@ fn where_nothing_is_said_nobody_else_reaches_the_node() {
         memory_bytes: 256 << 20,
         policy: Policy::Deadline,
         migrates: true,
+        drain: DRAIN_MAX,
         network: Network {
             id: "main".to_owned(),
             listen: vec!["/ip4/127.0.0.1/tcp/4170".to_owned()],
@@ -66,6 +67,7 @@ data_dir = "/var/lib/synergy"
 memory = "1GiB"
 policy = "fifo"
 migrate = "never"
+drain = "2500ms"
 
 [network]
 id = "lab"
@@ -93,6 +95,7 @@ listen = "127.0.0.1:4999"
         memory_bytes: 1 << 30,
         policy: Policy::Fifo,
         migrates: false,
+        drain: Duration::from_millis(2500),
         network: Network {
             id: "lab".to_owned(),
             listen: vec!["/ip4/0.0.0.0/tcp/4170".to_owned()],
@@ -269,6 +272,8 @@ fn values_have_bounds() {
         "memory=256",
         "policy=best",
         "migrate=always",
+        "drain=11s",
+        "drain=10",
         "offer.memory=1GiB",
         "offer.cpu=0",
         "offer.cpu=nan",
@@ -289,6 +294,7 @@ fn values_have_bounds() {
         "memory=1GiB",
         "policy=tokens",
         "migrate=auto",
+        "drain=0s",
         "offer.memory=64MiB",
     ] {
         assert!(load(&set(&[key])).is_ok(), "{key}");
