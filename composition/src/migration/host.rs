@@ -138,7 +138,10 @@ impl Composer {
             failed: 0,
         };
         let whole = held.unwrap_or_default() + takes;
-        if let Err(lack) = self.ledger.allocate(view, claim, whole) {
+        // Who gets nothing new needs no room: a host that has too much to do could else give nothing away.
+        if (held.is_none() || !own.is_empty())
+            && let Err(lack) = self.ledger.allocate(view, claim, whole)
+        {
             self.counts.refuse(lack.check);
             return Err(Decline::Lacks(lack));
         }
