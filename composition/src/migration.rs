@@ -213,7 +213,7 @@ impl Composer {
         composition: CompositionId,
         operator: u16,
     ) -> Option<(Job, Duration)> {
-        let allocation = &self.allocations[&composition];
+        let allocation = self.allocations.get(&composition)?;
         let index = usize::from(operator);
         let stream = Before::Operator(index).stream(allocation.graph.plan());
         let binding = allocation.graph.operators()[index];
@@ -280,6 +280,10 @@ impl Composer {
         if !migration.waiting.is_empty() {
             self.migrations.insert(id.composition, migration);
             return;
+        }
+        if !self.allocations.contains_key(&id.composition) {
+            let why = "it does not run here any more".to_owned();
+            return self.abandon(now, view, *migration, (view.node(), why), out);
         }
         match self.late(view, &migration) {
             Some(lack) => {

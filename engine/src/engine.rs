@@ -56,7 +56,7 @@ use edges::{Edge, Producing};
 pub use ends::Event;
 pub use rebind::Provider;
 pub use remote::{EdgeKind, TAPS_MAX};
-pub use sample::Sample;
+pub use sample::{OperatorSample, Sample};
 pub use shadows::{CopyId, SHADOWS_MAX};
 
 /// Why a component is found: who asks has just found it, or holds an edge that goes with it.

@@ -60,6 +60,7 @@ pub(crate) struct Times {
     gathered: [u64; GATHERED],
     gathered_count: usize,
     total_nanos: u64,
+    count: u64,
     /// When the newer half of what is recent was begun.
     since: Instant,
     sorted: Box<Sorted>,
@@ -80,6 +81,7 @@ impl Times {
             gathered: [0; GATHERED],
             gathered_count: 0,
             total_nanos: 0,
+            count: 0,
             since: Instant::ZERO,
             sorted: Box::new(Sorted {
                 precision,
@@ -93,12 +95,18 @@ impl Times {
     pub(crate) fn note(&mut self, now: Instant, time: Duration) {
         let nanos = convert::nanos(time);
         self.total_nanos = self.total_nanos.saturating_add(nanos);
+        self.count += 1;
         if self.gathered_count == GATHERED || now.since(self.since) >= HALF {
             self.since = self.sorted.take(now, &self.gathered[..self.gathered_count]);
             self.gathered_count = 0;
         }
         self.gathered[self.gathered_count] = nanos;
         self.gathered_count += 1;
+    }
+
+    /// How many there are, and all of them together, since the start.
+    pub(crate) const fn total(&self) -> (u64, Duration) {
+        (self.count, Duration::from_nanos(self.total_nanos))
     }
 
     /// What they come to.

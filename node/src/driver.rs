@@ -10,6 +10,7 @@ mod deploy;
 pub mod edge;
 mod effects;
 mod hello;
+mod leaving;
 mod link;
 mod load;
 mod migration;
@@ -66,6 +67,11 @@ pub struct Config {
     pub workers: usize,
     /// How components are ordered.
     pub policy: Policy,
+    /// Whether it moves components by itself.
+    pub migrates: bool,
+    /// How long it may give away what it runs before it leaves; nothing for at once. Range: up to
+    /// [`crate::settings::DRAIN_MAX`].
+    pub drain: Duration,
     /// What becomes of results that are meant for whoever asked.
     pub results: Results,
     /// What only testbeds tell it.
@@ -203,6 +209,7 @@ pub async fn start(
             composition: composition(&config.hooks),
             first_number,
             is_new: config.is_new,
+            migrates: config.migrates,
         },
         rng.keyed("node"),
     );

@@ -42,6 +42,7 @@ mod task;
 #[cfg(test)]
 mod tests;
 mod view;
+mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -52,7 +53,7 @@ use overlay::Identity;
 
 pub use command::*;
 pub use effect::Effect;
-pub use input::{Input, Measured, PartEvent, PartReport};
+pub use input::{Input, Measured, Pace, PartEvent, PartReport};
 pub use recorder::{EffectsDigest, RecordedError, Recorder, replay};
 
 use counts::Counts;
@@ -65,6 +66,7 @@ use records::Records;
 use spread::Spread;
 use task::Task;
 use view::View;
+use watch::Watch;
 
 /// What a node is told at its start.
 #[derive(Debug, Clone)]
@@ -82,6 +84,8 @@ pub struct Config {
     pub first_number: u64,
     /// Whether nobody was this node before: then it has no applications from before a restart.
     pub is_new: bool,
+    /// Whether it moves components by itself, where targets or hosts are in danger; when asked to it always does.
+    pub migrates: bool,
 }
 
 /// How many open questions to the overlay are remembered before those are looked through whose task is over.
@@ -94,6 +98,7 @@ pub struct Node {
     rng: Rng,
     composer: Composer,
     view: View,
+    watch: Watch,
     records: Records,
     /// What runs here, by composition. Bounded by what the composer allocates.
     parts: BTreeMap<CompositionId, Box<Part>>,
@@ -146,6 +151,7 @@ impl Node {
         Self {
             composer,
             view: View::new(config.host.clone()),
+            watch: Watch::default(),
             records: Records::default(),
             parts: BTreeMap::new(),
             deploys_due: BTreeMap::new(),
@@ -186,7 +192,7 @@ impl Node {
                 round_trip,
             } => self.on_seen(now, summary, round_trip, out),
             Input::Lost(node) => self.view.lose(node),
-            Input::Load { busy_cores } => self.on_load(busy_cores, out),
+            Input::Load { busy_cores } => self.on_load(now, busy_cores, out),
             Input::Measured { id, measured } => self.on_measured(now, id, measured, out),
             Input::Deployed(id) => self.on_deployed(now, id, out),
             Input::DeployFailed { id, reason } => self.on_deploy_failed(now, id, reason, out),

@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use engine::scheduler::Policy;
 
@@ -32,6 +33,10 @@ pub struct Settings {
     pub memory_bytes: u64,
     /// In which order operators run.
     pub policy: Policy,
+    /// Whether it moves components elsewhere by itself, where targets or hosts are in danger.
+    pub migrates: bool,
+    /// How long it may give away what it runs before it leaves. Range: up to [`DRAIN_MAX`]; nothing for at once.
+    pub drain: Duration,
     /// How it is part of a network.
     pub network: Network,
     /// What it runs for others.
@@ -113,6 +118,11 @@ pub const MEMORY_DEFAULT: u64 = 256 << 20;
 
 /// The uplink, where nothing is said. Unit: bytes per second. Source: guess; what a local network gives.
 pub const UPLINK_DEFAULT: f64 = 125e6;
+
+/// The longest that a node may give away what it runs before it leaves, and how long where nothing is said.
+///
+/// Unit: time. Relation: below the 14 s that a request over HTTP may take. Source: a transfer of 10 MiB over 10 Mbit/s takes 8 s.
+pub const DRAIN_MAX: Duration = Duration::from_secs(10);
 
 impl Settings {
     /// What all that was given comes to.

@@ -88,7 +88,9 @@ impl Composer {
             return self.say_prepared(view, id.composition, out);
         }
         let refused = match self.allocations.get(&id.composition) {
-            None if !prepare.graph.hosts().contains(&here) => Some("it does not run here any more"),
+            None if !prepare.graph.hosts().contains(&here) || prepare.was_of(here) => {
+                Some("it does not run here any more")
+            }
             None => None,
             Some(known) if known.pending.is_some() => Some("another part of it is being moved"),
             Some(known) if known.state != State::Started => Some("it has not started here"),
@@ -136,7 +138,10 @@ impl Composer {
             failed: 0,
         };
         let whole = held.unwrap_or_default() + takes;
-        if let Err(lack) = self.ledger.allocate(view, claim, whole) {
+        // Who gets nothing new needs no room: a host that has too much to do could else give nothing away.
+        if (held.is_none() || !own.is_empty())
+            && let Err(lack) = self.ledger.allocate(view, claim, whole)
+        {
             self.counts.refuse(lack.check);
             return Err(Decline::Lacks(lack));
         }

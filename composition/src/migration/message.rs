@@ -70,6 +70,19 @@ pub(crate) struct Prepare {
     pub(crate) ages: Vec<Duration>,
 }
 
+impl Prepare {
+    /// Whether a host was of the graph before, too: who has nothing of it any more has lost what it had.
+    pub(crate) fn was_of(&self, host: NodeId) -> bool {
+        let graph = &self.graph;
+        let operators = (0..).zip(graph.operators());
+        let mut others = operators.filter(|(index, _)| *index != self.operator);
+        let mut ends = graph.sources().iter().chain(graph.sinks());
+        self.from == host
+            || others.any(|(_, binding)| binding.host == host)
+            || ends.any(|binding| binding.host == host)
+    }
+}
+
 /// What a host tells that is ready.
 #[derive(Debug, Clone, PartialEq, bincode::Encode, bincode::Decode)]
 pub(crate) struct Prepared {

@@ -9,6 +9,26 @@ use crate::candidates::{STEP, fits, offers};
 use crate::composer::Composer;
 
 impl Composer {
+    /// The other hosts that may run an operator that runs here: they offer its kind, and the application allows them. None where it does not
+    /// run here.
+    pub fn may_run<'a>(
+        &'a self,
+        view: &'a NodeView,
+        composition: CompositionId,
+        operator: u16,
+    ) -> impl Iterator<Item = &'a HostSummary> {
+        let index = usize::from(operator);
+        let allocation = self.allocations.get(&composition);
+        let wanted = allocation.and_then(|it| {
+            let part = it.graph.plan().operators().get(index)?;
+            Some((&part.kind, &it.wants.get(index)?.place))
+        });
+        wanted.into_iter().flat_map(move |(kind, place)| {
+            let others = view.hosts.values().map(|host| &**host);
+            others.filter(move |host| offers(host, kind) && fits(host, place))
+        })
+    }
+
     /// The hosts that may take an operator, the best first, and why others of those that were named may not.
     pub(super) fn targets(
         &self,

@@ -20,8 +20,19 @@ pub(crate) struct Counters {
     pub(crate) rate: Rate,
     /// Rows that readers did not get who do not read any more.
     pub(crate) drops: u64,
-    /// What `busy` and `batches` were when they were last asked for.
-    pub(crate) sampled: (Duration, u64),
+    /// What was counted when it was last asked for.
+    pub(crate) sampled: Sampled,
+}
+
+/// What of a component's counts is told as differences.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Sampled {
+    pub(crate) busy: Duration,
+    pub(crate) batches: u64,
+    pub(crate) rows: u64,
+    /// How many batches waited, and how long all of them did.
+    pub(crate) waits: u64,
+    pub(crate) waited: Duration,
 }
 
 /// Over how long rates and slack are smoothed.

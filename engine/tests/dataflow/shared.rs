@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use engine::{Config, Deployed, Deployment, Event, MEMORY_MIN, OperatorPart, SourcePart};
-use model::{ComponentId, Rng};
+use model::{ComponentId, Rng, Slack};
 
 use crate::hosts::{Faults, Feed, Hosts, Places, drain, part};
 use crate::published::Published;
@@ -345,10 +345,14 @@ fn what_was_measured_is_told_once() {
     bed.drain_all(&mut provider);
     bed.drain_all(&mut second);
     let measured = sample(&mut bed, &provider);
-    let ids: Vec<ComponentId> = measured.operators.iter().map(|it| it.0).collect();
+    let ids: Vec<ComponentId> = measured.operators.iter().map(|it| it.id).collect();
     assert_eq!(ids, provider.operators);
-    for (_, busy, dispatches) in &measured.operators {
-        assert!(*dispatches > 0 && *busy == Duration::from_nanos(100 * dispatches));
+    for it in &measured.operators {
+        let busy = Duration::from_nanos(100 * it.dispatches);
+        assert!(it.dispatches > 0 && it.busy == busy, "{it:?}");
+        assert!(it.rows > 0 && it.waited.is_some(), "{it:?}");
+        // Two targets lie behind each: what batches are old is told by what they have left.
+        assert!(it.budget < Slack::MAX && it.age.is_some(), "{it:?}");
     }
     let (delay, most) = (measured.delay.unwrap(), Duration::from_millis(45));
     assert!(
@@ -368,7 +372,7 @@ fn what_was_measured_is_told_once() {
         nothing
             .operators
             .iter()
-            .all(|it| (it.1, it.2) == (Duration::ZERO, 0))
+            .all(|it| (it.busy, it.dispatches, it.rows, it.waited) == (Duration::ZERO, 0, 0, None))
     );
     assert_eq!(nothing.delay, None);
 }

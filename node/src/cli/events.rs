@@ -115,12 +115,38 @@ fn says(decision: &Decision) -> String {
         }
         Decision::HotSpot {
             operator,
+            reason,
             load,
+            load_after,
             slack_ms,
+            horizon_s,
+            candidates,
+            stays,
         } => {
-            let slack = slack_ms.map_or_else(|| "-".to_owned(), milliseconds);
             let at = operator.as_deref().unwrap_or("the host");
-            format!("{at}: load {load:.2}, slack expected {slack}")
+            let mut says = format!("{at}: {reason}; load {load:.2}");
+            // Writing into a string does not fail.
+            if let Some(after) = load_after {
+                let _ = write!(says, ", {after:.2} without it");
+            }
+            if let Some(slack) = slack_ms {
+                let _ = write!(says, ", slack expected {}", milliseconds(*slack));
+            }
+            if let Some(horizon) = horizon_s {
+                let _ = write!(says, " in {horizon} s");
+            }
+            for host in candidates {
+                let slack = host.slack_ms.map_or_else(|| "-".to_owned(), milliseconds);
+                let (name, before, after) = (&host.host, host.load, host.load_after);
+                let _ = write!(
+                    says,
+                    "; {name}: load {before:.2}, then {after:.2}, slack {slack}"
+                );
+            }
+            if let Some(stays) = stays {
+                let _ = write!(says, "; it stays: {stays}");
+            }
+            says
         }
         Decision::Degraded { component, reason }
         | Decision::Failed { component, reason }

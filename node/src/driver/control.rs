@@ -15,6 +15,7 @@ use overlay::net::{self, Network};
 use tokio::sync::{mpsc, oneshot};
 
 use super::deploy::{Local, Prepared};
+use super::leaving::{self, Draining};
 use super::migration::Migration;
 use super::parts::{Lost, Means, Part, RoundTrips};
 use super::publish::Published;
@@ -146,6 +147,8 @@ pub(super) struct Control {
     /// The streams that this host publishes, by name.
     pub(super) published: BTreeMap<String, Published>,
     pub(super) is_leaving: Option<oneshot::Sender<()>>,
+    /// What it gives away before it leaves.
+    pub(super) draining: Option<Draining>,
     cpu: ProcessCpu,
 }
 
@@ -184,6 +187,7 @@ impl Control {
             local: BTreeMap::new(),
             published: BTreeMap::new(),
             is_leaving: None,
+            draining: None,
         }
     }
 
@@ -204,12 +208,14 @@ impl Control {
                 Some(event) = events.recv() => self.on_network(event),
                 Some(request) = requests.recv() => self.on_request(request),
                 Some(inbound) = self.inbox.recv() => self.on_inbound(inbound),
+                drained = leaving::drained(&mut self.draining) => self.on_drained(drained),
                 happened = poll_fn(|cx| engine.poll_events(cx)) => self.on_engine(happened),
                 () = until(self.clock.as_ref(), timeout) => self.handle(Input::Timeout),
                 _ = load.tick() => {
                     let busy_cores = self.cpu.sample(self.clock.now());
-                    self.handle(Input::Load { busy_cores });
+                    // The load ends the second: what was measured in it is there by then.
                     self.measure_parts();
+                    self.handle(Input::Load { busy_cores });
                 }
             }
         }
@@ -418,19 +424,6 @@ impl Control {
                 reason: format!("{}, which it reads, has gone from {host}", lost.stream),
             };
             self.handle(Input::Happened { id, event });
-        }
-    }
-
-    /// Leaves in order: what others hold of this node is withdrawn, then everything ends.
-    async fn leave(mut self) {
-        for (_, part) in std::mem::take(&mut self.parts) {
-            part.retire(&self.means.engine);
-        }
-        self.network.leave().await;
-        self.means.engine.stop();
-        if let Some(told) = self.is_leaving.take() {
-            // Who asked may be gone.
-            let _ = told.send(());
         }
     }
 

@@ -76,6 +76,8 @@ pub fn run(
             memory_bytes: settings.memory_bytes,
             workers: hooks.workers.map_or(workers, NonZeroUsize::get),
             policy: settings.policy,
+            migrates: settings.migrates,
+            drain: settings.drain,
             results: Results::Tapped,
             hooks,
         };

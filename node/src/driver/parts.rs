@@ -8,11 +8,11 @@ use composition::Usage;
 use engine::columns;
 use engine::report::ComponentReport;
 use engine::runtime::{Handle, Runtime};
-use engine::{Deployed, Provider, RemoteEdge};
+use engine::{Deployed, OperatorSample, Provider, RemoteEdge};
 use model::plan::{Reader, Stream};
 use model::{
     ApplicationId, Clock, ComponentGraph, ComponentId, CompositionId, EdgeId, Instant, NodeId,
-    StreamName,
+    StreamName, convert,
 };
 use overlay::net::Network;
 use tokio::sync::mpsc;
@@ -24,7 +24,7 @@ use super::deploy::{OpenSink, Prepared};
 use super::hello::Hello;
 use super::link::Upstream;
 use crate::clock::MachineClock;
-use crate::node::Measured;
+use crate::node::{Measured, Pace};
 use crate::run::{self, SinkThread, SourcePlace, SourceThread};
 
 /// How long edges upstream may take to say goodbye. Unit: time. Source: guess; a round trip and some.
@@ -316,24 +316,35 @@ impl Part {
         for sample in samples {
             delay = delay.max(sample.delay);
             let operators = sample.operators.into_iter();
-            measured.extend(operators.map(|(id, busy, count)| (id, (busy, count))));
+            measured.extend(operators.map(|it| (it.id, it)));
         }
         self.measured = now;
         if elapsed <= 0.0 || measured.is_empty() && delay.is_none() {
             return None;
         }
         let operators = (0..).zip(&self.operators);
-        let usage = |(operator, component): (u16, &Option<ComponentId>)| {
-            let (busy, dispatches) = *measured.get(component.as_ref()?)?;
-            let dispatches = u32::try_from(dispatches).unwrap_or(u32::MAX);
-            Some(Usage {
+        let of = |(operator, component): (u16, &Option<ComponentId>)| {
+            let it: &OperatorSample = measured.get(component.as_ref()?)?;
+            let dispatches = u32::try_from(it.dispatches).unwrap_or(u32::MAX);
+            let ran = it.busy.checked_div(dispatches);
+            let usage = Usage {
                 operator,
-                cores: busy.as_secs_f64() / elapsed,
-                execution: busy.checked_div(dispatches).unwrap_or_default(),
-            })
+                cores: it.busy.as_secs_f64() / elapsed,
+                execution: ran.unwrap_or_default(),
+            };
+            let pace = Pace {
+                operator,
+                rows_per_second: convert::count_to_f64(it.rows) / elapsed,
+                execution: ran.map(|ran| ran + it.waited.unwrap_or_default()),
+                age: it.age.filter(|_| dispatches > 0),
+                budget: it.budget,
+            };
+            Some((usage, pace))
         };
+        let (operators, paces) = operators.filter_map(of).unzip();
         Some(Measured {
-            operators: operators.filter_map(usage).collect(),
+            operators,
+            paces,
             delay,
         })
     }

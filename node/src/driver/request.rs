@@ -43,7 +43,7 @@ impl Control {
             }
             Request::Measure { answer } => self.measure(answer),
             Request::Ready { answer } => drop(answer.send(self.readiness())),
-            Request::Stop { answer } => self.is_leaving = Some(answer),
+            Request::Stop { answer } => self.stop(answer),
         }
     }
 

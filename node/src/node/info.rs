@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use composition::Ignored;
-use model::{Instant, Resources, convert};
+use model::{ApplicationId, ComponentGraph, Instant, Resources, convert};
 
 use super::composed::word;
 use super::status::milliseconds;
@@ -20,6 +20,13 @@ impl Node {
     /// confirmed graphs take.
     pub fn promised(&self) -> (Resources, Resources) {
         (self.composer.reserved(), self.composer.allocated())
+    }
+
+    /// The graph of an application that runs, as the record has it that this node keeps; nothing where it keeps none, or lacks the graph.
+    pub fn recorded_graph(&self, id: &ApplicationId) -> Option<&ComponentGraph> {
+        let record = self.records.find(id)?;
+        let body = record.body.as_ref()?;
+        record.listing.is_running().then_some(&body.graph)
     }
 
     /// What this node knows of itself.

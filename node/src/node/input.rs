@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use composition::MigrationId;
-use model::{CompositionId, HostSummary, NodeId, Outcome};
+use model::{CompositionId, HostSummary, NodeId, Outcome, Slack};
 
 use super::{Command, CommandId, ComponentRow, Quantiles};
 
@@ -101,8 +101,25 @@ pub enum Input {
 pub struct Measured {
     /// Of each operator of its own that runs here, by its place in the plan.
     pub operators: Vec<composition::Usage>,
+    /// Of the same operators: how they keep up with what comes in.
+    pub paces: Vec<Pace>,
     /// The delay of results at the sinks here, at the quantile that the application asks for; nothing where none came.
     pub delay: Option<Duration>,
+}
+
+/// How an operator that runs here keeps up with what comes in.
+#[derive(Debug, Clone, Copy, PartialEq, bincode::Encode, bincode::Decode)]
+pub struct Pace {
+    /// Its place in the plan.
+    pub operator: u16,
+    /// Rows that it worked off. Unit: rows per second.
+    pub rows_per_second: f64,
+    /// How long batches were there, waiting and running, in the mean; nothing where there were none.
+    pub execution: Option<Duration>,
+    /// How old batches were when they started; nothing where there were none, or no target lies behind.
+    pub age: Option<Duration>,
+    /// The greatest age at which a batch may start there and still meet every target; [`Slack::MAX`] where no target lies behind.
+    pub budget: Slack,
 }
 
 /// What happened to the components that run here for a composition.

@@ -16,14 +16,14 @@ use super::{Candidate, Decision, Effect, Failure, FailureKind, Moved, Node};
 pub(super) type Asked = BTreeMap<(CompositionId, u16), u64>;
 
 impl Node {
-    /// Begins to move an operator that runs here to another host: to `to`, or to the best that has room. Answers once, by
+    /// Begins to move an operator that runs here to another host: to the first of `to` that takes it, or to the best that has room. Answers once, by
     /// [`Node::finish_move`] with the same ticket.
     pub(super) fn begin_move(
         &mut self,
         now: Instant,
         ticket: u64,
         (composition, operator): (CompositionId, u16),
-        to: Option<NodeId>,
+        to: Vec<NodeId>,
         out: &mut Vec<Effect>,
     ) {
         let place = (composition, operator);
@@ -33,10 +33,11 @@ impl Node {
             return self.finish_move(now, ticket, Err(failure), out);
         }
         self.migrating.insert(place, ticket);
+        self.watch.begin(now, place);
         let input = composition::Input::Migrate {
             composition,
             operator,
-            to: to.into_iter().collect(),
+            to,
         };
         self.compose(now, input, out);
     }
@@ -50,6 +51,7 @@ impl Node {
         cores: f64,
         out: &mut Vec<Effect>,
     ) {
+        let before = self.operators_here(id.composition);
         let part = self.parts.entry(id.composition);
         let part =
             part.or_insert_with(|| Box::new(Part::new(now, application.clone(), graph.clone())));
@@ -59,6 +61,7 @@ impl Node {
             graph: Box::new(graph),
             cores,
         });
+        self.note_arrivals(now, id.composition, &before);
         let listing = self.records.listing(&application);
         if listing.is_some_and(|listing| listing.head.composition == id.composition) {
             // It may have come before the word to go over.
@@ -102,6 +105,7 @@ impl Node {
         self.counts.add("migrated");
         let composition = migrated.composition;
         let index = usize::from(migrated.operator);
+        self.watch.end(now, (composition, migrated.operator));
         let named = |id: &CompositionId| {
             let part = self.parts.get(id);
             part.map_or_else(String::new, |part| part.application.name.clone())
@@ -158,6 +162,7 @@ impl Node {
     ) {
         self.counts.add("unmigrated");
         let place = (unmigrated.composition, unmigrated.operator);
+        self.watch.refused(now, place);
         let ticket = self.migrating.remove(&place);
         let declined = unmigrated.declined.iter();
         let reasons: Vec<String> = declined

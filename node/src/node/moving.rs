@@ -11,14 +11,15 @@ mod tests;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use model::{ApplicationId, CompositionId, Instant, NodeId};
+use model::{ApplicationId, CompositionId, Instant, NodeId, Slack};
+use placement::hotspot::Kind;
 
 use super::asking::{Asker, Asking};
 use super::finding::{Finding, Intent};
 use super::message::Message;
 use super::task::Phase;
 use super::{
-    Answer, CommandId, Decision, Effect, Failure, FailureKind, Moved, Node, Stayed, names,
+    Answer, CommandId, Decision, Effect, Failure, FailureKind, Moved, Node, Stayed, names, watch,
 };
 
 /// How long a host may take to move a component, until who asked is told that it is not known what came of it.
@@ -51,6 +52,8 @@ enum MoveFor {
     Asker(Asker),
     /// This host gives away all that it can.
     Drain,
+    /// It would be late, or its host has too much to do; and what slack is expected.
+    HotSpot(Kind, Slack),
 }
 
 /// A host that gives away what it runs, one component after the other.
@@ -253,6 +256,33 @@ impl Node {
         };
         let waiting = (MoveFor::Asker(asker), component);
         self.moves.waiting.insert(ticket, waiting);
+        let to = to.into_iter().collect();
+        self.begin_move(now, ticket, (id, operator), to, out);
+    }
+
+    /// A component that runs here is to go to the first of some hosts that takes it, since something here is too much.
+    pub(super) fn move_from_hot_spot(
+        &mut self,
+        now: Instant,
+        (id, operator): watch::Place,
+        (kind, slack): (Kind, Slack),
+        to: Vec<NodeId>,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(part) = self.parts.get(&id) else {
+            return;
+        };
+        let component = Component {
+            id,
+            operator,
+            application: part.application.clone(),
+            name: part.graph.plan().operators()[usize::from(operator)]
+                .name
+                .clone(),
+        };
+        let ticket = self.take_number();
+        let waiting = (MoveFor::HotSpot(kind, slack), component);
+        self.moves.waiting.insert(ticket, waiting);
         self.begin_move(now, ticket, (id, operator), to, out);
     }
 
@@ -271,11 +301,16 @@ impl Node {
         let why = match who {
             MoveFor::Asker(_) => "somebody asked for it",
             MoveFor::Drain => "its host gives away what it runs",
+            MoveFor::HotSpot(kind, _) => watch::reason(kind),
+        };
+        let slack_ms = match who {
+            MoveFor::HotSpot(_, slack) => watch::slack_ms(slack),
+            MoveFor::Asker(_) | MoveFor::Drain => None,
         };
         let decision = match &moved {
             Ok(moved) => Decision::Moved {
                 why: why.to_owned(),
-                slack_ms: None,
+                slack_ms,
                 moved: Box::new(moved.clone()),
             },
             Err(failure) => Decision::Refused {
@@ -287,6 +322,7 @@ impl Node {
         match who {
             MoveFor::Asker(asker) => self.say_moved(asker, moved, out),
             MoveFor::Drain => self.on_drained_one(now, component, moved, out),
+            MoveFor::HotSpot(..) => {}
         }
     }
 

@@ -195,7 +195,12 @@ impl Node {
         measured: super::Measured,
         out: &mut Vec<Effect>,
     ) {
-        let super::Measured { operators, delay } = measured;
+        let super::Measured {
+            operators,
+            paces,
+            delay,
+        } = measured;
+        self.watch(id, &operators, paces);
         let input = composition::Input::Measured {
             id,
             usage: operators,

@@ -12,7 +12,7 @@ use overlay::Identity;
 use super::{Config, Effect, Input, Node};
 
 /// The version of recordings.
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 
 /// The largest input that is read back. Unit: bytes. Source: guess; a complete list of 16,384 entries of 1 KiB.
 const INPUT_BYTES_MAX: usize = 64 << 20;
@@ -27,6 +27,7 @@ struct Header {
     policy: String,
     first_number: u64,
     is_new: bool,
+    migrates: bool,
 }
 
 /// Writes down what happens to a node.
@@ -49,6 +50,7 @@ impl<W: Write> Recorder<W> {
             policy: config.composition.policy.name().to_owned(),
             first_number: config.first_number,
             is_new: config.is_new,
+            migrates: config.migrates,
         };
         write_frame(&mut writer, &wire::encode(&header))?;
         Ok(Self { writer })
@@ -116,6 +118,7 @@ pub fn replay(mut reader: impl Read, identity: Identity) -> Result<(Digest, Node
         },
         first_number: header.first_number,
         is_new: header.is_new,
+        migrates: header.migrates,
     };
     let mut node = Node::new(config, Rng::from_seed(header.seed));
     let mut digest = EffectsDigest::default();

@@ -53,6 +53,7 @@ pub(super) fn node() -> Node {
         composition: composition::Config::default(),
         first_number: 100,
         is_new: false,
+        migrates: true,
     };
     let mut node = Node::new(config, Rng::from_seed(1));
     handle(&mut node, Input::Timeout);
@@ -151,6 +152,7 @@ fn a_node_lists_its_host_with_its_first_input() {
         composition: composition::Config::default(),
         first_number: 100,
         is_new: false,
+        migrates: true,
     };
     let mut node = Node::new(config, Rng::from_seed(1));
     assert_eq!(node.poll_timeout(), Some(Instant::ZERO));
@@ -438,6 +440,7 @@ fn node_of(number: u8) -> Node {
         composition: composition::Config::default(),
         first_number: 1,
         is_new: false,
+        migrates: true,
     };
     let mut node = Node::new(config, Rng::from_seed(1));
     handle(&mut node, Input::Timeout);

@@ -138,7 +138,7 @@ impl Node {
         }
     }
 
-    pub(super) fn on_load(&mut self, busy_cores: f64, out: &mut Vec<Effect>) {
+    pub(super) fn on_load(&mut self, now: Instant, busy_cores: f64, out: &mut Vec<Effect>) {
         if !busy_cores.is_finite() || busy_cores < 0.0 {
             self.counts.add("impossible_load");
             return;
@@ -154,6 +154,7 @@ impl Node {
             host.version += 1;
             out.push(Effect::Describe(host.clone()));
         }
+        self.end_second(now, busy_cores, out);
     }
 
     /// Puts this host into the index of hosts, so that lists are complete, and where those find it that are told of it and do not

@@ -127,6 +127,9 @@ async fn start(
             memory_bytes: options.memory_bytes,
             workers: options.workers,
             policy: options.policy,
+            migrates: true,
+            // All of them end together.
+            drain: Duration::ZERO,
             results: results.clone(),
             hooks: driver::Hooks::default(),
         };

@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use engine::scheduler::Policy;
 
 use super::keys::{Mistake, Value};
 use super::layers::{Layers, Place};
 use super::{
-    API_DEFAULT, Api, LISTEN_DEFAULT, MEMORY_DEFAULT, Machine, NETWORK_DEFAULT, Network, Offer,
-    Settings, UPLINK_DEFAULT,
+    API_DEFAULT, Api, DRAIN_MAX, LISTEN_DEFAULT, MEMORY_DEFAULT, Machine, NETWORK_DEFAULT, Network,
+    Offer, Settings, UPLINK_DEFAULT,
 };
 use crate::application::Problems;
 use crate::application::nearest;
@@ -55,6 +56,8 @@ pub(super) fn settings(mut layers: Layers, machine: &Machine) -> Result<Settings
         data_dir: data_dir(&mut layers, machine),
         memory_bytes,
         policy: policy(&mut layers),
+        migrates: migrates(&mut layers),
+        drain: drain(&mut layers),
         network: Network {
             id: network_id(&mut layers),
             listen: listen(&mut layers, insecure_listen),
@@ -82,6 +85,33 @@ fn policy(layers: &mut Layers) -> Policy {
         layers.is_wrong(&place, (message, format!("one of {names}")));
         Policy::default()
     })
+}
+
+fn migrates(layers: &mut Layers) -> bool {
+    let Some((Value::Text(word), place)) = layers.take("migrate") else {
+        return true;
+    };
+    match word.as_str() {
+        "auto" => true,
+        "never" => false,
+        _ => {
+            let message = format!("\"{word}\" is neither");
+            let expected = "auto, or never: components move only when somebody wants it";
+            layers.is_wrong(&place, (message, expected.to_owned()));
+            true
+        }
+    }
+}
+
+fn drain(layers: &mut Layers) -> Duration {
+    let Some((Value::Time(time), place)) = layers.take("drain") else {
+        return DRAIN_MAX;
+    };
+    if time > DRAIN_MAX {
+        let message = "nobody who stops a node waits that long".to_owned();
+        layers.is_wrong(&place, (message, format!("at most {DRAIN_MAX:?}")));
+    }
+    time
 }
 
 fn name(layers: &mut Layers, machine: &Machine) -> String {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use toml::de::DeValue;
 
@@ -23,6 +24,7 @@ pub(super) enum Form {
     Cores,
     Size,
     Rate,
+    Time,
     Labels,
     Socket,
 }
@@ -37,6 +39,8 @@ pub(super) const KEYS: &[Key] = &[
     key("data_dir", Form::Text),
     key("memory", Form::Size),
     key("policy", Form::Text),
+    key("migrate", Form::Text),
+    key("drain", Form::Time),
     key("network.id", Form::Text),
     key("network.listen", Form::Texts),
     key("network.join", Form::Texts),
@@ -109,6 +113,7 @@ pub(super) enum Value {
     Switch(bool),
     Number(f64),
     Bytes(u64),
+    Time(Duration),
     Labels(BTreeMap<String, String>),
     Socket(SocketAddr),
 }
@@ -141,6 +146,9 @@ impl Form {
             (Self::Rate, Written::Text(text) | Written::Flat(text)) => units::rate(&text)
                 .map(Value::Number)
                 .map_err(|error| (format!("{text:?} is no rate: {error}"), self.words())),
+            (Self::Time, Written::Text(text) | Written::Flat(text)) => units::duration(&text)
+                .map(Value::Time)
+                .map_err(|error| (format!("{text:?} is no time: {error}"), self.words())),
             (Self::Labels, Written::Table(labels)) => {
                 Ok(Value::Labels(labels.into_iter().collect()))
             }
@@ -174,6 +182,7 @@ impl Form {
             Self::Cores => "a number of cores above zero, such as 1.5".to_owned(),
             Self::Size => units::SIZE_FORM.to_owned(),
             Self::Rate => units::RATE_FORM.to_owned(),
+            Self::Time => units::DURATION_FORM.to_owned(),
             Self::Labels => {
                 "labels: { site = \"a\" } in a file, site=a,rack=b elsewhere".to_owned()
             }

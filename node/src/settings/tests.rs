@@ -36,6 +36,8 @@ fn where_nothing_is_said_nobody_else_reaches_the_node() {
         data_dir: "/data".into(),
         memory_bytes: 256 << 20,
         policy: Policy::Deadline,
+        migrates: true,
+        drain: DRAIN_MAX,
         network: Network {
             id: "main".to_owned(),
             listen: vec!["/ip4/127.0.0.1/tcp/4170".to_owned()],
@@ -64,6 +66,8 @@ name = "plant-a-gw1"
 data_dir = "/var/lib/synergy"
 memory = "1GiB"
 policy = "fifo"
+migrate = "never"
+drain = "2500ms"
 
 [network]
 id = "lab"
@@ -90,6 +94,8 @@ listen = "127.0.0.1:4999"
         data_dir: "/var/lib/synergy".into(),
         memory_bytes: 1 << 30,
         policy: Policy::Fifo,
+        migrates: false,
+        drain: Duration::from_millis(2500),
         network: Network {
             id: "lab".to_owned(),
             listen: vec!["/ip4/0.0.0.0/tcp/4170".to_owned()],
@@ -265,6 +271,9 @@ fn values_have_bounds() {
         "memory=1MiB",
         "memory=256",
         "policy=best",
+        "migrate=always",
+        "drain=11s",
+        "drain=10",
         "offer.memory=1GiB",
         "offer.cpu=0",
         "offer.cpu=nan",
@@ -284,6 +293,8 @@ fn values_have_bounds() {
         "offer.cpu=0.5",
         "memory=1GiB",
         "policy=tokens",
+        "migrate=auto",
+        "drain=0s",
         "offer.memory=64MiB",
     ] {
         assert!(load(&set(&[key])).is_ok(), "{key}");

@@ -6,3 +6,4 @@ mod failures;
 mod moves;
 mod streams;
 mod support;
+mod watch;

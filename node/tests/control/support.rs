@@ -87,6 +87,7 @@ pub(crate) fn config(index: usize) -> Config {
         composition: composition::Config::default(),
         first_number: 1,
         is_new: false,
+        migrates: true,
     }
 }
 
@@ -94,7 +95,19 @@ const OVERLAY_DELAY: Duration = Duration::from_millis(5);
 
 impl Net {
     pub(crate) fn new(count: usize, seed: u64) -> Self {
-        let hosts: BTreeMap<NodeId, Host> = (0..count).map(Self::host).collect();
+        Self::that_moves(count, seed, true)
+    }
+
+    /// One whose hosts move components by themselves, or do not.
+    pub(crate) fn that_moves(count: usize, seed: u64, migrates: bool) -> Self {
+        let host = |index| {
+            let config = Config {
+                migrates,
+                ..config(index)
+            };
+            Self::host(config)
+        };
+        let hosts: BTreeMap<NodeId, Host> = (0..count).map(host).collect();
         let mut net = Self {
             now: Instant::from_nanos(1),
             ids: (0..count).map(|index| identity(index).node()).collect(),
@@ -122,15 +135,15 @@ impl Net {
         net
     }
 
-    fn host(index: usize) -> (NodeId, Host) {
-        let config = config(index);
+    fn host(config: Config) -> (NodeId, Host) {
+        let id = config.identity.node();
         let host = Host {
             recorder: Recorder::start(Vec::new(), &config, SEED).expect("memory"),
             node: Node::new(config, Rng::from_seed(SEED)),
             is_up: true,
             digest: EffectsDigest::default(),
         };
-        (identity(index).node(), host)
+        (id, host)
     }
 
     /// A host and all others that are up see each other.
@@ -175,7 +188,7 @@ impl Net {
 
     /// A host is started anew: it has its key, and nothing that it knew, ran and registered.
     pub(crate) fn restart(&mut self, index: usize) {
-        let (id, mut host) = Self::host(index);
+        let (id, mut host) = Self::host(config(index));
         let config = Config {
             first_number: 1 + self.steps,
             ..config(index)
@@ -301,7 +314,17 @@ impl Net {
                 self.push(host, Duration::from_millis(5), input);
             }
             Effect::Switch { id, graph, .. } => self.switch(host, id.composition, *graph),
-            Effect::Abandon(_) | Effect::Describe(_) | Effect::Note(_) => {}
+            Effect::Describe(summary) => {
+                let summary = Arc::new(summary);
+                for other in self.up().into_iter().filter(|other| *other != host) {
+                    let seen = Input::Seen {
+                        summary: Arc::clone(&summary),
+                        round_trip: None,
+                    };
+                    self.push(other, Duration::from_millis(1), seen);
+                }
+            }
+            Effect::Abandon(_) | Effect::Note(_) => {}
         }
     }
 

@@ -60,13 +60,14 @@ fn print_run(run: &Run) -> std::io::Result<()> {
     let mut stdout = std::io::stdout().lock();
     writeln!(
         stdout,
-        "seed {} {} {}: {} asked, {} admitted, {} operators shared, {} events, {} violations",
+        "seed {} {} {}: {} asked, {} admitted, {} operators shared, {} moved, {} events, {} violations",
         run.seed,
         run.digest,
         run.case,
         run.requests,
         run.admitted,
         run.shared,
+        run.moved,
         run.events,
         run.violations.len()
     )?;

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use composition::Order;
 use composition::queue::{self, Discipline, Job};
+use composition::{MigrationId, Order};
 use model::plan::Stream;
 use model::{ComponentGraph, CompositionId, Demand, NodeId, StreamName, convert};
 
@@ -16,6 +16,7 @@ use crate::topology::Topology;
 
 mod age;
 mod life;
+mod moving;
 
 /// What is known of an application from its order.
 #[derive(Debug)]
@@ -55,12 +56,39 @@ struct Part {
     is_released: bool,
     /// Whether some of its operators have ended, and others go on.
     is_partial: bool,
+    /// Operators that are made ready here and serve nobody yet.
+    coming: BTreeSet<usize>,
+    /// Operators that run elsewhere by now, and here only for others who read them still.
+    left: BTreeSet<usize>,
 }
+
+impl Part {
+    fn new(graph: Arc<ComponentGraph>) -> Self {
+        Self {
+            graph,
+            operators: BTreeSet::new(),
+            shared: BTreeSet::new(),
+            reads: Vec::new(),
+            has_sources: false,
+            has_sinks: false,
+            is_started: false,
+            is_released: false,
+            is_partial: false,
+            coming: BTreeSet::new(),
+            left: BTreeSet::new(),
+        }
+    }
+}
+
+/// What an operator is made of, by the hosts of all that it reads.
+type MadeOf = BTreeMap<StreamName, NodeId>;
 
 /// A composition: where its parts are.
 #[derive(Debug)]
 struct Running {
     graph: Arc<ComponentGraph>,
+    /// How often an operator of it went elsewhere.
+    generation: u64,
     facts: Arc<Facts>,
     hosts: BTreeSet<usize>,
     /// Of each operator.
@@ -117,8 +145,10 @@ pub(super) struct Fluid {
     machines: Vec<Machine>,
     parts: BTreeMap<(usize, CompositionId), Part>,
     running: BTreeMap<CompositionId, Running>,
-    /// Who has a stream for itself, by its host and name.
-    providers: BTreeMap<(usize, StreamName), BTreeSet<Component>>,
+    /// Who has a stream for itself, by its host and name, and what it is made of.
+    providers: BTreeMap<(usize, StreamName), BTreeMap<Component, MadeOf>>,
+    /// What hosts are ready for that does not hold yet.
+    prepared: BTreeMap<(usize, MigrationId), usize>,
     /// Compositions whose delay may have changed.
     pub(super) changed: BTreeSet<CompositionId>,
     /// Hosts whose load may have changed.
@@ -148,6 +178,7 @@ impl Fluid {
             parts: BTreeMap::new(),
             running: BTreeMap::new(),
             providers: BTreeMap::new(),
+            prepared: BTreeMap::new(),
             changed: BTreeSet::new(),
             loaded: BTreeSet::new(),
         }
@@ -201,6 +232,7 @@ impl Fluid {
             let (hosts, readers) = known.map_or_else(Default::default, |it| (it.hosts, it.readers));
             let running = Running {
                 graph: Arc::clone(&graph),
+                generation: 0,
                 facts: Arc::clone(&facts),
                 hosts,
                 laxities,
@@ -208,41 +240,45 @@ impl Fluid {
             };
             self.running.insert(id, running);
         }
-        let Some(running) = self.running.get_mut(&id) else {
-            return Ok(());
-        };
-        running.hosts.insert(host);
+        if let Some(running) = self.running.get_mut(&id) {
+            running.hosts.insert(host);
+        }
         for index in &operators {
-            let demand = facts.demands[*index];
-            let job = Job {
-                laxity: running.laxities[*index],
-                cores: demand.rows_per_second * demand.cost_seconds,
-                burst_cores: 0.0,
-                execution: convert::seconds(demand.cost_seconds),
-            };
-            let machine = &mut self.machines[host];
-            machine.jobs.insert((id, *index), job);
-            machine.depend((id, *index), id, job.laxity);
-            let name = graph.plan().stream_name(Stream::Operator(*index, 0));
-            let providers = self.providers.entry((host, name)).or_default();
-            providers.insert((id, *index));
+            self.add_operator(host, (id, *index), &graph);
         }
         let part = Part {
-            graph,
             operators,
             shared,
-            reads: Vec::new(),
             has_sources,
             has_sinks,
-            is_started: false,
-            is_released: false,
-            is_partial: false,
+            ..Part::new(graph)
         };
         self.parts.insert((host, id), part);
         self.note_reading(host, id, hosts);
         self.touch(host);
         self.changed.insert(id);
         Ok(())
+    }
+
+    /// An operator runs on a host from now on, which takes what it takes.
+    fn add_operator(&mut self, host: usize, component: Component, graph: &ComponentGraph) {
+        let (id, index) = component;
+        let Some(running) = self.running.get(&id) else {
+            return;
+        };
+        let demand = running.facts.demands[index];
+        let job = Job {
+            laxity: running.laxities[index],
+            cores: demand.rows_per_second * demand.cost_seconds,
+            burst_cores: 0.0,
+            execution: convert::seconds(demand.cost_seconds),
+        };
+        let machine = &mut self.machines[host];
+        machine.jobs.insert(component, job);
+        machine.depend(component, id, job.laxity);
+        let name = graph.plan().stream_name(Stream::Operator(index, 0));
+        let providers = self.providers.entry((host, name)).or_default();
+        providers.insert(component, graph.made_of(index));
     }
 
     /// Whether others read something of a composition.

@@ -93,6 +93,7 @@ pub(super) fn node(
         composition,
         first_number: 1 + u64::from(start) * NUMBERS_PER_START,
         is_new: start == 0,
+        migrates: true,
     };
     Node::new(config, rng.keyed(&format!("node {number} {start}")))
 }

@@ -1,12 +1,13 @@
 //! Swarm: many small networks in which everything goes wrong for a while, each drawn from a seed.
 //!
-//! The seed draws the hosts, their network, the policy, requests, stops, and faults. Then faults stop, and after
-//! [`CONVERGED_AFTER`] everything must be as if there had been none: each request has ended once, nothing is reserved, what was stopped is gone
+//! The seed draws the hosts, their network, the policy, requests, stops, moves, and faults. Then faults stop, and after
+//! [`CONVERGED_AFTER`] everything must be as if there had been none: each request and each move has ended once, nothing is reserved, what was stopped is gone
 //! everywhere, what runs is what its record says, and hosts agree on that. In discrete fidelity rows leave each sink that nothing has happened to.
 
 use std::time::Duration;
 
 use model::Rng;
+use node::node::Command;
 
 use super::check::Violation;
 use super::world::World;
@@ -47,6 +48,8 @@ pub struct Run {
     pub admitted: usize,
     /// Operators that they share.
     pub shared: u64,
+    /// How often an operator went to another host.
+    pub moved: u64,
     /// Events in all.
     pub events: u64,
     /// What went wrong.
@@ -96,6 +99,7 @@ pub fn run(seed: u64, mut trace: Option<&mut dyn FnMut(String)>) -> Run {
         requests: progress.tickets.len(),
         admitted: progress.admitted(&world),
         shared: progress.shared(&world),
+        moved: world.moved.values().sum(),
         events: world.event_count(),
         violations,
     }
@@ -144,6 +148,26 @@ fn take(world: &mut World, step: Step, progress: &mut converge::Progress) {
         Step::Fault(fault) => world.add_fault(fault.rule()),
         Step::Heal => world.clear_faults(),
         Step::Background(host, cores) => world.set_background(host, cores),
+        Step::Move(step) => {
+            if let Some(ticket) = progress.tickets.get(step.request).copied()
+                && world.is_up(step.at)
+                && let Some(application) = world.asked_of(ticket).application.clone()
+            {
+                let command = Command::Move {
+                    application: application.name,
+                    operator: step.operator,
+                    to: step.to.map(|to| world.summary(to).name.clone()),
+                };
+                progress.moves.push(world.command(step.at, command));
+            }
+        }
+        Step::Drain { at, host } => {
+            if world.is_up(at) {
+                let name = world.summary(host).name.clone();
+                let command = Command::Drain(Some(name));
+                progress.moves.push(world.command(at, command));
+            }
+        }
     }
 }
 

@@ -28,6 +28,7 @@ mod asking;
 mod effects;
 mod engines;
 mod faults;
+mod moving;
 mod steps;
 
 /// A command that was given to a node.
@@ -91,6 +92,8 @@ pub struct World {
     /// The last graph that was deployed of each composition, and of each application the last composition.
     pub(super) graphs: BTreeMap<CompositionId, Arc<ComponentGraph>>,
     pub(super) latest: BTreeMap<ApplicationId, CompositionId>,
+    /// How often an operator of a composition went elsewhere.
+    pub(super) moved: BTreeMap<CompositionId, u64>,
     pub(super) asked: Vec<Asked>,
     pub(super) open: usize,
     pub(super) checker: Checker,
@@ -160,6 +163,7 @@ impl World {
             facts: BTreeMap::new(),
             graphs: BTreeMap::new(),
             latest: BTreeMap::new(),
+            moved: BTreeMap::new(),
             asked: Vec::new(),
             open: 0,
             checker: Checker::default(),

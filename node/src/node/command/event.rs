@@ -31,6 +31,31 @@ pub struct EventRow {
     pub decision: Decision,
 }
 
+/// A host that could run an operator, and what would be then.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, bincode::Encode, bincode::Decode)]
+pub struct RankedHost {
+    /// Its name.
+    pub host: String,
+    /// Its id, in full.
+    pub node: String,
+    /// The load that it told, as a fraction of its processors.
+    pub load: f64,
+    /// The same with the operator.
+    pub load_after: f64,
+    /// The slack that the operator would have; nothing where no target lies behind. Unit: milliseconds.
+    pub slack_ms: Option<f64>,
+}
+
+impl RankedHost {
+    fn is_sound(&self) -> bool {
+        let slack = self.slack_ms.is_none_or(f64::is_finite);
+        self.load.is_finite() && self.load_after.is_finite() && slack
+    }
+}
+
+/// The most hosts that are told of which are asked for one hot-spot. Source: three are asked.
+const RANKED_MAX: usize = 3;
+
 /// What a host decided, or had to take note of.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, bincode::Encode, bincode::Decode)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -87,12 +112,22 @@ pub enum Decision {
     },
     /// A load or a delay was seen, or is expected, that is too much.
     HotSpot {
-        /// At which operator, where it is one.
+        /// At which operator, where it is one: it should go elsewhere.
         operator: Option<String>,
+        /// What is wrong.
+        reason: String,
         /// The load of the host, as a fraction of its processors.
         load: f64,
-        /// The slack that is expected. Unit: milliseconds.
+        /// The same without the operator; nothing where it stays.
+        load_after: Option<f64>,
+        /// The slack that is expected; nothing where no target lies behind. Unit: milliseconds.
         slack_ms: Option<f64>,
+        /// For how long ahead; nothing where it stays. Unit: seconds.
+        horizon_s: Option<f64>,
+        /// Who is asked to take it, the best first.
+        candidates: Vec<RankedHost>,
+        /// Why it stays; nothing where somebody is asked.
+        stays: Option<String>,
     },
     /// Something of it does not do what it should.
     Degraded {
@@ -155,7 +190,18 @@ impl Decision {
                 slack_ms, moved, ..
             } => all(&[*slack_ms]) && moved.is_sound(),
             Self::Repaired { took_ms, .. } => all(&[Some(*took_ms)]),
-            Self::HotSpot { load, slack_ms, .. } => all(&[Some(*load), *slack_ms]),
+            Self::HotSpot {
+                load,
+                load_after,
+                slack_ms,
+                horizon_s,
+                candidates,
+                ..
+            } => {
+                all(&[Some(*load), *load_after, *slack_ms, *horizon_s])
+                    && candidates.len() <= RANKED_MAX
+                    && candidates.iter().all(RankedHost::is_sound)
+            }
             Self::Refused { .. }
             | Self::Rebound { .. }
             | Self::Degraded { .. }

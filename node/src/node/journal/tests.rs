@@ -164,8 +164,13 @@ fn nobody_tells_more_than_a_host_keeps_nor_numbers_that_are_none() {
             Duration::ZERO,
             Decision::HotSpot {
                 operator: None,
+                reason: "its host has too much to do".to_owned(),
                 load: f64::NAN,
+                load_after: None,
                 slack_ms: None,
+                horizon_s: None,
+                candidates: Vec::new(),
+                stays: None,
             },
         )],
         dropped: 0,
@@ -224,8 +229,13 @@ fn programs_read_what_is_told() {
         },
         Decision::HotSpot {
             operator: None,
+            reason: "its host has too much to do".to_owned(),
             load: 0.9,
+            load_after: None,
             slack_ms: None,
+            horizon_s: None,
+            candidates: Vec::new(),
+            stays: None,
         },
         Decision::Missing,
     ];

@@ -95,7 +95,7 @@ impl Node {
             let ticket = self.take_number();
             let waiting = (MoveFor::Drain, next);
             self.moves.waiting.insert(ticket, waiting);
-            self.begin_move(now, ticket, (id, operator), None, out);
+            self.begin_move(now, ticket, (id, operator), Vec::new(), out);
             if let Some(drain) = &mut self.moves.drain {
                 drain.is_beginning = false;
             }

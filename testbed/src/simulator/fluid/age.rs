@@ -65,7 +65,7 @@ impl Fluid {
                 return Some(Duration::ZERO);
             }
             let name = graph.plan().stream_name(Stream::Operator(index, 0));
-            let provider = self.provider(at, name, (id, &graph.made_of(index)))?;
+            let provider = self.provider_still(at, name, (id, &graph.made_of(index)))?;
             if depth >= DEPTH_MAX {
                 return None;
             }

@@ -1,13 +1,13 @@
 //! How what runs ends: dropped, released and kept as long as others read it, or gone with its host.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use model::plan::{Reader, Stream};
-use model::{CompositionId, NodeId, StreamName};
+use model::{CompositionId, StreamName};
 
 use super::age::readers;
-use super::{Component, Fluid, Hosts};
+use super::{Component, Fluid, Hosts, MadeOf};
 
 impl Fluid {
     /// The sinks that are here of a composition pull.
@@ -20,14 +20,16 @@ impl Fluid {
     }
 
     /// What a composition shares is as strict as it wants that from when its sinks pull, as in production.
-    fn rank_shared(&mut self, id: CompositionId) {
+    pub(super) fn rank_shared(&mut self, id: CompositionId) {
         for host in self.hosts_of(id) {
             let graph = Arc::clone(&self.parts[&(host, id)].graph);
             let shared: Vec<usize> = self.parts[&(host, id)].shared.iter().copied().collect();
             for index in shared {
                 let name = graph.plan().stream_name(Stream::Operator(index, 0));
                 let laxity = self.running[&id].laxities[index];
-                if let Some(component) = self.provider(host, name, (id, &graph.made_of(index))) {
+                if let Some(component) =
+                    self.provider_still(host, name, (id, &graph.made_of(index)))
+                {
                     self.machines[host].depend(component, id, laxity);
                     self.reorder(host);
                 }
@@ -45,7 +47,9 @@ impl Fluid {
         let read = self.remove_part(host, id);
         let mut open: BTreeSet<CompositionId> = read.into_iter().map(|it| it.0).collect();
         open.insert(id);
-        self.settle(open, hosts, false)
+        let mut gone = self.settle(open, hosts, false);
+        gone.extend(self.end_left(hosts));
+        gone
     }
 
     /// Ends the sinks of a composition on a host; the rest of it stays as long as somebody reads it. Gives what is gone then.
@@ -60,11 +64,14 @@ impl Fluid {
         };
         part.is_released = true;
         self.machines[host].forget(id);
-        self.settle([id].into(), hosts, false)
+        let mut gone = self.settle([id].into(), hosts, false);
+        gone.extend(self.end_left(hosts));
+        gone
     }
 
     /// Drops everything on a host that is down. Gives the compositions that lack it now.
     pub(in crate::simulator) fn crash(&mut self, host: usize) -> Vec<CompositionId> {
+        self.prepared.retain(|(at, _), _| *at != host);
         let here: Vec<CompositionId> = self.parts_of(host).collect();
         let mut lacking: BTreeSet<CompositionId> = here.iter().copied().collect();
         for id in here {
@@ -80,7 +87,9 @@ impl Fluid {
         id: CompositionId,
         hosts: &Hosts,
     ) -> Vec<(usize, CompositionId)> {
-        self.settle([id].into(), hosts, true)
+        let mut gone = self.settle([id].into(), hosts, true);
+        gone.extend(self.end_left(hosts));
+        gone
     }
 
     /// Who runs a stream for itself on a host, for another composition.
@@ -88,15 +97,25 @@ impl Fluid {
         &self,
         host: usize,
         name: StreamName,
-        (reader, made_of): (CompositionId, &BTreeMap<StreamName, NodeId>),
+        (reader, made_of): (CompositionId, &MadeOf),
     ) -> Option<Component> {
         let providers = self.providers.get(&(host, name))?;
-        let is_same = |it: &&Component| {
-            let running = self.running.get(&it.0);
-            running.is_some_and(|running| running.graph.made_of(it.1) == *made_of)
-        };
-        let mut others = providers.iter().filter(|it| it.0 != reader);
-        others.find(is_same).copied()
+        let mut others = providers.iter().filter(|(it, _)| it.0 != reader);
+        let found = others.find(|(_, its)| *its == made_of);
+        found.map(|(component, _)| *component)
+    }
+
+    /// The same for who reads it already: what it is made of may have gone elsewhere since, which its reader need not know.
+    pub(super) fn provider_still(
+        &self,
+        host: usize,
+        name: StreamName,
+        (reader, made_of): (CompositionId, &MadeOf),
+    ) -> Option<Component> {
+        self.provider(host, name, (reader, made_of)).or_else(|| {
+            let mut providers = self.providers.get(&(host, name))?.keys();
+            providers.find(|it| it.0 != reader).copied()
+        })
     }
 
     /// Notes at those whose streams it shares that a part reads them.
@@ -132,7 +151,7 @@ impl Fluid {
             let binding = graph.operators()[index];
             let at = hosts.get_index_of(&binding.host)?;
             let name = plan.stream_name(Stream::Operator(index, 0));
-            self.provider(at, name, (id, &graph.made_of(index)))
+            self.provider_still(at, name, (id, &graph.made_of(index)))
                 .filter(|_| binding.shared)
         });
         shared.collect()
@@ -140,18 +159,16 @@ impl Fluid {
 
     /// Removes what a host has of a composition. Gives the components of others that it read.
     pub(super) fn remove_part(&mut self, host: usize, id: CompositionId) -> Vec<Component> {
+        // Who only feeds what goes elsewhere may be ready for it and run nothing.
+        self.prepared
+            .retain(|(at, migration), _| *at != host || migration.composition != id);
         let Some(part) = self.parts.remove(&(host, id)) else {
             return Vec::new();
         };
-        for index in &part.operators {
+        for index in part.operators.iter().chain(&part.coming).chain(&part.left) {
             self.remove_operator(host, (id, *index), &part.graph);
         }
-        for (other, index) in &part.reads {
-            let running = self.running.get_mut(other);
-            if let Some(readers) = running.and_then(|it| it.readers.get_mut(index)) {
-                readers.remove(&(id, host));
-            }
-        }
+        self.forget_reading(host, id, &part.reads);
         self.machines[host].forget(id);
         if let Some(running) = self.running.get_mut(&id) {
             running.hosts.remove(&host);
@@ -164,7 +181,17 @@ impl Fluid {
         part.reads
     }
 
-    fn remove_operator(
+    /// A part reads these components of others no more.
+    pub(super) fn forget_reading(&mut self, host: usize, id: CompositionId, reads: &[Component]) {
+        for (other, index) in reads {
+            let running = self.running.get_mut(other);
+            if let Some(readers) = running.and_then(|it| it.readers.get_mut(index)) {
+                readers.remove(&(id, host));
+            }
+        }
+    }
+
+    pub(super) fn remove_operator(
         &mut self,
         host: usize,
         component: Component,
@@ -182,7 +209,7 @@ impl Fluid {
 
     /// Ends, in these compositions, what was released and nobody reads, and what follows from it. `lapsing`: what was not
     /// released goes as well where nobody reads it.
-    fn settle(
+    pub(super) fn settle(
         &mut self,
         mut open: BTreeSet<CompositionId>,
         hosts: &Hosts,
@@ -229,6 +256,7 @@ impl Fluid {
                 part.is_partial |= !ending.is_empty();
                 let is_source_read = part.has_sources && is_any_source_read(&graph, &is_read);
                 let is_over = part.operators.is_empty()
+                    && part.left.is_empty()
                     && !part.shared.iter().any(|index| is_read[*index])
                     && !is_source_read
                     && (part.is_released || !part.has_sinks);
@@ -246,7 +274,7 @@ impl Fluid {
         gone
     }
 
-    fn runs(&self, host: usize, component: Component) -> bool {
+    pub(super) fn runs(&self, host: usize, component: Component) -> bool {
         self.machines[host].jobs.contains_key(&component)
     }
 }

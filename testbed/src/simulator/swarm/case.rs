@@ -54,6 +54,24 @@ pub(super) enum Step {
     /// All faults of the network end.
     Heal,
     Background(usize, f64),
+    /// A host is asked to move an operator of a request.
+    Move(Move),
+    /// A host is asked that another gives away all it can.
+    Drain {
+        at: usize,
+        host: usize,
+    },
+}
+
+/// A move.
+#[derive(Debug)]
+pub(super) struct Move {
+    pub(super) at: usize,
+    /// Of which request.
+    pub(super) request: usize,
+    pub(super) operator: String,
+    /// To which host; to the one that fits best where absent.
+    pub(super) to: Option<usize>,
 }
 
 /// A fault of the network.
@@ -229,8 +247,28 @@ impl Case {
             };
             steps.push((moment(rng, 0.0), step));
         }
+        let mut rng = rng.keyed("moves");
+        for _ in 0..rng.below(16) {
+            steps.push((moment(&mut rng, 0.1), self.moving(&mut rng)));
+        }
         steps.sort_by_key(|(at, _)| *at);
         steps
+    }
+
+    /// Somebody is asked to move something.
+    fn moving(&self, rng: &mut Rng) -> Step {
+        let hosts = self.hosts.len();
+        let at = draw(rng, hosts);
+        if rng.below(6) == 0 {
+            let host = draw(rng, hosts);
+            return Step::Drain { at, host };
+        }
+        Step::Move(Move {
+            at,
+            request: draw(rng, self.request_count),
+            operator: format!("filter{}", rng.below(2)),
+            to: (rng.below(3) > 0).then(|| draw(rng, hosts)),
+        })
     }
 
     fn request(&self, number: usize, rng: &mut Rng) -> Request {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::Instant;
+use model::{ComponentGraph, Instant};
 use node::node::{Answer, Command};
 
 use crate::simulator::check::Violation;
@@ -15,6 +15,8 @@ pub(super) struct Progress {
     pub(super) tickets: Vec<Ticket>,
     /// What was asked to be stopped, and by what.
     pub(super) stops: Vec<(Ticket, Ticket)>,
+    /// Moves that were asked for.
+    pub(super) moves: Vec<Ticket>,
     pub(super) crashes: Vec<(Instant, usize)>,
     /// How many rows had left for a request some time before the end.
     rows: BTreeMap<Ticket, u64>,
@@ -67,6 +69,7 @@ pub(super) fn check(world: &mut World, progress: &Progress) -> Vec<Violation> {
     ends(world, progress, &mut wrong);
     promises(world, &mut wrong);
     applications(world, progress, &mut wrong);
+    moves(world, progress, &mut wrong);
     records(world, progress, &mut wrong);
     wrong.found
 }
@@ -92,6 +95,63 @@ fn ends(world: &World, progress: &Progress, wrong: &mut Wrong) {
             wrong.add(Some(asked.host), what);
         }
     }
+}
+
+/// Each move has ended, what was made ready holds or is gone, and each operator runs once: where all who keep the record of its
+/// application have it.
+fn moves(world: &World, progress: &Progress, wrong: &mut Wrong) {
+    for ticket in &progress.moves {
+        let asked = world.asked_of(*ticket);
+        if asked.answered.is_none() && !progress.has_crashed(asked.host, asked.at) {
+            wrong.add(Some(asked.host), "a move was never answered".to_owned());
+        }
+    }
+    for (host, id) in world.fluid.prepared() {
+        wrong.add(Some(*host), format!("it is ready for {id:?} still"));
+    }
+    for ticket in &progress.tickets {
+        let asked = world.asked_of(*ticket);
+        let (Some(id), Some(application)) = (asked.composition, &asked.application) else {
+            continue;
+        };
+        let Some(graph) = world.graphs.get(&id) else {
+            continue;
+        };
+        let hosts = graph.hosts();
+        let numbers = hosts.iter().filter_map(|node| world.host_of(*node));
+        let numbers: Vec<usize> = numbers.collect();
+        let is_lost = |host: &usize| progress.has_crashed(*host, asked.at);
+        if progress.is_stopped(world, *ticket) != Some(false) || numbers.iter().any(is_lost) {
+            continue;
+        }
+        for host in &numbers {
+            let recorded = world.hosts[*host].node.recorded_graph(application);
+            if recorded != Some(&**graph) {
+                let what = format!(
+                    "{} runs as {:?}, and its record says {:?}",
+                    application.name,
+                    places(world, graph),
+                    recorded.map(|it| places(world, it))
+                );
+                wrong.add(Some(*host), what);
+            }
+        }
+        for (operator, binding) in graph.operators().iter().enumerate() {
+            let expected: Vec<usize> = world.host_of(binding.host).into_iter().collect();
+            let runs = world.fluid.places((id, operator));
+            if !binding.shared && runs != expected {
+                let name = &graph.plan().operators()[operator].name;
+                let what = format!("{}/{name} runs on {runs:?}", application.name);
+                wrong.add(expected.first().copied(), what);
+            }
+        }
+    }
+}
+
+/// Where the operators of a graph run.
+fn places(world: &World, graph: &ComponentGraph) -> Vec<Option<usize>> {
+    let operators = graph.operators().iter();
+    operators.map(|it| world.host_of(it.host)).collect()
 }
 
 /// How many rows have left for a request.

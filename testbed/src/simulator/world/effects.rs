@@ -10,7 +10,7 @@ use super::{Event, World};
 use crate::simulator::network::Passing;
 
 /// How long a host takes to make components. Source: guess; production compiles an expression in about a millisecond.
-const DEPLOYED_AFTER: Duration = Duration::from_millis(3);
+pub(super) const DEPLOYED_AFTER: Duration = Duration::from_millis(3);
 
 /// How long the last of what was released takes to go. Source: guess; goodbyes travel upstream.
 const RETIRED_AFTER: Duration = Duration::from_millis(50);
@@ -65,14 +65,17 @@ impl World {
                 self.fluid.start(host, id);
                 self.start_engine(host, id, cores);
             }
-            Effect::Prepare { id, .. } => {
-                let reason = "hosts of this simulation move nothing".to_owned();
-                let input = Input::PrepareFailed { id, reason };
-                self.later(host, DEPLOYED_AFTER, cause, input);
-            }
-            Effect::Switch { id, .. } | Effect::Abandon(id) => {
-                let what = format!("{id:?} was never ready");
-                self.checker.report(self.now, Some(host), what);
+            Effect::Prepare {
+                id,
+                graph,
+                operator,
+                from,
+                ..
+            } => self.prepare(host, cause, id, *graph, (operator, from)),
+            Effect::Switch { id, graph, .. } => self.switch(host, id, *graph),
+            Effect::Abandon(id) => {
+                self.fluid.abandon(host, id);
+                self.follow_loads();
             }
             Effect::Retire(id) => {
                 self.retire_engine(host, id);

@@ -302,6 +302,7 @@ impl World {
                 let measured = Measured {
                     operators: operators.collect(),
                     delay: delay.filter(|_| self.fluid.has_sinks(host, id)),
+                    ..Measured::default()
                 };
                 if self.hosts[host].is_up {
                     self.hand(host, 0, Input::Measured { id, measured });

@@ -1,0 +1,210 @@
+//! Operators that go to other hosts: each host does its part at the word that production's hosts do it at.
+
+use std::sync::Arc;
+
+use composition::MigrationId;
+use model::plan::Stream;
+use model::{ComponentGraph, CompositionId};
+
+use super::age::laxities;
+use super::{Component, Fluid, Hosts, Part};
+
+impl Fluid {
+    /// Makes ready for a graph of which one operator goes elsewhere: where it comes here, it runs beside the one that it follows.
+    ///
+    /// # Errors
+    /// When what it follows does not run; nothing has changed then.
+    pub(in crate::simulator) fn prepare(
+        &mut self,
+        host: usize,
+        id: MigrationId,
+        graph: &Arc<ComponentGraph>,
+        (operator, from): (usize, usize),
+        hosts: &Hosts,
+    ) -> Result<(), String> {
+        let composition = id.composition;
+        let binding = graph.operators()[operator];
+        if hosts.get_index_of(&binding.host) == Some(host) {
+            let name = graph.plan().stream_name(Stream::Operator(operator, 0));
+            let made_of = graph.made_of(operator);
+            if !self.running.contains_key(&composition) {
+                return Err("nothing of it runs any more".to_owned());
+            }
+            if binding.shared {
+                let found = self.provider(host, name, (composition, &made_of));
+                found.ok_or("what it is to follow does not run here")?;
+            } else {
+                if !self.runs(from, (composition, operator)) {
+                    return Err("its state is not to be had".to_owned());
+                }
+                self.add_operator(host, (composition, operator), graph);
+            }
+            let part = self.parts.entry((host, composition));
+            let part = part.or_insert_with(|| Part::new(Arc::clone(graph)));
+            if !binding.shared {
+                // One that was left here for others is what comes back.
+                part.left.remove(&operator);
+                part.coming.insert(operator);
+            }
+            if let Some(running) = self.running.get_mut(&composition) {
+                running.hosts.insert(host);
+            }
+            self.touch(host);
+        }
+        self.prepared.insert((host, id), operator);
+        Ok(())
+    }
+
+    /// The graph holds on a host that is ready for it. Gives what is gone then; nothing where it was not ready.
+    pub(in crate::simulator) fn switch(
+        &mut self,
+        host: usize,
+        id: MigrationId,
+        graph: &Arc<ComponentGraph>,
+        hosts: &Hosts,
+    ) -> Option<Vec<(usize, CompositionId)>> {
+        let operator = self.prepared.remove(&(host, id))?;
+        let composition = id.composition;
+        if let Some(running) = self.running.get_mut(&composition)
+            && running.generation < id.generation
+        {
+            running.generation = id.generation;
+            running.graph = Arc::clone(graph);
+            running.laxities = laxities(graph, &running.facts, hosts, &*self.topology);
+        }
+        let Some(part) = self.parts.get_mut(&(host, composition)) else {
+            return Some(Vec::new());
+        };
+        let binding = graph.operators()[operator];
+        part.graph = Arc::clone(graph);
+        part.is_started = true;
+        if hosts.get_index_of(&binding.host) == Some(host) {
+            part.coming.remove(&operator);
+            let list = match binding.shared {
+                true => &mut part.shared,
+                false => &mut part.operators,
+            };
+            list.insert(operator);
+        } else {
+            part.shared.remove(&operator);
+            if part.operators.remove(&operator) {
+                part.left.insert(operator);
+            }
+        }
+        // What stays is made of something else by now.
+        for index in &part.operators {
+            let name = graph.plan().stream_name(Stream::Operator(*index, 0));
+            let providers = self.providers.entry((host, name)).or_default();
+            if let Some(made_of) = providers.get_mut(&(composition, *index)) {
+                *made_of = graph.made_of(*index);
+            }
+        }
+        let read = std::mem::take(&mut part.reads);
+        self.forget_reading(host, composition, &read);
+        self.note_reading(host, composition, hosts);
+        self.rank_shared(composition);
+        self.touch(host);
+        self.changed.insert(composition);
+        // What was read of others and is not any more goes where they have ended.
+        let open = read.into_iter().map(|it| it.0).collect();
+        let mut gone = self.settle(open, hosts, false);
+        gone.extend(self.end_left(hosts));
+        if self.is_empty(host, composition, hosts) {
+            gone.extend(self.retire(host, composition, hosts));
+            gone.push((host, composition));
+        }
+        Some(gone)
+    }
+
+    /// The graph does not come about: what was made for it goes.
+    pub(in crate::simulator) fn abandon(&mut self, host: usize, id: MigrationId) {
+        let Some(operator) = self.prepared.remove(&(host, id)) else {
+            return;
+        };
+        let Some(part) = self.parts.get_mut(&(host, id.composition)) else {
+            return;
+        };
+        if part.coming.remove(&operator) {
+            let graph = Arc::clone(&part.graph);
+            self.remove_operator(host, (id.composition, operator), &graph);
+            self.touch(host);
+        }
+    }
+
+    /// Ends what runs elsewhere by now and nobody reads here any more. Gives the parts that are gone with it.
+    pub(super) fn end_left(&mut self, hosts: &Hosts) -> Vec<(usize, CompositionId)> {
+        let parts = self.parts.iter();
+        let left = parts.flat_map(|((host, id), part)| {
+            let left = part.left.iter();
+            left.map(|operator| (*host, (*id, *operator)))
+        });
+        let ended: Vec<(usize, Component)> = left
+            .filter(|(host, component)| !self.is_read_at(*host, *component, hosts))
+            .collect();
+        let mut gone = Vec::new();
+        for (host, (id, operator)) in ended {
+            let Some(part) = self.parts.get_mut(&(host, id)) else {
+                continue;
+            };
+            part.left.remove(&operator);
+            let graph = Arc::clone(&part.graph);
+            self.remove_operator(host, (id, operator), &graph);
+            self.touch(host);
+            if self.is_empty(host, id, hosts) {
+                gone.extend(self.retire(host, id, hosts));
+                gone.push((host, id));
+            }
+        }
+        gone
+    }
+
+    /// Whether others read a component that a host keeps for them.
+    fn is_read_at(&self, host: usize, component: Component, hosts: &Hosts) -> bool {
+        let Some(running) = self.running.get(&component.0) else {
+            return false;
+        };
+        let plan = running.graph.plan();
+        let name = plan.stream_name(Stream::Operator(component.1, 0));
+        let mut readers = running.readers.get(&component.1).into_iter().flatten();
+        readers.any(|(reader, at)| {
+            let part = self.parts.get(&(*at, *reader));
+            part.is_some_and(|part| {
+                let bindings = part.graph.operators().iter().enumerate();
+                let mut here = bindings
+                    .filter(|(_, it)| it.shared && hosts.get_index_of(&it.host) == Some(host));
+                here.any(|(index, _)| {
+                    part.graph.plan().stream_name(Stream::Operator(index, 0)) == name
+                })
+            })
+        })
+    }
+
+    /// Whether nothing of a composition is left on a host that its graph does not bind anything to.
+    fn is_empty(&self, host: usize, id: CompositionId, hosts: &Hosts) -> bool {
+        let part = self.parts.get(&(host, id));
+        part.is_some_and(|part| {
+            let bound = part.graph.hosts();
+            let mut bound = bound.iter().filter_map(|it| hosts.get_index_of(it));
+            part.operators.is_empty()
+                && part.left.is_empty()
+                && part.coming.is_empty()
+                && !bound.any(|it| it == host)
+        })
+    }
+
+    /// On which hosts an operator runs for its own application; not where it is kept for others alone.
+    pub(in crate::simulator) fn places(&self, component: Component) -> Vec<usize> {
+        let (id, operator) = component;
+        let hosts = self.hosts_of(id).into_iter();
+        let runs = hosts.filter(|host| {
+            let part = self.parts.get(&(*host, id));
+            part.is_some_and(|part| !part.left.contains(&operator)) && self.runs(*host, component)
+        });
+        runs.collect()
+    }
+
+    /// What hosts are ready for and was neither switched nor abandoned.
+    pub(in crate::simulator) fn prepared(&self) -> impl Iterator<Item = &(usize, MigrationId)> {
+        self.prepared.keys()
+    }
+}
