@@ -17,21 +17,21 @@ use crate::config::ATTEMPTS_MAX;
 use crate::counts::Ignored;
 use crate::effect::Effect;
 use crate::ledger::Claim;
-use crate::measure::Lack;
 use crate::message::{Body, Confirm, Confirmed, Decline, Want};
 use crate::migration::{MigrationId, Pending};
 use crate::policy::Projection;
 use crate::reminder::Kind;
 use crate::request::{Part, number};
-use crate::serving::{Change, Charge, Newcomer, Ranks, Shared};
-use crate::stream::Before;
+use crate::serving::Charge;
 
+mod admit;
 mod charge;
 mod start;
 mod tell;
 #[cfg(test)]
 mod tests;
 
+use admit::newcomer;
 pub(crate) use charge::{CHARGES_MAX, Deferred};
 
 /// How often a way is measured: the first time may count what it takes to connect. The shortest counts.
@@ -228,39 +228,6 @@ impl Composer {
                 out.send(from, Body::Declined { id, attempt, why });
             }
         }
-    }
-
-    /// Serves somebody, or more of somebody, if nobody who is served suffers: whom it slows, and by how much.
-    pub(crate) fn admit(
-        &mut self,
-        view: &NodeView,
-        id: CompositionId,
-        newcomer: Newcomer,
-        projection: Projection,
-    ) -> Result<Vec<Charge>, Decline> {
-        let change = Change {
-            newcomers: newcomer.own.iter().map(|(_, _, job, _)| *job).collect(),
-            stricter: self.serving.stricter(&newcomer.shared),
-        };
-        let mut charges = Vec::new();
-        if projection != Projection::None {
-            let ranked = Ranks::both(id).map(|ranks| {
-                let queue =
-                    |change: &Change| self.serving.queue(view, projection, 0.0, ranks, change);
-                (ranks, queue(&Change::default()), queue(&change))
-            });
-            charges = self.serving.charges(&ranked, &change, id);
-            if let Some((suffers, increase, slack)) = self.serving.suffering(&charges, 1) {
-                let lack = Lack::of_impact(suffers, increase, slack);
-                self.counts.refuse(lack.check);
-                return Err(Decline::Lacks(lack));
-            }
-        }
-        self.serving.admit(id, newcomer).map_err(|_| {
-            Decline::failed("what it was to be shared from does not run here any more")
-        })?;
-        self.serving.slow(&charges);
-        Ok(charges)
     }
 
     fn deploy(
@@ -481,35 +448,5 @@ impl Composer {
             self.counts.lapsed += 1;
             self.drop_allocation(now, id, out);
         }
-    }
-}
-
-/// Who comes with a graph, by what of it is here.
-fn newcomer(here: NodeId, confirm: &Confirm) -> Newcomer {
-    let graph = &confirm.graph;
-    let plan = graph.plan();
-    let bindings = graph.operators().iter().enumerate();
-    let bindings = bindings.filter(|(_, at)| at.host == here);
-    let (shared, own): (Vec<_>, Vec<_>) = bindings.partition(|(_, at)| at.shared);
-    let stream = |index: usize| Before::Operator(index).stream(plan);
-    Newcomer {
-        application: confirm.application.clone(),
-        sink: graph.sinks()[0].host,
-        target: plan.qos().latency,
-        own: own
-            .into_iter()
-            .map(|(index, _)| {
-                let made_of = graph.made_of(index);
-                (stream(index), number(index), confirm.jobs[index], made_of)
-            })
-            .collect(),
-        shared: shared
-            .into_iter()
-            .map(|(index, _)| Shared {
-                stream: stream(index),
-                made_of: graph.made_of(index),
-                laxity: confirm.jobs[index].laxity,
-            })
-            .collect(),
     }
 }

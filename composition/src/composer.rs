@@ -277,6 +277,12 @@ impl Composer {
         self.serving.execution(&[(Ranks::All, queue)], own)
     }
 
+    /// Whether this node makes ready for another graph of a composition, and has not gone over.
+    pub fn is_making_ready(&self, id: CompositionId) -> bool {
+        let allocation = self.allocations.get(&id);
+        allocation.is_some_and(|allocation| allocation.pending.is_some())
+    }
+
     /// How many components run here, and how many applications they serve.
     pub fn serving(&self) -> (u64, u64) {
         self.serving.counts()

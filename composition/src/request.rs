@@ -3,10 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use model::plan::{INPUTS_MAX, OPERATORS_MAX, Reader};
-use model::{ComponentGraph, Coordinate, Demand, NodeId, Resources, StreamName, convert};
+use model::plan::{INPUTS_MAX, OPERATORS_MAX};
+use model::{Coordinate, Demand, NodeId, Resources, StreamName, convert};
 
 use crate::policy::Projection;
+
+mod part;
+
+pub(crate) use part::Part;
 
 /// The most candidates of an operator.
 ///
@@ -36,35 +40,6 @@ pub(crate) const COMPONENT_MEMORY_BYTES: u64 = 1 << 20;
 ///
 /// Source: guess; a result after an hour is none of a stream.
 pub(crate) const TARGET_MAX: Duration = Duration::from_secs(3600);
-
-/// A part of a plan, by its index in the plan. In this order they are in topological order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, bincode::Encode, bincode::Decode)]
-pub(crate) enum Part {
-    Source(u16),
-    Operator(u16),
-    Sink(u16),
-}
-
-impl Part {
-    /// The part that reads.
-    pub(crate) fn of(reader: Reader) -> Self {
-        match reader {
-            Reader::Operator(index, _) => Self::Operator(number(index)),
-            Reader::Sink(index) => Self::Sink(number(index)),
-        }
-    }
-
-    /// Where it is in a graph.
-    pub(crate) fn host_in(self, graph: &ComponentGraph) -> Option<NodeId> {
-        let bindings = match self {
-            Self::Source(_) => graph.sources(),
-            Self::Operator(_) => graph.operators(),
-            Self::Sink(_) => graph.sinks(),
-        };
-        let (Self::Source(index) | Self::Operator(index) | Self::Sink(index)) = self;
-        bindings.get(usize::from(index)).map(|it| it.host)
-    }
-}
 
 /// A host of a request, by its index in the request's table.
 pub(crate) type HostIndex = u16;

@@ -14,10 +14,12 @@ mod asking;
 mod command;
 mod composed;
 mod counts;
+mod effect;
 mod finding;
 mod former;
 mod handover;
 mod info;
+mod input;
 mod journal;
 mod listing;
 mod lookup;
@@ -42,16 +44,15 @@ mod tests;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Duration;
 
-use composition::{Composer, MigrationId};
-use model::{
-    ApplicationId, ComponentGraph, CompositionId, HostSummary, Instant, NodeId, Outcome, Query, Rng,
-};
+use composition::Composer;
+use model::{ApplicationId, CompositionId, HostSummary, Instant, NodeId, Query, Rng};
 use overlay::Identity;
 
 pub use command::*;
+pub use effect::Effect;
+pub use input::{Input, Measured, PartEvent, PartReport};
 pub use recorder::{EffectsDigest, RecordedError, Recorder, replay};
 
 use counts::Counts;
@@ -81,248 +82,6 @@ pub struct Config {
     pub first_number: u64,
     /// Whether nobody was this node before: then it has no applications from before a restart.
     pub is_new: bool,
-}
-
-/// What happens to a node.
-#[derive(Debug, Clone, PartialEq, bincode::Encode, bincode::Decode)]
-pub enum Input {
-    /// A person or a program on this host asks something.
-    Command {
-        /// Which answer belongs to it.
-        id: CommandId,
-        /// What.
-        command: Command,
-    },
-    /// The overlay's answer to [`Effect::Query`].
-    Outcome {
-        /// To which.
-        query: u64,
-        /// What.
-        outcome: Outcome,
-    },
-    /// A control message of a peer, not decoded yet.
-    Message {
-        /// Who sent it.
-        from: NodeId,
-        /// What.
-        bytes: Vec<u8>,
-    },
-    /// A peer cannot be reached.
-    Unreachable(NodeId),
-    /// A host is there, or said something new of itself.
-    Seen {
-        /// What it says.
-        summary: Arc<HostSummary>,
-        /// The round trip to it, where this node measured it.
-        round_trip: Option<Duration>,
-    },
-    /// A host was not heard of for so long that it no longer counts.
-    Lost(NodeId),
-    /// How many cores of this host are in use.
-    Load {
-        /// By everything that runs on it.
-        busy_cores: f64,
-    },
-    /// What was measured of what runs here, about once a second.
-    Measured {
-        /// Of which composition.
-        id: CompositionId,
-        /// What.
-        measured: Measured,
-    },
-    /// What [`Effect::Deploy`] asked for is there.
-    Deployed(CompositionId),
-    /// What [`Effect::Deploy`] asked for could not be made; nothing of it is there.
-    DeployFailed {
-        /// For which composition.
-        id: CompositionId,
-        /// Why.
-        reason: String,
-    },
-    /// What [`Effect::Prepare`] asked for is there.
-    Prepared {
-        /// For which migration.
-        id: MigrationId,
-        /// How much state was taken over here. Unit: bytes.
-        state_bytes: u64,
-    },
-    /// What [`Effect::Prepare`] asked for could not be made; nothing of it is there.
-    PrepareFailed {
-        /// For which migration.
-        id: MigrationId,
-        /// Why.
-        reason: String,
-    },
-    /// Something happened to the components that run here for a composition.
-    Happened {
-        /// Which composition.
-        id: CompositionId,
-        /// What.
-        event: PartEvent,
-    },
-    /// The answer to [`Effect::Report`].
-    Reported {
-        /// To which.
-        ticket: u64,
-        /// What was counted.
-        report: PartReport,
-    },
-    /// The time of [`Node::poll_timeout`] has come.
-    Timeout,
-}
-
-/// What was measured of the components that run here for a composition since the last time.
-#[derive(Debug, Clone, PartialEq, Default, bincode::Encode, bincode::Decode)]
-pub struct Measured {
-    /// Of each operator of its own that runs here, by its place in the plan.
-    pub operators: Vec<composition::Usage>,
-    /// The delay of results at the sinks here, at the quantile that the application asks for; nothing where none came.
-    pub delay: Option<Duration>,
-}
-
-/// What happened to the components that run here for a composition.
-#[derive(Debug, Clone, PartialEq, Eq, bincode::Encode, bincode::Decode)]
-pub enum PartEvent {
-    /// All results have left the sinks that are here, and no more will come.
-    Finished,
-    /// A source here cannot be read on; what it gave still leaves.
-    Degraded {
-        /// Which component.
-        component: String,
-        /// Why.
-        reason: String,
-    },
-    /// A component failed, and with it the application.
-    Failed {
-        /// Which component.
-        component: String,
-        /// Why.
-        reason: String,
-    },
-    /// An edge to another host is broken and is tried again.
-    Disconnected {
-        /// Which host.
-        host: NodeId,
-    },
-    /// It goes on.
-    Reconnected {
-        /// Which host.
-        host: NodeId,
-    },
-    /// Nobody pulls from here any more: the components are gone.
-    Retired,
-}
-
-/// What was counted of the components that run here for a composition.
-#[derive(Debug, Clone, PartialEq, Default, bincode::Encode, bincode::Decode)]
-pub struct PartReport {
-    /// The components; `host` and `node` are filled in by [`Node`].
-    pub components: Vec<ComponentRow>,
-    /// What its results are to meet, where sinks are here.
-    pub target_ms: Option<f64>,
-    /// The delays of results at the sinks that are here: of several, the longest.
-    pub delay_ms: Option<Quantiles>,
-    /// Of these, those of the last minute or half of it.
-    pub recent_delay_ms: Option<Quantiles>,
-    /// Rows that left the sinks here.
-    pub results: u64,
-    /// Of these, after the target.
-    pub misses: u64,
-    /// Rows that left the sinks here in the last minute or half of it.
-    pub recent_results: u64,
-    /// Of these, after the target.
-    pub recent_misses: u64,
-    /// Rows that results say they lack.
-    pub missing: u64,
-}
-
-/// What a node wants done, or tells.
-#[derive(Debug, Clone, PartialEq, bincode::Encode)]
-pub enum Effect {
-    /// The answer to a command. Each command is answered once, in bounded time.
-    Answer {
-        /// To which.
-        id: CommandId,
-        /// What.
-        answered: Answered,
-    },
-    /// Ask the overlay.
-    Query {
-        /// Which outcome belongs to it.
-        query: u64,
-        /// What.
-        ask: Query,
-    },
-    /// Send a control message.
-    Send {
-        /// To whom; never this node itself.
-        to: NodeId,
-        /// What.
-        bytes: Vec<u8>,
-    },
-    /// Make components of all parts that the graph binds to this node; open no edge upstream yet. Answered once by
-    /// [`Input::Deployed`] or [`Input::DeployFailed`], also where it was retired in the meantime: one composition may
-    /// be deployed, retired and deployed again, and answers are counted; the one for what was retired comes at once.
-    Deploy {
-        /// For which composition.
-        id: CompositionId,
-        /// Of which application.
-        application: ApplicationId,
-        /// The parts and where each of them is.
-        graph: Box<ComponentGraph>,
-    },
-    /// The sinks that are here for a composition pull.
-    Start {
-        /// Which one.
-        id: CompositionId,
-        /// With how many cores it was admitted here.
-        cores: f64,
-    },
-    /// Make ready for another graph of a composition, of which one operator goes elsewhere. Nothing that runs here changes before
-    /// [`Effect::Switch`]. Where the operator comes here, it takes over its state and runs on beside the one that it follows; where something here is
-    /// read by it, an edge is opened beside the one that there is. Answered once by [`Input::Prepared`] or [`Input::PrepareFailed`], unless
-    /// [`Effect::Abandon`] or [`Effect::Retire`] came before.
-    Prepare {
-        /// Which migration.
-        id: MigrationId,
-        /// Of which application.
-        application: ApplicationId,
-        /// The parts and where each of them is to be.
-        graph: Box<ComponentGraph>,
-        /// Which operator goes elsewhere.
-        operator: u16,
-        /// Where it runs, and has its state.
-        from: NodeId,
-    },
-    /// The graph that was made ready for holds: each reader here reads from where it says, from where that reader is, and what nobody reads any
-    /// more goes.
-    Switch {
-        /// Which migration.
-        id: MigrationId,
-        /// The graph.
-        graph: Box<ComponentGraph>,
-        /// With how many cores the application was admitted here.
-        cores: f64,
-    },
-    /// Drop what was made ready: the graph does not come about.
-    Abandon(MigrationId),
-    /// Drop all components that are here for a composition, or are being made; edges upstream say goodbye. Nothing is
-    /// to be told of them after that, but the answer to [`Effect::Deploy`] where it has not been given.
-    Retire(CompositionId),
-    /// End an application that has started: its sinks pull no more, and what nobody else reads goes with them. What others
-    /// read stays until they stop. Answered once by [`PartEvent::Retired`], when nothing of it is left.
-    Release(CompositionId),
-    /// Say what was counted of a composition here.
-    Report {
-        /// Which answer belongs to it.
-        ticket: u64,
-        /// Of which composition.
-        id: CompositionId,
-    },
-    /// What this host says of itself from now on.
-    Describe(HostSummary),
-    /// Something that people should find in the log.
-    Note(String),
 }
 
 /// How many open questions to the overlay are remembered before those are looked through whose task is over.

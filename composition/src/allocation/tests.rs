@@ -9,6 +9,7 @@ use model::{
 use super::*;
 use crate::composer::Input;
 use crate::config::Config;
+use crate::measure::Lack;
 use crate::message::{Message, Start, Want};
 use crate::order::Place;
 use crate::queue::Job;

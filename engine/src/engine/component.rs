@@ -68,8 +68,9 @@ pub(crate) struct Component {
     pub(crate) stay: Stay,
     /// Those elsewhere that hold its state: what they lack is kept upstream.
     pub(crate) shadows: Vec<Lacking>,
-    /// Since when an export of its state is due.
+    /// Since when an export of its state is due; and whether one was the last that it did, so that who asks again and again stops nothing.
     pub(crate) export_due: Option<Instant>,
+    pub(crate) has_just_exported: bool,
     /// It goes on where another one was, with what that had retained.
     pub(crate) is_resumed: bool,
     /// Where it goes on.
@@ -212,6 +213,7 @@ impl Component {
             stay: Stay::Forever,
             shadows: Vec::new(),
             export_due: None,
+            has_just_exported: false,
             is_resumed: false,
             moved: None,
             slack_nanos: None,
@@ -322,18 +324,12 @@ impl Component {
         self.numbering.leaving(self.origin, channel, port)
     }
 
-    /// What of a channel need not be asked for again, when everything up to `taken` was worked off.
+    /// What of a channel need not be asked for again for those who read it, when everything up to `taken` was worked off.
     ///
     /// A stateless component keeps upstream what the foremost of those who read it keep of it, and can so be built again from
     /// nothing but the positions that are asked of it. A stateful one has taken rows into its state, and a
-    /// sink has handed them on. What a shadow of it lacks is kept in any case.
-    pub(crate) fn kept(&self, channel: Channel, taken: u64) -> u64 {
-        let held = self.shadows.iter().map(|shadow| shadow.has(channel));
-        let kept = self.kept_by_readers(channel, taken);
-        held.min().map_or(kept, |held| kept.min(held))
-    }
-
-    fn kept_by_readers(&self, channel: Channel, taken: u64) -> u64 {
+    /// sink has handed them on.
+    pub(super) fn kept_by_readers(&self, channel: Channel, taken: u64) -> u64 {
         if self.numbering == Numbering::Own {
             return taken;
         }

@@ -166,6 +166,7 @@ impl Engine {
         step.batches = std::mem::take(&mut self.appends);
         let mut outputs = std::mem::take(&mut outcome.outputs);
         component.step = Some(step);
+        component.has_just_exported = made.is_some();
         component.closing = outcome.closing;
         component.counters.add(busy, &outcome);
         component.execution.note(now, busy);

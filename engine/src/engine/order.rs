@@ -225,11 +225,9 @@ impl Component {
                 .has_room_to_close()
                 .then(|| self.closing_work(now, stamp, rules));
         }
-        if let Some(since) = self.export_due {
-            return Some(FirstWork::export(since));
-        }
-        if self.mailbox.is_empty() {
-            return None;
+        let export = self.export_due.map(FirstWork::export);
+        if self.mailbox.is_empty() || export.is_some() && !self.has_just_exported {
+            return export;
         }
         let mut mailbox = std::mem::take(&mut self.mailbox);
         let has_room = |channel| self.has_room(channel);
@@ -280,7 +278,7 @@ impl Component {
             })
         });
         self.mailbox = mailbox;
-        work
+        work.or(export)
     }
 
     /// The place that what it is to do gives it.

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use model::{ComponentId, EdgeId, Instant, Positions, convert};
 
 use super::deploy::EDGES_MAX;
-use super::{DeployError, Engine};
+use super::{Component, DeployError, Engine};
 use crate::edge::{Held, LAPSE};
 use crate::frame::EncodeError;
 use crate::mailbox::Channel;
@@ -347,6 +347,16 @@ impl Engine {
         if self.components.contains_key(&id) {
             self.ledger.set_copied(id, bytes);
         }
+    }
+}
+
+impl Component {
+    /// What of a channel need not be asked for again, when everything up to `taken` was worked off: nothing that who reads it keeps,
+    /// and nothing that a shadow lacks.
+    pub(crate) fn kept(&self, channel: Channel, taken: u64) -> u64 {
+        let held = self.shadows.iter().map(|shadow| shadow.has(channel));
+        let kept = self.kept_by_readers(channel, taken);
+        held.min().map_or(kept, |held| kept.min(held))
     }
 }
 

@@ -99,9 +99,7 @@ impl Control {
             }
             let reader = Reader::Operator(index, port);
             let engine = &self.means.engine;
-            let mut numbers = part.numbers.iter();
-            let edge = numbers.find_map(|it| engine.yielding_edge(*it, *stream, reader));
-            let edge = edge.ok_or("what it reads does not run here any more")?;
+            let edge = part.yielding_edge(engine, *stream, reader)?;
             let fork = engine.fork_edge(edge).map_err(|it| it.to_string())?;
             part.serve((*stream, reader, to), fork);
             migration.forks.insert((*stream, reader, to), fork);
@@ -216,22 +214,23 @@ impl Control {
             .parts
             .entry(composition)
             .or_insert_with(|| Part::new(now, application, graph.clone()));
-        let deployment = deployment(graph, migration.operator, operator, part);
+        let deployment = deployment(graph, migration.operator, operator);
         let engine = &self.means.engine;
         let mut deployed = self
             .runtime
             .deploy(deployment)
             .map_err(|error| error.to_string())?;
-        // What else is here and is read has its edges already.
-        let is_its = |edge: &RemoteEdge| matches!(edge.stream, Stream::Operator(index, _) if index == migration.operator);
-        let (own, others) = deployed.downstream.into_iter().partition(is_its);
-        deployed.downstream = own;
-        for other in others {
-            engine.close_edge(other.edge);
-        }
-        part.add(&self.means, composition, &deployed);
-        engine.start(deployed.application);
+        let here = self.network.node();
+        let is_near = |edge: &RemoteEdge| graph.producer(edge.stream).host == here;
+        let (near, far) = deployed.upstream.into_iter().partition(is_near);
+        deployed.upstream = far;
+        part.add(&self.means, composition, graph, &deployed);
+        let number = deployed.application;
         migration.deployed = Some(deployed);
+        for edge in near {
+            part.read_here(engine, edge)?;
+        }
+        engine.start(number);
         Ok(())
     }
 
@@ -258,7 +257,8 @@ impl Control {
             })
             .collect();
         for (stream, reader) in readers {
-            let mut numbers = part.numbers.iter();
+            // Of what came last: another instance of the reader may still be here for somebody else.
+            let mut numbers = part.numbers.iter().rev();
             let edge = numbers.find_map(|it| engine.reading_edge(*it, stream, reader));
             let Some(edge) = edge else { continue };
             if to == here {
@@ -273,7 +273,7 @@ impl Control {
                     stream,
                     reader,
                 };
-                part.pull(&self.means, id.composition, edge, true);
+                part.pull(&self.means, id.composition, (edge, to), true);
             }
         }
         if migration.from == here
@@ -321,49 +321,29 @@ impl Control {
     }
 }
 
-/// One operator of a graph here, with what it reads where that is here; its readers are elsewhere, and turned later where they are here.
-fn deployment(
-    graph: &ComponentGraph,
-    operator: usize,
-    mut made: OperatorPart,
-    part: &Part,
-) -> Deployment {
+/// One operator of a graph here. Whatever it reads, and whoever reads it, is elsewhere for now: edges are turned where it is here.
+fn deployment(graph: &ComponentGraph, operator: usize, made: OperatorPart) -> Deployment {
     let plan = graph.plan();
-    let is_followed = matches!(made, OperatorPart::Followed(_));
-    let inputs = match is_followed {
-        true => &[][..],
-        false => &plan.operators()[operator].inputs,
-    };
-    let reads = |index: usize| {
-        let is_it = |input: &Stream| matches!(input, Stream::Operator(it, _) if *it == index);
-        inputs.iter().any(is_it)
-    };
-    let reads_source = |index: usize| {
-        let is_it = |input: &Stream| matches!(input, Stream::Source(it, _) if *it == index);
-        inputs.iter().any(is_it)
-    };
     let is_reader = |index: usize| {
         let inputs = &plan.operators()[index].inputs;
         let is_it = |input: &Stream| matches!(input, Stream::Operator(it, _) if *it == operator);
         inputs.iter().any(is_it) && !graph.operators()[index].shared
     };
-    let sources = part.sources.iter().enumerate();
-    let sources = sources.map(|(index, component)| match component {
-        Some(component) if reads_source(index) => SourcePart::Running(*component),
-        _ => SourcePart::Elsewhere,
-    });
-    let operators = part.operators.iter().enumerate();
-    let operators = operators.map(|(index, component)| match component {
-        _ if index == operator => std::mem::replace(&mut made, OperatorPart::Elsewhere),
-        Some(component) if reads(index) => OperatorPart::Running(*component),
-        _ if is_reader(index) => OperatorPart::Elsewhere,
-        _ => OperatorPart::RunningElsewhere,
-    });
+    let other = |index: usize| match is_reader(index) {
+        true => OperatorPart::Elsewhere,
+        false => OperatorPart::RunningElsewhere,
+    };
+    let mut operators: Vec<OperatorPart> = (0..plan.operators().len()).map(other).collect();
+    operators[operator] = made;
     Deployment {
         plan: plan.clone(),
         origins: graph.origins().to_vec(),
-        sources: sources.collect(),
-        operators: operators.collect(),
+        sources: plan
+            .sources()
+            .iter()
+            .map(|_| SourcePart::Elsewhere)
+            .collect(),
+        operators,
         sinks: plan.sinks().iter().map(|_| None).collect(),
     }
 }

@@ -8,7 +8,7 @@ use composition::Usage;
 use engine::columns;
 use engine::report::ComponentReport;
 use engine::runtime::{Handle, Runtime};
-use engine::{Deployed, RemoteEdge};
+use engine::{Deployed, Provider, RemoteEdge};
 use model::plan::{Reader, Stream};
 use model::{
     ApplicationId, Clock, ComponentGraph, ComponentId, CompositionId, EdgeId, Instant, NodeId,
@@ -99,7 +99,8 @@ impl Part {
             .deploy(prepared.deployment)
             .map_err(|error| error.to_string())?;
         let mut part = Self::new(means.clock.now(), application, graph);
-        part.add(means, id, &deployed);
+        let graph = part.graph.clone();
+        part.add(means, id, &graph, &deployed);
         let spawned = part.spawn_threads(means, &deployed, prepared.sources, prepared.sinks);
         if let Err(error) = spawned {
             part.retire(&means.engine);
@@ -129,8 +130,14 @@ impl Part {
         }
     }
 
-    /// Takes over what was deployed for it, and pulls what that reads on other hosts.
-    pub(super) fn add(&mut self, means: &Means, id: CompositionId, deployed: &Deployed) {
+    /// Takes over what was deployed for a graph of it, which may be one that is yet to hold, and pulls what that reads on other hosts.
+    pub(super) fn add(
+        &mut self,
+        means: &Means,
+        id: CompositionId,
+        graph: &ComponentGraph,
+        deployed: &Deployed,
+    ) {
         self.numbers.push(deployed.application);
         let sources = self.sources.iter_mut().zip(&deployed.sources);
         let operators = self.operators.iter_mut().zip(&deployed.operators);
@@ -138,12 +145,41 @@ impl Part {
             *known = made.or(*known);
         }
         for remote in &deployed.downstream {
-            let peer = self.graph.reader(remote.reader).host;
+            let peer = graph.reader(remote.reader).host;
             self.serve((remote.stream, remote.reader, peer), remote.edge);
         }
         for remote in &deployed.upstream {
-            self.pull(means, id, *remote, false);
+            let host = graph.producer(remote.stream).host;
+            self.pull(means, id, (*remote, host), false);
         }
+    }
+
+    /// Lets an operator that has come here read what is here already from where its state ends: by an edge beside that of the one that it
+    /// follows, so that nothing was released that it lacks.
+    ///
+    /// # Errors
+    /// When what it reads is not here any more.
+    pub(super) fn read_here(&self, engine: &Handle, edge: RemoteEdge) -> Result<(), String> {
+        let before = self.yielding_edge(engine, edge.stream, edge.reader)?;
+        let fork = engine.fork_edge(before).map_err(|it| it.to_string())?;
+        let rebound = engine.rebind(edge.edge, Provider::Here(fork));
+        rebound.map(drop).map_err(|it| it.to_string())
+    }
+
+    /// The edge by which a stream that is here is read by a part of the application, of what came here last: another instance of it may still be
+    /// here for somebody else.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub(super) fn yielding_edge(
+        &self,
+        engine: &Handle,
+        stream: Stream,
+        reader: Reader,
+    ) -> Result<EdgeId, String> {
+        let mut numbers = self.numbers.iter().rev();
+        let edge = numbers.find_map(|it| engine.yielding_edge(*it, stream, reader));
+        edge.ok_or_else(|| "what it reads does not run there any more".to_owned())
     }
 
     /// Drops what was deployed for an operator that does not come here after all.
@@ -160,12 +196,12 @@ impl Part {
         self.downstream.insert(by, Downstream { edge, task: None });
     }
 
-    /// Pulls by an edge from the host that the graph says; one that is taken over from where it pulled before.
+    /// Pulls by an edge from a host; one that is taken over from where it pulled before.
     pub(super) fn pull(
         &mut self,
         means: &Means,
         id: CompositionId,
-        remote: RemoteEdge,
+        (remote, host): (RemoteEdge, NodeId),
         is_taken_over: bool,
     ) {
         let upstream = Upstream {
@@ -176,7 +212,7 @@ impl Part {
             composition: id,
             edge: remote.edge,
             is_taken_over,
-            host: self.graph.producer(remote.stream).host,
+            host,
             hello: Hello::Edge {
                 composition: id,
                 stream: remote.stream,

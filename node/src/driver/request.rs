@@ -282,10 +282,15 @@ impl Control {
             } => {
                 let part = self.parts.get(&composition);
                 let component = part.and_then(|part| *part.operators.get(usize::from(operator))?);
-                let opened = component.and_then(|it| self.means.engine.open_state(it).ok());
-                let Some(edge) = opened else {
-                    tokio::spawn(refuse(incoming, "the operator is not here"));
-                    return;
+                let opened = component.map(|it| self.means.engine.open_state(it));
+                let edge = match opened {
+                    Some(Ok(edge)) => edge,
+                    refused => {
+                        let error = refused.and_then(Result::err);
+                        tracing::warn!(?composition, operator, ?error, "no state is given");
+                        tokio::spawn(refuse(incoming, "the operator is not here"));
+                        return;
+                    }
                 };
                 let (engine, clock) = (self.means.engine.clone(), self.clock.clone());
                 tokio::spawn(async move {

@@ -59,11 +59,12 @@ impl Node {
             graph: Box::new(graph),
             cores,
         });
-        // The record may have come before the word to go over: nobody sends it again.
         let listing = self.records.listing(&application);
-        if listing.is_some_and(|it| it.head.composition == id.composition) {
+        if listing.is_some_and(|listing| listing.head.composition == id.composition) {
+            // It may have come before the word to go over.
             self.on_record_of_part(now, id.composition, out);
         }
+        self.look_for_part(now, &application, out);
         self.list_application(&application, out);
     }
 

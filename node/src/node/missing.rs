@@ -67,6 +67,8 @@ impl Node {
         listing.is_running()
             && listing.is_host(self.id())
             && !self.parts.contains_key(&head.composition)
+            // The record may come before the word to go over.
+            && !self.composer.is_making_ready(head.composition)
     }
 
     /// Whether all runs here that a record binds to this host.

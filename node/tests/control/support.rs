@@ -278,26 +278,6 @@ impl Net {
             Effect::Start { id, .. } => {
                 self.deployed.get_mut(&(host, id)).expect("it is there").1 = true;
             }
-            Effect::Prepare { id, .. } => {
-                let input = Input::Prepared {
-                    id,
-                    state_bytes: 1000,
-                };
-                self.push(host, Duration::from_millis(3), input);
-            }
-            Effect::Switch { id, graph, .. } if graph.hosts().contains(&host) => {
-                self.deployed.insert((host, id.composition), (*graph, true));
-            }
-            Effect::Switch { id, .. } => {
-                // Nobody reads there any more.
-                self.deployed.remove(&(host, id.composition));
-                let happened = Input::Happened {
-                    id: id.composition,
-                    event: PartEvent::Retired,
-                };
-                self.push(host, Duration::from_millis(1), happened);
-            }
-            Effect::Abandon(_) => {}
             Effect::Retire(id) => {
                 self.deployed.remove(&(host, id));
             }

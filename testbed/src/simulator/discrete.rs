@@ -371,9 +371,8 @@ impl Discrete {
         machine.exchange(now, hosts, out);
         machine.engine.take_signals();
         for event in machine.engine.take_events() {
-            let application = event.application();
             let mut parts = machine.parts.iter();
-            let of_it = parts.find(|(_, part)| part.deployed.application == application);
+            let of_it = parts.find(|(_, part)| part.deployed.application == event.application());
             let Some(id) = of_it.map(|(id, _)| *id) else {
                 continue;
             };
@@ -386,7 +385,6 @@ impl Discrete {
                 Event::Failed {
                     component, reason, ..
                 } => Out::Happened(id, PartEvent::Failed { component, reason }),
-                // It goes on coming from where it was.
                 Event::Moved { .. } => continue,
                 // Of those that share the reader only the one is told whose edge it is.
                 Event::Gone { stream, reader, .. } => {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use engine::state::StatePull;
 use engine::{
     Config, Deployment, EdgeKind, Event, OperatorPart, Provider, SinkDeployment, SourcePart,
 };
@@ -229,6 +230,29 @@ fn a_move_that_is_given_up_at_whichever_step_changes_nothing_and_leaves_nothing_
         }
         assert_exact(bed, &feeds);
     }
+}
+
+#[test]
+fn who_asks_for_state_again_and_again_stops_nothing() {
+    let (mut bed, feeds) = bed(2, FAULTLESS);
+    let link = bed.shadow(WINDOW, 3);
+    let (host, edge) = link.from;
+    for request in 1.. {
+        let greedy = StatePull {
+            holds: 0,
+            request,
+            is_goodbye: false,
+        };
+        let now = bed.hosts.now_at(host);
+        bed.hosts.engines[host].handle_state_pull(now, edge, greedy);
+        bed.step();
+        if bed.has_finished() {
+            break;
+        }
+        // Nothing is let go for who holds nothing: that it asks so often is no reason to stop either.
+        assert!(request < 200_000, "the dataflow does not come to its end");
+    }
+    assert_exact(bed, &feeds);
 }
 
 #[test]

@@ -1,0 +1,162 @@
+//! What happens to a node.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use composition::MigrationId;
+use model::{CompositionId, HostSummary, NodeId, Outcome};
+
+use super::{Command, CommandId, ComponentRow, Quantiles};
+
+/// What happens to a node.
+#[derive(Debug, Clone, PartialEq, bincode::Encode, bincode::Decode)]
+pub enum Input {
+    /// A person or a program on this host asks something.
+    Command {
+        /// Which answer belongs to it.
+        id: CommandId,
+        /// What.
+        command: Command,
+    },
+    /// The overlay's answer to [`Effect::Query`].
+    Outcome {
+        /// To which.
+        query: u64,
+        /// What.
+        outcome: Outcome,
+    },
+    /// A control message of a peer, not decoded yet.
+    Message {
+        /// Who sent it.
+        from: NodeId,
+        /// What.
+        bytes: Vec<u8>,
+    },
+    /// A peer cannot be reached.
+    Unreachable(NodeId),
+    /// A host is there, or said something new of itself.
+    Seen {
+        /// What it says.
+        summary: Arc<HostSummary>,
+        /// The round trip to it, where this node measured it.
+        round_trip: Option<Duration>,
+    },
+    /// A host was not heard of for so long that it no longer counts.
+    Lost(NodeId),
+    /// How many cores of this host are in use.
+    Load {
+        /// By everything that runs on it.
+        busy_cores: f64,
+    },
+    /// What was measured of what runs here, about once a second.
+    Measured {
+        /// Of which composition.
+        id: CompositionId,
+        /// What.
+        measured: Measured,
+    },
+    /// What [`Effect::Deploy`] asked for is there.
+    Deployed(CompositionId),
+    /// What [`Effect::Deploy`] asked for could not be made; nothing of it is there.
+    DeployFailed {
+        /// For which composition.
+        id: CompositionId,
+        /// Why.
+        reason: String,
+    },
+    /// What [`Effect::Prepare`] asked for is there.
+    Prepared {
+        /// For which migration.
+        id: MigrationId,
+        /// How much state was taken over here. Unit: bytes.
+        state_bytes: u64,
+    },
+    /// What [`Effect::Prepare`] asked for could not be made; nothing of it is there.
+    PrepareFailed {
+        /// For which migration.
+        id: MigrationId,
+        /// Why.
+        reason: String,
+    },
+    /// Something happened to the components that run here for a composition.
+    Happened {
+        /// Which composition.
+        id: CompositionId,
+        /// What.
+        event: PartEvent,
+    },
+    /// The answer to [`Effect::Report`].
+    Reported {
+        /// To which.
+        ticket: u64,
+        /// What was counted.
+        report: PartReport,
+    },
+    /// The time of [`Node::poll_timeout`] has come.
+    Timeout,
+}
+
+/// What was measured of the components that run here for a composition since the last time.
+#[derive(Debug, Clone, PartialEq, Default, bincode::Encode, bincode::Decode)]
+pub struct Measured {
+    /// Of each operator of its own that runs here, by its place in the plan.
+    pub operators: Vec<composition::Usage>,
+    /// The delay of results at the sinks here, at the quantile that the application asks for; nothing where none came.
+    pub delay: Option<Duration>,
+}
+
+/// What happened to the components that run here for a composition.
+#[derive(Debug, Clone, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub enum PartEvent {
+    /// All results have left the sinks that are here, and no more will come.
+    Finished,
+    /// A source here cannot be read on; what it gave still leaves.
+    Degraded {
+        /// Which component.
+        component: String,
+        /// Why.
+        reason: String,
+    },
+    /// A component failed, and with it the application.
+    Failed {
+        /// Which component.
+        component: String,
+        /// Why.
+        reason: String,
+    },
+    /// An edge to another host is broken and is tried again.
+    Disconnected {
+        /// Which host.
+        host: NodeId,
+    },
+    /// It goes on.
+    Reconnected {
+        /// Which host.
+        host: NodeId,
+    },
+    /// Nobody pulls from here any more: the components are gone.
+    Retired,
+}
+
+/// What was counted of the components that run here for a composition.
+#[derive(Debug, Clone, PartialEq, Default, bincode::Encode, bincode::Decode)]
+pub struct PartReport {
+    /// The components; `host` and `node` are filled in by [`Node`].
+    pub components: Vec<ComponentRow>,
+    /// What its results are to meet, where sinks are here.
+    pub target_ms: Option<f64>,
+    /// The delays of results at the sinks that are here: of several, the longest.
+    pub delay_ms: Option<Quantiles>,
+    /// Of these, those of the last minute or half of it.
+    pub recent_delay_ms: Option<Quantiles>,
+    /// Rows that left the sinks here.
+    pub results: u64,
+    /// Of these, after the target.
+    pub misses: u64,
+    /// Rows that left the sinks here in the last minute or half of it.
+    pub recent_results: u64,
+    /// Of these, after the target.
+    pub recent_misses: u64,
+    /// Rows that results say they lack.
+    pub missing: u64,
+}
