@@ -382,13 +382,19 @@ impl Composer {
             graph,
             cores,
         });
-        let gone = self.serving.rebind(composition, stays);
-        if let Some(held) = self.ledger.held(composition) {
-            let wants = &allocation.wants;
-            let freed = gone.iter().fold(Resources::default(), |sum, (index, job)| {
-                sum + takes(&before, *index, here, job, wants)
-            });
-            self.ledger.hold(composition, held - freed);
+        for (owner, index, job) in self.serving.rebind(composition, stays) {
+            // What it left behind here for others goes with the last of them.
+            let Some(of) = self.allocations.get(&owner) else {
+                continue;
+            };
+            let graph = match owner == composition {
+                true => &before,
+                false => &of.graph,
+            };
+            let freed = takes(graph, index, here, &job, &of.wants);
+            if let Some(held) = self.ledger.held(owner) {
+                self.ledger.hold(owner, held - freed);
+            }
         }
         Self::withdraw(composition, &self.allocations[&composition], out);
         self.register(view, composition, out);

@@ -28,11 +28,11 @@ fn other_seeds_come_to_rest_when_faults_stop() {
     converge(50..100);
 }
 
-/// What moves is stopped meanwhile (126); the record comes to who takes over before the word to go over (83, 129); a host that was started
+/// The record comes to who takes over before the word to go over (83, 129); a host that was started
 /// anew is asked to make ready for what it has lost (2, 133).
 #[test]
 fn seeds_that_found_something_about_moves_come_to_rest() {
-    for seed in [2, 83, 126, 129, 133] {
+    for seed in [2, 83, 129, 133] {
         converge(seed..seed + 1);
     }
 }
