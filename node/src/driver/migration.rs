@@ -192,9 +192,13 @@ impl Control {
             .plan()
             .stream_name(Stream::Operator(migration.operator, 0));
         let made_of = graph.made_of(migration.operator);
-        let mut parts = self.parts.values();
-        let found = parts.find_map(|part| part.find(stream, Some(&made_of)));
-        let (component, _) = found.ok_or("what it is to follow does not run here")?;
+        let parts = self.parts.values();
+        let found = parts.filter_map(|part| part.find(stream, Some(&made_of)));
+        let engine = &self.means.engine;
+        let mut running = found.filter(|(component, _)| engine.is_running(*component));
+        let (component, _) = running
+            .next()
+            .ok_or("what it is to follow does not run here")?;
         let part = OperatorPart::Followed(component);
         self.deploy_operator(id, application, migration, part)
     }

@@ -14,7 +14,12 @@ pub(super) fn part(
     plan: &QueryPlan,
     elapsed: Duration,
 ) -> PartReport {
-    let own = || reports.iter().flat_map(|report| &report.components);
+    let all = || reports.iter().flat_map(|report| &report.components);
+    // What has gone and come back is here.
+    let is_back = |gone: &ComponentReport| {
+        all().any(|component| component.is_here && component.name == gone.name)
+    };
+    let own = || all().filter(|component| component.is_here || !is_back(component));
     let rows = own().map(|component| row(component, plan, elapsed));
     let shared = shared.iter().map(|component| ComponentRow {
         // It ran before this application did.
