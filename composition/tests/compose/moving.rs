@@ -295,3 +295,71 @@ fn loss_repetition_and_reordering_leave_a_whole_graph() {
     }
     assert!(moved >= 30, "{moved} of 40");
 }
+
+/// What is asked to happen in the middle of a move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Middle {
+    /// The application ends everywhere.
+    Stop,
+    /// A host vanishes: the one that moves, or the one that takes.
+    Vanish { mover: bool },
+}
+
+/// Lets something happen at a step of a move; says whether the move lasted as long.
+fn interrupted(seed: u64, step: u64, middle: Middle) -> bool {
+    let mut network = running(seed);
+    let from = places(&network, id(1))[1];
+    let to = stranger(&network, id(1));
+    migrate(&mut network, id(1), 1, &[to]);
+    let (first, end) = (network.steps, network.now + Duration::from_secs(5));
+    let has_ended = |network: &Network| {
+        let mut events = network.events.iter();
+        events.any(|(_, it)| matches!(it, Event::Migrated(_) | Event::Unmigrated(_)))
+    };
+    while network.steps < first + step && !has_ended(&network) {
+        network.step(end);
+    }
+    let lasted = !has_ended(&network);
+    match middle {
+        Middle::Stop => {
+            let hosts: Vec<NodeId> = network.members.keys().copied().collect();
+            for host in hosts {
+                let member = network.members.get_mut(&host).expect("a host");
+                if member.deployed.remove(&id(1)).is_some() {
+                    member.started.remove(&id(1));
+                    network.input(host, Input::Ended(id(1)));
+                    network.input(host, Input::Retired(id(1)));
+                }
+            }
+        }
+        Middle::Vanish { mover } => {
+            let gone = if mover { from } else { to };
+            network.kill(gone.0[0]);
+        }
+    }
+    network.run(200);
+    if middle == Middle::Stop {
+        network.assert_nothing_is_left(&[]);
+    } else {
+        network.assert_nothing_is_left(&[id(1)]);
+    }
+    lasted
+}
+
+#[test]
+fn whatever_happens_at_whichever_step_nothing_is_left_half_done() {
+    for middle in [
+        Middle::Stop,
+        Middle::Vanish { mover: true },
+        Middle::Vanish { mover: false },
+    ] {
+        for seed in 1..4 {
+            let mut step = 0;
+            while interrupted(seed, step, middle) {
+                step += 1;
+                assert!(step < 200, "a move takes fewer steps");
+            }
+            assert!(step > 5, "{middle:?}: it was interrupted at {step} steps");
+        }
+    }
+}

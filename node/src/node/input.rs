@@ -7,6 +7,8 @@ use composition::MigrationId;
 use model::{CompositionId, HostSummary, NodeId, Outcome, Slack};
 
 use super::{Command, CommandId, ComponentRow, Quantiles};
+#[cfg(doc)]
+use super::{Effect, Node};
 
 /// What happens to a node.
 #[derive(Debug, Clone, PartialEq, bincode::Encode, bincode::Decode)]
