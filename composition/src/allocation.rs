@@ -403,6 +403,7 @@ impl Composer {
     /// Its components are gone already.
     pub(crate) fn on_retired(&mut self, now: Instant, id: CompositionId, out: &mut Outbox<'_>) {
         if let Some(allocation) = self.allocations.get_mut(&id)
+            && !allocation.graph.hosts().contains(&out.node())
             && let Some(pending) = allocation.pending.as_mut()
             && pending.joins(out.node())
         {
@@ -413,6 +414,9 @@ impl Composer {
         }
         self.serving.remove(id);
         if let Some(allocation) = self.allocations.remove(&id) {
+            if let Some(pending) = &allocation.pending {
+                out.effect(Effect::Abandon { id: pending.id });
+            }
             Self::withdraw(id, &allocation, out);
             let until = now + self.config.lease;
             self.closed.close(id, allocation.attempt, until);

@@ -419,12 +419,12 @@ impl Serving {
     }
 
     /// Of all that is here of an application this stays: each operator by its stream and its place in the plan, with what it is made of by now. What it had
-    /// for its own and nobody else depends on is gone, and so is what others left behind for it: whose, which, and what they took. Nothing stays where the host is not of its graph any more.
+    /// for its own and nobody else depends on is gone: which, and what they took. Nothing stays where the host is not of its graph any more.
     pub(crate) fn rebind(
         &mut self,
         id: CompositionId,
         stays: Option<Vec<(StreamName, u16, MadeOf)>>,
-    ) -> Vec<(CompositionId, u16, Job)> {
+    ) -> Vec<(u16, Job)> {
         let Some(user) = self.users.get_mut(&id) else {
             return Vec::new();
         };
@@ -461,8 +461,8 @@ impl Serving {
                 continue;
             };
             component.dependents.remove(&id);
-            if component.dependents.is_empty() {
-                gone.push((name.1, name.2, component.job(Ranks::All)));
+            if name.1 == id && component.dependents.is_empty() {
+                gone.push((name.2, component.job(Ranks::All)));
                 self.components.remove(&name);
             }
         }

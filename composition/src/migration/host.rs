@@ -129,6 +129,7 @@ impl Composer {
         let before = before.map(|it| &it.graph);
         let own = new_here(before, graph, here, false);
         let shared = new_here(before, graph, here, true);
+        let stream = |index: u16| Before::Operator(usize::from(index)).stream(graph.plan());
         let takes = own.iter().fold(Resources::default(), |sum, index| {
             sum + takes(graph, *index, here, &prepare.job, &prepare.wants)
         });
@@ -146,7 +147,6 @@ impl Composer {
             return Err(Decline::Lacks(lack));
         }
         let plan = graph.plan();
-        let stream = |index: u16| Before::Operator(usize::from(index)).stream(plan);
         let newcomer = Newcomer {
             application: prepare.application.clone(),
             sink: graph.sinks()[0].host,
@@ -382,22 +382,20 @@ impl Composer {
             graph,
             cores,
         });
-        for (owner, index, job) in self.serving.rebind(composition, stays) {
-            // What it left behind here for others goes with the last of them.
-            let Some(of) = self.allocations.get(&owner) else {
-                continue;
-            };
-            let graph = match owner == composition {
-                true => &before,
-                false => &of.graph,
-            };
-            let freed = takes(graph, index, here, &job, &of.wants);
-            if let Some(held) = self.ledger.held(owner) {
-                self.ledger.hold(owner, held - freed);
-            }
+        for (index, job) in self.serving.rebind(composition, stays) {
+            let wants = &self.allocations[&composition].wants;
+            let freed = takes(&before, index, here, &job, wants);
+            self.free(composition, freed);
         }
         Self::withdraw(composition, &self.allocations[&composition], out);
         self.register(view, composition, out);
+    }
+
+    /// Lets go of a part of what is held for a composition.
+    fn free(&mut self, owner: CompositionId, freed: Resources) {
+        if let Some(held) = self.ledger.held(owner) {
+            self.ledger.hold(owner, held - freed);
+        }
     }
 
     fn on_abandon(&mut self, now: Instant, id: MigrationId, out: &mut Outbox<'_>) {

@@ -305,31 +305,36 @@ enum Middle {
     Vanish { mover: bool },
 }
 
+/// The application ends on a host, if it runs there.
+fn end(network: &mut Network, host: NodeId) {
+    let member = network.members.get_mut(&host).expect("a host");
+    if member.deployed.remove(&id(1)).is_some() {
+        member.started.remove(&id(1));
+        network.input(host, Input::Ended(id(1)));
+        network.input(host, Input::Retired(id(1)));
+    }
+}
+
 /// Lets something happen at a step of a move; says whether the move lasted as long.
 fn interrupted(seed: u64, step: u64, middle: Middle) -> bool {
     let mut network = running(seed);
     let from = places(&network, id(1))[1];
     let to = stranger(&network, id(1));
     migrate(&mut network, id(1), 1, &[to]);
-    let (first, end) = (network.steps, network.now + Duration::from_secs(5));
+    let (first, until) = (network.steps, network.now + Duration::from_secs(5));
     let has_ended = |network: &Network| {
         let mut events = network.events.iter();
         events.any(|(_, it)| matches!(it, Event::Migrated(_) | Event::Unmigrated(_)))
     };
     while network.steps < first + step && !has_ended(&network) {
-        network.step(end);
+        network.step(until);
     }
     let lasted = !has_ended(&network);
     match middle {
         Middle::Stop => {
             let hosts: Vec<NodeId> = network.members.keys().copied().collect();
             for host in hosts {
-                let member = network.members.get_mut(&host).expect("a host");
-                if member.deployed.remove(&id(1)).is_some() {
-                    member.started.remove(&id(1));
-                    network.input(host, Input::Ended(id(1)));
-                    network.input(host, Input::Retired(id(1)));
-                }
+                end(&mut network, host);
             }
         }
         Middle::Vanish { mover } => {
@@ -339,6 +344,11 @@ fn interrupted(seed: u64, step: u64, middle: Middle) -> bool {
     }
     network.run(200);
     if middle == Middle::Stop {
+        // Who was told to go over when it had ended everywhere else learns that of the record.
+        if network.members[&to].deployed.contains_key(&id(1)) {
+            end(&mut network, to);
+        }
+        network.run(30);
         network.assert_nothing_is_left(&[]);
     } else {
         network.assert_nothing_is_left(&[id(1)]);
