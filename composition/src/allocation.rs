@@ -31,7 +31,7 @@ mod tell;
 #[cfg(test)]
 mod tests;
 
-use admit::newcomer;
+pub(crate) use admit::newcomer;
 pub(crate) use charge::{CHARGES_MAX, Deferred};
 
 /// How often a way is measured: the first time may count what it takes to connect. The shortest counts.
@@ -219,7 +219,9 @@ impl Composer {
             let why = Decline::Lacks(lack);
             return out.send(from, Body::Declined { id, attempt, why });
         }
-        let newcomer = newcomer(view.node(), &confirm);
+        let application = confirm.application.clone();
+        let graph = (None, &confirm.graph);
+        let newcomer = newcomer(view.node(), application, graph, |it| confirm.jobs[it]);
         match self.admit(view, id, newcomer, confirm.projection) {
             Ok(charges) => self.deploy(now, view, confirm, charges, out),
             Err(why) => {

@@ -1,11 +1,12 @@
 //! Whom a host comes to serve, and whether anybody suffers from it.
 
-use model::{CompositionId, NodeId, NodeView};
+use model::{ApplicationId, ComponentGraph, CompositionId, NodeId, NodeView};
 
 use crate::composer::Composer;
 use crate::measure::Lack;
-use crate::message::{Confirm, Decline};
+use crate::message::Decline;
 use crate::policy::Projection;
+use crate::queue::Job;
 use crate::request::number;
 use crate::serving::{Change, Charge, Newcomer, Ranks, Shared};
 use crate::stream::Before;
@@ -45,23 +46,28 @@ impl Composer {
     }
 }
 
-/// Who comes with a graph, by what of it is here.
-pub(super) fn newcomer(here: NodeId, confirm: &Confirm) -> Newcomer {
-    let graph = &confirm.graph;
+/// Who comes with a graph: what of it is here and was not with the one before, where there was one; each as its job says.
+pub(crate) fn newcomer(
+    here: NodeId,
+    application: ApplicationId,
+    (before, graph): (Option<&ComponentGraph>, &ComponentGraph),
+    job: impl Fn(usize) -> Job,
+) -> Newcomer {
     let plan = graph.plan();
-    let bindings = graph.operators().iter().enumerate();
-    let bindings = bindings.filter(|(_, at)| at.host == here);
-    let (shared, own): (Vec<_>, Vec<_>) = bindings.partition(|(_, at)| at.shared);
+    let new = graph.operators().iter().enumerate().filter(|(index, at)| {
+        at.host == here && before.is_none_or(|before| before.operators()[*index] != **at)
+    });
+    let (shared, own): (Vec<_>, Vec<_>) = new.partition(|(_, at)| at.shared);
     let stream = |index: usize| Before::Operator(index).stream(plan);
     Newcomer {
-        application: confirm.application.clone(),
+        application,
         sink: graph.sinks()[0].host,
         target: plan.qos().latency,
         own: own
             .into_iter()
             .map(|(index, _)| {
                 let made_of = graph.made_of(index);
-                (stream(index), number(index), confirm.jobs[index], made_of)
+                (stream(index), number(index), job(index), made_of)
             })
             .collect(),
         shared: shared
@@ -69,7 +75,7 @@ pub(super) fn newcomer(here: NodeId, confirm: &Confirm) -> Newcomer {
             .map(|(index, _)| Shared {
                 stream: stream(index),
                 made_of: graph.made_of(index),
-                laxity: confirm.jobs[index].laxity,
+                laxity: job(index).laxity,
             })
             .collect(),
     }

@@ -10,7 +10,7 @@ use model::{
 };
 
 use super::message::{MigrationId, Prepare, Prepared, Said, Word};
-use crate::allocation::{Allocation, State};
+use crate::allocation::{Allocation, State, newcomer};
 use crate::composer::{Composer, Outbox};
 use crate::counts::Ignored;
 use crate::effect::Effect;
@@ -19,7 +19,7 @@ use crate::message::{Body, Decline, Want};
 use crate::queue::Job;
 use crate::reminder::{Kind, Reminder};
 use crate::request::COMPONENT_MEMORY_BYTES;
-use crate::serving::{MadeOf, Newcomer, Shared};
+use crate::serving::MadeOf;
 use crate::stream::Before;
 
 /// A graph that a host makes ready for.
@@ -127,11 +127,11 @@ impl Composer {
         let composition = id.composition;
         let before = self.allocations.get(&composition);
         let before = before.map(|it| &it.graph);
-        let own = new_here(before, graph, here, false);
-        let shared = new_here(before, graph, here, true);
-        let stream = |index: u16| Before::Operator(usize::from(index)).stream(graph.plan());
-        let takes = own.iter().fold(Resources::default(), |sum, index| {
-            sum + takes(graph, *index, here, &prepare.job, &prepare.wants)
+        let application = prepare.application.clone();
+        let newcomer = newcomer(here, application, (before, graph), |_| prepare.job);
+        let own = newcomer.own.iter();
+        let takes = own.fold(Resources::default(), |sum, (_, index, job, _)| {
+            sum + takes(graph, *index, here, job, &prepare.wants)
         });
         let held = before.and_then(|_| self.ledger.held(composition));
         let claim = Claim {
@@ -140,33 +140,12 @@ impl Composer {
         };
         let whole = held.unwrap_or_default() + takes;
         // Who gets nothing new needs no room: a host that has too much to do could else give nothing away.
-        if (held.is_none() || !own.is_empty())
+        if (held.is_none() || !newcomer.own.is_empty())
             && let Err(lack) = self.ledger.allocate(view, claim, whole)
         {
             self.counts.refuse(lack.check);
             return Err(Decline::Lacks(lack));
         }
-        let plan = graph.plan();
-        let newcomer = Newcomer {
-            application: prepare.application.clone(),
-            sink: graph.sinks()[0].host,
-            target: plan.qos().latency,
-            own: own
-                .iter()
-                .map(|index| {
-                    let made_of = graph.made_of(usize::from(*index));
-                    (stream(*index), *index, prepare.job, made_of)
-                })
-                .collect(),
-            shared: shared
-                .iter()
-                .map(|index| Shared {
-                    stream: stream(*index),
-                    made_of: graph.made_of(usize::from(*index)),
-                    laxity: prepare.job.laxity,
-                })
-                .collect(),
-        };
         let admitted = self.admit(view, composition, newcomer, prepare.projection);
         admitted.map(|_| held).inspect_err(|_| {
             self.give_back(composition, held);
@@ -440,22 +419,6 @@ impl Composer {
 /// Says something of a migration to somebody.
 pub(super) fn say(to: NodeId, id: MigrationId, word: Word, out: &mut Outbox<'_>) {
     out.send(to, Body::Migration(Box::new(Said { id, word })));
-}
-
-/// The operators that a graph binds to a host and the one before did not, for its own or shared.
-fn new_here(
-    before: Option<&ComponentGraph>,
-    graph: &ComponentGraph,
-    here: NodeId,
-    shared: bool,
-) -> Vec<u16> {
-    let bindings = (0..).zip(graph.operators());
-    let here = bindings.filter(|(_, it)| it.host == here && it.shared == shared);
-    here.filter(|(index, binding)| {
-        before.is_none_or(|before| before.operators()[usize::from(*index)] != **binding)
-    })
-    .map(|(index, _)| index)
-    .collect()
 }
 
 /// The operators of a graph on a host, by their streams, with all that they are made of; nothing where the host is not of it.

@@ -1,6 +1,6 @@
 //! How a composition, or a refusal, is told to people: pure functions.
 
-use composition::{Check, Composed, Constraint, Order, Reason, Refusal};
+use composition::{Composed, Constraint, Order, Reason, Refusal};
 use model::{ComponentGraph, QueryPlan};
 
 use super::command::edges_of;
@@ -149,22 +149,10 @@ pub(super) fn failure(order: &Order, refusal: &Refusal) -> Failure {
     }
 }
 
-/// What a check is called.
-pub(super) const fn word(check: Check) -> &'static str {
-    match check {
-        Check::Offer => "offer",
-        Check::Cpu => "cpu",
-        Check::Memory => "memory",
-        Check::Bandwidth => "bandwidth",
-        Check::Delay => "delay",
-        Check::Impact => "impact",
-    }
-}
-
 fn binding(constraint: &Constraint) -> Binding {
     Binding {
         operator: constraint.operator.clone(),
-        check: word(constraint.check).to_owned(),
+        check: constraint.check.word().to_owned(),
         needed: constraint.needed.clone(),
         had: constraint.had.clone(),
         hosts_asked: model::convert::size(constraint.hosts_asked),

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use composition::Ignored;
 use model::{ApplicationId, ComponentGraph, Instant, Resources, convert};
 
-use super::composed::word;
 use super::status::milliseconds;
 use super::view::hex;
 use super::{Answer, CommandId, Effect, Node, NodeInfo};
@@ -66,7 +65,7 @@ impl Node {
 fn composition_counts(counts: &composition::Counts) -> impl Iterator<Item = (String, u64)> {
     let refused = counts.refused.iter();
     let refused =
-        refused.map(|(check, count)| (format!("probes_refused_{}", word(*check)), *count));
+        refused.map(|(check, count)| (format!("probes_refused_{}", check.word()), *count));
     let ignored = counts.ignored.iter();
     let ignored = ignored.map(|(reason, count)| {
         let reason = match reason {
