@@ -12,7 +12,7 @@ use overlay::Identity;
 use super::{Config, Effect, Input, Node};
 
 /// The version of recordings.
-const VERSION: u32 = 4;
+const VERSION: u32 = 5;
 
 /// The largest input that is read back. Unit: bytes. Source: guess; a complete list of 16,384 entries of 1 KiB.
 const INPUT_BYTES_MAX: usize = 64 << 20;
