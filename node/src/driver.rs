@@ -4,6 +4,8 @@
 //! edges here (`deploy`, `parts`); an edge to another host is a task on a data stream (`link`, [`edge`]); a tap
 //! is one as well (`tap`). Nothing here decides anything: that is done by machines.
 
+mod adopt;
+mod backup;
 mod control;
 pub mod daemon;
 mod deploy;

@@ -1,6 +1,6 @@
 //! From a graph to components: operators are compiled, sources and sinks opened, for the parts that are here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -115,6 +115,40 @@ pub(super) struct Prepared {
     pub(super) sinks: Vec<Option<OpenSink>>,
 }
 
+/// Some parts of a plan, by their places in it.
+#[derive(Debug, Default)]
+pub(super) struct Wanted {
+    pub(super) sources: BTreeSet<usize>,
+    pub(super) operators: BTreeSet<usize>,
+    pub(super) sinks: BTreeSet<usize>,
+}
+
+impl Wanted {
+    pub(super) fn is_empty(&self) -> bool {
+        self.sources.is_empty() && self.operators.is_empty() && self.sinks.is_empty()
+    }
+
+    /// What the parts are called.
+    pub(super) fn names(&self, graph: &ComponentGraph) -> impl Iterator<Item = String> {
+        let plan = graph.plan();
+        let sources = self.sources.iter().map(|it| plan.sources()[*it].name.clone());
+        let operators = self.operators.iter().map(|it| plan.operators()[*it].name.clone());
+        let sinks = self.sinks.iter().map(|it| plan.sinks()[*it].name.clone());
+        sources.chain(operators).chain(sinks)
+    }
+}
+
+/// A source as it is to be deployed, and what is read there.
+type OpenSource = (SourcePart, Option<Box<dyn connector::Source>>);
+
+/// Some parts of a plan, compiled and open, or why one of them is not.
+#[derive(Debug, Default)]
+pub(super) struct Pieces {
+    pub(super) sources: BTreeMap<usize, Result<OpenSource, String>>,
+    pub(super) operators: BTreeMap<usize, Result<OperatorDeployment, String>>,
+    pub(super) sinks: BTreeMap<usize, Result<Option<OpenSink>, String>>,
+}
+
 impl Preparation {
     pub(super) fn new(
         node: NodeId,
@@ -177,6 +211,26 @@ impl Preparation {
             sources,
             sinks,
         })
+    }
+
+    /// Compiles and opens some of what is here, each by itself. May block.
+    pub(super) fn pieces(mut self, wanted: &Wanted) -> Pieces {
+        let mut local = self.local.take();
+        let plan = self.graph.plan();
+        let sources = wanted.sources.iter();
+        let sources = sources.map(|index| (*index, self.source(*index, local.as_mut())));
+        let sources = sources.collect();
+        let operators = wanted.operators.iter();
+        let sinks = wanted.sinks.iter();
+        Pieces {
+            sources,
+            operators: operators
+                .map(|index| (*index, compile(plan, *index)))
+                .collect(),
+            sinks: sinks
+                .map(|index| (*index, self.sink(*index, local.as_ref())))
+                .collect(),
+        }
     }
 
     fn source(

@@ -52,6 +52,12 @@ pub(super) fn carry_out(control: &mut Control, effects: Vec<Effect>) {
                 from,
             } => control.prepare_migration(id, application, graph, operator, from),
             Effect::Switch { id, graph, cores } => control.switch(id, graph, cores),
+            Effect::Adopt {
+                id,
+                application,
+                graph,
+                cores,
+            } => control.adopt(id, application, graph, cores),
             Effect::Abandon(id) => control.abandon(id),
             Effect::Retire(id) => retire(control, id),
             Effect::Release(id) => release(control, id),
@@ -74,18 +80,7 @@ fn deploy(
     application: ApplicationId,
     graph: Box<ComponentGraph>,
 ) {
-    let publications = control.published.iter();
-    let publications = publications.map(|(name, stream)| (name.clone(), stream.component));
-    let running = running(control, &graph);
-    let preparation = Preparation::new(
-        control.network.node(),
-        graph.clone(),
-        control.local.get_mut(&application),
-        publications.collect(),
-        running,
-        control.config.results.clone(),
-        control.clock.clone(),
-    );
+    let preparation = preparation(control, &application, graph.clone());
     // One that is under way is not wanted any more.
     drop_preparation(control, id);
     let number = control.preparing.begin(id);
@@ -102,6 +97,26 @@ fn deploy(
         };
         drop(inbox.send(inbound).await);
     });
+}
+
+/// What opening and compiling parts of a graph needs.
+pub(super) fn preparation(
+    control: &mut Control,
+    application: &ApplicationId,
+    graph: Box<ComponentGraph>,
+) -> Preparation {
+    let publications = control.published.iter();
+    let publications = publications.map(|(name, stream)| (name.clone(), stream.component));
+    let running = running(control, &graph);
+    Preparation::new(
+        control.network.node(),
+        graph,
+        control.local.get_mut(application),
+        publications.collect(),
+        running,
+        control.config.results.clone(),
+        control.clock.clone(),
+    )
 }
 
 /// What runs here already of what a graph shares, by the name of its first stream.
@@ -140,6 +155,12 @@ fn drop_preparation(control: &mut Control, id: CompositionId) {
 
 fn release(control: &mut Control, id: CompositionId) {
     drop_preparation(control, id);
+    control.drop_backups(id);
+    control.adopting.drop(id);
+    let is_empty = |part: &Part| part.numbers.is_empty();
+    if control.parts.get(&id).is_some_and(is_empty) {
+        control.parts.remove(&id);
+    }
     match control.parts.get_mut(&id) {
         Some(part) => part.release(&control.means.engine),
         None => {
@@ -155,6 +176,8 @@ fn retire(control: &mut Control, id: CompositionId) {
         note_last(control, measure(control, id));
     }
     control.drop_migrations(id);
+    control.drop_backups(id);
+    control.adopting.drop(id);
     // What its file keeps here stays: the next attempt may need it.
     if let Some(part) = control.parts.remove(&id) {
         part.retire(&control.means.engine);

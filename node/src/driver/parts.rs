@@ -60,6 +60,9 @@ pub(super) struct Part {
     /// What was made here for each source and operator of the plan, or is shared.
     pub(super) sources: Vec<Option<ComponentId>>,
     pub(super) operators: Vec<Option<ComponentId>>,
+    pub(super) sinks: Vec<Option<ComponentId>>,
+    /// With how many cores it is held here.
+    pub(super) cores: f64,
     upstream: Vec<JoinHandle<()>>,
     pub(super) downstream: BTreeMap<(Stream, Reader, NodeId), Downstream>,
 }
@@ -124,6 +127,8 @@ impl Part {
             measured: now,
             sources: vec![None; plan.sources().len()],
             operators: vec![None; plan.operators().len()],
+            sinks: vec![None; plan.sinks().len()],
+            cores: 0.0,
             upstream: Vec::new(),
             downstream: BTreeMap::new(),
             graph,
@@ -141,7 +146,8 @@ impl Part {
         self.numbers.push(deployed.application);
         let sources = self.sources.iter_mut().zip(&deployed.sources);
         let operators = self.operators.iter_mut().zip(&deployed.operators);
-        for (known, made) in sources.chain(operators) {
+        let sinks = self.sinks.iter_mut().zip(&deployed.sinks);
+        for (known, made) in sources.chain(operators).chain(sinks) {
             *known = made.or(*known);
         }
         for remote in &deployed.downstream {
@@ -225,7 +231,7 @@ impl Part {
         self.upstream.push(tokio::spawn(upstream.run()));
     }
 
-    fn spawn_threads(
+    pub(super) fn spawn_threads(
         &self,
         means: &Means,
         deployed: &Deployed,
