@@ -12,6 +12,7 @@ use super::control::{Control, Inbound};
 use super::deploy::Preparation;
 use super::parts::Part;
 use super::report;
+use crate::connector::Opening;
 use crate::node::{Effect, Input, PartEvent, PartReport};
 
 /// Carries out effects, in order.
@@ -77,14 +78,15 @@ fn deploy(
     let publications = control.published.iter();
     let publications = publications.map(|(name, stream)| (name.clone(), stream.component));
     let running = running(control, &graph);
+    // An attempt at a composition that has not begun: nothing of it has written anything that is to stay.
+    let opener = control.opener(id, application.clone(), Opening::Anew);
+    let local = control.local.get_mut(&application);
     let preparation = Preparation::new(
-        control.network.node(),
+        opener,
         graph.clone(),
-        control.local.get_mut(&application),
+        local,
         publications.collect(),
         running,
-        control.config.results.clone(),
-        control.clock.clone(),
     );
     // One that is under way is not wanted any more.
     drop_preparation(control, id);
