@@ -219,9 +219,7 @@ impl Builder {
         let mut sinks = self.plan.sinks.iter_mut();
         let place = match source {
             Some(source) => Some(&mut source.connector),
-            None => sinks
-                .find(|it| it.name == name)
-                .map(|it| &mut it.connector),
+            None => sinks.find(|it| it.name == name).map(|it| &mut it.connector),
         };
         let place = place.ok_or_else(|| PlanError::Connected(name.to_owned()))?;
         *place = Some(connector);
