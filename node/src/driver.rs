@@ -215,6 +215,7 @@ pub async fn start(
             first_number,
             is_new: config.is_new,
             migrates: config.migrates,
+            repairs: true,
         },
         rng.keyed("node"),
     );
