@@ -217,12 +217,12 @@ impl Builder {
         let mut sources = self.plan.sources.iter_mut();
         let source = sources.find(|it| it.name == name && !it.source.is_published());
         let mut sinks = self.plan.sinks.iter_mut();
-        let sink = sinks.find(|it| it.name == name);
-        let place = source.map(|it| &mut it.connector);
-        match place.or(sink.map(|it| &mut it.connector)) {
-            Some(place) => *place = Some(connector),
-            None => return Err(PlanError::Connected(name.to_owned())),
-        }
+        let place = match source {
+            Some(source) => Some(&mut source.connector),
+            None => sinks.find(|it| it.name == name).map(|it| &mut it.connector),
+        };
+        let place = place.ok_or_else(|| PlanError::Connected(name.to_owned()))?;
+        *place = Some(connector);
         Ok(())
     }
 

@@ -13,6 +13,7 @@ use super::control::{Control, Inbound};
 use super::deploy::{Pieces, Wanted};
 use super::effects;
 use super::parts::Part;
+use crate::connector::Opening;
 use crate::node::{Input, PartEvent};
 
 impl Control {
@@ -54,7 +55,7 @@ impl Control {
             operators: compiled.filter(|it| !held(it)).collect(),
             ..wanted
         };
-        let preparation = effects::preparation(self, &application, graph);
+        let preparation = effects::preparation(self, id, &application, graph, Opening::Again);
         let number = self.adopting.begin(id);
         let inbox = self.means.inbox.clone();
         tokio::spawn(async move {

@@ -154,7 +154,7 @@ pub(super) struct Control {
     pub(super) backups: BTreeMap<(CompositionId, u16), Backup>,
     /// What effects have told the machine, to be taken in when all of them are carried out.
     pub(super) pending: VecDeque<Input>,
-    /// What files that were loaded here keep here.
+    /// What files that were loaded here have opened here.
     pub(super) local: BTreeMap<ApplicationId, Local>,
     /// The streams that this host publishes, by name.
     pub(super) published: BTreeMap<String, Published>,

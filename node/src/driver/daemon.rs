@@ -78,6 +78,7 @@ pub fn run(
             policy: settings.policy,
             migrates: settings.migrates,
             drain: settings.drain,
+            data_dir: Some(folder.path().to_owned()),
             results: Results::Tapped,
             hooks,
         };

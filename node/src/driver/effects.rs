@@ -12,6 +12,7 @@ use super::control::{Control, Inbound};
 use super::deploy::Preparation;
 use super::parts::Part;
 use super::report;
+use crate::connector::Opening;
 use crate::node::{Effect, Input, PartEvent, PartReport};
 
 /// Carries out effects, in order.
@@ -80,7 +81,8 @@ fn deploy(
     application: ApplicationId,
     graph: Box<ComponentGraph>,
 ) {
-    let preparation = preparation(control, &application, graph.clone());
+    // An attempt at a composition that has not begun: nothing of it has written anything that is to stay.
+    let preparation = preparation(control, id, &application, graph.clone(), Opening::Anew);
     // One that is under way is not wanted any more.
     drop_preparation(control, id);
     let number = control.preparing.begin(id);
@@ -102,21 +104,17 @@ fn deploy(
 /// What opening and compiling parts of a graph needs.
 pub(super) fn preparation(
     control: &mut Control,
+    id: CompositionId,
     application: &ApplicationId,
     graph: Box<ComponentGraph>,
+    opening: Opening,
 ) -> Preparation {
     let publications = control.published.iter();
     let publications = publications.map(|(name, stream)| (name.clone(), stream.component));
     let running = running(control, &graph);
-    Preparation::new(
-        control.network.node(),
-        graph,
-        control.local.get_mut(application),
-        publications.collect(),
-        running,
-        control.config.results.clone(),
-        control.clock.clone(),
-    )
+    let opener = control.opener(id, application.clone(), opening);
+    let local = control.local.get_mut(application);
+    Preparation::new(opener, graph, local, publications.collect(), running)
 }
 
 /// What runs here already of what a graph shares, by the name of its first stream.

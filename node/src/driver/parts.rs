@@ -20,9 +20,10 @@ use tokio::task::JoinHandle;
 
 use super::Results;
 use super::control::Inbound;
-use super::deploy::{OpenSink, Prepared};
+use super::deploy::Prepared;
 use super::hello::Hello;
 use super::link::Upstream;
+use super::open::OpenSink;
 use crate::clock::MachineClock;
 use crate::node::{Measured, Pace};
 use crate::run::{self, SinkThread, SourcePlace, SourceThread};
