@@ -10,6 +10,7 @@ mod deploy;
 pub mod edge;
 mod effects;
 mod hello;
+mod kept;
 mod leaving;
 mod link;
 mod load;
@@ -39,6 +40,7 @@ use crate::clock::MachineClock;
 use crate::node::{self, Node, PartReport};
 use crate::priority;
 use crate::run::{Limit, News};
+use crate::store::Store;
 
 /// What a node is told at its start.
 #[derive(Debug, Clone)]
@@ -74,6 +76,8 @@ pub struct Config {
     pub drain: Duration,
     /// What becomes of results that are meant for whoever asked.
     pub results: Results,
+    /// What it keeps for a restart; nothing where there is none.
+    pub store: Option<Store>,
     /// What only testbeds tell it.
     pub hooks: Hooks,
 }

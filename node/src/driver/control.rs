@@ -15,6 +15,7 @@ use overlay::net::{self, Network};
 use tokio::sync::{mpsc, oneshot};
 
 use super::deploy::{Local, Prepared};
+use super::kept;
 use super::leaving::{self, Draining};
 use super::migration::Migration;
 use super::parts::{Lost, Means, Part, RoundTrips};
@@ -167,6 +168,7 @@ impl Control {
             clock: Arc::clone(&clock),
             inbox: sender,
             results: config.results.clone(),
+            store: config.store.clone(),
             round_trips: RoundTrips::default(),
         };
         Self {
@@ -350,6 +352,10 @@ impl Control {
         });
         match deployed {
             Ok(part) => {
+                let local = self.local.get(&part.application);
+                if let (Some(store), Some(local)) = (&self.config.store, local) {
+                    kept::keep(store, &id, local);
+                }
                 self.parts.insert(id, part);
                 self.handle(Input::Deployed(id));
             }

@@ -24,24 +24,24 @@ use crate::connector::{self, Context, SinkKind, SourceKind};
 pub(super) struct Local {
     /// When the file was loaded.
     pub(super) since: Instant,
-    folder: PathBuf,
-    sources: Vec<Option<LocalSource>>,
-    sinks: Vec<LocalSink>,
+    pub(super) folder: PathBuf,
+    pub(super) sources: Vec<Option<LocalSource>>,
+    pub(super) sinks: Vec<LocalSink>,
 }
 
 #[derive(Debug)]
-struct LocalSource {
-    kind: &'static SourceKind,
-    arguments: Arguments,
+pub(super) struct LocalSource {
+    pub(super) kind: &'static SourceKind,
+    pub(super) arguments: Arguments,
     /// As it was opened when the file was loaded; taken by the first attempt.
-    open: Option<Box<dyn connector::Source>>,
+    pub(super) open: Option<Box<dyn connector::Source>>,
 }
 
 #[derive(Debug, Clone)]
-struct LocalSink {
-    kind: &'static SinkKind,
-    arguments: Arguments,
-    schema: Schema,
+pub(super) struct LocalSink {
+    pub(super) kind: &'static SinkKind,
+    pub(super) arguments: Arguments,
+    pub(super) schema: Schema,
 }
 
 impl Local {

@@ -10,6 +10,7 @@ use model::{
 
 use super::control::{Control, Inbound};
 use super::deploy::Preparation;
+use super::kept;
 use super::parts::Part;
 use super::report;
 use crate::node::{Effect, Input, PartEvent, PartReport};
@@ -77,6 +78,13 @@ fn deploy(
     let publications = control.published.iter();
     let publications = publications.map(|(name, stream)| (name.clone(), stream.component));
     let running = running(control, &graph);
+    if let (Some(store), false) = (
+        &control.config.store,
+        control.local.contains_key(&application),
+    ) && let Some(local) = kept::find(store, &id, control.clock.now())
+    {
+        control.local.insert(application.clone(), local);
+    }
     let preparation = Preparation::new(
         control.network.node(),
         graph.clone(),
@@ -140,6 +148,7 @@ fn drop_preparation(control: &mut Control, id: CompositionId) {
 
 fn release(control: &mut Control, id: CompositionId) {
     drop_preparation(control, id);
+    forget(control, id);
     match control.parts.get_mut(&id) {
         Some(part) => part.release(&control.means.engine),
         None => {
@@ -151,6 +160,7 @@ fn release(control: &mut Control, id: CompositionId) {
 
 fn retire(control: &mut Control, id: CompositionId) {
     drop_preparation(control, id);
+    forget(control, id);
     if control.parts.contains_key(&id) {
         note_last(control, measure(control, id));
     }
@@ -158,6 +168,13 @@ fn retire(control: &mut Control, id: CompositionId) {
     // What its file keeps here stays: the next attempt may need it.
     if let Some(part) = control.parts.remove(&id) {
         part.retire(&control.means.engine);
+    }
+}
+
+/// A restart is not to make a composition anew.
+fn forget(control: &Control, id: CompositionId) {
+    if let Some(store) = &control.config.store {
+        kept::forget(store, &id);
     }
 }
 

@@ -131,6 +131,7 @@ async fn start(
             // All of them end together.
             drain: Duration::ZERO,
             results: results.clone(),
+            store: None,
             hooks: driver::Hooks::default(),
         };
         let started = driver::start(
