@@ -209,6 +209,7 @@ impl Reader {
         }
         if let Some(from) = &pull.from {
             self.rewind(from, logs);
+            self.keep_from(from);
         }
         for (origin, index) in pull.taken.iter() {
             if let Some(cursor) = self.cursors.get_mut(&origin) {

@@ -4,6 +4,7 @@ use model::Origin;
 
 use super::{Cursor, Mark, Reader};
 use crate::batch::Batch;
+use crate::edge::From;
 use crate::edge::log::Log;
 
 impl Reader {
@@ -12,6 +13,20 @@ impl Reader {
         let named = self.named.get(&origin).copied();
         let cursor = self.place(origin, log, named);
         self.cursors.insert(origin, cursor);
+    }
+
+    /// Who asks for something keeps it, whatever he said before.
+    pub(super) fn keep_from(&mut self, from: &From) {
+        let (From::Positions(positions) | From::LatestBut(positions), Some(keep)) =
+            (from, &mut self.keep)
+        else {
+            return;
+        };
+        for (origin, index) in positions.iter() {
+            if let Some(kept) = keep.get_mut(&origin) {
+                *kept = index.min(*kept);
+            }
+        }
     }
 
     /// The least index behind which it asks for what is no longer to be had.
@@ -45,10 +60,10 @@ impl Reader {
 }
 
 impl Cursor {
-    /// Whether a batch has indices, none of which is new to the consumer.
+    /// Whether nothing of a batch is new to the consumer. One without rows that ends where it is may have grown.
     pub(super) fn has(&self, batch: &Batch) -> bool {
-        let interval = batch.header.interval;
-        !interval.is_empty() && interval.through() <= self.reached
+        let through = batch.header.interval.through();
+        through < self.reached || through == self.reached && !batch.rows.is_empty()
     }
 
     /// The next batch is not for it.
