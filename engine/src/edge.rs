@@ -8,6 +8,7 @@
 //! edges between hosts.
 
 mod consumer;
+mod cursor;
 mod log;
 mod producer;
 mod reader;

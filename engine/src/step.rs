@@ -451,6 +451,13 @@ fn index(tick: Tick, chunk: u64) -> u64 {
     shifted * CHUNKS_MAX + chunk
 }
 
+/// Whether an index is that of a tick's chunk, and not of a record.
+///
+/// Ticks since long before the epoch have indices from here on. Who numbers a record each nanosecond comes here after 73 years.
+pub(crate) const fn is_of_tick(index: u64) -> bool {
+    index >= TICK_MAX.unsigned_abs() / 2 * CHUNKS_MAX
+}
+
 /// Rows of one batch that leave at one port.
 fn together(mut parts: impl Iterator<Item = Rows>, none: &Rows) -> Rows {
     match (parts.next(), parts.next()) {
