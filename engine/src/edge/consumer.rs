@@ -353,7 +353,8 @@ impl Consumer {
         (self.duplicates, self.gaps)
     }
 
-    fn from(&self) -> From {
+    /// From where it wants to be sent: what has arrived is not asked for.
+    pub(crate) fn from(&self) -> From {
         let received = self
             .origins
             .iter()
