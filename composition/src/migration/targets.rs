@@ -21,7 +21,7 @@ impl Composer {
         let allocation = self.allocations.get(&composition);
         let wanted = allocation.and_then(|it| {
             let part = it.graph.plan().operators().get(index)?;
-            Some((&part.kind, &it.wants.get(index)?.place))
+            Some((&part.kind, &it.wants.operators.get(index)?.place))
         });
         wanted.into_iter().flat_map(move |(kind, place)| {
             let others = view.hosts.values().map(|host| &**host);
@@ -40,7 +40,7 @@ impl Composer {
         let allocation = &self.allocations[&composition];
         let graph = &allocation.graph;
         let kind = &graph.plan().operators()[operator].kind;
-        let place = &allocation.wants[operator].place;
+        let place = &allocation.wants.operators[operator].place;
         let may_run = |host: &HostSummary| offers(host, kind) && fits(host, place);
         if !named.is_empty() {
             let refusal = |node: NodeId| match view.find(node) {
