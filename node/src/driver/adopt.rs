@@ -221,7 +221,7 @@ impl Control {
             }
         }
         turn_to(part, engine, &deployed, &before, here);
-        let spawned = part.spawn_threads(&self.means, &deployed, opened, open_sinks);
+        let spawned = part.spawn_threads(&self.means, id, &deployed, opened, open_sinks);
         spawned.map_err(|error| format!("the system gives no thread: {error}"))?;
         Ok(events)
     }

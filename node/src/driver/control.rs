@@ -179,6 +179,7 @@ impl Control {
             clock: Arc::clone(&clock),
             inbox: sender,
             results: config.results.clone(),
+            store: config.store.clone(),
             round_trips: RoundTrips::default(),
         };
         Self {

@@ -26,7 +26,8 @@ use super::link::Upstream;
 use super::open::OpenSink;
 use crate::clock::MachineClock;
 use crate::node::{Measured, Pace};
-use crate::run::{self, SinkThread, SourcePlace, SourceThread};
+use crate::run::{self, Shelf, SinkThread, SourcePlace, SourceThread, shelf_name};
+use crate::store::Store;
 
 /// How long edges upstream may take to say goodbye. Unit: time. Source: guess; a round trip and some.
 const GOODBYE_MAX: Duration = Duration::from_secs(1);
@@ -39,6 +40,8 @@ pub(super) struct Means {
     pub(super) clock: Arc<MachineClock>,
     pub(super) inbox: mpsc::Sender<Inbound>,
     pub(super) results: Results,
+    /// What is kept for a restart.
+    pub(super) store: Option<Store>,
     /// The round trips that were measured to other hosts.
     pub(super) round_trips: RoundTrips,
 }
@@ -105,7 +108,7 @@ impl Part {
         let mut part = Self::new(means.clock.now(), application, graph);
         let graph = part.graph.clone();
         part.add(means, id, &graph, &deployed);
-        let spawned = part.spawn_threads(means, &deployed, prepared.sources, prepared.sinks);
+        let spawned = part.spawn_threads(means, id, &deployed, prepared.sources, prepared.sinks);
         if let Err(error) = spawned {
             part.retire(&means.engine);
             return Err(format!("the system gives no thread: {error}"));
@@ -235,6 +238,7 @@ impl Part {
     pub(super) fn spawn_threads(
         &self,
         means: &Means,
+        id: CompositionId,
         deployed: &Deployed,
         sources: Vec<Option<Box<dyn crate::connector::Source>>>,
         sinks: Vec<Option<OpenSink>>,
@@ -276,7 +280,12 @@ impl Part {
             };
             let origin = self.graph.origins()[index];
             let clock: Arc<dyn Clock> = means.clock.clone();
-            let thread = SourceThread::new(place, source, origin, clock);
+            let store = means.store.as_ref();
+            let shelf = store.map(|store| Shelf {
+                store: store.clone(),
+                name: shelf_name(&id, origin),
+            });
+            let thread = SourceThread::new(place, source, origin, clock, shelf);
             run::spawn(means.engine.clone(), "source", *component, move || {
                 thread.run();
             })?;
