@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
-use composition::MigrationId;
+use composition::{MigrationId, Taken};
 use engine::Event;
 use engine::runtime::Runtime;
 use engine::state::Resumed;
@@ -72,7 +72,7 @@ pub(super) enum Inbound {
         id: MigrationId,
         application: ApplicationId,
         /// What goes on, and how much state it has, in bytes.
-        taken: Box<Result<(Resumed, u64), String>>,
+        taken: Box<Result<(Resumed, Taken), String>>,
     },
     /// A source was opened to be published.
     Opened {
