@@ -7,6 +7,7 @@
 )]
 
 mod clocks;
+mod failover;
 mod failures;
 mod hostile;
 mod hosts;

@@ -4,6 +4,9 @@ use super::*;
 
 const FORK: EdgeId = EdgeId(2);
 
+/// The interval of a batch, its progress, and how many rows it says are missing.
+type Told = (u64, u64, EventTime, u32);
+
 /// A producer whose rows are of one origin, and a consumer elsewhere that began at the latest and has taken and kept up to somewhere.
 fn read_to(batches: &[(u64, u64)], taken: u64, kept: u64) -> Producer {
     let mut producer = Producer::new(IN_PROCESS);
@@ -26,12 +29,8 @@ fn read_to(batches: &[(u64, u64)], taken: u64, kept: u64) -> Producer {
     producer
 }
 
-/// What a consumer gets with its first pull: the interval of each batch, its progress, and how many rows are missing.
-fn first_of(
-    producer: &mut Producer,
-    edge: EdgeId,
-    consumer: &mut Consumer,
-) -> Vec<(u64, u64, EventTime, u32)> {
+/// What a consumer gets with its first pull.
+fn first_of(producer: &mut Producer, edge: EdgeId, consumer: &mut Consumer) -> Vec<Told> {
     let mut out = Vec::new();
     producer.handle_pull(Instant::ZERO, edge, &consumer.pull(), &mut out);
     let next = out
@@ -56,7 +55,7 @@ fn first_of(
 fn who_comes_with_nothing_begins_where_that_begins_which_is_kept() {
     let progress = EventTime;
     // Between two batches it is known how far the origin was, in the middle of one it is not; and all may have been released.
-    let cases: [(u64, Vec<(u64, u64, EventTime, u32)>); 4] = [
+    let cases: [(u64, Vec<Told>); 4] = [
         (
             10,
             vec![
