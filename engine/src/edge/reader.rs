@@ -11,6 +11,8 @@ use crate::batch::Batch;
 use crate::budget::Budget;
 use crate::few::Few;
 
+mod again;
+
 /// What is to be sent: batches for an edge, in order.
 pub(super) type Sends = Vec<(EdgeId, Arc<Batch>)>;
 
@@ -29,12 +31,12 @@ pub(super) struct Reader {
     is_latest: bool,
     /// Where it began, of the origins that there were then.
     start: Few<Origin, Mark>,
-    /// Behind what it asked for rows of origins that there were none of yet.
-    asked: Few<Origin, u64>,
     credit: u64,
     pub(super) budget: Option<Budget>,
     keep: Option<Few<Origin, u64>>,
     cursors: Few<Origin, Cursor>,
+    /// Where it last asked to go on in origins of which nothing was there then.
+    named: Few<Origin, u64>,
     /// Rows that were dropped before they could be sent.
     pub(super) drops: u64,
 }
@@ -50,7 +52,6 @@ impl Reader {
             is_fork: false,
             is_latest: false,
             start: Few::new(),
-            asked: Few::new(),
             credit: 0,
             budget: None,
             keep: match opening.begin {
@@ -58,6 +59,7 @@ impl Reader {
                 Begin::Tap => None,
             },
             cursors: Few::new(),
+            named: Few::new(),
             drops: 0,
         };
         if opening.begin == Begin::Held {
@@ -94,11 +96,11 @@ impl Reader {
             is_fork: true,
             is_latest: self.is_latest,
             start,
-            asked: Few::new(),
             credit: 0,
             budget: None,
             keep: self.keep.is_some().then_some(keep),
             cursors: Few::new(),
+            named: Few::new(),
             drops: 0,
         }
     }
@@ -196,6 +198,7 @@ impl Reader {
         }
         if let Some(from) = &pull.from {
             self.rewind(from, logs);
+            self.keep_from(from);
         }
         for (origin, index) in pull.taken.iter() {
             if let Some(cursor) = self.cursors.get_mut(&origin) {
@@ -248,8 +251,7 @@ impl Reader {
         };
         let rows = convert::size(entry.batch.rows.len());
         if !self.cursors.contains_key(&origin) {
-            let place = self.place(origin, log, self.asked.get(&origin).copied());
-            self.cursors.insert(origin, place);
+            self.enter(origin, log);
         }
         let Some(cursor) = self.cursors.get_mut(&origin) else {
             return;
@@ -271,8 +273,7 @@ impl Reader {
             return;
         }
         if !self.cursors.contains_key(&origin) {
-            let place = self.place(origin, log, self.asked.get(&origin).copied());
-            self.cursors.insert(origin, place);
+            self.enter(origin, log);
         }
         let (is_tap, credit) = (self.is_tap(), self.credit);
         let Some(cursor) = self.cursors.get_mut(&origin) else {
@@ -298,7 +299,7 @@ impl Reader {
         while let Some(entry) = log.entry(cursor.next) {
             let rows = convert::size(entry.batch.rows.len());
             let through = entry.batch.header.interval.through();
-            if rows > 0 && through <= cursor.reached {
+            if cursor.has(&entry.batch) {
                 // It has come further elsewhere, and asked for what lies behind that.
                 if through == cursor.reached {
                     if let Some(mark) = cursor.start.take() {
@@ -306,7 +307,7 @@ impl Reader {
                     }
                     out.push((id, Arc::new(entry.batch.cut(through))));
                 }
-                cursor.pass(&entry.batch, rows);
+                cursor.skip(rows);
                 continue;
             }
             let in_flight = cursor.in_flight_bytes;
@@ -368,9 +369,6 @@ impl Reader {
             }
             From::Positions(positions) => Some(positions),
         };
-        let is_new = |(origin, _): &(Origin, u64)| !logs.contains_key(origin);
-        let asked = positions.map(|positions| positions.iter().filter(is_new).collect());
-        self.asked = asked.unwrap_or_default();
         let mut before = std::mem::take(&mut self.cursors);
         for (origin, log) in logs.iter() {
             let named = positions.and_then(|positions| positions.through(*origin));
@@ -380,6 +378,9 @@ impl Reader {
             }
             self.cursors.insert(*origin, cursor);
         }
+        let is_unknown = |(origin, _): &(Origin, u64)| !logs.contains_key(origin);
+        let named = positions.into_iter().flat_map(|positions| positions.iter());
+        self.named = named.filter(is_unknown).collect();
     }
 
     /// How to go on in an origin behind the index that was named, or from where the consumer begins.

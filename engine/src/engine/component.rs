@@ -112,6 +112,8 @@ pub(crate) struct Entry {
     pub(crate) origin: Origin,
     /// How far it is.
     pub(crate) progress: EventTime,
+    /// The last index that it ever gave.
+    pub(crate) through: u64,
     /// Sources that meet at a stateful operator, and so wait for one another, are of one group.
     pub(crate) group: usize,
     /// Why it cannot be read on, if it cannot.
@@ -151,6 +153,7 @@ impl Entry {
         Self {
             origin,
             progress: EventTime::MIN,
+            through: 0,
             group,
             broken: None,
         }
@@ -317,7 +320,7 @@ impl Component {
             .collect()
     }
 
-    fn read_outputs(&self) -> impl Iterator<Item = (u16, &Output)> {
+    pub(super) fn read_outputs(&self) -> impl Iterator<Item = (u16, &Output)> {
         (0..)
             .zip(&self.outputs)
             .filter(|(_, output)| !output.readers.is_empty())
@@ -452,13 +455,6 @@ impl Component {
         } else {
             self.cost.observe(rows, busy);
         }
-    }
-
-    /// How rarely it, or who lies before it, closes anything; in microseconds of event time.
-    pub(crate) fn grain_micros(&self) -> i64 {
-        let before = self.grains_micros.iter().copied().max().unwrap_or(0);
-        self.slide
-            .map_or(before, |slide| slide.every_micros.max(before))
     }
 
     /// The budget that is told to other hosts whose stream it reads: less the way from there, and what batches wait here, so
