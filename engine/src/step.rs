@@ -1,8 +1,7 @@
 //! Steps: an operator and the frame around it, which gives what it emits positions and headers.
 //!
-//! This is where positions are made. A stateless operator's rows keep those of the rows they were made of;
-//! a union renames origins by port; a stateful operator is an origin of its own and numbers its rows by
-//! tick and chunk: `index = tick * 65,536 + chunk`, shifted so that ticks before the epoch have indices too.
+//! This is where positions are made. A stateless operator's rows keep those of the rows they were made of; a union renames
+//! origins by port; a stateful operator is an origin of its own and numbers its rows by tick and chunk: `index = tick * 65,536 + chunk`, shifted so that ticks before the epoch have indices too.
 
 use std::sync::Arc;
 
@@ -13,7 +12,7 @@ use model::{Instant, Origin, convert};
 use crate::batch::{Batch, Header, Rows, Token};
 use crate::columns;
 use crate::mailbox::Channel;
-use crate::operator::{Closing, Compiled, Emitter, Numbering, Operator, StateChunk, Tick};
+use crate::operator::{Closing, Compiled, Cursor, Emitter, Numbering, Operator, StateChunk, Tick};
 
 mod counting;
 #[cfg(test)]
@@ -126,8 +125,7 @@ impl Step {
         self.operator.as_mut()
     }
 
-    /// What changed of the operator's state after the tick `since` was complete, up to which tick it is complete now, and what
-    /// its frame has counted: all of one moment.
+    /// What changed of the state after the tick `since` was complete, up to which it is now, and what was counted: all of one moment.
     ///
     /// # Panics
     /// While windows are left to be closed: some of what they give is counted, and is state still.
@@ -144,6 +142,14 @@ impl Step {
         );
         let chunks = self.operator.export(since);
         (chunks, self.operator.complete(), counted.clone())
+    }
+
+    /// Some of what is complete behind a cursor, about so many bytes; nothing where so little is left that it goes at once.
+    pub(crate) fn export_some(&mut self, at: &mut Cursor, bytes_max: usize) -> Vec<StateChunk> {
+        match self.operator.bytes() {
+            bytes if bytes <= bytes_max => Vec::new(),
+            _ => self.operator.export_some(at, bytes_max),
+        }
     }
 
     /// Goes on from what the frame around another instance has counted, whose state the operator holds.

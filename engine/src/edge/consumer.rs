@@ -250,6 +250,11 @@ impl Consumer {
         releases
     }
 
+    /// How much may be under way: sent with the next pull.
+    pub const fn set_credit(&mut self, credit: u64) {
+        self.credit = credit;
+    }
+
     /// What the next batches may be old: sent with the next pull.
     pub fn set_budget(&mut self, budget: Option<Budget>) {
         self.budget = budget;

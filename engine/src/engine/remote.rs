@@ -268,14 +268,19 @@ impl Engine {
         edge.is_some_and(|edge| edge.closing.is_none() && edge.inbound().is_some())
     }
 
-    /// A batch on this edge is under way for so long.
+    /// A batch on this edge is under way for so long: budgets follow, and credit, which never shrinks, since what was sent within it must be taken.
     pub fn set_transit(&mut self, edge: EdgeId, transit: Duration) {
+        let credit = self.credit_over(transit);
         if let Some(Edge {
             producer: Producing::Elsewhere(link),
+            consumer,
             ..
         }) = self.edges.get_mut(&edge)
         {
             link.transit = transit;
+            if let Consuming::Here(inbound) = consumer {
+                inbound.grant(credit);
+            }
         }
     }
 

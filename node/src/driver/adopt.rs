@@ -165,7 +165,7 @@ impl Control {
                 (None, Some((resumed, bytes)), _) => {
                     Ok((OperatorPart::Resumed(Box::new(resumed)), bytes))
                 }
-                (None, None, Some(Ok(part))) => Ok((OperatorPart::Here(part), 0)),
+                (None, None, Some(Ok(part))) => Ok((OperatorPart::Rebuilt(part), 0)),
                 (None, None, Some(Err(reason))) => Err(reason),
                 (None, None, None) => Err("its state was lost in the meantime".to_owned()),
             };
@@ -265,7 +265,7 @@ impl Part {
             let Binding { host, shared } = before.operators()[index];
             if host == here
                 && binding.host != here
-                && let Some(component) = self.operators[index].take()
+                && let Some(component) = self.leave(index)
                 && !shared
             {
                 engine.set_moved(component, binding.host);
@@ -275,7 +275,7 @@ impl Part {
             if binding.host != here
                 && let Some(component) = self.sinks[index].take()
             {
-                engine.fail(component, "wip");
+                engine.end(component);
             }
         }
     }

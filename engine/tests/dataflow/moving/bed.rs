@@ -72,6 +72,11 @@ impl Bed {
         rng: &Rng,
         config: Config,
     ) -> Self {
+        // States are small here: so small a part of them leaves at a time.
+        let config = Config {
+            export_bytes: 64,
+            ..config
+        };
         let mut hosts = Hosts::new(host_count, config, faults, rng.keyed("hosts"));
         let deployed = hosts.deploy(&flow, &places);
         let deployed: Vec<Deployed> = deployed.into_iter().map(Option::unwrap).collect();
