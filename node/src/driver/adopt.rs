@@ -261,7 +261,8 @@ fn turn_to(
 impl Part {
     /// Lets go of what runs elsewhere from now on: operators stay as long as somebody reads them here, sinks go at once.
     fn let_go(&mut self, engine: &engine::runtime::Handle, before: &ComponentGraph, here: NodeId) {
-        for (index, binding) in self.graph.operators().iter().enumerate() {
+        let after = self.graph.clone();
+        for (index, binding) in after.operators().iter().enumerate() {
             let Binding { host, shared } = before.operators()[index];
             if host == here
                 && binding.host != here
@@ -271,7 +272,7 @@ impl Part {
                 engine.set_moved(component, binding.host);
             }
         }
-        for (index, binding) in self.graph.sinks().iter().enumerate() {
+        for (index, binding) in after.sinks().iter().enumerate() {
             if binding.host != here
                 && let Some(component) = self.sinks[index].take()
             {
