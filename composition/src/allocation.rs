@@ -103,11 +103,7 @@ impl Allocation {
     }
 
     /// Of a graph that runs elsewhere and of which an operator is to come here.
-    pub(crate) const fn joining(
-        application: ApplicationId,
-        attempt: u8,
-        graph: ComponentGraph,
-    ) -> Self {
+    pub(crate) fn joining(application: ApplicationId, attempt: u8, graph: ComponentGraph) -> Self {
         Self {
             attempt,
             application,
@@ -118,10 +114,7 @@ impl Allocation {
             generation: 0,
             switched: None,
             pending: None,
-            wants: Wants {
-                sources: Vec::new(),
-                operators: Vec::new(),
-            },
+            wants: Wants::default(),
             leaves: 0.0,
             projection: Projection::Rank,
             charges: Vec::new(),
@@ -146,15 +139,17 @@ impl Allocation {
         }
     }
 
-    /// The operators of its own that are to come to a host, whether they are there yet or not.
-    fn coming(&self, here: NodeId) -> BTreeSet<u16> {
-        let graph = self.lapses_at().map(|_| &self.graph);
-        let pending = self.pending.as_deref().map(Pending::graph);
-        let operators = graph.into_iter().chain(pending).flat_map(|graph| {
+    /// The operators of its own that its graph wants on a host, and those that are to come there, whether they are there yet or not.
+    fn wanted(&self, here: NodeId) -> (BTreeSet<u16>, BTreeSet<u16>) {
+        let own = |graph: &ComponentGraph| {
             let own = (0..).zip(graph.operators());
-            own.filter(|(_, binding)| binding.host == here && !binding.shared)
-        });
-        operators.map(|(index, _)| index).collect()
+            let own = own.filter(|(_, binding)| binding.host == here && !binding.shared);
+            own.map(|(index, _)| index).collect()
+        };
+        let graph = (self.state != State::Ended).then_some(&self.graph);
+        let pending = self.pending.as_deref().map(Pending::graph);
+        let (graph, pending) = (graph.map(own), pending.map(own));
+        (graph.unwrap_or_default(), pending.unwrap_or_default())
     }
 
     /// What its request is projected by.

@@ -22,10 +22,10 @@ use crate::stream::Before;
 #[derive(Debug)]
 pub(crate) struct Pending {
     pub(crate) id: MigrationId,
-    graph: ComponentGraph,
+    pub(super) graph: ComponentGraph,
     /// When it is given up.
     pub(crate) until: Instant,
-    is_ready: bool,
+    pub(super) is_ready: bool,
     /// How much state was taken over here.
     state_bytes: u64,
     /// What leaves this host by its graph. Unit: bytes per second.
@@ -277,24 +277,6 @@ impl Composer {
         say(from, id, Word::Switched, out);
     }
 
-    /// Whoever keeps the record of a composition says that a graph holds.
-    pub(crate) fn on_rebound(
-        &mut self,
-        view: &NodeView,
-        composition: CompositionId,
-        graph: &ComponentGraph,
-        out: &mut Outbox<'_>,
-    ) {
-        let allocation = self.allocations.get_mut(&composition);
-        let pending = allocation.and_then(|allocation| {
-            let pending = &mut allocation.pending;
-            pending.take_if(|it| it.is_ready && it.graph == *graph)
-        });
-        if let Some(pending) = pending {
-            self.go_over(view, pending.id, *pending, out);
-        }
-    }
-
     /// Says to some to go over to a graph, until they have.
     pub(super) fn remind_switch(
         &mut self,
@@ -312,7 +294,7 @@ impl Composer {
     }
 
     /// The graph holds here from now on.
-    fn go_over(
+    pub(super) fn go_over(
         &mut self,
         view: &NodeView,
         id: MigrationId,
@@ -350,7 +332,7 @@ impl Composer {
     }
 
     /// Takes back what was made for a graph that does not come about.
-    fn undo(&mut self, now: Instant, id: MigrationId, out: &mut Outbox<'_>) {
+    pub(super) fn undo(&mut self, now: Instant, id: MigrationId, out: &mut Outbox<'_>) {
         let composition = id.composition;
         let Some(allocation) = self.allocations.get_mut(&composition) else {
             return;
@@ -387,7 +369,7 @@ pub(super) fn say(to: NodeId, id: MigrationId, word: Word, out: &mut Outbox<'_>)
 }
 
 /// The operators of a graph on a host, by their streams, with all that they are made of; nothing where the host is not of it.
-fn uses(graph: &ComponentGraph, here: NodeId) -> Option<Vec<(StreamName, u16, MadeOf)>> {
+pub(super) fn uses(graph: &ComponentGraph, here: NodeId) -> Option<Vec<(StreamName, u16, MadeOf)>> {
     let bindings = (0..).zip(graph.operators());
     let here_of_it = bindings
         .filter(|(_, binding)| binding.host == here)
