@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use model::{
-    ApplicationId, ComponentGraph, CompositionId, Entry, Instant, NodeId, NodeView, Resources, Rng,
-    convert,
+    ApplicationId, ComponentGraph, CompositionId, Entry, Instant, NodeId, NodeView, Resources, Rng, convert,
 };
 
 use crate::allocation::{Allocation, Deferred};
@@ -15,7 +14,7 @@ use crate::effect::{Effect, Event};
 use crate::heard::Heard;
 use crate::ledger::Ledger;
 use crate::message::{Body, Message};
-use crate::migration::{Migration, MigrationId};
+use crate::migration::{Migration, MigrationId, Taken};
 use crate::order::Order;
 use crate::reminder::{Kind, Reminder};
 use crate::serving::{Change, Ranks, Serving};
@@ -89,8 +88,8 @@ pub enum Input {
     Prepared {
         /// For which migration.
         id: MigrationId,
-        /// How much state was taken over here. Unit: bytes.
-        state_bytes: u64,
+        /// The state that was taken over here.
+        taken: Taken,
     },
     /// What [`Effect::Prepare`] asked for could not be made; nothing of it is there.
     PrepareFailed {
@@ -208,8 +207,8 @@ impl Composer {
                 operator,
                 to,
             } => self.on_migrate(now, view, (composition, operator), to, &mut out),
-            Input::Prepared { id, state_bytes } => {
-                self.on_made_ready(view, id, state_bytes, &mut out);
+            Input::Prepared { id, taken } => {
+                self.on_made_ready(view, id, taken, &mut out);
             }
             Input::PrepareFailed { id, reason } => {
                 self.on_make_ready_failed(now, id, &reason, &mut out);

@@ -149,7 +149,7 @@ pub use effect::{
     Check, Composed, Constraint, Effect, Event, Migrated, Outline, Reason, Refusal, Unmigrated,
 };
 pub use message::Message;
-pub use migration::MigrationId;
+pub use migration::{MigrationId, Taken};
 pub use order::{Order, Place};
 pub use policy::Policy;
 pub use spent::Spent;

@@ -29,6 +29,9 @@ impl Composer {
             if let Some(pending) = ready {
                 return self.go_over(view, pending.id, *pending, out);
             }
+            if allocation.state == State::Ended {
+                return;
+            }
             // What is being composed starts or lapses; what this host knows of a later graph, the record will.
             let is_coming = allocation.state != State::Started && allocation.pending.is_none();
             if is_coming || allocation.generation > rebound.generation {
@@ -40,7 +43,13 @@ impl Composer {
         }
     }
 
-    fn adopt(&mut self, now: Instant, view: &NodeView, rebound: Rebound, out: &mut Outbox<'_>) {
+    fn adopt(
+        &mut self,
+        now: Instant,
+        view: &NodeView,
+        rebound: Rebound,
+        out: &mut Outbox<'_>,
+    ) {
         let (id, here) = (rebound.id, view.node());
         self.give_up_moves(now, id, out);
         let Rebound {
@@ -69,17 +78,18 @@ impl Composer {
             Box::new(Allocation::joining(application, terms.attempt, graph))
         });
         allocation.graph = graph.clone();
-        allocation.leaves = terms.wants.leaves(&graph, here);
         allocation.state = State::Started;
         allocation.generation = generation;
         allocation.switched = None;
         allocation.projection = terms.projection;
+        allocation.leaves = terms.wants.leaves(&graph, here);
         allocation.wants = terms.wants;
         allocation.ages = terms.ages;
+        let application = allocation.application.clone();
         self.serving.rebind(id, uses(&graph, here));
         out.effect(Effect::Adopt {
             id,
-            application: allocation.application.clone(),
+            application,
             graph,
             cores: self.serving.cores(id),
         });
@@ -90,15 +100,11 @@ impl Composer {
     /// Nothing that is being moved of a composition goes on: the graph that it was to have is not the one that follows.
     fn give_up_moves(&mut self, now: Instant, id: model::CompositionId, out: &mut Outbox<'_>) {
         if let Some(migration) = self.migrations.remove(&id) {
-            self.reminders
-                .remove(&(id, crate::reminder::Kind::Migration));
+            self.reminders.remove(&(id, crate::reminder::Kind::Migration));
             out.event(Event::Unmigrated(Unmigrated {
                 composition: id,
                 operator: migration.operator,
-                declined: vec![(
-                    out.node(),
-                    "a host of it is gone, or has come back".to_owned(),
-                )],
+                declined: vec![(out.node(), "a host of it is gone, or has come back".to_owned())],
             }));
         }
         let pending = self.allocations.get(&id).and_then(|it| it.pending.as_ref());

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use model::{ComponentGraph, CompositionId, Instant, NodeId, NodeView, StreamName};
 
-use super::message::{MigrationId, Prepare, Prepared, Said, Word};
+use super::message::{MigrationId, Prepare, Prepared, Said, Taken, Word};
 use crate::allocation::{Allocation, State, newcomer};
 use crate::composer::{Composer, Outbox};
 use crate::counts::Ignored;
@@ -26,8 +26,8 @@ pub(crate) struct Pending {
     /// When it is given up.
     pub(crate) until: Instant,
     pub(super) is_ready: bool,
-    /// How much state was taken over here.
-    state_bytes: u64,
+    /// The state that was taken over here.
+    taken: Taken,
     /// What leaves this host by its graph. Unit: bytes per second.
     pub(crate) leaves: f64,
 }
@@ -171,7 +171,7 @@ impl Composer {
             graph: graph.clone(),
             until,
             is_ready: false,
-            state_bytes: 0,
+            taken: Taken::default(),
             leaves,
         });
         let allocation = self
@@ -195,14 +195,14 @@ impl Composer {
         &mut self,
         view: &NodeView,
         id: MigrationId,
-        state_bytes: u64,
+        taken: Taken,
         out: &mut Outbox<'_>,
     ) {
         let Some(pending) = self.pending(id) else {
             return self.counts.ignore(Ignored::Late);
         };
         pending.is_ready = true;
-        pending.state_bytes = state_bytes;
+        pending.taken = taken;
         self.say_prepared(view, id.composition, out);
     }
 
@@ -236,7 +236,7 @@ impl Composer {
         let told = self.tell(view, composition, allocation.projection, &pending.graph);
         let prepared = Prepared {
             told,
-            state_bytes: pending.state_bytes,
+            taken: pending.taken,
         };
         let word = Word::Prepared(Box::new(prepared));
         say(pending.id.by, pending.id, word, out);

@@ -88,8 +88,19 @@ impl Prepare {
 pub(crate) struct Prepared {
     /// Of each operator and sink of the graph after that is there.
     pub(crate) told: Vec<Told>,
-    /// How much state it has taken over. Unit: bytes.
-    pub(crate) state_bytes: u64,
+    /// The state that it has taken over.
+    pub(crate) taken: Taken,
+}
+
+/// State that a host has taken over for an operator that comes; nothing of each where none did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, bincode::Encode, bincode::Decode)]
+pub struct Taken {
+    /// How much memory it holds. Unit: bytes.
+    pub state_bytes: u64,
+    /// How much came over the network for it. Unit: bytes.
+    pub sent_bytes: u64,
+    /// How long that took, from when its first piece was there until it could go on from it.
+    pub transfer: Duration,
 }
 
 impl Said {
@@ -100,7 +111,7 @@ impl Said {
                 let ages = it.ages.iter().copied();
                 (ages.chain([it.delay, it.job.laxity]).collect(), &[])
             }
-            Word::Prepared(it) => (Vec::new(), &it.told),
+            Word::Prepared(it) => (vec![it.taken.transfer], &it.told),
             Word::Declined(_) | Word::Switch | Word::Switched | Word::Abandon => (Vec::new(), &[]),
         };
         let links = told.iter().flat_map(|told| told.links.iter());

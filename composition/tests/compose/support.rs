@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use composition::{
     Composed, Composer, Config, Effect, Event, Input, Message, MigrationId, Order, Place, Refusal,
+    Taken,
 };
 use model::plan::{Builder, Stream};
 use model::{
@@ -345,8 +346,11 @@ impl Network {
             Happening::Prepared(id) => {
                 // What was let go of in the meantime is not ready.
                 if self.members[&to].ready.contains(&id) {
-                    let state_bytes = 1000;
-                    self.input(to, Input::Prepared { id, state_bytes });
+                    let taken = Taken {
+                        state_bytes: 1000,
+                        ..Taken::default()
+                    };
+                    self.input(to, Input::Prepared { id, taken });
                 }
             }
             Happening::PrepareFailed(id) => {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use model::position::Judgement;
-use model::{EventTime, Origin, Positions};
+use model::{EventTime, Interval, Origin, Positions};
 
 use super::{From, Move, Pull};
 use crate::batch::{Batch, Note};
@@ -207,6 +207,15 @@ impl Consumer {
             {
                 Arc::new(batch.cut(interval.through()))
             }
+            // Who has come less far than another who gave this stream before says all the same that nothing follows.
+            Judgement::Duplicate
+                if batch.header.progress == EventTime::MAX
+                    && standing.progress < EventTime::MAX =>
+            {
+                let mut end = batch.cut(interval.through());
+                end.header.interval = Interval::empty(standing.received);
+                Arc::new(end)
+            }
             Judgement::Duplicate => {
                 self.duplicates += 1;
                 return Arrival::Duplicate;
@@ -220,7 +229,7 @@ impl Consumer {
                 return Arrival::Gap;
             }
         };
-        standing.received = interval.through();
+        standing.received = next.header.interval.through();
         standing.progress = standing.progress.max(next.header.progress);
         standing.awaits_rewind = false;
         Arrival::Next(next)
@@ -241,6 +250,11 @@ impl Consumer {
         standing.has_moved |= releases || standing.taken > taken_before;
         self.releases |= releases;
         releases
+    }
+
+    /// How much may be under way: sent with the next pull.
+    pub const fn set_credit(&mut self, credit: u64) {
+        self.credit = credit;
     }
 
     /// What the next batches may be old: sent with the next pull.
@@ -344,7 +358,8 @@ impl Consumer {
         (self.duplicates, self.gaps)
     }
 
-    fn from(&self) -> From {
+    /// From where it wants to be sent: what has arrived is not asked for.
+    pub(crate) fn from(&self) -> From {
         let received = self
             .origins
             .iter()

@@ -165,7 +165,7 @@ impl Control {
                 (None, Some((resumed, bytes)), _) => {
                     Ok((OperatorPart::Resumed(Box::new(resumed)), bytes))
                 }
-                (None, None, Some(Ok(part))) => Ok((OperatorPart::Here(part), 0)),
+                (None, None, Some(Ok(part))) => Ok((OperatorPart::Rebuilt(part), 0)),
                 (None, None, Some(Err(reason))) => Err(reason),
                 (None, None, None) => Err("its state was lost in the meantime".to_owned()),
             };
@@ -274,7 +274,7 @@ impl Part {
             if binding.host != here
                 && let Some(component) = self.sinks[index].take()
             {
-                engine.fail(component, "wip");
+                engine.end(component);
             }
         }
     }

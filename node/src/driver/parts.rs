@@ -64,11 +64,11 @@ pub(super) struct Part {
     /// What was made here for each source and operator of the plan, or is shared.
     pub(super) sources: Vec<Option<ComponentId>>,
     pub(super) operators: Vec<Option<ComponentId>>,
-    /// Operators that run elsewhere by now, by their places in the plan, and what is here of them for as long as others read it.
-    left: Vec<(usize, ComponentId)>,
     pub(super) sinks: Vec<Option<ComponentId>>,
     /// With how many cores it is held here.
     pub(super) cores: f64,
+    /// Operators that run elsewhere by now, by their places in the plan, and what is here of them for as long as others read it.
+    left: Vec<(usize, ComponentId)>,
     upstream: Vec<JoinHandle<()>>,
     pub(super) downstream: BTreeMap<(Stream, Reader, NodeId), Downstream>,
 }
@@ -133,9 +133,9 @@ impl Part {
             measured: now,
             sources: vec![None; plan.sources().len()],
             operators: vec![None; plan.operators().len()],
-            left: Vec::new(),
             sinks: vec![None; plan.sinks().len()],
             cores: 0.0,
+            left: Vec::new(),
             upstream: Vec::new(),
             downstream: BTreeMap::new(),
             graph,
@@ -333,7 +333,12 @@ impl Part {
     }
 
     /// What was measured here since the last time; nothing where no time has passed.
-    pub(super) fn measure(&mut self, engine: &Handle, now: Instant) -> Option<Measured> {
+    pub(super) fn measure(
+        &mut self,
+        engine: &Handle,
+        here: NodeId,
+        now: Instant,
+    ) -> Option<Measured> {
         let elapsed = now.since(self.measured).as_secs_f64();
         let quantile = self.graph.plan().qos().quantile;
         let numbers = self.numbers.iter();
@@ -349,8 +354,12 @@ impl Part {
         if elapsed <= 0.0 {
             return None;
         }
-        let kept = self.left.iter();
-        let kept = kept.filter_map(|(operator, _)| u16::try_from(*operator).ok());
+        // What is bound to this host and is not here is being made.
+        let left = self.left.iter().map(|(operator, _)| *operator);
+        let bound = self.graph.operators().iter().enumerate();
+        let bound = bound.filter(|(_, binding)| binding.host == here && !binding.shared);
+        let kept = left.chain(bound.map(|(operator, _)| operator));
+        let kept = kept.filter_map(|operator| u16::try_from(operator).ok());
         let kept = kept.collect();
         let operators = (0..).zip(&self.operators);
         let of = |(operator, component): (u16, &Option<ComponentId>)| {
