@@ -205,16 +205,14 @@ impl Consumer {
                 if interval.through() == standing.received
                     && batch.header.progress > standing.progress =>
             {
-                Arc::new(batch.cut(interval.through()))
+                Arc::new(news_of(&batch, standing.received))
             }
             // Who has come less far than another who gave this stream before says all the same that nothing follows.
             Judgement::Duplicate
                 if batch.header.progress == EventTime::MAX
                     && standing.progress < EventTime::MAX =>
             {
-                let mut end = batch.cut(interval.through());
-                end.header.interval = Interval::empty(standing.received);
-                Arc::new(end)
+                Arc::new(news_of(&batch, standing.received))
             }
             Judgement::Duplicate => {
                 self.duplicates += 1;
@@ -371,4 +369,12 @@ impl Consumer {
             Beginning::Latest => From::LatestBut(received),
         }
     }
+}
+
+/// What a batch says of how far its origin is, to who has all its rows and heard then what is missing of them.
+fn news_of(batch: &Batch, received: u64) -> Batch {
+    let mut news = batch.cut(batch.header.interval.through());
+    news.header.interval = Interval::empty(received);
+    news.header.missing = 0;
+    news
 }

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::{EventTime, Interval, Origin};
+use model::{EventTime, Interval, Origin, convert};
 
 use super::{Stamp, declared};
 use crate::batch::{Batch, Header, Note, ROWS_MAX, Rows};
 use crate::mailbox::Channel;
-use crate::operator::{Emitter, Tick};
+use crate::operator::{CompleteTick, Emitter, Tick};
 
 /// The ticks that can be numbered lie between this and its negative.
 ///
@@ -118,9 +118,8 @@ impl Counting {
         for done in emit.ticks.drain(..) {
             if done.began < self.counted.complete_from {
                 // Its rows before this component joined are not in it.
-                if self.tells_left_out {
-                    let rows = u32::try_from(done.columns.num_rows()).unwrap_or(u32::MAX);
-                    self.counted.missing = self.counted.missing.saturating_add(rows);
+                if self.tells_left_out && done.columns.num_rows() > 0 {
+                    numbered.push(self.leave_out(&done, stamp, none));
                 }
                 continue;
             }
@@ -166,6 +165,24 @@ impl Counting {
             header,
             rows: none.clone(),
         }]
+    }
+
+    /// What tells that the rows of a tick are missing, by the indices that they have: who got them from another instance drops it.
+    fn leave_out(&mut self, done: &CompleteTick, stamp: Stamp, none: &Rows) -> Batch {
+        let rows = done.columns.num_rows();
+        let before = match self.counted.chunks.0 == done.tick {
+            true => self.counted.chunks.1,
+            false => 0,
+        };
+        let chunks = before + convert::size(rows.div_ceil(ROWS_MAX));
+        self.counted.chunks = (done.tick, chunks);
+        let interval = Interval::new(self.counted.through, index(done.tick, chunks - 1));
+        self.counted.through = interval.through();
+        let missing = u32::try_from(rows).unwrap_or(u32::MAX);
+        Batch {
+            header: self.header(interval, stamp, missing),
+            rows: none.clone(),
+        }
     }
 
     fn header(&self, interval: Interval, stamp: Stamp, missing: u32) -> Header {

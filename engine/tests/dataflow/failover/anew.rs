@@ -138,9 +138,9 @@ fn windows_without_their_state_are_given_from_the_first_whole_one_on() {
             sinks: vec![1, 1],
         };
         let (mut bed, feeds) = bed(windows, places.clone(), seed);
-        bed.steps(1500 + 400 * seed);
+        bed.steps(800 + 250 * seed);
         bed.cut_off(2);
-        bed.steps(200 * seed);
+        bed.steps(100 * seed);
         let part = bed.rebuilt(1);
         assert!(matches!(part, OperatorPart::Rebuilt(_)));
         bed.make_anew(1, 3, part, &BTreeSet::new(), true);
@@ -166,7 +166,11 @@ fn windows_without_their_state_are_given_from_the_first_whole_one_on() {
             let lacks: Left = lacks.map(|position| (*position, Vec::new())).collect();
             lacking += lacks.len() as u64;
         }
-        assert!(lacking < 40, "seed {seed}: {lacking} rows are lacking");
+        let all: usize = expected.iter().map(Left::len).sum();
+        assert!(
+            4 * lacking < all as u64,
+            "seed {seed}: {lacking} of {all} rows are lacking"
+        );
         assert!(
             bed.missing <= lacking,
             "seed {seed}: {} of {lacking}",
