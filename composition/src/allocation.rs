@@ -139,6 +139,11 @@ impl Allocation {
         }
     }
 
+    /// Whether it is of another graph than the composing node knows, or makes ready for one.
+    const fn has_moved(&self) -> bool {
+        self.generation > 0 || self.pending.is_some()
+    }
+
     /// The operators of its own that its graph wants on a host, and those that are to come there, whether they are there yet or not.
     fn wanted(&self, here: NodeId) -> (BTreeSet<u16>, BTreeSet<u16>) {
         let own = |graph: &ComponentGraph| {
@@ -399,8 +404,9 @@ impl Composer {
         if from != id.node {
             return self.counts.ignore(Ignored::Foreign);
         }
-        let known = self.allocations.get(&id).map(|it| it.attempt);
-        if known.is_some_and(|known| known > attempt) {
+        // Who was asked in vain may have come by a migration since, before it heard that it is not of the graph that came about.
+        let known = self.allocations.get(&id);
+        if known.is_some_and(|known| known.attempt > attempt || known.has_moved()) {
             self.counts.ignore(Ignored::Late);
         } else {
             self.drop_allocation(now, id, out);
@@ -438,7 +444,7 @@ impl Composer {
         }
     }
 
-    /// The application has ended on this host; what others read of it runs on.
+    /// The application has ended on this host; what others read of it runs on, and nothing of it goes elsewhere any more.
     pub(crate) fn on_application_ended(
         &mut self,
         now: Instant,
@@ -449,6 +455,9 @@ impl Composer {
             && allocation.state == State::Started
         {
             allocation.state = State::Ended;
+            if let Some(pending) = allocation.pending.take() {
+                out.effect(Effect::Abandon { id: pending.id });
+            }
         }
         self.serving.end(id);
         self.answer_deferred(now, out);
