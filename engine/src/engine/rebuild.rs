@@ -91,7 +91,7 @@ impl Engine {
         let Some(rebuilding) = component.rebuilding.take() else {
             return;
         };
-        let asked = self.asked(&rebuilding);
+        let asked = self.asked_of(&rebuilding);
         let component = self.component_mut(id);
         let places = component.least_asked(&asked);
         component.begin_at(now, &places);
@@ -115,7 +115,7 @@ impl Engine {
     }
 
     /// From where each of those wants to be sent who are waited for.
-    fn asked(&self, rebuilding: &Rebuilding) -> BTreeMap<EdgeId, From> {
+    fn asked_of(&self, rebuilding: &Rebuilding) -> BTreeMap<EdgeId, From> {
         let asked = rebuilding.pulls.iter().filter_map(|(id, pull)| {
             let edge = self.edges.get(id).filter(|edge| !edge.is_tap)?;
             let from = match pull {
