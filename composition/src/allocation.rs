@@ -58,6 +58,8 @@ pub(crate) struct Allocation {
     pub(crate) graph: ComponentGraph,
     /// How often operators of it were moved, as this host knows.
     pub(crate) generation: u64,
+    /// How many hosts this one has asked to take operators of it, modulo 256: no two are asked under one id.
+    pub(crate) moves_tried: u8,
     /// The migration that the graph came of, where one did.
     pub(crate) switched: Option<MigrationId>,
     /// The graph that this host makes ready for.
@@ -112,6 +114,7 @@ impl Allocation {
             },
             graph,
             generation: 0,
+            moves_tried: 0,
             switched: None,
             pending: None,
             wants: Wants::default(),

@@ -180,13 +180,15 @@ impl Composer {
                 .push((view.node(), "it does not run here any more".to_owned()));
             return self.ask_next(now, view, migration, out);
         };
-        migration.id.attempt += 1;
+        let allocation = self.allocations.get_mut(&composition);
+        let allocation = allocation.expect("what runs here has one");
+        allocation.moves_tried = allocation.moves_tried.wrapping_add(1);
+        migration.id.attempt = allocation.moves_tried;
         migration.to = to;
         migration.graph = graph;
         migration.told.clear();
         migration.waiting = migration.hosts();
         migration.until = now + self.config.lease;
-        let allocation = &self.allocations[&composition];
         let prepare = Prepare {
             application: allocation.application.clone(),
             attempt: allocation.attempt(),
@@ -362,9 +364,12 @@ impl Composer {
     ) {
         self.reminders
             .remove(&(migration.id.composition, Kind::Migration));
-        for host in migration.hosts() {
+        let here = view.node();
+        for host in migration.hosts().into_iter().filter(|it| *it != here) {
             say(host, migration.id, Word::Abandon, out);
         }
+        // Before anybody hears that it is over, and begins another one.
+        self.on_abandon(now, migration.id, out);
         migration.declined.push(declined);
         self.ask_next(now, view, migration, out);
     }

@@ -324,7 +324,7 @@ impl Composer {
         self.register(view, composition, out);
     }
 
-    fn on_abandon(&mut self, now: Instant, id: MigrationId, out: &mut Outbox<'_>) {
+    pub(super) fn on_abandon(&mut self, now: Instant, id: MigrationId, out: &mut Outbox<'_>) {
         if self.pending(id).is_some() {
             self.undo(now, id, out);
         }
