@@ -22,7 +22,8 @@ use model::{Origin, Positions};
 use crate::budget::Budget;
 
 pub use consumer::{Arrival, Consumer, ORIGINS_MAX};
-pub use producer::{Heard, Producer, Retention};
+pub use log::Mark;
+pub use producer::{Asked, Heard, Producer, Retention};
 pub use retained::{Held, Retained};
 
 /// How long a consumer may be silent before it no longer gets batches, counts in no budget and holds back

@@ -27,6 +27,7 @@ use crate::report::{self, ComponentReport, Report};
 use crate::scheduler::{Policy, Rules, Scheduler, Worker};
 use crate::share::Share;
 
+mod again;
 mod component;
 mod deploy;
 mod dispatch;
@@ -279,14 +280,16 @@ impl Engine {
         let Some(component) = self.components.get_mut(&source) else {
             return;
         };
-        if component.has_failed() {
+        // Where it is to go back it does not know of that yet, and reads this again.
+        if component.has_failed() || component.goes_back().is_some() {
             return;
         }
-        component.counters.take(now, convert::size(rows + bad));
-        component.counters.bad += convert::size(bad);
-        component.counters.bad_reason = component.counters.bad_reason.take().or(taken.bad_reason);
-        if let Role::Source(source) = &mut component.role {
-            source.progress = source.progress.max(taken.rows.header.progress);
+        let is_new = component.reaches(&taken.rows.header);
+        if is_new {
+            component.counters.take(now, convert::size(rows + bad));
+            component.counters.bad += convert::size(bad);
+            let reason = component.counters.bad_reason.take();
+            component.counters.bad_reason = reason.or(taken.bad_reason);
         }
         let wanted = component.wanted();
         let token = self.take_token(now, source, rows + bad);

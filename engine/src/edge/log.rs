@@ -10,14 +10,16 @@ use crate::batch::{Batch, Header, Note};
 
 /// A place in an origin: an index, and the progress of the rows up to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Mark {
-    pub(super) index: u64,
-    pub(super) progress: EventTime,
+pub struct Mark {
+    /// The last index before it.
+    pub index: u64,
+    /// How far the origin is there.
+    pub progress: EventTime,
 }
 
 impl Mark {
     /// Where an origin begins.
-    pub(super) const BEGINNING: Self = Self {
+    pub const BEGINNING: Self = Self {
         index: 0,
         progress: EventTime::MIN,
     };

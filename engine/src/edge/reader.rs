@@ -11,6 +11,8 @@ use crate::batch::{Batch, Header, Note, Rows};
 use crate::budget::Budget;
 use crate::few::Few;
 
+mod again;
+
 /// What is to be sent: batches for an edge, in order.
 pub(super) type Sends = Vec<(EdgeId, Arc<Batch>)>;
 
@@ -33,6 +35,8 @@ pub(super) struct Reader {
     pub(super) budget: Option<Budget>,
     keep: Option<Few<Origin, u64>>,
     cursors: Few<Origin, Cursor>,
+    /// Where it last asked to go on in origins of which nothing was there then.
+    named: Few<Origin, u64>,
     /// Rows that were dropped before they could be sent.
     pub(super) drops: u64,
 }
@@ -79,6 +83,7 @@ impl Reader {
                 Begin::Tap => None,
             },
             cursors: Few::new(),
+            named: Few::new(),
             drops: 0,
         };
         if opening.begin == Begin::Held {
@@ -106,6 +111,7 @@ impl Reader {
             budget: None,
             keep: self.keep.clone(),
             cursors: Few::new(),
+            named: Few::new(),
             drops: 0,
         }
     }
@@ -203,6 +209,7 @@ impl Reader {
         }
         if let Some(from) = &pull.from {
             self.rewind(from, logs);
+            self.keep_from(from);
         }
         for (origin, index) in pull.taken.iter() {
             if let Some(cursor) = self.cursors.get_mut(&origin) {
@@ -255,8 +262,7 @@ impl Reader {
         };
         let rows = convert::size(entry.batch.rows.len());
         if !self.cursors.contains_key(&origin) {
-            let place = self.place(origin, log, None);
-            self.cursors.insert(origin, place);
+            self.enter(origin, log);
         }
         let Some(cursor) = self.cursors.get_mut(&origin) else {
             return;
@@ -274,8 +280,7 @@ impl Reader {
             return;
         }
         if !self.cursors.contains_key(&origin) {
-            let place = self.place(origin, log, None);
-            self.cursors.insert(origin, place);
+            self.enter(origin, log);
         }
         let (is_tap, credit) = (self.is_tap(), self.credit);
         let Some(cursor) = self.cursors.get_mut(&origin) else {
@@ -300,6 +305,10 @@ impl Reader {
         }
         while let Some(entry) = log.entry(cursor.next) {
             let rows = convert::size(entry.batch.rows.len());
+            if cursor.has(&entry.batch) {
+                cursor.skip(rows);
+                continue;
+            }
             let in_flight = cursor.in_flight_bytes;
             let mut may_go = rows == 0 || in_flight == 0 || in_flight + entry.bytes <= credit;
             if is_tap && cursor.lost.is_some() {
@@ -369,6 +378,9 @@ impl Reader {
             }
             self.cursors.insert(*origin, cursor);
         }
+        let is_unknown = |(origin, _): &(Origin, u64)| !logs.contains_key(origin);
+        let named = positions.into_iter().flat_map(|positions| positions.iter());
+        self.named = named.filter(is_unknown).collect();
     }
 
     /// How to go on in an origin behind the index that was named, or from where the consumer begins.

@@ -109,6 +109,8 @@ pub(crate) struct Entry {
     pub(crate) origin: Origin,
     /// How far it is.
     pub(crate) progress: EventTime,
+    /// The last index that it ever gave.
+    pub(crate) through: u64,
     /// Sources that meet at a stateful operator, and so wait for one another, are of one group.
     pub(crate) group: usize,
     /// Why it cannot be read on, if it cannot.
@@ -148,6 +150,7 @@ impl Entry {
         Self {
             origin,
             progress: EventTime::MIN,
+            through: 0,
             group,
             broken: None,
         }
@@ -313,7 +316,7 @@ impl Component {
             .collect()
     }
 
-    fn read_outputs(&self) -> impl Iterator<Item = (u16, &Output)> {
+    pub(super) fn read_outputs(&self) -> impl Iterator<Item = (u16, &Output)> {
         (0..)
             .zip(&self.outputs)
             .filter(|(_, output)| !output.readers.is_empty())
