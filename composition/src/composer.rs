@@ -67,8 +67,10 @@ pub enum Input {
     Measured {
         /// Which one.
         id: CompositionId,
-        /// What its own operators here took since the last time.
+        /// What its own operators here took since the last time. What was ordered and runs here no more is not among them, nor kept.
         usage: Vec<Usage>,
+        /// Those of its own operators that run elsewhere by now, and here for others who read them still.
+        kept: Vec<u16>,
         /// The delay of results at its sinks here, if there were any.
         delay: Option<Duration>,
     },
@@ -217,13 +219,13 @@ impl Composer {
             Input::Found { lookup, entries } => {
                 self.on_found(now, view, lookup, &entries, &mut out);
             }
-            Input::Measured { id, usage, delay } => {
-                self.on_measured(view, id, &usage, delay, &mut out);
-            }
-            Input::Ended(id) => {
-                self.serving.end(id);
-                self.answer_deferred(now, &mut out);
-            }
+            Input::Measured {
+                id,
+                usage,
+                kept,
+                delay,
+            } => self.on_measured(view, id, (&usage, &kept), delay, &mut out),
+            Input::Ended(id) => self.on_application_ended(now, id, &mut out),
             Input::Timeout => {
                 self.remind_again(now, &mut out);
                 self.time_out_sessions(now, view, &mut out);
@@ -267,12 +269,7 @@ impl Composer {
 
     /// What probes have reserved here, for as long as their leases last.
     pub fn reserved(&self) -> Resources {
-        self.ledger.taken().0
-    }
-
-    /// What confirmed graphs take here.
-    pub fn allocated(&self) -> Resources {
-        self.ledger.taken().1
+        self.ledger.reserved()
     }
 
     /// What an operator's component that runs here can wait, as the scheduler's rank was projected: see [`crate::queue`].
@@ -365,7 +362,7 @@ impl Composer {
         }
         self.settle_all(node);
         // Nobody will confirm what a composing node has reserved that is gone; it may ask again.
-        self.ledger.release_reserved_by(node);
+        self.ledger.release_all_of(node);
         for ended in self.visits.lost(node) {
             out.send(ended.id.node, Body::Ended(Box::new(ended)));
         }

@@ -39,6 +39,7 @@ mod join;
 mod measures;
 mod order;
 mod rebind;
+mod rebuild;
 mod remote;
 mod resume;
 mod retire;

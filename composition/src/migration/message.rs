@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use model::{ApplicationId, ComponentGraph, CompositionId, NodeId};
 
-use crate::message::{Decline, Told, Want};
+use crate::message::{Decline, Told, Wants};
 use crate::policy::Projection;
 use crate::queue::Job;
 
@@ -61,8 +61,7 @@ pub(crate) struct Prepare {
     pub(crate) from: NodeId,
     /// What it takes, and can wait.
     pub(crate) job: Job,
-    /// See [`crate::message::Confirm::wants`].
-    pub(crate) wants: Vec<Want>,
+    pub(crate) wants: Wants,
     pub(crate) projection: Projection,
     /// The delay of the graph as it is.
     pub(crate) delay: Duration,
@@ -134,19 +133,20 @@ impl<Context> bincode::Decode<Context> for Prepare {
             operator: u16::decode(decoder)?,
             from: NodeId::decode(decoder)?,
             job: Job::decode(decoder)?,
-            wants: Vec::decode(decoder)?,
+            wants: Wants::decode(decoder)?,
             projection: Projection::decode(decoder)?,
             delay: Duration::decode(decoder)?,
             ages: Vec::decode(decoder)?,
         };
-        let operators = prepare.graph.plan().operators().len();
+        let plan = prepare.graph.plan();
+        let operators = plan.operators().len();
         let is_whole = usize::from(prepare.operator) < operators
-            && prepare.wants.len() == operators
+            && prepare.wants.fits(plan)
             && prepare.ages.len() == operators;
         if !is_whole {
             return Err(DecodeError::Other("a migration of another plan"));
         }
-        if !prepare.job.is_valid() || !prepare.wants.iter().all(Want::is_valid) {
+        if !prepare.job.is_valid() {
             return Err(DecodeError::Other("a component that takes no amount"));
         }
         Ok(prepare)

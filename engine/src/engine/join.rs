@@ -56,10 +56,12 @@ impl Engine {
         for (index, (operator, part)) in parts.enumerate() {
             match part {
                 OperatorPart::Elsewhere | OperatorPart::RunningElsewhere => {}
-                OperatorPart::Here(part) if part.compiled.outputs != operator.outputs => {
+                OperatorPart::Here(part) | OperatorPart::Rebuilt(part)
+                    if part.compiled.outputs != operator.outputs =>
+                {
                     return Err(DeployError::Ports(operator.name.clone()));
                 }
-                OperatorPart::Here(_) => {}
+                OperatorPart::Here(_) | OperatorPart::Rebuilt(_) => {}
                 OperatorPart::Resumed(resumed)
                     if resumed.part.compiled.outputs != operator.outputs
                         || resumed.standing.outputs.len() != operator.outputs.len()

@@ -155,14 +155,22 @@ impl Engine {
         }
         let Some(Edge {
             producer: Producing::Here(producer, output),
-            consumer: Consuming::Elsewhere(link),
+            consumer: Consuming::Elsewhere(_),
             is_tap,
             ..
-        }) = self.edges.get_mut(&id)
+        }) = self.edges.get(&id)
         else {
             return;
         };
         let (producer, output, is_tap) = (*producer, *output, *is_tap);
+        if self.hold_pull(now, producer, id, Some(pull)) {
+            return;
+        }
+        let Some(Consuming::Elsewhere(link)) =
+            self.edges.get_mut(&id).map(|edge| &mut edge.consumer)
+        else {
+            return;
+        };
         if let Some(from) = &pull.from {
             link.rewind(from);
         }

@@ -258,10 +258,11 @@ impl Control {
     /// Tells the machine what was measured of what runs here.
     fn measure_parts(&mut self) {
         let (engine, now) = (&self.means.engine, self.clock.now());
+        let here = self.network.node();
         let parts = self.parts.iter_mut();
         let measured: Vec<Input> = parts
             .filter_map(|(id, part)| {
-                let measured = part.measure(engine, now)?;
+                let measured = part.measure(engine, here, now)?;
                 Some(Input::Measured { id: *id, measured })
             })
             .collect();

@@ -281,8 +281,8 @@ impl Control {
             }
         }
         if migration.from == here
-            && let Some(component) = part.operators[index].take()
             && !shared
+            && let Some(component) = part.leave(index)
         {
             engine.set_moved(component, to);
         }

@@ -105,6 +105,8 @@ pub struct Measured {
     pub operators: Vec<composition::Usage>,
     /// Of the same operators: how they keep up with what comes in.
     pub paces: Vec<Pace>,
+    /// Those of its own operators that run elsewhere by now, and here for others who read them still.
+    pub kept: Vec<u16>,
     /// The delay of results at the sinks here, at the quantile that the application asks for; nothing where none came.
     pub delay: Option<Duration>,
 }

@@ -317,6 +317,12 @@ impl Net {
                 let input = Input::Prepared { id, taken };
                 self.push(host, Duration::from_millis(5), input);
             }
+            Effect::Adopt { id, graph, .. } => {
+                match graph.hosts().contains(&host) {
+                    true => self.deployed.insert((host, id), (*graph, true)),
+                    false => self.deployed.remove(&(host, id)),
+                };
+            }
             Effect::Switch { id, graph, .. } => self.switch(host, id.composition, *graph),
             Effect::Describe(summary) => {
                 let summary = Arc::new(summary);
