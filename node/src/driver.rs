@@ -44,6 +44,7 @@ use crate::clock::MachineClock;
 use crate::node::{self, Node, PartReport};
 use crate::priority;
 use crate::run::{Limit, News};
+use crate::store::Store;
 
 /// What a node is told at its start.
 #[derive(Debug, Clone)]
@@ -81,6 +82,8 @@ pub struct Config {
     pub data_dir: Option<PathBuf>,
     /// What becomes of results that are meant for whoever asked.
     pub results: Results,
+    /// What it keeps for a restart; nothing where there is none.
+    pub store: Option<Store>,
     /// What only testbeds tell it.
     pub hooks: Hooks,
 }

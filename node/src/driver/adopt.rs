@@ -165,7 +165,7 @@ impl Control {
                 (None, Some((resumed, bytes)), _) => {
                     Ok((OperatorPart::Resumed(Box::new(resumed)), bytes))
                 }
-                (None, None, Some(Ok(part))) => Ok((OperatorPart::Here(part), 0)),
+                (None, None, Some(Ok(part))) => Ok((OperatorPart::Rebuilt(part), 0)),
                 (None, None, Some(Err(reason))) => Err(reason),
                 (None, None, None) => Err("its state was lost in the meantime".to_owned()),
             };
@@ -221,7 +221,7 @@ impl Control {
             }
         }
         turn_to(part, engine, &deployed, &before, here);
-        let spawned = part.spawn_threads(&self.means, &deployed, opened, open_sinks);
+        let spawned = part.spawn_threads(&self.means, id, &deployed, opened, open_sinks);
         spawned.map_err(|error| format!("the system gives no thread: {error}"))?;
         Ok(events)
     }
@@ -261,21 +261,22 @@ fn turn_to(
 impl Part {
     /// Lets go of what runs elsewhere from now on: operators stay as long as somebody reads them here, sinks go at once.
     fn let_go(&mut self, engine: &engine::runtime::Handle, before: &ComponentGraph, here: NodeId) {
-        for (index, binding) in self.graph.operators().iter().enumerate() {
+        let after = self.graph.clone();
+        for (index, binding) in after.operators().iter().enumerate() {
             let Binding { host, shared } = before.operators()[index];
             if host == here
                 && binding.host != here
-                && let Some(component) = self.operators[index].take()
+                && let Some(component) = self.leave(index)
                 && !shared
             {
                 engine.set_moved(component, binding.host);
             }
         }
-        for (index, binding) in self.graph.sinks().iter().enumerate() {
+        for (index, binding) in after.sinks().iter().enumerate() {
             if binding.host != here
                 && let Some(component) = self.sinks[index].take()
             {
-                engine.fail(component, "wip");
+                engine.end(component);
             }
         }
     }

@@ -13,6 +13,7 @@ use super::deploy::Preparation;
 use super::parts::Part;
 use super::report;
 use crate::connector::Opening;
+use crate::run::shelf_name;
 use crate::node::{Effect, Input, PartEvent, PartReport};
 
 /// Carries out effects, in order.
@@ -153,6 +154,7 @@ fn drop_preparation(control: &mut Control, id: CompositionId) {
 
 fn release(control: &mut Control, id: CompositionId) {
     drop_preparation(control, id);
+    forget(control, id);
     control.drop_backups(id);
     control.adopting.drop(id);
     let is_empty = |part: &Part| part.numbers.is_empty();
@@ -170,6 +172,7 @@ fn release(control: &mut Control, id: CompositionId) {
 
 fn retire(control: &mut Control, id: CompositionId) {
     drop_preparation(control, id);
+    forget(control, id);
     if control.parts.contains_key(&id) {
         note_last(control, measure(control, id));
     }
@@ -179,6 +182,17 @@ fn retire(control: &mut Control, id: CompositionId) {
     // What its file keeps here stays: the next attempt may need it.
     if let Some(part) = control.parts.remove(&id) {
         part.retire(&control.means.engine);
+    }
+}
+
+/// Nobody will ask how far the sources of a composition were.
+fn forget(control: &Control, id: CompositionId) {
+    let part = control.parts.get(&id);
+    let origins = part.map_or(&[][..], |part| part.graph.origins());
+    if let Some(store) = &control.config.store {
+        for origin in origins {
+            store.remove(&shelf_name(&id, *origin));
+        }
     }
 }
 

@@ -101,7 +101,8 @@ pub(super) fn launch(
             id: *id,
             idle_after: idle_after(&qos),
         };
-        let thread = source::Thread::new(place, entry.source, entry.origin, Arc::clone(clock));
+        let thread =
+            source::Thread::new(place, entry.source, entry.origin, Arc::clone(clock), None);
         spawn(runtime.handle(), "source", *id, move || thread.run())?;
     }
     let (handle, ends) = (runtime.handle(), ends.clone());

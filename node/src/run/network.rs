@@ -132,6 +132,7 @@ async fn start(
             drain: Duration::ZERO,
             data_dir: None,
             results: results.clone(),
+            store: None,
             hooks: driver::Hooks::default(),
         };
         let started = driver::start(
