@@ -60,7 +60,7 @@ fn print_run(run: &Run) -> std::io::Result<()> {
     let mut stdout = std::io::stdout().lock();
     writeln!(
         stdout,
-        "seed {} {} {}: {} asked, {} admitted, {} operators shared, {} moved, {} events, {} violations",
+        "seed {} {} {}: {} asked, {} admitted, {} operators shared, {} moved, {} rows, {} events, {} violations",
         run.seed,
         run.digest,
         run.case,
@@ -68,6 +68,7 @@ fn print_run(run: &Run) -> std::io::Result<()> {
         run.admitted,
         run.shared,
         run.moved,
+        run.rows,
         run.events,
         run.violations.len()
     )?;

@@ -10,11 +10,12 @@ use composition::{Order, Place, Policy, policy};
 use engine::operator;
 use model::plan::{Builder, Stream};
 use model::{
-    ApplicationId, Arguments, DataType, Demand, Field, Origin, Qos, QueryPlan, Rng, Schema,
+    ApplicationId, Arguments, DataType, Demand, Field, Origin, Qos, QueryPlan, Rng, Scalar, Schema,
     SourceName, Value, convert,
 };
 
 use super::Plane;
+use crate::simulator::exact::WINDOW_MICROS;
 use crate::simulator::network::{Duplicate, Jitter, Loss, Partition, Rule, Slow};
 use crate::simulator::{Fidelity, HostSetup, Setup, World};
 
@@ -108,6 +109,8 @@ pub(super) struct Request {
     /// Operators in a row, and whether a second row joins them.
     length: u64,
     is_forked: bool,
+    /// Whether rows are counted and summed by windows at the end.
+    is_windowed: bool,
     /// Whether it only asks what would be.
     is_trial: bool,
     target: Duration,
@@ -266,7 +269,10 @@ impl Case {
         Step::Move(Move {
             at,
             request: draw(rng, self.request_count),
-            operator: format!("filter{}", rng.below(2)),
+            operator: match self.fidelity == Fidelity::Discrete && rng.below(2) == 0 {
+                true => "sums".to_owned(),
+                false => format!("filter{}", rng.below(2)),
+            },
             to: (rng.below(3) > 0).then(|| draw(rng, hosts)),
         })
     }
@@ -291,6 +297,7 @@ impl Case {
             meaning: rng.below(3),
             length: 1 + rng.below(4),
             is_forked: rng.below(4) == 0,
+            is_windowed: self.fidelity == Fidelity::Discrete && rng.keyed("windowed").below(2) == 0,
             is_trial: rng.below(12) == 0,
             target: Duration::from_millis(20 + rng.below(500)),
             demand: Demand {
@@ -361,16 +368,38 @@ impl Request {
         for number in 0..self.length {
             let text = format!("value > {}", self.meaning + number);
             let name = format!("filter{number}");
-            stream = add(&mut plan, &name, "filter", Some(&text), &[stream], &schema)?;
+            let condition = where_(&text);
+            stream = add(&mut plan, &name, "filter", condition, &[stream], &schema)?;
         }
         if self.is_forked {
             let text = format!("value < {}", self.meaning);
-            let other = add(&mut plan, "other", "filter", Some(&text), &[first], &schema)?;
-            stream = add(&mut plan, "both", "union", None, &[stream, other], &schema)?;
+            let condition = where_(&text);
+            let other = add(&mut plan, "other", "filter", condition, &[first], &schema)?;
+            let (both, none) = ([stream, other], Arguments::new());
+            stream = add(&mut plan, "both", "union", none, &both, &schema)?;
+        }
+        if self.is_windowed {
+            stream = add(&mut plan, "sums", "window", sums(), &[stream], &schema)?;
         }
         plan.sink("out", stream).ok()?;
         plan.build().ok()
     }
+}
+
+/// What a filter lets pass.
+fn where_(text: &str) -> Arguments {
+    Arguments::from_iter([("where".to_owned(), Value::from(text))])
+}
+
+/// How many rows a window has, and what they come to.
+fn sums() -> Arguments {
+    let column = |name: &str, text: &str| (name.to_owned(), Scalar::from(text));
+    let columns = vec![column("rows", "count(*)"), column("sum", "sum(value)")];
+    let window = vec![("tumbling".to_owned(), Scalar::Micros(WINDOW_MICROS))];
+    Arguments::from_iter([
+        ("window".to_owned(), Value::Table(window)),
+        ("select".to_owned(), Value::Table(columns)),
+    ])
 }
 
 /// Puts an operator into a plan, with the ports that it really has. Gives its first one.
@@ -378,13 +407,11 @@ fn add(
     plan: &mut Builder,
     name: &str,
     kind: &str,
-    condition: Option<&str>,
+    arguments: Arguments,
     inputs: &[Stream],
     schema: &Schema,
 ) -> Option<Stream> {
     let kind = operator::find(kind)?;
-    let condition = condition.map(|text| ("where".to_owned(), Value::from(text)));
-    let arguments = Arguments::from_iter(condition);
     let schemas = vec![schema.clone(); inputs.len()];
     let compiled = (kind.compile)(&arguments, &schemas).ok()?;
     let (parameters, outputs) = (compiled.parameters, compiled.outputs);

@@ -67,16 +67,13 @@ impl World {
             }
             Effect::Prepare {
                 id,
+                application,
                 graph,
                 operator,
                 from,
-                ..
-            } => self.prepare(host, cause, id, *graph, (operator, from)),
-            Effect::Switch { id, graph, .. } => self.switch(host, id, *graph),
-            Effect::Abandon(id) => {
-                self.fluid.abandon(host, id);
-                self.follow_loads();
-            }
+            } => self.prepare(host, cause, (id, &application), *graph, (operator, from)),
+            Effect::Switch { id, graph, cores } => self.switch(host, id, *graph, cores),
+            Effect::Abandon(id) => self.abandon(host, id),
             Effect::Retire(id) => {
                 self.retire_engine(host, id);
                 let gone = self.fluid.retire(host, id, &self.numbers);
