@@ -206,10 +206,10 @@ fn compare(left: &Left, expected: &Output, is_own: bool, through: Through) -> Op
             .range(of_it.clone())
             .next_back()
             .map(|(place, _)| place.1);
-        // Who shares something reads from where that was.
+        // Who shares something reads from where that was, and how far others feed it is not known here.
         let from = if is_own { Some(i64::MIN) } else { first };
         let to = match through {
-            Through::All if is_own || first.is_some() => Some(i64::MAX),
+            Through::All if is_own => Some(i64::MAX),
             Through::All | Through::Last => last,
         };
         let (Some(from), Some(to)) = (from, to) else {
