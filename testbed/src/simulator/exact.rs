@@ -6,7 +6,7 @@
 //!
 //! Rows that a sink was told it lacks may lack; nothing else may, and nothing may leave twice or differ.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use arrow_array::{Array, Int64Array, TimestampMicrosecondArray};
 use engine::Batch;
@@ -197,7 +197,7 @@ fn compare(left: &Left, expected: &Output, is_own: bool, through: Through) -> Op
             }
         }
     }
-    let origins: Vec<Origin> = expected.keys().map(|(origin, _)| *origin).collect();
+    let origins: BTreeSet<Origin> = expected.keys().map(|(origin, _)| *origin).collect();
     let mut wanted: BTreeMap<Place, Vec<i64>> = BTreeMap::new();
     for origin in origins {
         let of_it = (origin, i64::MIN)..=(origin, i64::MAX);

@@ -10,6 +10,7 @@ use std::time::Duration;
 use model::Rng;
 use node::node::Command;
 
+use super::Fidelity;
 use super::check::Violation;
 use super::world::World;
 
@@ -64,9 +65,18 @@ pub struct Run {
 }
 
 /// Runs the case of a seed. What happens is told step by step to `trace`, where that is wanted.
-pub fn run(seed: u64, mut trace: Option<&mut dyn FnMut(String)>) -> Run {
+pub fn run(seed: u64, trace: Option<&mut dyn FnMut(String)>) -> Run {
+    run_in(seed, None, trace)
+}
+
+/// The same, in a fidelity that is not drawn where one is named.
+pub fn run_in(
+    seed: u64,
+    fidelity: Option<Fidelity>,
+    mut trace: Option<&mut dyn FnMut(String)>,
+) -> Run {
     let mut rng = Rng::from_seed(seed).keyed("swarm");
-    let case = Case::draw(seed, &mut rng);
+    let case = Case::draw(seed, fidelity, &mut rng);
     let mut world = World::new(case.setup());
     world.check_each_event();
     world.keep_digest();

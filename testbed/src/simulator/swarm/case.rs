@@ -123,9 +123,11 @@ fn draw(rng: &mut Rng, below: usize) -> usize {
 }
 
 impl Case {
-    pub(super) fn draw(seed: u64, rng: &mut Rng) -> Self {
+    /// The case of a seed; one of small networks and of rows, where that is wanted.
+    pub(super) fn draw(seed: u64, wanted: Option<Fidelity>, rng: &mut Rng) -> Self {
         // Small ones are quick, and most of what goes wrong needs few.
         let count = match rng.below(4) {
+            _ if wanted == Some(Fidelity::Discrete) => 2 + draw(rng, DISCRETE_MAX - 1),
             0 => 2 + draw(rng, 4),
             1 | 2 => 4 + draw(rng, 12),
             _ => 12 + draw(rng, 29),
@@ -158,7 +160,8 @@ impl Case {
             .filter(|_| rng.below(20) == 0)
             .take(count / 4)
             .collect();
-        let is_discrete = count <= DISCRETE_MAX && rng.keyed("fidelity").below(2) == 0;
+        let drawn = count <= DISCRETE_MAX && rng.keyed("fidelity").below(2) == 0;
+        let is_discrete = wanted.map_or(drawn, |wanted| wanted == Fidelity::Discrete);
         Self {
             seed,
             fidelity: if is_discrete {
