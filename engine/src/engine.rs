@@ -27,6 +27,7 @@ use crate::report::{self, ComponentReport, Report};
 use crate::scheduler::{Policy, Rules, Scheduler, Worker};
 use crate::share::Share;
 
+mod again;
 mod component;
 mod deploy;
 mod dispatch;
@@ -38,6 +39,7 @@ mod join;
 mod measures;
 mod order;
 mod rebind;
+mod rebuild;
 mod remote;
 mod resume;
 mod retire;
@@ -99,6 +101,9 @@ pub struct Config {
     pub rules: Rules,
     /// For how long a worker goes on with one component before it compares; where not given, as the policy has it.
     pub quantum: Option<Duration>,
+    /// How much of a large state leaves in one dispatch, as far as an operator can part it. Unit: bytes. Range: from 1; below what takes as long as
+    /// a long batch may.
+    pub export_bytes: usize,
 }
 
 /// The least memory that an engine can work with.
@@ -107,13 +112,14 @@ pub struct Config {
 pub const MEMORY_MIN: u64 = 8 << 20;
 
 impl Default for Config {
-    /// 256 MiB, deadlines.
+    /// 256 MiB, deadlines, exports by a mebibyte.
     fn default() -> Self {
         Self {
             memory_bytes: 256 << 20,
             policy: Policy::Deadline,
             rules: Rules::ALL,
             quantum: None,
+            export_bytes: shadows::EXPORT_BYTES,
         }
     }
 }
@@ -275,14 +281,16 @@ impl Engine {
         let Some(component) = self.components.get_mut(&source) else {
             return;
         };
-        if component.has_failed() {
+        // Where it is to go back it does not know of that yet, and reads this again.
+        if component.has_failed() || component.goes_back().is_some() {
             return;
         }
-        component.counters.take(now, convert::size(rows + bad));
-        component.counters.bad += convert::size(bad);
-        component.counters.bad_reason = component.counters.bad_reason.take().or(taken.bad_reason);
-        if let Role::Source(source) = &mut component.role {
-            source.progress = source.progress.max(taken.rows.header.progress);
+        let is_new = component.reaches(&taken.rows.header);
+        if is_new {
+            component.counters.take(now, convert::size(rows + bad));
+            component.counters.bad += convert::size(bad);
+            let reason = component.counters.bad_reason.take();
+            component.counters.bad_reason = reason.or(taken.bad_reason);
         }
         let wanted = component.wanted();
         let token = self.take_token(now, source, rows + bad);

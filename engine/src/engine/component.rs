@@ -7,6 +7,7 @@ use hdrhistogram::Histogram;
 use model::{ComponentId, EventTime, Instant, NodeId, Origin, Slack, convert};
 
 use super::measures::{Ages, Counters, SLACK_WEIGHT, Smoothed};
+use super::rebuild::Rebuilding;
 use super::shadows::Lacking;
 use crate::batch::Batch;
 use crate::budget::Budget;
@@ -73,6 +74,8 @@ pub(crate) struct Component {
     pub(crate) has_just_exported: bool,
     /// It goes on where another one was, with what that had retained.
     pub(crate) is_resumed: bool,
+    /// It waits for those who read it, to begin where they are.
+    pub(crate) rebuilding: Option<Rebuilding>,
     /// Where it goes on.
     pub(crate) moved: Option<NodeId>,
     /// What is left of the budget when batches start, smoothed; in nanoseconds.
@@ -109,6 +112,8 @@ pub(crate) struct Entry {
     pub(crate) origin: Origin,
     /// How far it is.
     pub(crate) progress: EventTime,
+    /// The last index that it ever gave.
+    pub(crate) through: u64,
     /// Sources that meet at a stateful operator, and so wait for one another, are of one group.
     pub(crate) group: usize,
     /// Why it cannot be read on, if it cannot.
@@ -148,6 +153,7 @@ impl Entry {
         Self {
             origin,
             progress: EventTime::MIN,
+            through: 0,
             group,
             broken: None,
         }
@@ -215,6 +221,7 @@ impl Component {
             export_due: None,
             has_just_exported: false,
             is_resumed: false,
+            rebuilding: None,
             moved: None,
             slack_nanos: None,
             queueing: Times::new(Precision::BATCHES),
@@ -313,7 +320,7 @@ impl Component {
             .collect()
     }
 
-    fn read_outputs(&self) -> impl Iterator<Item = (u16, &Output)> {
+    pub(super) fn read_outputs(&self) -> impl Iterator<Item = (u16, &Output)> {
         (0..)
             .zip(&self.outputs)
             .filter(|(_, output)| !output.readers.is_empty())

@@ -6,7 +6,9 @@
     reason = "a test that cannot be set up has failed"
 )]
 
+mod again;
 mod clocks;
+mod failover;
 mod failures;
 mod hostile;
 mod hosts;

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use composition::MigrationId;
+use composition::{MigrationId, Taken};
 use engine::{Batch, Config, Engine, Event};
 use model::plan::{Reader, Stream};
 use model::{ComponentGraph, ComponentId, CompositionId, EdgeId, Instant, Origin, Rng, Schema};
@@ -132,8 +132,8 @@ pub(super) enum Out {
     Later(Duration, Happening),
     /// The last of a composition is gone.
     Retired(CompositionId),
-    /// A host is ready for another graph, with so many bytes of state, or cannot be.
-    Prepared(Box<Wish>, Result<u64, String>),
+    /// A host is ready for another graph, with the state that it has taken over, or cannot be.
+    Prepared(Box<Wish>, Result<Taken, String>),
     /// Something else happened to the components of a composition.
     Happened(CompositionId, PartEvent),
     /// A source of a composition offers a row.

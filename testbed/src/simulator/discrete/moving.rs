@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use composition::MigrationId;
+use composition::{MigrationId, Taken};
 use engine::state::{Shadow, StatePull};
 use engine::{Config, Deployed, OperatorPart, Provider, RemoteEdge, columns};
 use model::plan::{Reader, Stream};
@@ -47,6 +47,9 @@ pub(super) struct Coming {
     /// Who has it, as soon as that has answered.
     pub(super) peer: Option<(usize, EdgeId)>,
     pub(super) held: Held,
+    /// How much has come, and when the first of it did.
+    pub(super) sent_bytes: u64,
+    pub(super) since: Option<Instant>,
 }
 
 /// How far a state that comes is.
@@ -136,7 +139,10 @@ impl Machine {
         if made.is_err() {
             self.abandon(now, id, out);
         }
-        out.push(Out::Prepared(Box::new(wish), made.map(|()| 0)));
+        out.push(Out::Prepared(
+            Box::new(wish),
+            made.map(|()| Taken::default()),
+        ));
     }
 
     /// Opens an edge for each that feeds the operator from here, for the host that it goes to.
@@ -188,7 +194,7 @@ impl Machine {
         &mut self,
         now: Instant,
         id: MigrationId,
-        (shadow, bytes): (Shadow, u64),
+        (shadow, taken): (Shadow, Taken),
         hosts: &Hosts,
         out: &mut Vec<Out>,
     ) {
@@ -203,7 +209,7 @@ impl Machine {
         let wish = migration.wish.clone();
         self.migrations.insert(id, migration);
         match made {
-            Ok(()) => out.push(Out::Prepared(Box::new(wish), Ok(bytes))),
+            Ok(()) => out.push(Out::Prepared(Box::new(wish), Ok(taken))),
             Err(reason) => self.failed(now, id, reason, out),
         }
     }

@@ -4,9 +4,10 @@
 
 use std::time::Duration;
 
+use composition::{MigrationId, Taken};
 use engine::frame;
 use engine::state::{Arrived, Shadow, StatePull};
-use model::{CompositionId, EdgeId, Instant};
+use model::{CompositionId, EdgeId, Instant, convert};
 
 use super::moving::{Coming, Held, Outgoing};
 use super::{Happening, Hosts, Link, Machine, Out};
@@ -120,6 +121,8 @@ impl Machine {
         let Held::Shadow(shadow) = &mut coming.held else {
             return;
         };
+        let since = *coming.since.get_or_insert(now);
+        coming.sent_bytes += convert::size(bytes.len());
         let arrived = match frame::decode_piece(bytes, shadow.schemas(), now) {
             Ok(piece) => shadow
                 .handle_piece(now, piece)
@@ -137,10 +140,14 @@ impl Machine {
                     is_goodbye: false,
                     ..shadow.goodbye()
                 };
-                let bytes = shadow.bytes();
+                let taken = Taken {
+                    state_bytes: shadow.bytes(),
+                    sent_bytes: coming.sent_bytes,
+                    transfer: now.since(since),
+                };
                 let held = std::mem::replace(&mut coming.held, Held::Taken(pull));
                 if let Held::Shadow(shadow) = held {
-                    self.resumed(now, id, (*shadow, bytes), hosts, out);
+                    self.resumed(now, id, (*shadow, taken), hosts, out);
                 }
             }
             Err(reason) => self.failed(now, id, reason, out),
@@ -232,11 +239,13 @@ impl Coming {
     }
 
     /// A state that is asked for.
-    pub(super) fn new(id: composition::MigrationId, shadow: Shadow) -> Self {
+    pub(super) fn new(id: MigrationId, shadow: Shadow) -> Self {
         Self {
             id,
             peer: None,
             held: Held::Shadow(Box::new(shadow)),
+            sent_bytes: 0,
+            since: None,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Operators that go to other hosts, as nodes want it done.
 
-use composition::MigrationId;
+use composition::{MigrationId, Taken};
 use model::{ApplicationId, NodeId};
 
 use super::effects::DEPLOYED_AFTER;
@@ -43,7 +43,7 @@ impl World {
         let is_cut = !self.hosts[from].is_up || self.network.cuts(from, host);
         let made = match is_taken && is_cut {
             true => Err("its state is not to be had".to_owned()),
-            false => Ok(0),
+            false => Ok(Taken::default()),
         };
         self.on_prepared(host, cause, &wish, made);
     }
@@ -54,7 +54,7 @@ impl World {
         host: usize,
         cause: u32,
         wish: &Wish,
-        made: Result<u64, String>,
+        made: Result<Taken, String>,
     ) {
         let (id, from) = (wish.id, wish.from);
         let binding = wish.graph.operators()[wish.operator];
@@ -67,7 +67,7 @@ impl World {
             // Its state is asked for and comes; nothing is known of how large it is.
             after += self.round_trip(host, from);
         }
-        let made = made.and_then(|state_bytes| {
+        let made = made.and_then(|taken| {
             let places = (wish.operator, from);
             let noted = self
                 .fluid
@@ -75,11 +75,11 @@ impl World {
             if noted.is_err() {
                 self.abandon_engine(host, id);
             }
-            noted.map(|()| state_bytes)
+            noted.map(|()| taken)
         });
         self.follow_loads();
         let input = match made {
-            Ok(state_bytes) => Input::Prepared { id, state_bytes },
+            Ok(taken) => Input::Prepared { id, taken },
             Err(reason) => Input::PrepareFailed { id, reason },
         };
         self.later(host, after, cause, input);
