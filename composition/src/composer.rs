@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use model::{
-    ApplicationId, ComponentGraph, CompositionId, Entry, Instant, NodeId, NodeView, Resources, Rng,
-    convert,
+    ApplicationId, ComponentGraph, CompositionId, Entry, Instant, NodeId, NodeView, Resources, Rng, convert,
 };
 
 use crate::allocation::{Allocation, Deferred};
@@ -150,8 +149,6 @@ pub struct Composer {
     /// For which of them the overlay was asked.
     pub(crate) lookups: BTreeMap<u64, CompositionId>,
     pub(crate) next_lookup: u64,
-    /// How many hosts were asked to take what runs here.
-    pub(crate) hosts_asked: u64,
     /// What hosts have said that they have left.
     pub(crate) heard: Heard,
     /// What this node moves elsewhere.
@@ -178,7 +175,6 @@ impl Composer {
             sessions: BTreeMap::new(),
             lookups: BTreeMap::new(),
             next_lookup: 0,
-            hosts_asked: 0,
             heard: Heard::default(),
             migrations: BTreeMap::new(),
             reminders: BTreeMap::new(),

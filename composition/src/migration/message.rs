@@ -19,8 +19,8 @@ pub struct MigrationId {
     pub generation: u64,
     /// Who moves it: a host of the graph before.
     pub by: NodeId,
-    /// Which of all hosts that this one has asked to take something, counted from 1: what was given up and is tried again is another migration.
-    pub attempt: u64,
+    /// Which of the attempts of that host with that composition: of 256 in a row each has its own.
+    pub attempt: u8,
 }
 
 /// Something that is said of a migration.
