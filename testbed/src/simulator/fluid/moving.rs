@@ -145,6 +145,8 @@ impl Fluid {
             .filter(|(host, component)| !self.is_read_at(*host, *component, hosts))
             .collect();
         let mut gone = Vec::new();
+        // What was stopped may have waited for them alone.
+        let theirs = ended.iter().map(|(_, (id, _))| *id).collect();
         for (host, (id, operator)) in ended {
             let Some(part) = self.parts.get_mut(&(host, id)) else {
                 continue;
@@ -161,6 +163,7 @@ impl Fluid {
                 gone.push((host, id));
             }
         }
+        gone.extend(self.settle(theirs, hosts, false));
         gone
     }
 
