@@ -344,7 +344,7 @@ impl Net {
                     self.push(other, Duration::from_millis(1), seen);
                 }
             }
-            Effect::Abandon(_) | Effect::Note(_) => {}
+            Effect::Abandon(_) | Effect::Keep { .. } | Effect::Note(_) => {}
         }
     }
 
