@@ -38,12 +38,12 @@ fn converge(seeds: std::ops::Range<u64>) {
 
 #[test]
 fn seeds_come_to_rest_when_faults_stop() {
-    converge(0..50);
+    converge(0..100);
 }
 
 #[test]
 fn other_seeds_come_to_rest_when_faults_stop() {
-    converge(50..100);
+    converge(100..200);
 }
 
 /// The record comes to who takes over before the word to go over (83, 129); a host that was started
