@@ -23,6 +23,7 @@ use crate::select::Graph;
 use crate::session::{Phase, Session, refuse};
 use crate::spent::Stage;
 use crate::stream::Before;
+use crate::terms::Terms;
 
 mod whole;
 
@@ -91,6 +92,7 @@ impl Commit {
             spent: session.watch.spent(now),
             probe_count: session.probe_count,
             lookup_count: session.discovery.lookup_count,
+            terms: Terms::default(),
             graph,
         }
     }
@@ -359,6 +361,14 @@ impl Composer {
         // The losers keep nothing. What sinks have granted, they have.
         let mut composed = commit.composed;
         composed.spent = session.watch.spent(now);
+        composed.terms = Terms {
+            attempt,
+            projection: session.request.body().projection,
+            jobs: commit.jobs,
+            wants: wants(&session),
+            ages: commit.ages,
+            delay: composed.predicted_delay,
+        };
         let part_of_it = composed.graph.hosts();
         let losers = session.asked.iter().copied();
         let losers = losers

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use model::{
-    ComponentGraph, CompositionId, Entry, Instant, NodeId, NodeView, Resources, Rng, convert,
+    ApplicationId, ComponentGraph, CompositionId, Entry, Instant, NodeId, NodeView, Resources, Rng, convert,
 };
 
 use crate::allocation::{Allocation, Deferred};
@@ -19,6 +19,7 @@ use crate::order::Order;
 use crate::reminder::{Kind, Reminder};
 use crate::serving::{Change, Ranks, Serving};
 use crate::session::{Phase, Session};
+use crate::terms::Terms;
 use crate::usage::Usage;
 use crate::visit::{Closed, Visits};
 
@@ -95,17 +96,29 @@ pub enum Input {
         /// Why.
         reason: String,
     },
-    /// The record of a composition says that it has this graph: a host that is ready for it goes over, if it was not told to.
-    Rebound {
-        /// Which one.
-        id: CompositionId,
-        /// The graph.
-        graph: ComponentGraph,
-    },
+    /// The record of a composition says that it has this graph: a host that is ready for it goes over, if it was not told to; any other takes it as it is.
+    Rebound(Box<Rebound>),
     /// The components that this node ran for a composition are gone: what they took is free.
     Retired(CompositionId),
     /// The time of [`Composer::poll_timeout`] has come.
     Timeout,
+}
+
+/// The graph that a record says a composition has.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rebound {
+    /// Which composition.
+    pub id: CompositionId,
+    /// Of which application.
+    pub application: ApplicationId,
+    /// The generation of the graph.
+    pub generation: u64,
+    /// The graph.
+    pub graph: ComponentGraph,
+    /// The terms under which the first graph was admitted.
+    pub terms: Terms,
+    /// Whether a host takes the graph that was not made ready for it.
+    pub is_adopted: bool,
 }
 
 /// From how many look-ups on those are forgotten that nobody waits for any more: where the overlay does not answer.
@@ -198,7 +211,7 @@ impl Composer {
             Input::PrepareFailed { id, reason } => {
                 self.on_make_ready_failed(now, id, &reason, &mut out);
             }
-            Input::Rebound { id, graph } => self.on_rebound(view, id, &graph, &mut out),
+            Input::Rebound(rebound) => self.on_rebound(now, view, *rebound, &mut out),
             Input::Retired(id) => self.on_retired(now, id, &mut out),
             Input::Found { lookup, entries } => {
                 self.on_found(now, view, lookup, &entries, &mut out);

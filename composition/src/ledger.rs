@@ -135,6 +135,12 @@ impl Ledger {
         }
     }
 
+    /// Holds so much for a composition, whether or not there is room: it runs here in any case.
+    pub(crate) fn hold_anyway(&mut self, id: CompositionId, resources: Resources) {
+        let state = State::Allocated;
+        self.holdings.insert(id, Holding { resources, state });
+    }
+
     /// Lets go of everything that is held for a composition; says whether there was anything.
     pub(crate) fn release(&mut self, id: CompositionId) -> bool {
         self.holdings.remove(&id).is_some()

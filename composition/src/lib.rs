@@ -137,10 +137,11 @@ mod session;
 mod share;
 mod spent;
 mod stream;
+mod terms;
 mod usage;
 mod visit;
 
-pub use composer::{Composer, Input};
+pub use composer::{Composer, Input, Rebound};
 pub use config::Config;
 pub use counts::{Counts, Ignored};
 pub use effect::{
@@ -152,4 +153,5 @@ pub use order::{Order, Place};
 pub use policy::Policy;
 pub use spent::Spent;
 pub use stream::StreamRecord;
+pub use terms::Terms;
 pub use usage::Usage;

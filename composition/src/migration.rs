@@ -32,6 +32,7 @@ use crate::reminder::{Kind, Reminder};
 use crate::request::Part;
 use crate::stream::Before;
 
+mod adopt;
 mod host;
 mod message;
 mod targets;

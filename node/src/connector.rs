@@ -170,10 +170,32 @@ pub struct SinkKind {
     pub parameters: &'static [Parameter],
     /// Whether it writes to standard output, where people see what they asked for.
     pub is_shown: bool,
+    /// What it does on a host that is not the application's own.
+    pub elsewhere: Elsewhere,
     /// Says what is wrong with the arguments, as far as that can be known without writing anything.
     pub check: fn(&Arguments, &Context<'_>) -> Result<(), Vec<ArgumentError>>,
     /// Opens one for rows of this schema. Called when the application starts, not when it is checked.
-    pub open: fn(&Arguments, &Schema, &Context<'_>) -> Opened<dyn Sink>,
+    pub open: fn(&Arguments, &Schema, &Context<'_>, Opening) -> Opened<dyn Sink>,
+}
+
+/// What a kind of sink does on a host that is not the one whose application it is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Elsewhere {
+    /// The same: it leaves nothing on the host.
+    Same,
+    /// It writes a file that the host chooses, instead of the one at `path`.
+    OwnFile,
+    /// It is not opened there.
+    Never,
+}
+
+/// What becomes of what a sink has written before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Opening {
+    /// Its composition is new: what was there is replaced.
+    Anew,
+    /// Its composition has written it: it goes on behind that, of which a row that is not whole is cut off.
+    Again,
 }
 
 /// An open sink.

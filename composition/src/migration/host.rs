@@ -26,10 +26,10 @@ use crate::stream::Before;
 #[derive(Debug)]
 pub(crate) struct Pending {
     pub(crate) id: MigrationId,
-    graph: ComponentGraph,
+    pub(super) graph: ComponentGraph,
     /// When it is given up.
     pub(crate) until: Instant,
-    is_ready: bool,
+    pub(super) is_ready: bool,
     /// How much state was taken over here.
     state_bytes: u64,
     /// What the host held for the composition before; nothing where it ran no part of it.
@@ -302,24 +302,6 @@ impl Composer {
         say(from, id, Word::Switched, out);
     }
 
-    /// Whoever keeps the record of a composition says that a graph holds.
-    pub(crate) fn on_rebound(
-        &mut self,
-        view: &NodeView,
-        composition: CompositionId,
-        graph: &ComponentGraph,
-        out: &mut Outbox<'_>,
-    ) {
-        let allocation = self.allocations.get_mut(&composition);
-        let pending = allocation.and_then(|allocation| {
-            let pending = &mut allocation.pending;
-            pending.take_if(|it| it.is_ready && it.graph == *graph)
-        });
-        if let Some(pending) = pending {
-            self.go_over(view, pending.id, *pending, out);
-        }
-    }
-
     /// Says to some to go over to a graph, until they have.
     pub(super) fn remind_switch(
         &mut self,
@@ -337,7 +319,7 @@ impl Composer {
     }
 
     /// The graph holds here from now on.
-    fn go_over(
+    pub(super) fn go_over(
         &mut self,
         view: &NodeView,
         id: MigrationId,
@@ -371,7 +353,7 @@ impl Composer {
     }
 
     /// Lets go of a part of what is held for a composition.
-    fn free(&mut self, owner: CompositionId, freed: Resources) {
+    pub(super) fn free(&mut self, owner: CompositionId, freed: Resources) {
         if let Some(held) = self.ledger.held(owner) {
             self.ledger.hold(owner, held - freed);
         }
@@ -384,7 +366,7 @@ impl Composer {
     }
 
     /// Takes back what was made for a graph that does not come about.
-    fn undo(&mut self, now: Instant, id: MigrationId, out: &mut Outbox<'_>) {
+    pub(super) fn undo(&mut self, now: Instant, id: MigrationId, out: &mut Outbox<'_>) {
         let composition = id.composition;
         let Some(allocation) = self.allocations.get_mut(&composition) else {
             return;
@@ -422,7 +404,7 @@ pub(super) fn say(to: NodeId, id: MigrationId, word: Word, out: &mut Outbox<'_>)
 }
 
 /// The operators of a graph on a host, by their streams, with all that they are made of; nothing where the host is not of it.
-fn uses(graph: &ComponentGraph, here: NodeId) -> Option<Vec<(StreamName, u16, MadeOf)>> {
+pub(super) fn uses(graph: &ComponentGraph, here: NodeId) -> Option<Vec<(StreamName, u16, MadeOf)>> {
     let bindings = (0..).zip(graph.operators());
     let here_of_it = bindings
         .filter(|(_, binding)| binding.host == here)
@@ -436,7 +418,7 @@ fn uses(graph: &ComponentGraph, here: NodeId) -> Option<Vec<(StreamName, u16, Ma
 }
 
 /// What an operator of a graph asks of its host.
-fn takes(
+pub(super) fn takes(
     graph: &ComponentGraph,
     operator: u16,
     here: NodeId,

@@ -80,6 +80,7 @@ impl Prepare {
         self.from == host
             || others.any(|(_, binding)| binding.host == host)
             || ends.any(|binding| binding.host == host)
+            || graph.backups().iter().flatten().any(|it| *it == host)
     }
 }
 

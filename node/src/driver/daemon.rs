@@ -80,6 +80,7 @@ pub fn run(
             policy: settings.policy,
             migrates: settings.migrates,
             drain: settings.drain,
+            data_dir: Some(folder.path().to_owned()),
             results: Results::Tapped,
             store: Some(store),
             hooks,

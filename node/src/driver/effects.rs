@@ -10,9 +10,10 @@ use model::{
 
 use super::control::{Control, Inbound};
 use super::deploy::Preparation;
-use super::kept;
 use super::parts::Part;
 use super::report;
+use crate::connector::Opening;
+use crate::run::shelf_name;
 use crate::node::{Effect, Input, PartEvent, PartReport};
 
 /// Carries out effects, in order.
@@ -53,6 +54,12 @@ pub(super) fn carry_out(control: &mut Control, effects: Vec<Effect>) {
                 from,
             } => control.prepare_migration(id, application, graph, operator, from),
             Effect::Switch { id, graph, cores } => control.switch(id, graph, cores),
+            Effect::Adopt {
+                id,
+                application,
+                graph,
+                cores,
+            } => control.adopt(id, application, graph, cores),
             Effect::Abandon(id) => control.abandon(id),
             Effect::Retire(id) => retire(control, id),
             Effect::Release(id) => release(control, id),
@@ -75,25 +82,8 @@ fn deploy(
     application: ApplicationId,
     graph: Box<ComponentGraph>,
 ) {
-    let publications = control.published.iter();
-    let publications = publications.map(|(name, stream)| (name.clone(), stream.component));
-    let running = running(control, &graph);
-    if let (Some(store), false) = (
-        &control.config.store,
-        control.local.contains_key(&application),
-    ) && let Some(local) = kept::find(store, &id, control.clock.now())
-    {
-        control.local.insert(application.clone(), local);
-    }
-    let preparation = Preparation::new(
-        control.network.node(),
-        graph.clone(),
-        control.local.get_mut(&application),
-        publications.collect(),
-        running,
-        control.config.results.clone(),
-        control.clock.clone(),
-    );
+    // An attempt at a composition that has not begun: nothing of it has written anything that is to stay.
+    let preparation = preparation(control, id, &application, graph.clone(), Opening::Anew);
     // One that is under way is not wanted any more.
     drop_preparation(control, id);
     let number = control.preparing.begin(id);
@@ -110,6 +100,22 @@ fn deploy(
         };
         drop(inbox.send(inbound).await);
     });
+}
+
+/// What opening and compiling parts of a graph needs.
+pub(super) fn preparation(
+    control: &mut Control,
+    id: CompositionId,
+    application: &ApplicationId,
+    graph: Box<ComponentGraph>,
+    opening: Opening,
+) -> Preparation {
+    let publications = control.published.iter();
+    let publications = publications.map(|(name, stream)| (name.clone(), stream.component));
+    let running = running(control, &graph);
+    let opener = control.opener(id, application.clone(), opening);
+    let local = control.local.get_mut(application);
+    Preparation::new(opener, graph, local, publications.collect(), running)
 }
 
 /// What runs here already of what a graph shares, by the name of its first stream.
@@ -149,6 +155,12 @@ fn drop_preparation(control: &mut Control, id: CompositionId) {
 fn release(control: &mut Control, id: CompositionId) {
     drop_preparation(control, id);
     forget(control, id);
+    control.drop_backups(id);
+    control.adopting.drop(id);
+    let is_empty = |part: &Part| part.numbers.is_empty();
+    if control.parts.get(&id).is_some_and(is_empty) {
+        control.parts.remove(&id);
+    }
     match control.parts.get_mut(&id) {
         Some(part) => part.release(&control.means.engine),
         None => {
@@ -165,16 +177,22 @@ fn retire(control: &mut Control, id: CompositionId) {
         note_last(control, measure(control, id));
     }
     control.drop_migrations(id);
+    control.drop_backups(id);
+    control.adopting.drop(id);
     // What its file keeps here stays: the next attempt may need it.
     if let Some(part) = control.parts.remove(&id) {
         part.retire(&control.means.engine);
     }
 }
 
-/// A restart is not to make a composition anew.
+/// Nobody will ask how far the sources of a composition were.
 fn forget(control: &Control, id: CompositionId) {
+    let part = control.parts.get(&id);
+    let origins = part.map_or(&[][..], |part| part.graph.origins());
     if let Some(store) = &control.config.store {
-        kept::forget(store, &id);
+        for origin in origins {
+            store.remove(&shelf_name(&id, *origin));
+        }
     }
 }
 

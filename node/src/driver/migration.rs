@@ -21,7 +21,7 @@ use super::state;
 use crate::node::Input;
 
 /// What part of the memory for data a state that is taken over may take. Unit: divisor. Source: as the ledger has it for all state.
-const STATE_DIVISOR: u64 = 2;
+pub(super) const STATE_DIVISOR: u64 = 2;
 
 /// What is made ready here for another graph.
 #[derive(Debug)]
@@ -286,7 +286,9 @@ impl Control {
         {
             engine.set_moved(component, to);
         }
+        part.cores = cores;
         part.start(engine, cores);
+        self.follow_backups(id.composition);
     }
 
     /// The graph does not come about: what was made for it goes.

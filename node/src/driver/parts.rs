@@ -20,13 +20,13 @@ use tokio::task::JoinHandle;
 
 use super::Results;
 use super::control::Inbound;
-use super::deploy::{OpenSink, Prepared};
+use super::deploy::Prepared;
 use super::hello::Hello;
-use super::kept;
 use super::link::Upstream;
+use super::open::OpenSink;
 use crate::clock::MachineClock;
 use crate::node::{Measured, Pace};
-use crate::run::{self, SinkThread, SourcePlace, SourceThread};
+use crate::run::{self, Shelf, SinkThread, SourcePlace, SourceThread, shelf_name};
 use crate::store::Store;
 
 /// How long edges upstream may take to say goodbye. Unit: time. Source: guess; a round trip and some.
@@ -64,6 +64,9 @@ pub(super) struct Part {
     /// What was made here for each source and operator of the plan, or is shared.
     pub(super) sources: Vec<Option<ComponentId>>,
     pub(super) operators: Vec<Option<ComponentId>>,
+    pub(super) sinks: Vec<Option<ComponentId>>,
+    /// With how many cores it is held here.
+    pub(super) cores: f64,
     upstream: Vec<JoinHandle<()>>,
     pub(super) downstream: BTreeMap<(Stream, Reader, NodeId), Downstream>,
 }
@@ -128,6 +131,8 @@ impl Part {
             measured: now,
             sources: vec![None; plan.sources().len()],
             operators: vec![None; plan.operators().len()],
+            sinks: vec![None; plan.sinks().len()],
+            cores: 0.0,
             upstream: Vec::new(),
             downstream: BTreeMap::new(),
             graph,
@@ -145,7 +150,8 @@ impl Part {
         self.numbers.push(deployed.application);
         let sources = self.sources.iter_mut().zip(&deployed.sources);
         let operators = self.operators.iter_mut().zip(&deployed.operators);
-        for (known, made) in sources.chain(operators) {
+        let sinks = self.sinks.iter_mut().zip(&deployed.sinks);
+        for (known, made) in sources.chain(operators).chain(sinks) {
             *known = made.or(*known);
         }
         for remote in &deployed.downstream {
@@ -229,7 +235,7 @@ impl Part {
         self.upstream.push(tokio::spawn(upstream.run()));
     }
 
-    fn spawn_threads(
+    pub(super) fn spawn_threads(
         &self,
         means: &Means,
         id: CompositionId,
@@ -275,7 +281,10 @@ impl Part {
             let origin = self.graph.origins()[index];
             let clock: Arc<dyn Clock> = means.clock.clone();
             let store = means.store.as_ref();
-            let shelf = store.map(|store| kept::shelf(store, &id, origin));
+            let shelf = store.map(|store| Shelf {
+                store: store.clone(),
+                name: shelf_name(&id, origin),
+            });
             let thread = SourceThread::new(place, source, origin, clock, shelf);
             run::spawn(means.engine.clone(), "source", *component, move || {
                 thread.run();

@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 /// How often who has taken a state over says that it is there, until it need not: less would let what is kept for it lapse.
 ///
 /// Unit: time. Range: below a third of [`engine::edge::LAPSE`]. Source: design, of pulls.
-const PULL_INTERVAL: Duration = Duration::from_secs(1);
+pub(super) const PULL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Sends what a shadow on another host pulls of an operator here, until one of both ends.
 pub(super) async fn send_state(

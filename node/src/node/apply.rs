@@ -343,6 +343,12 @@ impl Node {
                     graph,
                     cores,
                 } => self.on_switch(now, (id, application), graph, cores, out),
+                composition::Effect::Adopt {
+                    id,
+                    application,
+                    graph,
+                    cores,
+                } => self.on_adopt(now, id, application, (graph, cores), out),
                 composition::Effect::Abandon { id } => out.push(Effect::Abandon(id)),
                 composition::Effect::Lookup { lookup, key, count } => {
                     if self.lookups.len() >= LOOKUPS_MAX {
@@ -442,6 +448,7 @@ impl Node {
             graph: composed.graph,
             composition: answer.clone(),
             reasons,
+            terms: composed.terms,
         };
         let record = Record::new(order.application.clone(), id, body, &self.config.identity);
         let listing = record.listing.clone();
@@ -487,6 +494,7 @@ impl Node {
             composition: composed::unasked(&graph),
             graph,
             reasons: Vec::new(),
+            terms: composed.terms,
         };
         let record = Record::new(application, id, body, &self.config.identity);
         let stopped = record

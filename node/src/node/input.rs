@@ -153,6 +153,27 @@ pub enum PartEvent {
         /// Which host.
         host: NodeId,
     },
+    /// What a graph binds to this host could not be made here.
+    Unmade {
+        /// Which component.
+        component: String,
+        /// Why.
+        reason: String,
+    },
+    /// A component was made here in the place of one that was lost, and goes on.
+    Restored {
+        /// Which component.
+        component: String,
+        /// How much state it goes on with. Unit: bytes.
+        state_bytes: u64,
+    },
+    /// This host holds the state of an operator that runs elsewhere, or does not yet.
+    Backup {
+        /// Which operator.
+        operator: String,
+        /// Whether it does.
+        is_held: bool,
+    },
     /// Nobody pulls from here any more: the components are gone.
     Retired,
 }

@@ -88,6 +88,7 @@ pub(crate) fn config(index: usize) -> Config {
         first_number: 1,
         is_new: false,
         migrates: true,
+        repairs: false,
     }
 }
 
