@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use model::{EdgeId, EventTime, Instant, Interval, Origin, convert};
+use model::{EdgeId, EventTime, Instant, Interval, Origin};
 
-use super::log::{Log, Mark};
+use super::log::{Fetched, Log, Mark};
 use super::{Begin, From, Move, Opening, Pull};
 use crate::batch::{Batch, Header, Note, Rows};
 use crate::budget::Budget;
@@ -55,6 +55,8 @@ struct Cursor {
     start: Option<Mark>,
     /// What it will not get, and has not been told of.
     lost: Option<Lost>,
+    /// What it waits for out of the storage.
+    awaited: Option<u64>,
 }
 
 /// Rows that a consumer will not get.
@@ -260,7 +262,7 @@ impl Reader {
         let Some(entry) = log.entry(log.first()) else {
             return;
         };
-        let rows = convert::size(entry.batch.rows.len());
+        let rows = entry.rows;
         if !self.cursors.contains_key(&origin) {
             self.enter(origin, log);
         }
@@ -304,8 +306,8 @@ impl Reader {
             cursor.reached = log.released();
         }
         while let Some(entry) = log.entry(cursor.next) {
-            let rows = convert::size(entry.batch.rows.len());
-            if cursor.has(&entry.batch) {
+            let rows = entry.rows;
+            if cursor.has(&entry.batch, rows) {
                 cursor.skip(rows);
                 continue;
             }
@@ -323,13 +325,22 @@ impl Reader {
                 self.drops += rows;
                 continue;
             }
+            let batch = match entry.fetch() {
+                Fetched::Here(batch) => batch,
+                Fetched::Stored(number) => return cursor.awaited = Some(number),
+                Fetched::Lost => {
+                    cursor.lose(&entry.batch, rows);
+                    self.drops += rows;
+                    continue;
+                }
+            };
             if let Some(mark) = cursor.start.take() {
                 out.push((id, Arc::new(told_start(mark, &entry.batch))));
             }
             if let Some(lost) = cursor.lost.take() {
                 out.push((id, Arc::new(told_lost(lost, &entry.batch))));
             }
-            out.push((id, Arc::clone(&entry.batch)));
+            out.push((id, Arc::clone(batch)));
             if rows > 0 {
                 let through = entry.batch.header.interval.through();
                 cursor.in_flight.push_back((through, entry.bytes));
