@@ -20,5 +20,6 @@ mod published;
 mod shared;
 mod sharing;
 mod spread;
+mod storage;
 mod support;
 mod threads;
