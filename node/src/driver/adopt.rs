@@ -5,9 +5,13 @@
 
 use std::collections::BTreeSet;
 
-use engine::{Deployed, Deployment, OperatorPart, Provider, RemoteEdge, SinkDeployment, SourcePart};
+use engine::{
+    Deployed, Deployment, OperatorPart, Provider, RemoteEdge, SinkDeployment, SourcePart,
+};
 use model::plan::{Reader, Stream};
-use model::{ApplicationId, Binding, Clock, ComponentGraph, ComponentId, CompositionId, EdgeId, NodeId};
+use model::{
+    ApplicationId, Binding, Clock, ComponentGraph, ComponentId, CompositionId, EdgeId, NodeId,
+};
 
 use super::control::{Control, Inbound};
 use super::deploy::{Pieces, Wanted};
@@ -49,7 +53,8 @@ impl Control {
         }
         let graph = part.graph.clone();
         // What is held here of an operator is compiled already.
-        let held = |operator: &usize| u16::try_from(*operator).is_ok_and(|it| self.has_backup((id, it)));
+        let held =
+            |operator: &usize| u16::try_from(*operator).is_ok_and(|it| self.has_backup((id, it)));
         let compiled = wanted.operators.iter().copied();
         let wanted = Wanted {
             operators: compiled.filter(|it| !held(it)).collect(),
@@ -132,7 +137,9 @@ impl Control {
         let mut source_parts = Vec::new();
         let mut opened = Vec::new();
         for (index, source) in plan.sources().iter().enumerate() {
-            let made = sources.remove(&index).filter(|_| wanted.sources.contains(&index));
+            let made = sources
+                .remove(&index)
+                .filter(|_| wanted.sources.contains(&index));
             let (part, source) = match made {
                 None => (SourcePart::Elsewhere, None),
                 Some(Ok(made)) => {
@@ -159,7 +166,10 @@ impl Control {
                 operator_parts.push(elsewhere);
                 continue;
             }
-            let running = binding.shared.then(|| self.running_here(graph, index)).flatten();
+            let running = binding
+                .shared
+                .then(|| self.running_here(graph, index))
+                .flatten();
             let made = match (running, self.take_backup(place), operators.remove(&index)) {
                 (Some(component), _, _) => Ok((OperatorPart::Followed(component), 0)),
                 (None, Some((resumed, bytes)), _) => {
@@ -182,7 +192,9 @@ impl Control {
         }
         let mut open_sinks = Vec::new();
         for (index, sink) in plan.sinks().iter().enumerate() {
-            let made = sinks.remove(&index).filter(|_| wanted.sinks.contains(&index));
+            let made = sinks
+                .remove(&index)
+                .filter(|_| wanted.sinks.contains(&index));
             open_sinks.push(match made {
                 None => None,
                 Some(Ok(open)) => {
@@ -250,7 +262,8 @@ fn turn_to(
         }
         let mut numbers = before.iter().rev();
         let edge = numbers.find_map(|it| engine.reading_edge(*it, remote.stream, remote.reader));
-        part.downstream.remove(&(remote.stream, remote.reader, here));
+        part.downstream
+            .remove(&(remote.stream, remote.reader, here));
         let rebound = edge.map(|edge| engine.rebind(edge, Provider::Here(remote.edge)));
         if !matches!(rebound, Some(Ok(_))) {
             tracing::warn!(?remote, "a reader could not be turned");
@@ -321,7 +334,9 @@ impl Part {
     fn close_former(&mut self, engine: &engine::runtime::Handle, here: NodeId) {
         let graph = &self.graph;
         let is_here = |reader: Reader| match reader {
-            Reader::Operator(index, _) => self.operators[index].is_some_and(|it| engine.is_running(it)),
+            Reader::Operator(index, _) => {
+                self.operators[index].is_some_and(|it| engine.is_running(it))
+            }
             Reader::Sink(index) => self.sinks[index].is_some_and(|it| engine.is_running(it)),
         };
         let is_former = |by: &(Stream, Reader, NodeId)| {

@@ -57,7 +57,8 @@ impl Control {
         let here = self.network.node();
         let part = self.parts.get(&id).filter(|part| !part.is_released);
         let graph = part.map(|part| part.graph.clone());
-        let wanted: BTreeMap<u16, NodeId> = graph.iter().flat_map(|graph| wanted(graph, here)).collect();
+        let wanted: BTreeMap<u16, NodeId> =
+            graph.iter().flat_map(|graph| wanted(graph, here)).collect();
         let known = self.backups.keys().filter(|(it, _)| *it == id);
         let known: Vec<(CompositionId, u16)> = known.copied().collect();
         for place in known {
@@ -70,7 +71,11 @@ impl Control {
         let Some(graph) = graph else { return };
         for (operator, primary) in wanted {
             let place = (id, operator);
-            if self.backups.get(&place).is_some_and(|it| it.primary == primary) {
+            if self
+                .backups
+                .get(&place)
+                .is_some_and(|it| it.primary == primary)
+            {
                 continue;
             }
             let before = self.backups.remove(&place);
@@ -104,7 +109,10 @@ impl Control {
 
     /// Takes the state that is held of an operator, which goes on here.
     pub(super) fn take_backup(&mut self, place: (CompositionId, u16)) -> Option<(Resumed, u64)> {
-        let slot = self.backups.get(&place).map(|backup| Arc::clone(&backup.slot))?;
+        let slot = self
+            .backups
+            .get(&place)
+            .map(|backup| Arc::clone(&backup.slot))?;
         let shadow = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
         self.drop_backup(place);
         let shadow = shadow?;

@@ -95,8 +95,14 @@ impl Wanted {
     /// What the parts are called.
     pub(super) fn names(&self, graph: &ComponentGraph) -> impl Iterator<Item = String> {
         let plan = graph.plan();
-        let sources = self.sources.iter().map(|it| plan.sources()[*it].name.clone());
-        let operators = self.operators.iter().map(|it| plan.operators()[*it].name.clone());
+        let sources = self
+            .sources
+            .iter()
+            .map(|it| plan.sources()[*it].name.clone());
+        let operators = self
+            .operators
+            .iter()
+            .map(|it| plan.operators()[*it].name.clone());
         let sinks = self.sinks.iter().map(|it| plan.sinks()[*it].name.clone());
         sources.chain(operators).chain(sinks)
     }
@@ -185,9 +191,7 @@ impl Preparation {
             operators: operators
                 .map(|index| (*index, compile(plan, *index)))
                 .collect(),
-            sinks: sinks
-                .map(|index| (*index, self.sink(*index)))
-                .collect(),
+            sinks: sinks.map(|index| (*index, self.sink(*index))).collect(),
         }
     }
 

@@ -13,8 +13,8 @@ use super::deploy::Preparation;
 use super::parts::Part;
 use super::report;
 use crate::connector::Opening;
-use crate::run::shelf_name;
 use crate::node::{Effect, Input, PartEvent, PartReport};
+use crate::run::shelf_name;
 
 /// Carries out effects, in order.
 pub(super) fn carry_out(control: &mut Control, effects: Vec<Effect>) {

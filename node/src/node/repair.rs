@@ -77,7 +77,9 @@ fn is_stateless(kind: &str) -> bool {
 fn is_of_others(graph: &ComponentGraph, operator: usize) -> bool {
     let readers = graph.plan().readers_of(operator);
     graph.operators()[operator].shared
-        && readers.into_iter().all(|reader| graph.reader(reader).shared)
+        && readers
+            .into_iter()
+            .all(|reader| graph.reader(reader).shared)
 }
 
 impl Node {
@@ -99,7 +101,11 @@ impl Node {
             };
             let turn = u32::try_from(before.unwrap_or_default()).unwrap_or(u32::MAX);
             let at = now + WAIT.0 + WAIT.1.saturating_mul(turn.min(8));
-            let due = self.repairs.due.entry(*id).or_insert(Due { at, since: now });
+            let due = self
+                .repairs
+                .due
+                .entry(*id)
+                .or_insert(Due { at, since: now });
             due.at = due.at.min(at);
         }
     }
@@ -145,7 +151,10 @@ impl Node {
             components: mended.moved,
             after_ms: super::status::milliseconds(now.since(due.since)),
         };
-        if self.say_rebound(now, &application, mended.graph, out).is_ok() {
+        if self
+            .say_rebound(now, &application, mended.graph, out)
+            .is_ok()
+        {
             self.counts.add("repaired");
             self.decided(now, &application, decision);
         }
@@ -342,12 +351,7 @@ impl Node {
     }
 
     /// The hosts that each operator is ranked on behind its own, so that the whole is up as often as can be; nothing where that cannot be said.
-    fn ranked(
-        &self,
-        id: CompositionId,
-        graph: &ComponentGraph,
-        wanted: usize,
-    ) -> Vec<Vec<NodeId>> {
+    fn ranked(&self, id: CompositionId, graph: &ComponentGraph, wanted: usize) -> Vec<Vec<NodeId>> {
         let nothing = vec![Vec::new(); graph.operators().len()];
         let view = &self.view.hosts;
         let mut hosts: Vec<&HostSummary> = view.hosts.values().map(|host| &**host).collect();
@@ -381,17 +385,21 @@ impl Node {
             return nothing;
         };
         let plan = graph.plan();
-        let links = plan.operators().iter().enumerate().flat_map(|(index, operator)| {
-            let inputs = operator.inputs.iter().filter_map(move |input| match input {
-                Stream::Operator(before, _) => Some(*before),
-                Stream::Source(..) => None,
+        let links = plan
+            .operators()
+            .iter()
+            .enumerate()
+            .flat_map(|(index, operator)| {
+                let inputs = operator.inputs.iter().filter_map(move |input| match input {
+                    Stream::Operator(before, _) => Some(*before),
+                    Stream::Source(..) => None,
+                });
+                inputs.map(move |before| replicas::Link {
+                    from: replicas::End::Component(before),
+                    to: replicas::End::Component(index),
+                    weight: 1.0,
+                })
             });
-            inputs.map(move |before| replicas::Link {
-                from: replicas::End::Component(before),
-                to: replicas::End::Component(index),
-                weight: 1.0,
-            })
-        });
         let host = |host: &&HostSummary| replicas::Host {
             node: host.node,
             room: replicas::usable(
