@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use model::{CompositionId, Instant, NodeId, NodeView, Resources};
+use model::{CompositionId, Instant, NodeId, NodeView};
 
 use crate::allocation::CHARGES_MAX;
 use crate::composer::{Composer, Outbox};
@@ -118,20 +118,15 @@ impl Commit {
                     delay: is_own.then_some(self.composed.predicted_delay),
                 }
             }
-            Step::Confirm => {
-                let host = session.host_of(node);
-                let takes = host.and_then(|host| self.graph.takes.get(&host));
-                Body::Confirm(Box::new(Confirm {
-                    id,
-                    attempt,
-                    application: session.order.application.clone(),
-                    graph: self.composed.graph.clone(),
-                    takes: takes.map_or_else(Resources::default, |it| *it),
-                    jobs: self.jobs.clone(),
-                    wants: wants(session),
-                    projection: session.request.body().projection,
-                }))
-            }
+            Step::Confirm => Body::Confirm(Box::new(Confirm {
+                id,
+                attempt,
+                application: session.order.application.clone(),
+                graph: self.composed.graph.clone(),
+                jobs: self.jobs.clone(),
+                wants: wants(session),
+                projection: session.request.body().projection,
+            })),
         }
     }
 }

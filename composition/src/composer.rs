@@ -14,7 +14,7 @@ use crate::effect::{Effect, Event};
 use crate::heard::Heard;
 use crate::ledger::Ledger;
 use crate::message::{Body, Message};
-use crate::migration::{Migration, MigrationId};
+use crate::migration::{Migration, MigrationId, Taken};
 use crate::order::Order;
 use crate::reminder::{Kind, Reminder};
 use crate::serving::{Change, Ranks, Serving};
@@ -66,8 +66,10 @@ pub enum Input {
     Measured {
         /// Which one.
         id: CompositionId,
-        /// What its own operators here took since the last time.
+        /// What its own operators here took since the last time. What was ordered and runs here no more is not among them, nor kept.
         usage: Vec<Usage>,
+        /// Those of its own operators that run elsewhere by now, and here for others who read them still.
+        kept: Vec<u16>,
         /// The delay of results at its sinks here, if there were any.
         delay: Option<Duration>,
     },
@@ -86,8 +88,8 @@ pub enum Input {
     Prepared {
         /// For which migration.
         id: MigrationId,
-        /// How much state was taken over here. Unit: bytes.
-        state_bytes: u64,
+        /// The state that was taken over here.
+        taken: Taken,
     },
     /// What [`Effect::Prepare`] asked for could not be made; nothing of it is there.
     PrepareFailed {
@@ -205,8 +207,8 @@ impl Composer {
                 operator,
                 to,
             } => self.on_migrate(now, view, (composition, operator), to, &mut out),
-            Input::Prepared { id, state_bytes } => {
-                self.on_made_ready(view, id, state_bytes, &mut out);
+            Input::Prepared { id, taken } => {
+                self.on_made_ready(view, id, taken, &mut out);
             }
             Input::PrepareFailed { id, reason } => {
                 self.on_make_ready_failed(now, id, &reason, &mut out);
@@ -216,13 +218,13 @@ impl Composer {
             Input::Found { lookup, entries } => {
                 self.on_found(now, view, lookup, &entries, &mut out);
             }
-            Input::Measured { id, usage, delay } => {
-                self.on_measured(view, id, &usage, delay, &mut out);
-            }
-            Input::Ended(id) => {
-                self.serving.end(id);
-                self.answer_deferred(now, &mut out);
-            }
+            Input::Measured {
+                id,
+                usage,
+                kept,
+                delay,
+            } => self.on_measured(view, id, (&usage, &kept), delay, &mut out),
+            Input::Ended(id) => self.on_application_ended(now, id, &mut out),
             Input::Timeout => {
                 self.remind_again(now, &mut out);
                 self.time_out_sessions(now, view, &mut out);
@@ -266,12 +268,7 @@ impl Composer {
 
     /// What probes have reserved here, for as long as their leases last.
     pub fn reserved(&self) -> Resources {
-        self.ledger.taken().0
-    }
-
-    /// What confirmed graphs take here.
-    pub fn allocated(&self) -> Resources {
-        self.ledger.taken().1
+        self.ledger.reserved()
     }
 
     /// What an operator's component that runs here can wait, as the scheduler's rank was projected: see [`crate::queue`].
@@ -364,7 +361,7 @@ impl Composer {
         }
         self.settle_all(node);
         // Nobody will confirm what a composing node has reserved that is gone; it may ask again.
-        self.ledger.release_reserved_by(node);
+        self.ledger.release_all_of(node);
         for ended in self.visits.lost(node) {
             out.send(ended.id.node, Body::Ended(Box::new(ended)));
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use model::{ApplicationId, Binding, ComponentGraph, CompositionId, Key, NodeId};
 
 use crate::message::Message;
-use crate::migration::MigrationId;
+use crate::migration::{MigrationId, Taken};
 use crate::spent::Spent;
 use crate::terms::Terms;
 
@@ -159,8 +159,8 @@ pub struct Migrated {
     pub to: NodeId,
     /// The graph.
     pub graph: ComponentGraph,
-    /// How much state went there. Unit: bytes.
-    pub state_bytes: u64,
+    /// The state that went there.
+    pub taken: Taken,
     /// How long it took until everybody had gone over.
     pub took: Duration,
     /// The part of it since everybody was ready.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use model::QueryPlan;
 
-use crate::message::Want;
+use crate::message::Wants;
 use crate::policy::Projection;
 use crate::queue::Job;
 use crate::request::TARGET_MAX;
@@ -18,7 +18,7 @@ pub struct Terms {
     /// What each operator of the plan takes, and can wait, as it was declared.
     pub(crate) jobs: Vec<Job>,
     /// What else is known of each operator.
-    pub(crate) wants: Vec<Want>,
+    pub(crate) wants: Wants,
     /// How old what each operator yields was expected to be.
     pub(crate) ages: Vec<Duration>,
     /// The delay that was expected.
@@ -32,7 +32,7 @@ impl Default for Terms {
             attempt: 0,
             projection: Projection::None,
             jobs: Vec::new(),
-            wants: Vec::new(),
+            wants: Wants::default(),
             ages: Vec::new(),
             delay: Duration::ZERO,
         }
@@ -44,10 +44,9 @@ impl Terms {
     pub fn is_of(&self, plan: &QueryPlan) -> bool {
         let operators = plan.operators().len();
         self.jobs.len() == operators
-            && self.wants.len() == operators
+            && self.wants.fits(plan)
             && self.ages.len() == operators
             && self.jobs.iter().all(Job::is_valid)
-            && self.wants.iter().all(Want::is_valid)
             && self.jobs.iter().all(|job| job.laxity <= TARGET_MAX)
             && self.ages.iter().all(|age| *age <= TARGET_MAX)
             && self.delay <= TARGET_MAX

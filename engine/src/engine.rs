@@ -40,6 +40,7 @@ mod join;
 mod measures;
 mod order;
 mod rebind;
+mod rebuild;
 mod remote;
 mod resume;
 mod retire;
@@ -105,6 +106,9 @@ pub struct Config {
     pub rules: Rules,
     /// For how long a worker goes on with one component before it compares; where not given, as the policy has it.
     pub quantum: Option<Duration>,
+    /// How much of a large state leaves in one dispatch, as far as an operator can part it. Unit: bytes. Range: from 1; below what takes as long as
+    /// a long batch may.
+    pub export_bytes: usize,
 }
 
 /// The least memory that an engine can work with.
@@ -113,7 +117,7 @@ pub struct Config {
 pub const MEMORY_MIN: u64 = 8 << 20;
 
 impl Default for Config {
-    /// 256 MiB, deadlines.
+    /// 256 MiB, deadlines, exports by a mebibyte.
     fn default() -> Self {
         Self {
             memory_bytes: 256 << 20,
@@ -121,6 +125,7 @@ impl Default for Config {
             policy: Policy::Deadline,
             rules: Rules::ALL,
             quantum: None,
+            export_bytes: shadows::EXPORT_BYTES,
         }
     }
 }

@@ -201,6 +201,11 @@ impl Handle {
         self.change(|engine, now| engine.release(now, application));
     }
 
+    /// Takes one component away, and the others go on; see [`Engine::end`].
+    pub fn end(&self, component: ComponentId) {
+        self.change(|engine, now| engine.end(now, component));
+    }
+
     /// See [`Engine::linger`].
     pub fn linger(&self, source: ComponentId) -> Duration {
         self.shared.lock().engine.linger(source)

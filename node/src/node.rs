@@ -206,8 +206,8 @@ impl Node {
             Input::Measured { id, measured } => self.on_measured(now, id, measured, out),
             Input::Deployed(id) => self.on_deployed(now, id, out),
             Input::DeployFailed { id, reason } => self.on_deploy_failed(now, id, reason, out),
-            Input::Prepared { id, state_bytes } => {
-                self.compose(now, composition::Input::Prepared { id, state_bytes }, out);
+            Input::Prepared { id, taken } => {
+                self.compose(now, composition::Input::Prepared { id, taken }, out);
             }
             Input::PrepareFailed { id, reason } => {
                 self.compose(now, composition::Input::PrepareFailed { id, reason }, out);

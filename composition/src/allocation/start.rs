@@ -40,11 +40,11 @@ impl Composer {
         }
         match allocation.state {
             State::Deploying { .. } => return self.counts.ignore(Ignored::Unfit),
-            State::Started => self.counts.ignore(Ignored::Repeated),
+            State::Started | State::Ended => self.counts.ignore(Ignored::Repeated),
             State::Deployed { .. } => {
                 allocation.state = State::Started;
                 allocation.ages.clone_from(&start.ages);
-                let cores = allocation.cores;
+                let cores = self.serving.cores(id);
                 out.effect(Effect::Start { id, cores });
                 let others: BTreeSet<NodeId> = hosts
                     .into_iter()

@@ -3,9 +3,9 @@
 //! The record that stands is the same everywhere in the end, and each host takes it as it comes. What a host is bound to it runs, whether or not it
 //! has room: whoever is late by that is seen to be, and something moves.
 
-use model::{Instant, NodeView, Resources};
+use model::{Instant, NodeView};
 
-use super::host::{takes, uses};
+use super::host::uses;
 use crate::allocation::{Allocation, State, newcomer};
 use crate::composer::{Composer, Outbox, Rebound};
 use crate::effect::{Effect, Event, Unmigrated};
@@ -28,6 +28,9 @@ impl Composer {
             let ready = pending.take_if(|it| it.is_ready && it.graph == rebound.graph);
             if let Some(pending) = ready {
                 return self.go_over(view, pending.id, *pending, out);
+            }
+            if allocation.state == State::Ended {
+                return;
             }
             // What is being composed starts or lapses; what this host knows of a later graph, the record will.
             let is_coming = allocation.state != State::Started && allocation.pending.is_none();
@@ -59,12 +62,6 @@ impl Composer {
         let before = self.allocations.get(&id).map(|it| it.graph.clone());
         let job = |operator: usize| terms.jobs[operator];
         let mut newcomer = newcomer(here, application.clone(), (before.as_ref(), &graph), job);
-        let own = newcomer.own.iter();
-        let more = own.fold(Resources::default(), |sum, (_, index, job, _)| {
-            sum + takes(&graph, *index, here, job, &terms.wants)
-        });
-        let held = self.ledger.held(id).unwrap_or_default();
-        self.ledger.hold_anyway(id, held + more);
         // What others had here and is not made yet is made for this one.
         let serving = &self.serving;
         let is_here = |shared: &crate::serving::Shared| {
@@ -80,25 +77,22 @@ impl Composer {
             let graph = graph.clone();
             Box::new(Allocation::joining(application, terms.attempt, graph))
         });
-        let before = std::mem::replace(&mut allocation.graph, graph.clone());
+        allocation.graph = graph.clone();
         allocation.state = State::Started;
         allocation.generation = generation;
         allocation.switched = None;
         allocation.projection = terms.projection;
+        allocation.leaves = terms.wants.leaves(&graph, here);
         allocation.wants = terms.wants;
         allocation.ages = terms.ages;
-        allocation.cores += more.cpu_cores;
+        let application = allocation.application.clone();
+        self.serving.rebind(id, uses(&graph, here));
         out.effect(Effect::Adopt {
             id,
-            application: allocation.application.clone(),
-            graph: graph.clone(),
-            cores: allocation.cores,
+            application,
+            graph,
+            cores: self.serving.cores(id),
         });
-        for (index, job) in self.serving.rebind(id, uses(&graph, here)) {
-            let wants = &self.allocations[&id].wants;
-            let freed = takes(&before, index, here, &job, wants);
-            self.free(id, freed);
-        }
         Self::withdraw(id, &self.allocations[&id], out);
         self.register(view, id, out);
     }

@@ -43,7 +43,7 @@ impl Composer {
         let index = usize::from(operator);
         let allocation = self.allocations.get(&composition)?;
         let part = allocation.graph.plan().operators().get(index)?;
-        Some((&part.kind, &allocation.wants.get(index)?.place))
+        Some((&part.kind, &allocation.wants.operators.get(index)?.place))
     }
 
     /// The hosts that may take an operator, the best first, and why others of those that were named may not.
@@ -57,7 +57,7 @@ impl Composer {
         let allocation = &self.allocations[&composition];
         let graph = &allocation.graph;
         let kind = &graph.plan().operators()[operator].kind;
-        let place = &allocation.wants[operator].place;
+        let place = &allocation.wants.operators[operator].place;
         let may_run = |host: &HostSummary| offers(host, kind) && fits(host, place);
         if !named.is_empty() {
             let refusal = |node: NodeId| match view.find(node) {

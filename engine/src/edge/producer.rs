@@ -80,9 +80,11 @@ impl Producer {
     }
 
     /// Opens an edge for who comes after the consumer of another one, elsewhere: until its first pull is heard everything is kept for
-    /// it that is kept for that one, and nobody waits for it. Does nothing where the other is not open.
+    /// it that is kept for that one, and nobody waits for it. What its first pull does not name it gets from where that begins which
+    /// is kept for the other: where it does is told, and nothing is lost. Does nothing where the other is not open.
     pub fn fork(&mut self, now: Instant, edge: EdgeId, other: EdgeId) {
-        if let Some(forked) = self.readers.get(&other).map(|other| other.fork(now)) {
+        let other = self.readers.get(&other);
+        if let Some(forked) = other.map(|other| other.fork(now, &self.logs)) {
             self.readers.insert(edge, forked);
         }
     }

@@ -1,13 +1,13 @@
 //! One consumer of a producer, as its pulls describe it.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
-use model::{EdgeId, EventTime, Instant, Interval, Origin};
+use model::{EdgeId, Instant, Origin};
 
+use super::cursor::{Cursor, Lost, told_lost, told_start};
 use super::log::{Fetched, Log, Mark};
 use super::{Begin, From, Move, Opening, Pull};
-use crate::batch::{Batch, Header, Note, Rows};
+use crate::batch::Batch;
 use crate::budget::Budget;
 use crate::few::Few;
 
@@ -41,32 +41,6 @@ pub(super) struct Reader {
     pub(super) drops: u64,
 }
 
-/// How far a consumer is in one origin.
-#[derive(Debug, Default)]
-struct Cursor {
-    /// The entry to be sent next, the last index before it, and the rows before it.
-    next: u64,
-    reached: u64,
-    rows: u64,
-    /// What was sent and not worked off yet: the last index and the bytes of each batch with rows.
-    in_flight: VecDeque<(u64, u64)>,
-    in_flight_bytes: u64,
-    /// It began in the middle, and has not been told where.
-    start: Option<Mark>,
-    /// What it will not get, and has not been told of.
-    lost: Option<Lost>,
-    /// What it waits for out of the storage.
-    awaited: Option<u64>,
-}
-
-/// Rows that a consumer will not get.
-#[derive(Debug, Clone, Copy)]
-struct Lost {
-    /// The last index before them.
-    after: u64,
-    rows: u64,
-}
-
 impl Reader {
     pub(super) fn new(now: Instant, opening: Opening, logs: &Few<Origin, Log>) -> Self {
         let mut reader = Self {
@@ -94,8 +68,21 @@ impl Reader {
         reader
     }
 
-    /// One that comes after this one elsewhere, and has said nothing yet.
-    pub(super) fn fork(&self, now: Instant) -> Self {
+    /// One that comes after this one elsewhere, and has said nothing yet. Of what it does not name it begins where that begins
+    /// which is kept for this one: so that who has nothing reads on from what this one will not ask for again.
+    pub(super) fn fork(&self, now: Instant, logs: &Few<Origin, Log>) -> Self {
+        let kept = |origin, log: &Log| {
+            let kept = self.kept(origin, log);
+            kept.unwrap_or_else(|| log.mark().index)
+        };
+        let keep: Few<Origin, u64> = logs
+            .iter()
+            .map(|(origin, log)| (*origin, kept(*origin, log)))
+            .collect();
+        let start = logs
+            .iter()
+            .map(|(origin, log)| (*origin, log.mark_at(kept(*origin, log))))
+            .collect();
         Self {
             opening: Opening {
                 lapses: true,
@@ -108,10 +95,10 @@ impl Reader {
             has_lapsed: false,
             is_fork: true,
             is_latest: self.is_latest,
-            start: self.start.clone(),
+            start,
             credit: 0,
             budget: None,
-            keep: self.keep.clone(),
+            keep: self.keep.is_some().then_some(keep),
             cursors: Few::new(),
             named: Few::new(),
             drops: 0,
@@ -273,6 +260,10 @@ impl Reader {
             cursor.next = log.first();
             cursor.lose(&entry.batch, rows);
             self.drops += rows;
+            if log.keeps_first() {
+                // What stays of it tells that the origin has ended.
+                cursor.next = log.first();
+            }
         }
     }
 
@@ -291,7 +282,7 @@ impl Reader {
         if cursor.next < log.first() {
             // It was released meanwhile: nobody kept it, or not for who was silent for so long.
             let rows = log.rows_before(log.first()) - cursor.rows;
-            if rows > 0 {
+            if rows > 0 && cursor.reached < log.released() {
                 cursor
                     .lost
                     .get_or_insert(Lost {
@@ -303,11 +294,19 @@ impl Reader {
             }
             cursor.next = log.first();
             cursor.rows += rows;
-            cursor.reached = log.released();
+            cursor.reached = cursor.reached.max(log.released());
         }
         while let Some(entry) = log.entry(cursor.next) {
             let rows = entry.rows;
+            let through = entry.batch.header.interval.through();
             if cursor.has(&entry.batch, rows) {
+                // It has come further elsewhere, and asked for what lies behind that.
+                if through == cursor.reached {
+                    if let Some(mark) = cursor.start.take() {
+                        out.push((id, Arc::new(told_start(mark, &entry.batch))));
+                    }
+                    out.push((id, Arc::new(entry.batch.cut(through))));
+                }
                 cursor.skip(rows);
                 continue;
             }
@@ -342,7 +341,6 @@ impl Reader {
             }
             out.push((id, Arc::clone(batch)));
             if rows > 0 {
-                let through = entry.batch.header.interval.through();
                 cursor.in_flight.push_back((through, entry.bytes));
                 cursor.in_flight_bytes += entry.bytes;
             }
@@ -403,7 +401,7 @@ impl Reader {
         let index = named.unwrap_or(mark.index);
         let lost = (index < log.released()).then(|| Lost {
             after: index,
-            rows: log.released() - index,
+            rows: log.rows_released_behind(index),
         });
         let next = log.entry_from(index);
         Cursor {
@@ -417,78 +415,8 @@ impl Reader {
     }
 }
 
-impl Cursor {
-    /// What lies up to `index` was worked off.
-    fn take(&mut self, index: u64) {
-        while let Some((through, bytes)) = self.in_flight.front()
-            && *through <= index
-        {
-            self.in_flight_bytes -= bytes;
-            self.in_flight.pop_front();
-        }
-        if self.in_flight.is_empty() {
-            // The next one takes the same place in memory.
-            self.in_flight.clear();
-        }
-    }
-
-    /// What of an earlier cursor's batches has arrived, up to the index that was named, is still there.
-    fn inherit(&mut self, old: Self, named: Option<u64>) {
-        let arrived = named.unwrap_or(0);
-        self.in_flight = old.in_flight;
-        self.in_flight.retain(|(through, _)| *through <= arrived);
-        self.in_flight_bytes = self.in_flight.iter().map(|(_, bytes)| bytes).sum();
-    }
-
-    /// The next batch goes lost.
-    fn lose(&mut self, batch: &Batch, rows: u64) {
-        let after = batch.header.interval.after().max(self.reached);
-        let lost = self.lost.get_or_insert(Lost { after, rows: 0 });
-        lost.rows += rows + u64::from(batch.header.missing);
-        self.pass(batch, rows);
-    }
-
-    fn pass(&mut self, batch: &Batch, rows: u64) {
-        self.next += 1;
-        self.rows += rows;
-        self.reached = batch.header.interval.through();
-    }
-}
-
 /// Moves what is kept of an origin to an index; never back.
 fn advance(keep: &mut Few<Origin, u64>, origin: Origin, index: u64) {
     let kept = keep.get_or_insert_with(origin, || index);
     *kept = index.max(*kept);
-}
-
-/// What tells a consumer where the latest was: nothing before it is missing.
-fn told_start(mark: Mark, next: &Batch) -> Batch {
-    told(Interval::empty(mark.index), mark.progress, 0, next)
-}
-
-/// What tells a consumer that it will not get some rows before `next`.
-fn told_lost(lost: Lost, next: &Batch) -> Batch {
-    let through = next.header.interval.after().max(lost.after);
-    let missing = u32::try_from(lost.rows).unwrap_or(u32::MAX);
-    told(
-        Interval::new(lost.after, through),
-        EventTime::MIN,
-        missing,
-        next,
-    )
-}
-
-fn told(interval: Interval, progress: EventTime, missing: u32, next: &Batch) -> Batch {
-    Batch {
-        header: Header {
-            origin: next.header.origin,
-            interval,
-            arrival: next.header.arrival,
-            progress,
-            token: next.header.token,
-            missing,
-            note: Some(Note::Gap),
-        },
-        rows: Rows::empty(next.rows.columns().schema()),
-    }
 }

@@ -7,6 +7,7 @@ use hdrhistogram::Histogram;
 use model::{ComponentId, EventTime, Instant, NodeId, Origin, Slack, convert};
 
 use super::measures::{Ages, Counters, SLACK_WEIGHT, Smoothed};
+use super::rebuild::Rebuilding;
 use super::shadows::Lacking;
 use crate::batch::Batch;
 use crate::budget::Budget;
@@ -73,6 +74,8 @@ pub(crate) struct Component {
     pub(crate) has_just_exported: bool,
     /// It goes on where another one was, with what that had retained.
     pub(crate) is_resumed: bool,
+    /// It waits for those who read it, to begin where they are.
+    pub(crate) rebuilding: Option<Rebuilding>,
     /// Where it goes on.
     pub(crate) moved: Option<NodeId>,
     /// What is left of the budget when batches start, smoothed; in nanoseconds.
@@ -218,6 +221,7 @@ impl Component {
             export_due: None,
             has_just_exported: false,
             is_resumed: false,
+            rebuilding: None,
             moved: None,
             slack_nanos: None,
             queueing: Times::new(Precision::BATCHES),

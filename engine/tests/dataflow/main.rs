@@ -8,6 +8,7 @@
 
 mod again;
 mod clocks;
+mod failover;
 mod failures;
 mod hostile;
 mod hosts;

@@ -175,7 +175,7 @@ impl Control {
                 (None, Some((resumed, bytes)), _) => {
                     Ok((OperatorPart::Resumed(Box::new(resumed)), bytes))
                 }
-                (None, None, Some(Ok(part))) => Ok((OperatorPart::Here(part), 0)),
+                (None, None, Some(Ok(part))) => Ok((OperatorPart::Rebuilt(part), 0)),
                 (None, None, Some(Err(reason))) => Err(reason),
                 (None, None, None) => Err("its state was lost in the meantime".to_owned()),
             };
@@ -274,21 +274,22 @@ fn turn_to(
 impl Part {
     /// Lets go of what runs elsewhere from now on: operators stay as long as somebody reads them here, sinks go at once.
     fn let_go(&mut self, engine: &engine::runtime::Handle, before: &ComponentGraph, here: NodeId) {
-        for (index, binding) in self.graph.operators().iter().enumerate() {
+        let after = self.graph.clone();
+        for (index, binding) in after.operators().iter().enumerate() {
             let Binding { host, shared } = before.operators()[index];
             if host == here
                 && binding.host != here
-                && let Some(component) = self.operators[index].take()
+                && let Some(component) = self.leave(index)
                 && !shared
             {
                 engine.set_moved(component, binding.host);
             }
         }
-        for (index, binding) in self.graph.sinks().iter().enumerate() {
+        for (index, binding) in after.sinks().iter().enumerate() {
             if binding.host != here
                 && let Some(component) = self.sinks[index].take()
             {
-                engine.fail(component, "wip");
+                engine.end(component);
             }
         }
     }

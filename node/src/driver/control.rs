@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
-use composition::MigrationId;
+use composition::{MigrationId, Taken};
 use engine::Event;
 use engine::runtime::Runtime;
 use engine::state::Resumed;
@@ -73,7 +73,7 @@ pub(super) enum Inbound {
         id: MigrationId,
         application: ApplicationId,
         /// What goes on, and how much state it has, in bytes.
-        taken: Box<Result<(Resumed, u64), String>>,
+        taken: Box<Result<(Resumed, Taken), String>>,
     },
     /// Parts that a graph binds to this host are compiled and open.
     Made {
@@ -258,10 +258,11 @@ impl Control {
     /// Tells the machine what was measured of what runs here.
     fn measure_parts(&mut self) {
         let (engine, now) = (&self.means.engine, self.clock.now());
+        let here = self.network.node();
         let parts = self.parts.iter_mut();
         let measured: Vec<Input> = parts
             .filter_map(|(id, part)| {
-                let measured = part.measure(engine, now)?;
+                let measured = part.measure(engine, here, now)?;
                 Some(Input::Measured { id: *id, measured })
             })
             .collect();

@@ -67,6 +67,8 @@ pub(super) struct Part {
     pub(super) sinks: Vec<Option<ComponentId>>,
     /// With how many cores it is held here.
     pub(super) cores: f64,
+    /// Operators that run elsewhere by now, by their places in the plan, and what is here of them for as long as others read it.
+    left: Vec<(usize, ComponentId)>,
     upstream: Vec<JoinHandle<()>>,
     pub(super) downstream: BTreeMap<(Stream, Reader, NodeId), Downstream>,
 }
@@ -133,6 +135,7 @@ impl Part {
             operators: vec![None; plan.operators().len()],
             sinks: vec![None; plan.sinks().len()],
             cores: 0.0,
+            left: Vec::new(),
             upstream: Vec::new(),
             downstream: BTreeMap::new(),
             graph,
@@ -199,6 +202,13 @@ impl Part {
         self.operators[operator] = None;
         let edges: Vec<EdgeId> = deployed.downstream.iter().map(|it| it.edge).collect();
         self.downstream.retain(|_, it| !edges.contains(&it.edge));
+    }
+
+    /// An operator runs elsewhere from now on; what was here of it stays until nobody reads it. Gives that, where anything was here.
+    pub(super) fn leave(&mut self, operator: usize) -> Option<ComponentId> {
+        let component = self.operators[operator].take()?;
+        self.left.push((operator, component));
+        Some(component)
     }
 
     /// An edge may be pulled by a host from now on.
@@ -322,8 +332,13 @@ impl Part {
         })
     }
 
-    /// What was measured here since the last time; nothing where there is nothing to tell.
-    pub(super) fn measure(&mut self, engine: &Handle, now: Instant) -> Option<Measured> {
+    /// What was measured here since the last time; nothing where no time has passed.
+    pub(super) fn measure(
+        &mut self,
+        engine: &Handle,
+        here: NodeId,
+        now: Instant,
+    ) -> Option<Measured> {
         let elapsed = now.since(self.measured).as_secs_f64();
         let quantile = self.graph.plan().qos().quantile;
         let numbers = self.numbers.iter();
@@ -335,9 +350,17 @@ impl Part {
             measured.extend(operators.map(|it| (it.id, it)));
         }
         self.measured = now;
-        if elapsed <= 0.0 || measured.is_empty() && delay.is_none() {
+        self.left.retain(|(_, it)| measured.contains_key(it));
+        if elapsed <= 0.0 {
             return None;
         }
+        // What is bound to this host and is not here is being made.
+        let left = self.left.iter().map(|(operator, _)| *operator);
+        let bound = self.graph.operators().iter().enumerate();
+        let bound = bound.filter(|(_, binding)| binding.host == here && !binding.shared);
+        let kept = left.chain(bound.map(|(operator, _)| operator));
+        let kept = kept.filter_map(|operator| u16::try_from(operator).ok());
+        let kept = kept.collect();
         let operators = (0..).zip(&self.operators);
         let of = |(operator, component): (u16, &Option<ComponentId>)| {
             let it: &OperatorSample = measured.get(component.as_ref()?)?;
@@ -361,6 +384,7 @@ impl Part {
         Some(Measured {
             operators,
             paces,
+            kept,
             delay,
         })
     }

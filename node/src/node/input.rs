@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use composition::MigrationId;
+use composition::{MigrationId, Taken};
 use model::{CompositionId, HostSummary, NodeId, Outcome, Slack};
 
 use super::{Command, CommandId, ComponentRow, Quantiles};
@@ -70,8 +70,8 @@ pub enum Input {
     Prepared {
         /// For which migration.
         id: MigrationId,
-        /// How much state was taken over here. Unit: bytes.
-        state_bytes: u64,
+        /// The state that was taken over here.
+        taken: Taken,
     },
     /// What [`Effect::Prepare`] asked for could not be made; nothing of it is there.
     PrepareFailed {
@@ -105,6 +105,8 @@ pub struct Measured {
     pub operators: Vec<composition::Usage>,
     /// Of the same operators: how they keep up with what comes in.
     pub paces: Vec<Pace>,
+    /// Those of its own operators that run elsewhere by now, and here for others who read them still.
+    pub kept: Vec<u16>,
     /// The delay of results at the sinks here, at the quantile that the application asks for; nothing where none came.
     pub delay: Option<Duration>,
 }

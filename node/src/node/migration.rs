@@ -147,7 +147,9 @@ impl Node {
                     reason,
                 })
                 .collect(),
-            state_bytes: migrated.state_bytes,
+            state_bytes: migrated.taken.state_bytes,
+            sent_bytes: migrated.taken.sent_bytes,
+            transfer_ms: milliseconds(migrated.taken.transfer),
             switch_ms: milliseconds(migrated.switched_in),
             total_ms: milliseconds(migrated.took),
             shared_with: migrated.sharing.iter().map(|(id, _)| named(id)).collect(),

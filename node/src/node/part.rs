@@ -209,12 +209,14 @@ impl Node {
         let super::Measured {
             operators,
             paces,
+            kept,
             delay,
         } = measured;
         self.watch(id, &operators, paces);
         let input = composition::Input::Measured {
             id,
             usage: operators,
+            kept,
             delay,
         };
         self.compose(now, input, out);

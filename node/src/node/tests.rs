@@ -122,6 +122,7 @@ pub(super) fn record() -> Record {
         composition: composed::unasked(&graph),
         graph,
         reasons: Vec::new(),
+        terms: composition::Terms::default(),
     };
     Record::new(application, id, body, &identity(2))
 }

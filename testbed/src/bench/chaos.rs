@@ -1,15 +1,15 @@
-//! `bench chaos`: hosts are killed one after the other while applications run over all of them, and what comes of the results.
+//! `bench chaos`: hosts fail one after the other while applications run over all of them, and what comes of the results.
 //!
 //! Nodes are processes. Each accepts some of the applications (`chaos/load.rs`), whose sources replay files of numbered rows there and whose
 //! operators are where the composer wants them. In an order drawn from a seed every process is killed, by a signal that it does not hear; so each is once the host
 //! of sources, of sinks, of operators, and the one that accepted. It starts again 5 s later, as itself. The next one is killed as soon as no application says any more that it
-//! is degraded.
+//! is degraded. Several may fail together or shortly one after the other, and instead of being killed they may be stopped or cut off for that time.
 //!
 //! What counts is computed by plain code from the files (`chaos/reference.rs`), which a run of each kind in one process has to equal, and compared (`chaos/check.rs`) with all that
 //! all sinks wrote on all hosts (`chaos/sinks.rs`): nothing may be lost, doubled or wrong. Sources still flow then: what is of windows that should have
 //! closed when the last host was back has to be there.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use model::{Clock, Instant, Rng};
 
 use super::report::Report;
 use crate::cli::note;
+use crate::experiment::written;
 use crate::local::bed::Bed;
 use crate::local::folder::Folder;
 use crate::local::interrupt::Interrupt;
@@ -29,10 +30,12 @@ mod outcome;
 mod reference;
 mod sinks;
 
-use check::Kill;
+use check::{Hit, Part, Shock};
 use load::{Input, Load, Rate, shuffle};
-use outcome::Outcome;
-use sinks::Reader;
+use sinks::{Reader, Written};
+
+pub use check::Fault;
+pub use outcome::{Outcome, Told};
 
 /// What is done.
 #[derive(Debug, Clone)]
@@ -43,22 +46,29 @@ pub struct Options {
     pub nodes: u32,
     /// How many applications. Range: from 1.
     pub applications: usize,
-    /// How many hosts are killed, one after the other: each once before one is killed again. Range: from 1.
+    /// How often hosts fail; each does once before one does again. Range: from 1.
     pub kills: usize,
+    /// What happens to them.
+    pub fault: Fault,
+    /// How many fail before it is waited for. Range: from 1, below `nodes`.
+    pub together: usize,
+    /// The time between them.
+    pub apart: Duration,
+    /// For how long they are away, from the last one on.
+    pub away: Duration,
     /// How many backups each application asks for.
     pub replicas: u32,
     /// How fast each source flows. Unit: rows per second. Range: 1 to 1,000.
     pub rate: u64,
-    /// How long an application may say that it is degraded after its host is there again, and how long it may yield nothing new at the end.
+    /// How long an application may say that it is degraded after all hosts are there again, and how long it may yield nothing new at the end.
     pub settle: Duration,
     /// In which time results have to be back, for 99 of 100 kills and applications.
     pub recovery: Duration,
-    /// What rows and the order of kills are drawn from.
+    /// What rows and the order in which hosts fail are drawn from.
     pub seed: u64,
+    /// Into which folder figures and tables are written, if anywhere.
+    pub out: Option<PathBuf>,
 }
-
-/// After what time a host that was killed starts again. Unit: time. Source: of the definition of the benchmark.
-const AWAY: Duration = Duration::from_secs(5);
 
 /// For how long rows flow before the first kill, behind the last application's first result. Unit: time. Source: guess; what a backup has to have by then is older.
 const WARM_UP: Duration = Duration::from_secs(3);
@@ -83,8 +93,8 @@ struct Chaos<'a> {
     reader: Reader,
     /// When each application was asked for.
     asked: Vec<Instant>,
-    kills: Vec<Kill>,
-    /// Kills after which some application said for too long that it is degraded.
+    shocks: Vec<Shock>,
+    /// Shocks after which some application said for too long that it is degraded.
     unsettled: u64,
 }
 
@@ -94,6 +104,22 @@ struct Chaos<'a> {
 /// When nodes do not come up, an application is refused, or somebody wants to stop. Nothing of it is left.
 pub fn measure(options: &Options) -> anyhow::Result<Report> {
     let interrupt = Interrupt::by_signals()?;
+    let told = run(options, &interrupt)?.told();
+    let mut report = Report::new("chaos", vec![options.seed]);
+    told.figures("", &mut report);
+    told.claims("", &mut report);
+    report.tables(&told.tables());
+    if let Some(folder) = &options.out {
+        written::report(folder, "chaos", &report)?;
+    }
+    Ok(report)
+}
+
+/// Does it, and says all that happened.
+///
+/// # Errors
+/// When nodes do not come up, an application is refused, or somebody wants to stop. Nothing of it is left.
+pub fn run(options: &Options, interrupt: &Interrupt) -> anyhow::Result<Outcome> {
     let wanted = up::Options {
         nodes: options.nodes,
         program: PathBuf::new(),
@@ -101,7 +127,7 @@ pub fn measure(options: &Options) -> anyhow::Result<Report> {
         shape: Some(shape::Options::default()),
         netns: None,
     };
-    let bed = Bed::up(&options.folder, &wanted, &interrupt)?;
+    let bed = Bed::up(&options.folder, &wanted, interrupt)?;
     let nodes = bed.testbed.nodes.len();
     let loads: Vec<Load> = (0..options.applications)
         .map(|index| Load::of(index, nodes))
@@ -123,46 +149,49 @@ pub fn measure(options: &Options) -> anyhow::Result<Report> {
         loads,
         reader,
         asked: Vec::new(),
-        kills: Vec::new(),
+        shocks: Vec::new(),
         unsettled: 0,
     };
     chaos.begin()?;
-    for host in order(options, nodes, &mut rng) {
-        chaos.kill(host)?;
+    let order = order(options, nodes, &mut rng);
+    for hosts in order.chunks(options.together) {
+        chaos.shock(hosts)?;
     }
     let until_ms = chaos.end()?;
     let statuses = chaos.statuses();
-    let outcome = Outcome {
-        options,
-        loads: &chaos.loads,
-        inputs: &inputs,
+    let written = chaos.reader.finish();
+    Ok(Outcome {
+        options: options.clone(),
+        loads: chaos.loads,
+        inputs,
         rate,
-        asked: &chaos.asked,
-        until_ms: &until_ms,
-        kills: &chaos.kills,
-        statuses: &statuses,
+        asked: chaos.asked,
+        until_ms,
+        shocks: chaos.shocks,
+        statuses,
         unsettled: chaos.unsettled,
         is_reference_right,
-    };
-    let written = chaos.reader.finish();
-    Ok(outcome.report(&written))
+        written,
+    })
 }
 
 /// How long all of it may take, so that no source comes to its end before.
 fn longest(options: &Options) -> Duration {
     let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
     let begin = ADMIT_WAIT * count(options.applications) + ADMIT_WAIT + WARM_UP;
-    let kill = AWAY + START_WAIT + options.settle;
+    let kill = options.apart + options.away + START_WAIT + options.settle;
     let end = options.settle * 2;
     begin + kill * count(options.kills) + end + kill
 }
 
-/// In which order hosts are killed.
+/// In which order hosts fail. No two that fail together are one.
 fn order(options: &Options, nodes: usize, rng: &mut Rng) -> Vec<usize> {
     let mut order = Vec::new();
     while order.len() < options.kills {
         let mut turn: Vec<usize> = (0..nodes).collect();
         shuffle(rng, &mut turn);
+        // Those that fail together are of one turn.
+        turn.truncate(nodes / options.together * options.together);
         order.extend(turn);
     }
     order.truncate(options.kills);
@@ -217,25 +246,47 @@ impl Chaos<'_> {
         self.settle(0).map(drop)
     }
 
-    /// Kills a host, starts it again, and waits until nobody says that it is missed.
-    fn kill(&mut self, host: usize) -> anyhow::Result<()> {
-        let other = (host + 1) % self.bed.testbed.nodes.len();
-        let hit = self.hit(other, host);
-        let at = self.now();
-        self.bed.kill(&[host])?;
-        self.bed.pass(AWAY)?;
-        let again = self.now();
-        self.bed.start(host)?;
-        let name = &self.bed.testbed.nodes[host].name;
+    /// Lets hosts fail, brings them back, and waits until nobody says that anything is missed.
+    fn shock(&mut self, hosts: &[usize]) -> anyhow::Result<()> {
+        let fault = self.options.fault;
+        let mut others = 0..self.bed.testbed.nodes.len();
+        let other = others.find(|it| !hosts.contains(it));
+        let other = other.context("somebody has to be left")?;
+        let applications = self.applications_of(other, hosts);
+        let mut hits: Vec<Hit> = Vec::new();
+        for (index, host) in hosts.iter().enumerate() {
+            if index > 0 {
+                self.bed.pass(self.options.apart)?;
+            }
+            let at = self.now();
+            match fault {
+                Fault::Kill => self.bed.kill(&[*host])?,
+                Fault::Silence => self.bed.pause(&[*host])?,
+                Fault::CutOff => self.bed.cut_off(&hosts[..=index])?,
+            }
+            let (host, again) = (*host, at);
+            hits.push(Hit { host, at, again });
+        }
+        self.bed.pass(self.options.away)?;
+        for hit in &mut hits {
+            hit.again = self.reader.clock.now();
+            match fault {
+                Fault::Kill => self.bed.start(hit.host)?,
+                Fault::Silence => self.bed.resume(&[hit.host])?,
+                Fault::CutOff => self.bed.heal()?,
+            }
+        }
+        let names = hosts.iter().map(|it| self.name(*it));
+        let names: Vec<&str> = names.collect();
         note(&format!(
-            "{name} was killed, which {} applications used, and is there again",
-            hit.len()
+            "{} failed, which {} applications used, and came back",
+            names.join(", "),
+            applications.len()
         ));
-        self.kills.push(Kill {
-            host,
-            at,
-            again,
-            hit,
+        self.shocks.push(Shock {
+            fault,
+            hits,
+            applications,
         });
         if !self.settle(other)? {
             self.unsettled += 1;
@@ -243,20 +294,33 @@ impl Chaos<'_> {
         Ok(())
     }
 
-    /// The applications of which a host runs something, as another one knows. What is not known anywhere is missed as well.
-    fn hit(&self, asked: usize, host: usize) -> BTreeSet<usize> {
-        let name = &self.bed.testbed.nodes[host].name;
-        let is_hit = |application: &usize| {
-            let load = &self.loads[*application];
-            let status = self.bed.status(asked, &load.name);
-            let runs = |it: node::node::ApplicationStatus| {
-                it.components
-                    .iter()
-                    .any(|component| component.host == *name)
+    fn name(&self, host: usize) -> &str {
+        &self.bed.testbed.nodes[host].name
+    }
+
+    /// The applications of which hosts run something, as another one knows, and what.
+    fn applications_of(&self, asked: usize, hosts: &[usize]) -> BTreeMap<usize, Part> {
+        let names: Vec<&str> = hosts.iter().map(|it| self.name(*it)).collect();
+        let part = |load: &Load| {
+            let is_owner = hosts.contains(&load.owner).then_some(Part::Ends);
+            let Ok(status) = self.bed.status(asked, &load.name) else {
+                return is_owner;
             };
-            load.owner == host || status.is_ok_and(runs)
+            let parts = &status.components;
+            let there = parts.iter().filter(|it| names.contains(&&*it.host));
+            let is_end = |kind: &str| ["source", "sink"].contains(&kind);
+            let part = match there.clone().count() {
+                0 => return is_owner,
+                count if count == parts.len() => Part::Whole,
+                _ if there.into_iter().any(|it| is_end(&it.kind)) => Part::Ends,
+                _ => Part::Operators,
+            };
+            Some(part.max(is_owner.unwrap_or(part)))
         };
-        (0..self.loads.len()).filter(is_hit).collect()
+        let loads = self.loads.iter().enumerate();
+        loads
+            .filter_map(|(index, load)| Some((index, part(load)?)))
+            .collect()
     }
 
     /// Waits until no application is degraded, as a host knows; false when one is for too long.

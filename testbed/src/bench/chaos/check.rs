@@ -9,15 +9,57 @@ use super::load::SLIDE_MS;
 use super::reference::Row;
 use super::sinks::Written;
 
-/// A host was killed.
+/// What happens to a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Its process is killed, and started again.
+    Kill,
+    /// Its process is stopped where it stands, and goes on.
+    Silence,
+    /// It is cut off from all others, and is not any more.
+    CutOff,
+}
+
+/// Some hosts failed together, or shortly one after the other.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Kill {
+pub(super) struct Shock {
+    pub(super) fault: Fault,
+    pub(super) hits: Vec<Hit>,
+    /// Applications of which they ran something, and what.
+    pub(super) applications: BTreeMap<usize, Part>,
+}
+
+/// A host failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Hit {
     pub(super) host: usize,
     pub(super) at: Instant,
-    /// When it was started again.
+    /// When it began to come back.
     pub(super) again: Instant,
-    /// Applications of which it ran something.
-    pub(super) hit: BTreeSet<usize>,
+}
+
+/// What hosts that failed ran of an application.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Part {
+    /// Operators only.
+    Operators,
+    /// A source or a sink, and not all.
+    Ends,
+    /// All of it.
+    Whole,
+}
+
+impl Part {
+    /// All of them.
+    pub(super) const ALL: [Self; 3] = [Self::Operators, Self::Ends, Self::Whole];
+
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self::Operators => "operators",
+            Self::Ends => "ends",
+            Self::Whole => "whole",
+        }
+    }
 }
 
 /// What came of an application's results.
@@ -29,7 +71,7 @@ pub(super) struct Verdict {
     pub(super) lost: u64,
     /// Copies of one that is there already.
     pub(super) doubled: u64,
-    /// Copies of one that a sink wrote in the moment in which its host was killed: nobody can know whether it had.
+    /// Copies of one that a sink wrote in the moment in which its host failed: whoever takes over cannot know whether it had.
     pub(super) rewritten: u64,
     /// Rows, or lines, that are no results of this application.
     pub(super) wrong: u64,
@@ -37,7 +79,7 @@ pub(super) struct Verdict {
     pub(super) taken_back: u64,
 }
 
-/// How long before a kill of its host a result may be written, so that whoever takes over cannot know of it.
+/// How long before its host fails a result may be written, so that whoever takes over cannot know of it.
 ///
 /// Unit: time. Source: guess; what a sink has written is told upstream at once, and so known elsewhere after a way and what a busy machine adds.
 const UNTOLD: Duration = Duration::from_secs(1);
@@ -47,7 +89,7 @@ pub(super) fn judge(
     reference: &BTreeSet<Row>,
     until_ms: u64,
     files: &[&Written],
-    kills: &[Kill],
+    shocks: &[Shock],
 ) -> Verdict {
     let mut verdict = Verdict::default();
     let mut copies: BTreeMap<Row, Vec<Copy>> = BTreeMap::new();
@@ -71,7 +113,7 @@ pub(super) fn judge(
             continue;
         }
         for pair in copies.windows(2) {
-            match pair[1].is_by_another(pair[0], kills) {
+            match pair[1].is_by_another(pair[0], shocks) {
                 true => verdict.rewritten += 1,
                 false => verdict.doubled += 1,
             }
@@ -89,64 +131,89 @@ struct Copy {
 }
 
 impl Copy {
-    /// Whether the host of the one before was killed as soon as that was written, and this was written by who came after it.
-    fn is_by_another(self, before: Self, kills: &[Kill]) -> bool {
-        let kills = kills.iter().filter(|kill| kill.host == before.host);
-        let mut moments = kills.filter(|kill| {
-            let is_untold = kill.at.since(before.at) <= UNTOLD;
-            // What was written before the kill is seen a little later.
-            let is_written = before.at.since(kill.at) <= UNTOLD && before.at < kill.again;
-            is_untold && is_written
+    /// Whether the host of the one before failed as soon as that was written, and this was written by who came in its place or after it; where hosts are
+    /// only not heard, whoever of the two it was.
+    fn is_by_another(self, before: Self, shocks: &[Shock]) -> bool {
+        let is_other_file = self.file != before.file;
+        let hits = shocks
+            .iter()
+            .flat_map(|shock| shock.hits.iter().map(|hit| (shock.fault, hit)));
+        let mut is_of = hits.map(|(fault, hit)| match fault {
+            // Who is dead writes no more, which is seen a little later.
+            Fault::Kill => {
+                let is_last = hit.wrote(before, hit.again.min(hit.at + UNTOLD));
+                is_last && (is_other_file || self.at >= hit.again)
+            }
+            // Who is alive does until it hears that it was given up.
+            Fault::Silence | Fault::CutOff => {
+                let until = hit.again + UNTOLD;
+                is_other_file && (hit.wrote(before, until) || hit.wrote(self, until))
+            }
         });
-        moments.any(|kill| self.file != before.file || self.at >= kill.again)
+        is_of.any(|is_of| is_of)
     }
 }
 
-/// How an application came back after a host of it was killed.
+impl Hit {
+    /// Whether its host wrote something shortly before it failed, or after that until some time.
+    fn wrote(&self, copy: Copy, until: Instant) -> bool {
+        self.host == copy.host && self.at.since(copy.at) <= UNTOLD && copy.at < until
+    }
+}
+
+/// How an application came back after hosts of it failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Recovery {
-    /// From the kill to the first right result of after it.
+    /// From the last of them to the first right result of after the first.
     After(Duration),
-    /// The same, but from when the host was started again: its sources were there.
+    /// The same, but from when the host of its sources began to come back.
     AfterStart(Duration),
     /// There was none.
     Never,
-    /// An earlier kill was not over for it.
+    /// It had not come back from what was before.
     StillAway,
 }
 
 /// How long it takes at most until a result that is on its way is written. Unit: milliseconds. Source: guess; half of what lies between two.
 const UNDER_WAY_MS: u64 = SLIDE_MS / 2;
 
-/// How an application came back after each kill that hit it. `starts` is when its sources began; `owner` is where they are.
+/// How an application came back from each shock that hit it. `owner` is where its sources are, which began at `started`; `right` are its results in their order.
 pub(super) fn recoveries(
     application: usize,
     owner: usize,
     started: Instant,
     right: &[(Instant, Row)],
-    kills: &[Kill],
-) -> Vec<Recovery> {
+    shocks: &[Shock],
+) -> Vec<(Part, Recovery)> {
     let mut came_back = Vec::new();
     // Since when its sources read without a break, and until when it is away.
     let (mut since, mut away_until) = (started, Some(started));
-    for kill in kills.iter().filter(|it| it.hit.contains(&application)) {
-        let is_sources = kill.host == owner;
-        if away_until.is_none_or(|until| until > kill.at) {
-            came_back.push(Recovery::StillAway);
-        } else {
-            let known = known_at(kill.at, since, right);
-            let from = if is_sources { kill.again } else { kill.at };
-            let mut after = right.iter().filter(|(at, _)| *at >= from);
-            let first = after.find(|(_, row)| row.end_ms > known);
-            away_until = first.map(|(at, _)| *at);
-            came_back.push(match away_until {
-                None => Recovery::Never,
-                Some(until) if is_sources => Recovery::AfterStart(until.since(from)),
-                Some(until) => Recovery::After(until.since(from)),
-            });
-        }
-        if is_sources {
-            since = kill.again;
+    for shock in shocks {
+        let Some(part) = shock.applications.get(&application) else {
+            continue;
+        };
+        let at = shock.hits.iter().map(|it| it.at);
+        let (first, last) = (at.clone().min(), at.max());
+        let (first, last) = first.zip(last).expect("somebody failed");
+        let of_sources = shock.hits.iter().find(|it| it.host == owner);
+        let from = of_sources.map_or(last, |it| it.again.max(last));
+        let recovery = match away_until.is_none_or(|until| until > first) {
+            true => Recovery::StillAway,
+            false => {
+                let known = known_at(first, since, right);
+                let mut after = right.iter().filter(|(at, _)| *at >= from);
+                let back = after.find(|(_, row)| row.end_ms > known);
+                away_until = back.map(|(at, _)| *at);
+                let took = away_until.map(|until| until.since(from));
+                took.map_or(Recovery::Never, |took| match of_sources {
+                    None => Recovery::After(took),
+                    Some(_) => Recovery::AfterStart(took),
+                })
+            }
+        };
+        came_back.push((*part, recovery));
+        if of_sources.is_some() {
+            since = from;
         }
     }
     came_back

@@ -5,113 +5,128 @@ use std::time::Duration;
 
 use model::{Instant, convert};
 
-use super::check::{Kill, Recovery, Verdict, judge, recoveries};
+use super::check::{Part, Recovery, Shock, Verdict, judge, recoveries};
 use super::load::{Input, Load, Rate};
 use super::reference::{Row, results};
-use super::sinks::Written;
-use super::{Options, Report};
+use super::{Options, Report, Written};
 
 /// All that happened.
-pub(super) struct Outcome<'a> {
-    pub(super) options: &'a Options,
-    pub(super) loads: &'a [Load],
+#[derive(Debug)]
+pub struct Outcome {
+    pub(super) options: Options,
+    pub(super) loads: Vec<Load>,
     /// The rows of the sources of each application.
-    pub(super) inputs: &'a [Vec<Input>],
+    pub(super) inputs: Vec<Vec<Input>>,
     pub(super) rate: Rate,
     /// When each application was asked for.
-    pub(super) asked: &'a [Instant],
+    pub(super) asked: Vec<Instant>,
     /// Up to which window each has to have yielded all. Unit: milliseconds behind the first row.
-    pub(super) until_ms: &'a [u64],
-    pub(super) kills: &'a [Kill],
+    pub(super) until_ms: Vec<u64>,
+    pub(super) shocks: Vec<Shock>,
     /// What each application is in the end.
-    pub(super) statuses: &'a [String],
+    pub(super) statuses: Vec<String>,
     pub(super) unsettled: u64,
     pub(super) is_reference_right: bool,
+    /// What sinks wrote.
+    pub(super) written: Vec<Written>,
 }
 
 /// What is said of an application.
 struct Said {
     verdict: Verdict,
-    recoveries: Vec<Recovery>,
+    recoveries: Vec<(Part, Recovery)>,
     sinks: usize,
 }
 
-impl Outcome<'_> {
+/// What is said of all.
+#[derive(Debug)]
+pub struct Told {
+    counts: Vec<(&'static str, u64)>,
+    claims: Vec<(&'static str, bool)>,
+    /// How long results were away: all of them, and by what the hosts ran that failed.
+    times: Vec<(&'static str, Times)>,
+    table: String,
+}
+
+impl Outcome {
     /// Compares all that sinks wrote with what they should have.
-    pub(super) fn report(&self, written: &[Written]) -> Report {
+    pub fn told(&self) -> Told {
         let said: Vec<Said> = (0..self.loads.len())
-            .map(|application| self.say(application, written))
+            .map(|application| self.say(application))
             .collect();
         let sum = |of: fn(&Verdict) -> u64| said.iter().map(|it| of(&it.verdict)).sum::<u64>();
-        let all = || said.iter().flat_map(|it| &it.recoveries).copied();
-        let after = all().filter_map(|it| match it {
-            Recovery::After(time) => Some(time),
-            _ => None,
-        });
-        let after_start = all().filter_map(|it| match it {
-            Recovery::AfterStart(time) => Some(time),
-            _ => None,
-        });
-        let never = convert::size(all().filter(|it| *it == Recovery::Never).count());
-        let still = convert::size(all().filter(|it| *it == Recovery::StillAway).count());
-        let times = Times::of(after.clone().chain(after_start.clone()));
-        let mut report = Report::new("chaos", vec![self.options.seed]);
-        report.count("nodes", u64::from(self.options.nodes));
-        report.count("applications", convert::size(self.loads.len()));
-        report.count("replicas", u64::from(self.options.replicas));
-        report.count("kills", convert::size(self.kills.len()));
-        report.count("results", sum(|it| it.expected));
-        report.count("lost", sum(|it| it.lost));
-        report.count("doubled", sum(|it| it.doubled));
-        report.count("rewritten", sum(|it| it.rewritten));
-        report.count("wrong", sum(|it| it.wrong));
-        report.count("taken_back", sum(|it| it.taken_back));
-        report.count("recoveries", convert::size(times.0.len()));
-        report.count("never_recovered", never);
-        report.count("hit_while_away", still);
-        report.count("unsettled_kills", self.unsettled);
-        let failed = self.statuses.iter().filter(|it| *it != "running").count();
-        report.count("applications_not_running", convert::size(failed));
-        times.tell("recovery_ms", &mut report);
-        Times::of(after).tell("recovery_of_others_ms", &mut report);
-        Times::of(after_start).tell("recovery_of_sources_ms", &mut report);
-        report.tables(&self.table(&said));
-        let is_within = times
-            .quantile(0.99)
-            .is_some_and(|it| it <= self.options.recovery);
-        report.claim("reference_is_a_run_without_kills", self.is_reference_right);
-        report.claim("all_kills_done", self.kills.len() == self.options.kills);
-        report.claim(
-            "results_back_in_time",
-            is_within && never == 0 && still == 0,
-        );
-        report.claim("none_stays_degraded", self.unsettled == 0 && failed == 0);
-        report.claim(
-            "none_lost",
-            sum(|it| it.lost) == 0 && sum(|it| it.expected) > 0,
-        );
-        report.claim("none_doubled", sum(|it| it.doubled) == 0);
-        report.claim("none_wrong", sum(|it| it.wrong + it.taken_back) == 0);
-        report
+        let (results, lost) = (sum(|it| it.expected), sum(|it| it.lost));
+        let (doubled, wrong) = (sum(|it| it.doubled), sum(|it| it.wrong));
+        let taken_back = sum(|it| it.taken_back);
+        let all = || said.iter().flat_map(|it| it.recoveries.iter().copied());
+        let count = |wanted| convert::size(all().filter(|(_, it)| *it == wanted).count());
+        let (never, still) = (count(Recovery::Never), count(Recovery::StillAway));
+        let mut times = vec![("all", Times::of(all().map(|(_, it)| it)))];
+        times.extend(Part::ALL.map(|part| {
+            let of_part = all().filter(|(it, _)| *it == part);
+            (part.word(), Times::of(of_part.map(|(_, it)| it)))
+        }));
+        let hits: usize = self.shocks.iter().map(|it| it.hits.len()).sum();
+        let not_running = self.statuses.iter().filter(|it| *it != "running").count();
+        let within = times[0].1.quantile(0.99);
+        let is_within = within.is_some_and(|it| it <= self.options.recovery);
+        Told {
+            counts: vec![
+                ("nodes", u64::from(self.options.nodes)),
+                ("applications", convert::size(self.loads.len())),
+                ("replicas", u64::from(self.options.replicas)),
+                ("kills", convert::size(hits)),
+                ("results", results),
+                ("lost", lost),
+                ("doubled", doubled),
+                ("rewritten", sum(|it| it.rewritten)),
+                ("wrong", wrong),
+                ("taken_back", taken_back),
+                ("never_recovered", never),
+                ("hit_while_away", still),
+                ("unsettled", self.unsettled),
+                ("applications_not_running", convert::size(not_running)),
+            ],
+            claims: vec![
+                ("reference_is_a_run_without_kills", self.is_reference_right),
+                ("all_kills_done", hits == self.options.kills),
+                (
+                    "results_back_in_time",
+                    is_within && never == 0 && still == 0,
+                ),
+                (
+                    "none_stays_degraded",
+                    self.unsettled == 0 && not_running == 0,
+                ),
+                ("none_lost", lost == 0 && results > 0),
+                ("none_doubled", doubled == 0),
+                ("none_wrong", wrong == 0 && taken_back == 0),
+            ],
+            times,
+            table: self.table(&said),
+        }
     }
 
-    fn say(&self, application: usize, written: &[Written]) -> Said {
+    fn say(&self, application: usize) -> Said {
         let load = &self.loads[application];
         let reference = results(load.family, self.rate, &self.inputs[application]);
-        let files = written.iter().filter(|it| it.application == application);
+        let files = self
+            .written
+            .iter()
+            .filter(|it| it.application == application);
         let files: Vec<&Written> = files.collect();
         let rows = files.iter().flat_map(|it| it.rows.iter().copied());
         let mut right: Vec<(Instant, Row)> =
             rows.filter(|(_, row)| reference.contains(row)).collect();
         right.sort_unstable();
         Said {
-            verdict: judge(&reference, self.until_ms[application], &files, self.kills),
+            verdict: judge(&reference, self.until_ms[application], &files, &self.shocks),
             recoveries: recoveries(
                 application,
                 load.owner,
                 self.asked[application],
                 &right,
-                self.kills,
+                &self.shocks,
             ),
             sinks: files.iter().filter(|it| !it.rows.is_empty()).count(),
         }
@@ -134,13 +149,10 @@ impl Outcome<'_> {
             "never",
             "worst ms"
         );
-        for ((load, said), status) in self.loads.iter().zip(said).zip(self.statuses) {
+        for ((load, said), status) in self.loads.iter().zip(said).zip(&self.statuses) {
             let never = said.recoveries.iter();
-            let never = never.filter(|it| matches!(it, Recovery::Never | Recovery::StillAway));
-            let worst = said.recoveries.iter().filter_map(|it| match it {
-                Recovery::After(time) | Recovery::AfterStart(time) => Some(*time),
-                Recovery::Never | Recovery::StillAway => None,
-            });
+            let never = never.filter(|(_, it)| matches!(it, Recovery::Never | Recovery::StillAway));
+            let worst = said.recoveries.iter().filter_map(|(_, it)| it.time());
             let worst = worst
                 .max()
                 .map_or_else(|| "-".to_owned(), |it| it.as_millis().to_string());
@@ -159,19 +171,79 @@ impl Outcome<'_> {
                 said.recoveries.len(),
                 never.count(),
             )
-            .expect("writing into memory does not fail");
+            .expect(INTO_MEMORY);
         }
         text.push('\n');
         text
     }
 }
 
+impl Told {
+    /// Adds figures to a report, whose names begin with `prefix`.
+    pub fn figures(&self, prefix: &str, report: &mut Report) {
+        for (name, count) in &self.counts {
+            report.count(&format!("{prefix}{name}"), *count);
+        }
+        for (word, times) in &self.times {
+            let name = match *word {
+                "all" => format!("{prefix}recovery_ms"),
+                part => format!("{prefix}recovery_ms.{part}"),
+            };
+            times.tell(&name, report);
+        }
+    }
+
+    /// Adds what must hold to a report, with names that begin with `prefix`.
+    pub fn claims(&self, prefix: &str, report: &mut Report) {
+        for (name, holds) in &self.claims {
+            report.claim(&format!("{prefix}{name}"), *holds);
+        }
+    }
+
+    /// Tables for people: of each application, of what was counted, and of how long results were away.
+    pub fn tables(&self) -> String {
+        let mut text = self.table.clone();
+        for (name, count) in &self.counts {
+            writeln!(text, "  {name:<24} {count}").expect(INTO_MEMORY);
+        }
+        text.push('\n');
+        for (word, times) in &self.times {
+            let ms = |fraction| {
+                let time = times
+                    .quantile(fraction)
+                    .map(|it| it.as_millis().to_string());
+                time.unwrap_or_else(|| "-".to_owned())
+            };
+            let (count, middle, most, all) = (times.0.len(), ms(0.5), ms(0.99), ms(1.0));
+            writeln!(
+                text,
+                "  back after, {word:<10} {count:>5} times: p50 {middle} ms, p99 {most} ms, max {all} ms"
+            )
+            .expect(INTO_MEMORY);
+        }
+        text.push('\n');
+        text
+    }
+}
+
+const INTO_MEMORY: &str = "writing into memory does not fail";
+
+impl Recovery {
+    const fn time(self) -> Option<Duration> {
+        match self {
+            Self::After(time) | Self::AfterStart(time) => Some(time),
+            Self::Never | Self::StillAway => None,
+        }
+    }
+}
+
 /// Times in their order.
+#[derive(Debug)]
 struct Times(Vec<Duration>);
 
 impl Times {
-    fn of(times: impl Iterator<Item = Duration>) -> Self {
-        let mut times: Vec<Duration> = times.collect();
+    fn of(recoveries: impl Iterator<Item = Recovery>) -> Self {
+        let mut times: Vec<Duration> = recoveries.filter_map(Recovery::time).collect();
         times.sort_unstable();
         Self(times)
     }

@@ -12,16 +12,23 @@ fn row(end_ms: u64) -> Row {
 }
 
 /// The host is killed at 10 s, and is there again at 15 s.
-fn kill() -> Kill {
-    Kill {
-        host: HOST,
-        at: seconds(10.0),
-        again: seconds(15.0),
-        hit: BTreeSet::from([0]),
+fn shock(fault: Fault) -> Shock {
+    Shock {
+        fault,
+        hits: vec![Hit {
+            host: HOST,
+            at: seconds(10.0),
+            again: seconds(15.0),
+        }],
+        applications: BTreeMap::from([(0, Part::Ends)]),
     }
 }
 
-fn judged(until_ms: u64, files: &[(usize, &[(f64, u64)])]) -> Verdict {
+fn kill() -> Shock {
+    shock(Fault::Kill)
+}
+
+fn judged(shock: Shock, until_ms: u64, files: &[(usize, &[(f64, u64)])]) -> Verdict {
     let reference = (1..=5).map(|it| row(it * 200)).collect();
     let files: Vec<Written> = files
         .iter()
@@ -31,12 +38,13 @@ fn judged(until_ms: u64, files: &[(usize, &[(f64, u64)])]) -> Verdict {
         })
         .collect();
     let files: Vec<&Written> = files.iter().collect();
-    judge(&reference, until_ms, &files, &[kill()])
+    judge(&reference, until_ms, &files, &[shock])
 }
 
 #[test]
 fn what_is_nowhere_is_lost_and_what_is_none_is_wrong() {
     let found = judged(
+        kill(),
         800,
         &[
             (0, &[(1.0, 200), (1.2, 300)]),
@@ -83,7 +91,7 @@ fn a_copy_is_one_too_many_unless_its_writer_was_killed_at_once() {
             (1, 1),
         ),
     ] {
-        let found = judged(200, files);
+        let found = judged(kill(), 200, files);
         assert_eq!(
             (found.doubled, found.rewritten),
             (doubled, rewritten),
@@ -101,8 +109,9 @@ fn flowing(from_s: f64, until_s: f64, asked_s: f64) -> Vec<(Instant, Row)> {
     within.map(|end| (seconds(at(end)), row(end))).collect()
 }
 
-fn recovered(owner: usize, right: &[(Instant, Row)], kills: &[Kill]) -> Vec<Recovery> {
-    recoveries(0, owner, seconds(1.0), right, kills)
+fn recovered(owner: usize, right: &[(Instant, Row)], shocks: &[Shock]) -> Vec<Recovery> {
+    let came_back = recoveries(0, owner, seconds(1.0), right, shocks);
+    came_back.into_iter().map(|(_, it)| it).collect()
 }
 
 #[test]
@@ -134,16 +143,44 @@ fn where_the_source_was_it_counts_from_the_start() {
 #[test]
 fn who_does_not_come_back_is_not_asked_again() {
     let right = flowing(0.0, 10.0, 1.0);
-    let second = Kill {
-        host: 3,
-        at: seconds(20.0),
-        again: seconds(25.0),
-        ..kill()
-    };
-    let other = Kill {
-        hit: BTreeSet::from([7]),
+    let mut second = kill();
+    (second.hits[0].at, second.hits[0].again) = (seconds(20.0), seconds(25.0));
+    let other = Shock {
+        applications: BTreeMap::from([(7, Part::Whole)]),
         ..second.clone()
     };
     let found = recovered(0, &right, &[kill(), second, other]);
     assert_eq!(found, [Recovery::Never, Recovery::StillAway]);
+}
+
+#[test]
+fn of_hosts_that_fail_one_after_the_other_the_last_counts() {
+    let mut right = flowing(0.0, 10.0, 1.0);
+    right.extend(flowing(12.0, 20.0, 1.0));
+    let mut both = kill();
+    both.hits.push(Hit {
+        host: 4,
+        at: seconds(11.5),
+        again: seconds(16.0),
+    });
+    let found = recovered(0, &right, &[both]);
+    let [Recovery::After(time)] = found[..] else {
+        panic!("{found:?}");
+    };
+    assert!((time.as_secs_f64() - 0.5).abs() < 0.21, "{time:?}");
+}
+
+#[test]
+fn who_is_cut_off_may_write_beside_who_took_over_and_not_twice_itself() {
+    let by_both = &[(HOST, &[(13.0, 200)][..]), (2, &[(12.0, 200)])];
+    let by_one = &[(HOST, &[(13.0, 200), (14.0, 200)][..])];
+    for (fault, files, (doubled, rewritten)) in [
+        (Fault::CutOff, &by_both[..], (0, 1)),
+        (Fault::CutOff, &[by_both[1], (HOST, &[(11.0, 200)])], (0, 1)),
+        (Fault::CutOff, &by_one[..], (1, 0)),
+        (Fault::Kill, &[by_both[1], (HOST, &[(11.5, 200)])], (1, 0)),
+    ] {
+        let found = judged(shock(fault), 200, files);
+        assert_eq!((found.doubled, found.rewritten), (doubled, rewritten));
+    }
 }
