@@ -2,8 +2,9 @@
 
 use model::{ComponentId, Instant};
 
-use super::Engine;
+use super::{Component, Engine};
 use crate::edge::storage::{Answer, Order};
+use crate::ledger::Ledger;
 
 /// Whose order it is: the output port of a component.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,6 +37,9 @@ impl Engine {
             return;
         };
         output.producer.handle_answer(answer, &mut sends);
+        if let Some(component) = self.components.get_mut(&slot.component) {
+            component.enter_retained(&mut self.ledger);
+        }
         self.order(slot.component);
         self.deliver(now, sends);
     }
@@ -44,6 +48,13 @@ impl Engine {
     pub fn stored_bytes(&self) -> u64 {
         let outputs = self.components.values().flat_map(|it| &it.outputs);
         outputs.map(|output| output.producer.stored_bytes()).sum()
+    }
+
+    /// How many bytes are on their way to the storage, and in memory still.
+    pub fn writing_bytes(&self) -> u64 {
+        let outputs = self.components.values().flat_map(|it| &it.outputs);
+        let writing = outputs.map(|output| output.producer.writing_bytes());
+        writing.sum()
     }
 
     /// Gives the storage what a component has for it to do.
@@ -70,6 +81,25 @@ impl Engine {
             let slot = Slot { component, port };
             let orders = output.producer.drop_all_stored();
             self.orders.extend(orders.into_iter().map(|it| (slot, it)));
+        }
+    }
+}
+
+impl Component {
+    /// How much memory takes what its producers retain, with what is on its way to the storage.
+    pub(crate) fn retained_bytes(&self) -> u64 {
+        self.outputs
+            .iter()
+            .map(|output| output.producer.retained_bytes() + output.producer.writing_bytes())
+            .sum()
+    }
+
+    /// Enters into the ledger how much its producers retain.
+    pub(crate) fn enter_retained(&mut self, ledger: &mut Ledger) {
+        let retained = self.retained_bytes();
+        let before = std::mem::replace(&mut self.entered_bytes, retained);
+        if before != retained {
+            ledger.change_retained(before, retained);
         }
     }
 }

@@ -27,6 +27,11 @@ impl Handle {
         self.change(|engine, now| engine.handle_answer(now, slot, answer));
     }
 
+    /// How many bytes are on their way to the storage, and in memory still.
+    pub fn writing_bytes(&self) -> u64 {
+        self.shared.lock().engine.writing_bytes()
+    }
+
     /// How many bytes lie in the storage.
     pub fn stored_bytes(&self) -> u64 {
         self.shared.lock().engine.stored_bytes()

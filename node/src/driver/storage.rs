@@ -115,9 +115,15 @@ impl Storage {
 
 #[cfg(test)]
 mod tests {
+    use std::task::{Context, Waker};
+
     use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
-    use engine::{Header, Rows, Token};
-    use model::{ComponentId, EventTime, Interval, Origin};
+
+    use engine::edge::{Arrival, Consumer};
+    use engine::intake::{Intake, Records};
+    use engine::runtime::Runtime;
+    use engine::{EdgeKind, Header, Rows, Token, columns};
+    use model::{ComponentId, DataType, EdgeId, EventTime, Field, Interval, Origin, Schema};
 
     use super::*;
 
@@ -195,5 +201,97 @@ mod tests {
             .collect();
         assert!(there[0] && !there[19], "{there:?}");
         assert!(storage.segments.bytes() <= 20_000);
+    }
+
+    /// Who looks at a stream of a running engine and takes all of it.
+    struct Looker {
+        edge: EdgeId,
+        consumer: Consumer,
+        rows: u64,
+        missing: u64,
+    }
+
+    impl Looker {
+        fn open(engine: &Handle, source: ComponentId) -> Self {
+            let edge = engine
+                .open_edge(source, 0, None, EdgeKind::Consumer)
+                .unwrap();
+            let mut consumer = Consumer::latest(1 << 20);
+            engine.handle_pull(edge, &consumer.pull()).unwrap();
+            Self {
+                edge,
+                consumer,
+                rows: 0,
+                missing: 0,
+            }
+        }
+
+        /// Takes what is there; whether it pulls for more is up to the caller.
+        fn take(&mut self, engine: &Handle) {
+            let mut cx = Context::from_waker(Waker::noop());
+            let mut batches = Vec::new();
+            let _ = engine.poll_batches(self.edge, &mut cx, &mut batches);
+            for arrived in batches {
+                let Arrival::Next(next) = self.consumer.handle_batch(arrived) else {
+                    panic!("what comes is next");
+                };
+                self.rows += u64::try_from(next.rows.len()).unwrap();
+                self.missing += u64::from(next.header.missing);
+                let through = next.header.interval.through();
+                self.consumer.take(next.header.origin, through, through);
+            }
+        }
+
+        fn pull(&mut self, engine: &Handle) {
+            let pull = self.consumer.pull_all();
+            engine.handle_pull(self.edge, &pull).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_slow_reader_beside_a_fast_one_gets_all_of_it_from_the_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = engine::Config {
+            memory_bytes: engine::MEMORY_MIN,
+            disk_bytes: 64 << 20,
+            ..engine::Config::default()
+        };
+        let clock = Arc::new(crate::clock::MachineClock::start());
+        let runtime = Runtime::start(config, 1, clock).unwrap();
+        let engine = runtime.handle();
+        start(engine.clone(), folder.path(), 64 << 20).unwrap();
+        let fields = vec![Field::new("n", DataType::Int64)];
+        let schema = Schema::new(fields).unwrap();
+        let outputs = vec![("out".to_owned(), schema.clone())];
+        let (_, source) = engine.publish("numbers", Origin(1), &outputs);
+        let [mut fast, mut slow] = [(); 2].map(|()| Looker::open(&engine, source));
+        let mut intake = Intake::new(Origin(1), 0);
+        let (rows, batches) = (1000u32, 400);
+        for n in 0..batches {
+            let numbers: ArrayRef = Arc::new(Int64Array::from(vec![n; 1000]));
+            let columns = RecordBatch::try_new(columns::to_arrow(&schema), vec![numbers]);
+            let records = Records {
+                count: rows,
+                columns: columns.unwrap(),
+                times: vec![n; 1000],
+                places: (0..rows).collect(),
+                bad: Vec::new(),
+            };
+            engine.offer(source, intake.take(Instant::ZERO, records));
+            fast.take(&engine);
+            fast.pull(&engine);
+            while engine.writing_bytes() > 0 {
+                std::thread::yield_now();
+            }
+        }
+        let all = u64::from(rows) * u64::try_from(batches).unwrap();
+        assert_eq!((fast.rows, fast.missing), (all, 0));
+        assert!(engine.stored_bytes() > 0);
+        while slow.rows < all {
+            slow.take(&engine);
+            slow.pull(&engine);
+        }
+        assert_eq!((slow.rows, slow.missing), (all, 0));
+        assert_eq!(engine.stored_bytes(), 0);
     }
 }

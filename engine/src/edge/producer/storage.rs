@@ -12,8 +12,8 @@ use crate::few::Few;
 
 /// What of the share of memory may wait to be written: beyond that it is lost to who is behind, as if there were no storage.
 ///
-/// Unit: divisor. Source: guess; so much more memory is used for a moment.
-const WRITING_DIVISOR: u64 = 4;
+/// Unit: divisor. Source: guess; so much more memory is used while the disk is busy.
+const WRITING_DIVISOR: u64 = 2;
 
 /// What a producer has in a storage.
 #[derive(Debug, Default)]
@@ -50,6 +50,11 @@ impl Producer {
     /// How many bytes lie in the storage.
     pub fn stored_bytes(&self) -> u64 {
         self.logs.values().map(Log::stored_bytes).sum()
+    }
+
+    /// How many bytes are on their way there, and in memory still.
+    pub fn writing_bytes(&self) -> u64 {
+        self.storage.writing.values().sum()
     }
 
     /// What the storage is to do since this was last asked.
@@ -100,8 +105,7 @@ impl Producer {
     /// Lets the oldest that only those keep who are behind `kept` go to the storage. Says whether something did.
     pub(super) fn store_oldest(&mut self, kept: &Few<Origin, u64>) -> bool {
         let storage = &self.storage;
-        let writing: u64 = storage.writing.values().sum();
-        let is_busy = writing >= self.retention.bytes_max / WRITING_DIVISOR;
+        let is_busy = self.writing_bytes() >= self.retention.bytes_max / WRITING_DIVISOR;
         if is_busy || self.stored_bytes() >= storage.bytes_max {
             return false;
         }
