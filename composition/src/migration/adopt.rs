@@ -43,13 +43,7 @@ impl Composer {
         }
     }
 
-    fn adopt(
-        &mut self,
-        now: Instant,
-        view: &NodeView,
-        rebound: Rebound,
-        out: &mut Outbox<'_>,
-    ) {
+    fn adopt(&mut self, now: Instant, view: &NodeView, rebound: Rebound, out: &mut Outbox<'_>) {
         let (id, here) = (rebound.id, view.node());
         self.give_up_moves(now, id, out);
         let Rebound {
@@ -100,11 +94,15 @@ impl Composer {
     /// Nothing that is being moved of a composition goes on: the graph that it was to have is not the one that follows.
     fn give_up_moves(&mut self, now: Instant, id: model::CompositionId, out: &mut Outbox<'_>) {
         if let Some(migration) = self.migrations.remove(&id) {
-            self.reminders.remove(&(id, crate::reminder::Kind::Migration));
+            self.reminders
+                .remove(&(id, crate::reminder::Kind::Migration));
             out.event(Event::Unmigrated(Unmigrated {
                 composition: id,
                 operator: migration.operator,
-                declined: vec![(out.node(), "a host of it is gone, or has come back".to_owned())],
+                declined: vec![(
+                    out.node(),
+                    "a host of it is gone, or has come back".to_owned(),
+                )],
             }));
         }
         let pending = self.allocations.get(&id).and_then(|it| it.pending.as_ref());

@@ -105,7 +105,7 @@ impl World {
                 self.overlay.describe(host, summary);
                 self.spread_gossip(host);
             }
-            Effect::Note(_) => {}
+            Effect::Keep { .. } | Effect::Note(_) => {}
         }
     }
 
