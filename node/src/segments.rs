@@ -130,7 +130,8 @@ impl Segments {
     pub fn read(&self, spot: Spot) -> Result<Vec<u8>, Error> {
         let segment = self.segments.get(&spot.segment);
         let segment = segment.ok_or(ErrorKind::NotFound)?;
-        read_at(&segment.file, spot.offset, segment.len)?.ok_or(ErrorKind::InvalidData.into())
+        read_at(&segment.file, spot.offset, segment.len)?
+            .ok_or_else(|| ErrorKind::InvalidData.into())
     }
 
     /// A record is not wanted any more. With the last of a segment that is not written any more its file goes.
