@@ -67,21 +67,18 @@ impl World {
             }
             Effect::Prepare {
                 id,
+                application,
                 graph,
                 operator,
                 from,
-                ..
-            } => self.prepare(host, cause, id, *graph, (operator, from)),
-            Effect::Switch { id, graph, .. } => self.switch(host, id, *graph),
+            } => self.prepare(host, cause, (id, &application), *graph, (operator, from)),
+            Effect::Switch { id, graph, cores } => self.switch(host, id, *graph, cores),
             Effect::Adopt { id, .. } => {
                 // Nodes of simulations do not repair.
                 let what = format!("{id:?} has a graph that it was never ready for");
                 self.checker.report(self.now, Some(host), what);
             }
-            Effect::Abandon(id) => {
-                self.fluid.abandon(host, id);
-                self.follow_loads();
-            }
+            Effect::Abandon(id) => self.abandon(host, id),
             Effect::Retire(id) => {
                 self.retire_engine(host, id);
                 let gone = self.fluid.retire(host, id, &self.numbers);
