@@ -13,6 +13,7 @@ mod log;
 mod producer;
 mod reader;
 mod retained;
+pub mod storage;
 #[cfg(test)]
 mod tests;
 

@@ -19,6 +19,7 @@ use std::time::Duration;
 use model::{ComponentId, EdgeId, EventTime, Instant, convert};
 
 use crate::batch::Batch;
+use crate::edge::storage::Order;
 use crate::intake::Taken;
 use crate::ledger::{Ledger, RETENTION_DIVISOR};
 use crate::mailbox::{Channel, Waiting};
@@ -46,6 +47,7 @@ mod retire;
 mod sample;
 mod shadows;
 mod shape;
+mod storage;
 mod timers;
 
 pub(crate) use component::{Application, Component, Role};
@@ -60,6 +62,7 @@ pub use rebind::Provider;
 pub use remote::{EdgeKind, TAPS_MAX};
 pub use sample::{OperatorSample, Sample};
 pub use shadows::{CopyId, SHADOWS_MAX};
+pub use storage::Slot;
 
 /// Why a component is found: who asks has just found it, or holds an edge that goes with it.
 const HERE: &str = "a component that edges and members name is here";
@@ -95,6 +98,8 @@ const LINGER_MAX: Duration = Duration::from_millis(5);
 pub struct Config {
     /// The memory for data: state and what is retained. Unit: bytes. Range: from [`MEMORY_MIN`].
     pub memory_bytes: u64,
+    /// What may lie in a storage of what is retained beyond the memory. Unit: bytes; zero where nobody carries out orders to a storage.
+    pub disk_bytes: u64,
     /// How components are ordered.
     pub policy: Policy,
     /// Which rules of deadlines hold, where the policy knows them.
@@ -116,6 +121,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             memory_bytes: 256 << 20,
+            disk_bytes: 0,
             policy: Policy::Deadline,
             rules: Rules::ALL,
             quantum: None,
@@ -164,6 +170,8 @@ pub struct Engine {
     appends: Vec<(u16, Arc<Batch>)>,
     /// Edges between hosts that have something to be taken.
     ready: Vec<EdgeId>,
+    /// What a storage is to do.
+    orders: Vec<(Slot, Order)>,
     events: Vec<Event>,
 }
 
@@ -237,6 +245,7 @@ impl Engine {
             sends: Vec::new(),
             appends: Vec::new(),
             ready: Vec::new(),
+            orders: Vec::new(),
             events: Vec::new(),
         }
     }
@@ -451,9 +460,11 @@ impl Engine {
         };
         let streams: u64 = self.components.values().map(outputs).sum();
         let share = self.config.memory_bytes / RETENTION_DIVISOR / streams.max(1);
+        let stored = self.config.disk_bytes / streams.max(1);
         for component in self.components.values_mut() {
             for output in &mut component.outputs {
                 output.producer.set_retention(share);
+                output.producer.set_storage(stored);
             }
         }
     }

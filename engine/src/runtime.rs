@@ -25,6 +25,7 @@ mod again;
 mod links;
 mod meter;
 mod state;
+mod storage;
 mod workers;
 
 pub use again::Turn;
@@ -52,6 +53,8 @@ struct Shared {
     ends: Condvar,
     /// Something happened to an application.
     events: Condvar,
+    /// A storage is to do something.
+    orders: Condvar,
 }
 
 #[derive(Debug)]
@@ -130,6 +133,7 @@ impl Runtime {
             work: Condvar::new(),
             ends: Condvar::new(),
             events: Condvar::new(),
+            orders: Condvar::new(),
         });
         let runtime = Self { shared };
         for number in (0..worker_count).map(convert::size) {
@@ -390,6 +394,7 @@ impl Handle {
         self.shared.work.notify_all();
         self.shared.ends.notify_all();
         self.shared.events.notify_all();
+        self.shared.orders.notify_all();
     }
 }
 
@@ -432,6 +437,9 @@ impl Shared {
             if let Some(link) = state.links.remove(&edge) {
                 link.wake();
             }
+        }
+        if state.engine.has_orders() {
+            self.orders.notify_all();
         }
         let signals = state.engine.take_signals();
         if signals.all {

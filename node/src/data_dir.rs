@@ -8,6 +8,7 @@
 //! | `api` | `HOST:PORT` of the HTTP interface, while the node runs |
 //! | `address` | multiaddresses by which others join the node, one a line, while it runs |
 //! | `pid` | the process, while it runs |
+//! | `retained` | a folder of rows that wait for who is too far behind for the memory, while the node runs |
 //! | `kept` | a folder of what a restart must know: where sources are, and what application files said of them |
 //!
 //! Files appear whole or not at all. Only their owner can read them.
@@ -32,6 +33,8 @@ pub const ADDRESS: &str = "address";
 pub const PID: &str = "pid";
 /// See [`IDENTITY`].
 pub const KEPT: &str = "kept";
+/// See [`IDENTITY`].
+pub const RETAINED: &str = "retained";
 const LOCK: &str = "lock";
 
 /// The data folder of this node, locked as long as this lives.

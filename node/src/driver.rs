@@ -23,6 +23,7 @@ mod publish;
 mod report;
 mod request;
 mod state;
+mod storage;
 mod tap;
 
 use std::collections::BTreeMap;
@@ -69,6 +70,8 @@ pub struct Config {
     pub capacity: Resources,
     /// The memory for data. Unit: bytes. Range: from [`engine::MEMORY_MIN`].
     pub memory_bytes: u64,
+    /// Where what is retained beyond the memory lies, and how much at most; nothing where it is lost to who is that far behind. Unit: bytes.
+    pub storage: Option<(PathBuf, u64)>,
     /// How many worker threads there are. Range: from 1.
     pub workers: usize,
     /// How components are ordered.
@@ -201,6 +204,7 @@ pub async fn start(
     let runtime = Runtime::start_with(
         engine::Config {
             memory_bytes: config.memory_bytes,
+            disk_bytes: config.storage.as_ref().map_or(0, |(_, bytes)| *bytes),
             policy: config.policy,
             ..engine::Config::default()
         },
@@ -208,6 +212,9 @@ pub async fn start(
         shared,
         priority::after_others,
     )?;
+    if let Some((folder, bytes_max)) = &config.storage {
+        storage::start(runtime.handle(), folder, *bytes_max)?;
+    }
     let node = Node::new(
         node::Config {
             identity: config.identity.clone(),

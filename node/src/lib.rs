@@ -11,6 +11,7 @@ pub mod driver;
 pub mod node;
 pub mod priority;
 pub mod run;
+pub mod segments;
 pub mod settings;
 pub mod signals;
 pub mod store;

@@ -31,6 +31,8 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// The memory that waiting rows and state may take. Unit: bytes.
     pub memory_bytes: u64,
+    /// What of waiting rows may lie in the data folder, beyond the memory; nothing for none. Unit: bytes.
+    pub disk_bytes: u64,
     /// In which order operators run.
     pub policy: Policy,
     /// Whether it moves components elsewhere by itself, where targets or hosts are in danger.
@@ -115,6 +117,9 @@ pub const NETWORK_DEFAULT: &str = "main";
 
 /// The memory for data, where nothing is said. Unit: bytes. Source: that of `synergy run`.
 pub const MEMORY_DEFAULT: u64 = 256 << 20;
+
+/// What may lie on the disk of rows that wait, where nothing is said. Unit: bytes. Source: guess; minutes of a fast stream.
+pub const DISK_DEFAULT: u64 = 1 << 30;
 
 /// The uplink, where nothing is said. Unit: bytes per second. Source: guess; what a local network gives.
 pub const UPLINK_DEFAULT: f64 = 125e6;

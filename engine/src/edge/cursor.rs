@@ -21,6 +21,8 @@ pub(super) struct Cursor {
     pub(super) start: Option<Mark>,
     /// What it will not get, and has not been told of.
     pub(super) lost: Option<Lost>,
+    /// What it waits for out of the storage.
+    pub(super) awaited: Option<u64>,
 }
 
 /// Rows that a consumer will not get.

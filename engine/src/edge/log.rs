@@ -9,6 +9,11 @@ use super::retained::Retained;
 use crate::batch::{Batch, Header, Note};
 use crate::step;
 
+mod stored;
+
+pub(super) use stored::Fetched;
+use stored::Stored;
+
 /// A place in an origin: an index, and the progress of the rows up to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mark {
@@ -42,16 +47,32 @@ pub(super) struct Log {
     begin: Mark,
     /// How far it is.
     progress: EventTime,
+    /// What of the oldest entries lies in the storage.
+    stored: Stored,
 }
 
 #[derive(Debug)]
 pub(super) struct Entry {
+    /// What was appended; without its rows where those are in the storage.
     pub(super) batch: Arc<Batch>,
+    /// Where its rows are, if not here.
+    place: Place,
+    pub(super) rows: u64,
     /// The bytes of all entries before this one.
     before: u64,
     pub(super) bytes: u64,
     /// The rows of all entries before this one.
     rows_before: u64,
+}
+
+/// Where the rows of an entry are.
+#[derive(Debug)]
+enum Place {
+    Here,
+    /// In the storage, by this number; and here for a moment where somebody is sent them.
+    Stored(u64, Option<Arc<Batch>>),
+    /// Nowhere: the storage could not keep them.
+    Lost,
 }
 
 impl Log {
@@ -81,6 +102,7 @@ impl Log {
             rows: 0,
             begin,
             progress: EventTime::MIN,
+            stored: Stored::NOTHING,
         }
     }
 
@@ -94,6 +116,7 @@ impl Log {
             rows: 0,
             begin: mark,
             progress: mark.progress,
+            stored: Stored::NOTHING,
         }
     }
 
@@ -115,6 +138,7 @@ impl Log {
             .back()
             .is_some_and(|tail| tail.batch.rows.is_empty());
         let first = count - new.max(usize::from(has_open_tail));
+        let first = first.max(self.stored_count());
         let batches: Vec<Arc<Batch>> = self
             .entries
             .range(first..)
@@ -123,7 +147,8 @@ impl Log {
         let begins = batches.first().map(|batch| batch.header.interval.after());
         Retained {
             origin,
-            released: (self.released.index, self.released.progress),
+            // What lies in the storage of a host does not go along.
+            released: self.released_from_memory(),
             progress: self.progress,
             after: begins.unwrap_or_else(|| self.through()),
             batches,
@@ -239,6 +264,8 @@ impl Log {
         let rows = convert::size(batch.rows.len());
         self.entries.push_back(Entry {
             batch,
+            place: Place::Here,
+            rows,
             before: self.bytes,
             bytes,
             rows_before: self.rows,
@@ -294,9 +321,11 @@ impl Log {
         self.entry(number).map_or(self.bytes, |entry| entry.before)
     }
 
-    /// How many bytes would be released by releasing up to `kept`.
+    /// How many bytes of memory would be released by releasing up to `kept`.
     pub(super) fn bytes_through(&self, kept: u64) -> u64 {
-        self.bytes_before(self.entry_after(kept)) - self.bytes_before(self.first)
+        let stored = self.bytes_before(self.first + convert::size(self.stored_count()));
+        let through = self.bytes_before(self.entry_after(kept));
+        through.max(stored) - stored
     }
 
     /// The first entry, where it may be released once nobody keeps anything up to `kept`.
@@ -317,13 +346,12 @@ impl Log {
     /// Whether something stays of the first entry when that is released: the last one, where it has ended the origin. It tells that to
     /// whoever opens an edge later, and holds no rows any more.
     pub(super) fn keeps_first(&self) -> bool {
-        let is_end = |entry: &Entry| {
-            entry.batch.header.progress == EventTime::MAX && !entry.batch.rows.is_empty()
-        };
+        let is_end =
+            |entry: &Entry| entry.batch.header.progress == EventTime::MAX && entry.rows > 0;
         self.entries.len() == 1 && self.entries.front().is_some_and(is_end)
     }
 
-    /// Releases the first entry; says how many bytes that were.
+    /// Releases the first entry; says how many bytes of memory that were.
     pub(super) fn release_first(&mut self) -> u64 {
         if self.keeps_first() {
             return self.release_end();
@@ -341,7 +369,7 @@ impl Log {
             progress: header.progress.max(self.released.progress),
         };
         self.first += 1;
-        entry.bytes
+        self.forget(&entry)
     }
 
     /// Releases the rows of the entry that has ended the origin.
@@ -360,7 +388,7 @@ impl Log {
         // What was missing before was told to those who have taken it.
         end.header.missing = 0;
         entry.batch = Arc::new(end);
-        (entry.before, entry.rows_before) = (bytes, rows);
+        (entry.before, entry.rows_before, entry.rows) = (bytes, rows, 0);
         std::mem::take(&mut entry.bytes)
     }
 

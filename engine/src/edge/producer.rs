@@ -13,6 +13,7 @@ use crate::budget::Budget;
 use crate::few::Few;
 
 mod again;
+mod storage;
 
 pub use again::Asked;
 
@@ -30,6 +31,7 @@ pub struct Producer {
     pub(super) held_until: Option<Instant>,
     /// Of a source that can be read again: what is asked for that lies before what is retained. Until that was read again nothing is sent.
     again: Option<again::Again>,
+    storage: storage::Storage,
 }
 
 /// What a producer knows of a consumer.
@@ -62,6 +64,7 @@ impl Producer {
             retained_bytes: 0,
             held_until: None,
             again: None,
+            storage: storage::Storage::new(),
         }
     }
 
@@ -426,6 +429,9 @@ impl Producer {
             .map(|(origin, log)| (*origin, kept_by(*origin, log).unwrap_or(u64::MAX)))
             .collect();
         while self.is_full() {
+            if self.store_oldest(&kept) {
+                continue;
+            }
             let oldest = kept
                 .iter()
                 .filter(|(origin, kept)| {

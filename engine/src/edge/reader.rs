@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use model::{EdgeId, Instant, Origin, convert};
+use model::{EdgeId, Instant, Origin};
 
 use super::cursor::{Cursor, Lost, told_lost, told_start};
-use super::log::{Log, Mark};
+use super::log::{Fetched, Log, Mark};
 use super::{Begin, From, Move, Opening, Pull};
 use crate::batch::Batch;
 use crate::budget::Budget;
@@ -249,7 +249,7 @@ impl Reader {
         let Some(entry) = log.entry(log.first()) else {
             return;
         };
-        let rows = convert::size(entry.batch.rows.len());
+        let rows = entry.rows;
         if !self.cursors.contains_key(&origin) {
             self.enter(origin, log);
         }
@@ -297,9 +297,9 @@ impl Reader {
             cursor.reached = cursor.reached.max(log.released());
         }
         while let Some(entry) = log.entry(cursor.next) {
-            let rows = convert::size(entry.batch.rows.len());
+            let rows = entry.rows;
             let through = entry.batch.header.interval.through();
-            if cursor.has(&entry.batch) {
+            if cursor.has(&entry.batch, rows) {
                 // It has come further elsewhere, and asked for what lies behind that.
                 if through == cursor.reached {
                     if let Some(mark) = cursor.start.take() {
@@ -324,13 +324,22 @@ impl Reader {
                 self.drops += rows;
                 continue;
             }
+            let batch = match entry.fetch() {
+                Fetched::Here(batch) => batch,
+                Fetched::Stored(number) => return cursor.awaited = Some(number),
+                Fetched::Lost => {
+                    cursor.lose(&entry.batch, rows);
+                    self.drops += rows;
+                    continue;
+                }
+            };
             if let Some(mark) = cursor.start.take() {
                 out.push((id, Arc::new(told_start(mark, &entry.batch))));
             }
             if let Some(lost) = cursor.lost.take() {
                 out.push((id, Arc::new(told_lost(lost, &entry.batch))));
             }
-            out.push((id, Arc::clone(&entry.batch)));
+            out.push((id, Arc::clone(batch)));
             if rows > 0 {
                 cursor.in_flight.push_back((through, entry.bytes));
                 cursor.in_flight_bytes += entry.bytes;

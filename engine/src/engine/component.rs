@@ -15,7 +15,6 @@ use crate::cost::Cost;
 use crate::edge::Producer;
 use crate::few::Few;
 use crate::frontier::{Frontiers, Slide};
-use crate::ledger::Ledger;
 use crate::mailbox::{Channel, Mailbox};
 use crate::operator::Numbering;
 use crate::report::ComponentReport;
@@ -358,23 +357,6 @@ impl Component {
                 .min()
         };
         kept.unwrap_or(taken).min(taken)
-    }
-
-    /// How much its producers retain.
-    pub(crate) fn retained_bytes(&self) -> u64 {
-        self.outputs
-            .iter()
-            .map(|output| output.producer.retained_bytes())
-            .sum()
-    }
-
-    /// Enters into the ledger how much its producers retain.
-    pub(crate) fn enter_retained(&mut self, ledger: &mut Ledger) {
-        let retained = self.retained_bytes();
-        let before = std::mem::replace(&mut self.entered_bytes, retained);
-        if before != retained {
-            ledger.change_retained(before, retained);
-        }
     }
 
     /// The latency target, of a sink.

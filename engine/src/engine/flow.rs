@@ -39,6 +39,7 @@ impl Engine {
         let is_sent = |reader| sends.iter().any(|(edge, _)| edge == reader);
         let is_sent_to_all = output.readers.iter().all(is_sent);
         component.enter_retained(&mut self.ledger);
+        self.order(id);
         self.deliver(now, sends);
         if !is_sent_to_all {
             self.call_in(now, id, port, origin);
@@ -251,6 +252,7 @@ impl Engine {
         component.enter_retained(&mut self.ledger);
         let is_source = matches!(component.role, Role::Source(_));
         let passes_on = component.numbering != Numbering::Own && !is_source;
+        self.order(id);
         if passes_on {
             self.pass_on(now, id);
         }

@@ -135,6 +135,7 @@ impl Engine {
         let last = self.components.get(&id);
         let last = last.map(|component| report::component(self, now, id, component));
         self.part(now, id);
+        self.drop_stored(id);
         let Some(component) = self.components.remove(&id) else {
             return;
         };

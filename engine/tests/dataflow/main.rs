@@ -21,5 +21,6 @@ mod published;
 mod shared;
 mod sharing;
 mod spread;
+mod storage;
 mod support;
 mod threads;

@@ -21,8 +21,14 @@ pub(crate) struct Published {
 
 impl Published {
     pub(crate) fn new() -> Self {
+        Self::with_storage(0)
+    }
+
+    /// One of which so many bytes may lie in a storage.
+    pub(crate) fn with_storage(disk_bytes: u64) -> Self {
         let mut engine = Engine::new(Config {
             memory_bytes: MEMORY_MIN,
+            disk_bytes,
             ..Config::default()
         });
         let outputs = vec![

@@ -35,6 +35,9 @@ pub(super) struct Start {
     /// The memory that waiting rows and state may take.
     #[arg(long, value_name = "SIZE")]
     memory: Option<String>,
+    /// What of waiting rows may lie on the disk, beyond that.
+    #[arg(long, value_name = "SIZE")]
+    disk: Option<String>,
     /// Listen where other machines reach it, although nothing keeps strangers out yet.
     #[arg(long)]
     insecure_listen: bool,
@@ -66,6 +69,7 @@ impl Start {
             ("--api", "api.listen", self.api),
             ("--network", "network.id", self.network),
             ("--memory", "memory", self.memory),
+            ("--disk", "disk", self.disk),
             (
                 "--insecure-listen",
                 "network.insecure_listen",

@@ -48,6 +48,7 @@ pub fn run(
     let is_new = folder.is_new();
     let identity = folder.identity()?;
     let token = folder.token()?;
+    let retained = settings.data_dir.join(data_dir::RETAINED);
     let store = Store::open(&settings.data_dir.join(data_dir::KEPT))?;
     let clock = Arc::new(MachineClock::ahead_by(hooks.clock_ahead));
     let io = tokio::runtime::Builder::new_multi_thread()
@@ -76,6 +77,7 @@ pub fn run(
                 uplink_bytes_per_second: settings.offer.uplink_bytes_per_second,
             },
             memory_bytes: settings.memory_bytes,
+            storage: (settings.disk_bytes > 0).then_some((retained, settings.disk_bytes)),
             workers: hooks.workers.map_or(workers, NonZeroUsize::get),
             policy: settings.policy,
             migrates: settings.migrates,

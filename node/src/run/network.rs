@@ -125,6 +125,7 @@ async fn start(
                 uplink_bytes_per_second: UPLINK,
             },
             memory_bytes: options.memory_bytes,
+            storage: None,
             workers: options.workers,
             policy: options.policy,
             migrates: true,

@@ -10,8 +10,8 @@ use engine::scheduler::Policy;
 use super::keys::{Mistake, Value};
 use super::layers::{Layers, Place};
 use super::{
-    API_DEFAULT, Api, DRAIN_MAX, LISTEN_DEFAULT, MEMORY_DEFAULT, Machine, NETWORK_DEFAULT, Network,
-    Offer, Settings, UPLINK_DEFAULT,
+    API_DEFAULT, Api, DISK_DEFAULT, DRAIN_MAX, LISTEN_DEFAULT, MEMORY_DEFAULT, Machine,
+    NETWORK_DEFAULT, Network, Offer, Settings, UPLINK_DEFAULT,
 };
 use crate::application::Problems;
 use crate::application::nearest;
@@ -55,6 +55,10 @@ pub(super) fn settings(mut layers: Layers, machine: &Machine) -> Result<Settings
         name: name(&mut layers, machine),
         data_dir: data_dir(&mut layers, machine),
         memory_bytes,
+        disk_bytes: match layers.take("disk") {
+            Some((Value::Bytes(bytes), _)) => bytes,
+            _ => DISK_DEFAULT,
+        },
         policy: policy(&mut layers),
         migrates: migrates(&mut layers),
         drain: drain(&mut layers),

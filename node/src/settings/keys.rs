@@ -38,6 +38,7 @@ pub(super) const KEYS: &[Key] = &[
     key("name", Form::Text),
     key("data_dir", Form::Text),
     key("memory", Form::Size),
+    key("disk", Form::Size),
     key("policy", Form::Text),
     key("migrate", Form::Text),
     key("drain", Form::Time),

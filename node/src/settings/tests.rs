@@ -35,6 +35,7 @@ fn where_nothing_is_said_nobody_else_reaches_the_node() {
         name: "gw1".to_owned(),
         data_dir: "/data".into(),
         memory_bytes: 256 << 20,
+        disk_bytes: 1 << 30,
         policy: Policy::Deadline,
         migrates: true,
         drain: DRAIN_MAX,
@@ -65,6 +66,7 @@ fn a_whole_file_is_read() {
 name = "plant-a-gw1"
 data_dir = "/var/lib/synergy"
 memory = "1GiB"
+disk = "2GiB"
 policy = "fifo"
 migrate = "never"
 drain = "2500ms"
@@ -93,6 +95,7 @@ listen = "127.0.0.1:4999"
         name: "plant-a-gw1".to_owned(),
         data_dir: "/var/lib/synergy".into(),
         memory_bytes: 1 << 30,
+        disk_bytes: 2 << 30,
         policy: Policy::Fifo,
         migrates: false,
         drain: Duration::from_millis(2500),

@@ -102,6 +102,7 @@ impl Producer {
         }
         if let Some(before) = self.logs.insert(origin, log) {
             self.retained_bytes -= before.bytes_through(u64::MAX);
+            self.drop_stored(before);
         }
         if let Some(again) = &mut self.again {
             again.wanted = lacking;

@@ -8,6 +8,12 @@ use crate::edge::From;
 use crate::edge::log::Log;
 
 impl Reader {
+    /// Takes what it waits for out of the storage.
+    pub(in crate::edge) fn take_awaited(&mut self) -> impl Iterator<Item = (Origin, u64)> + '_ {
+        let cursors = self.cursors.iter_mut();
+        cursors.filter_map(|(origin, cursor)| Some((*origin, cursor.awaited.take()?)))
+    }
+
     /// Places it in an origin that it was sent nothing of.
     pub(super) fn enter(&mut self, origin: Origin, log: &Log) {
         let named = self.named.get(&origin).copied();
@@ -62,10 +68,10 @@ impl Reader {
 impl Cursor {
     /// Whether nothing of a batch is new to the consumer. One without rows that ends where it is may have grown; and the end of an
     /// origin is news also where it is told before.
-    pub(super) fn has(&self, batch: &Batch) -> bool {
+    pub(super) fn has(&self, batch: &Batch, rows: u64) -> bool {
         let through = batch.header.interval.through();
         let is_before = through < self.reached && batch.header.progress < EventTime::MAX;
-        is_before || through == self.reached && !batch.rows.is_empty()
+        is_before || through == self.reached && rows > 0
     }
 
     /// The next batch is not for it.

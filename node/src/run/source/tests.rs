@@ -12,6 +12,8 @@ use model::{DataType, Field, NodeId, Qos, Scalar, Schema, SourceName, Value};
 use super::*;
 use crate::clock::MachineClock;
 
+mod again;
+
 const ORIGIN: Origin = Origin(1);
 
 /// A source that gives what it is told to.
