@@ -187,6 +187,7 @@ impl Engine {
             state: Consumer::latest(credit),
             credit,
             unpulled_bytes: 0,
+            is_lagging: false,
         }
     }
 
