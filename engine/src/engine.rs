@@ -10,7 +10,7 @@
 //! [`handle_pull`](Engine::handle_pull) and [`take_pull`](Engine::take_pull).
 //!
 //! How data moves is in `flow`, how components are made in `deploy` and joined in `join`, how they go in `retire`,
-//! edges to other hosts in `remote`, what is told of all that in [`crate::report`] and `sample`.
+//! edges to other hosts in `remote`, budgets between them in `admitted`, what is told of all that in [`crate::report`] and `sample`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,6 +27,7 @@ use crate::report::{self, ComponentReport, Report};
 use crate::scheduler::{Policy, Rules, Scheduler, Worker};
 use crate::share::Share;
 
+mod admitted;
 mod component;
 mod deploy;
 mod dispatch;
@@ -46,6 +47,7 @@ mod shadows;
 mod shape;
 mod timers;
 
+pub use admitted::Admitted;
 pub(crate) use component::{Application, Component, Role};
 pub use deploy::{
     DeployError, Deployed, Deployment, EDGES_MAX, OperatorDeployment, OperatorPart, RemoteEdge,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use model::{ComponentId, EventTime, Instant, NodeId, Origin, Slack, convert};
 
+use super::admitted::Admitted;
 use super::measures::{Ages, Counters, SLACK_WEIGHT, Smoothed};
 use super::shadows::Lacking;
 use crate::batch::Batch;
@@ -158,6 +159,10 @@ impl Entry {
 #[derive(Debug)]
 pub(crate) struct Application {
     pub(crate) name: String,
+    /// The latency target of its plan; none where it has no plan.
+    pub(crate) target: Duration,
+    /// What it was let in with, where somebody said.
+    pub(crate) admitted: Option<Admitted>,
     /// Its components that are here, in the order of their ids.
     pub(crate) members: Vec<ComponentId>,
     /// It cannot go on.

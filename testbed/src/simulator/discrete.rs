@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::{
-    Config, Deployed, Deployment, Engine, Event, OperatorDeployment, OperatorPart, SinkDeployment,
-    SourcePart, columns, operator,
+    Admitted, Config, Deployed, Deployment, Engine, Event, OperatorDeployment, OperatorPart,
+    SinkDeployment, SourcePart, columns, operator,
 };
 use model::plan::{Reader, Stream};
 use model::{
@@ -228,10 +228,20 @@ impl Discrete {
     }
 
     /// The sinks that are here of a composition pull.
-    pub(super) fn start(&mut self, now: Instant, host: usize, id: CompositionId, cores: f64) {
+    pub(super) fn start(
+        &mut self,
+        now: Instant,
+        host: usize,
+        id: CompositionId,
+        cores: f64,
+        admitted: Admitted,
+    ) {
         let machine = &mut self.machines[host];
         if let Some(part) = machine.parts.get(&id) {
             machine.engine.set_demand(part.deployed.application, cores);
+            machine
+                .engine
+                .set_admitted(part.deployed.application, admitted);
             machine.engine.start(now, part.deployed.application);
         }
     }

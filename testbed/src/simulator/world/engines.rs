@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use engine::Admitted;
+
 use super::{
     Arc, ComponentGraph, CompositionId, Delays, Event, Facts, Input, Ticket, World, convert,
 };
@@ -107,11 +109,17 @@ impl World {
         Ok(())
     }
 
-    pub(super) fn start_engine(&mut self, host: usize, id: CompositionId, cores: f64) {
+    pub(super) fn start_engine(
+        &mut self,
+        host: usize,
+        id: CompositionId,
+        cores: f64,
+        admitted: Admitted,
+    ) {
         let local = self.hosts[host].clock.local(self.now);
         if let Some(discrete) = &mut self.discrete {
             let mut out = Vec::new();
-            discrete.start(local, host, id, cores);
+            discrete.start(local, host, id, cores, admitted);
             discrete.drive(local, host, &self.numbers, &mut out);
             self.carry(host, out);
         }
