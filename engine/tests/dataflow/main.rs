@@ -16,6 +16,7 @@ mod links;
 mod measured;
 mod memory;
 mod moving;
+mod overload;
 mod published;
 mod shared;
 mod sharing;
