@@ -17,7 +17,7 @@ use crate::config::ATTEMPTS_MAX;
 use crate::counts::Ignored;
 use crate::effect::Effect;
 use crate::ledger::Claim;
-use crate::message::{Body, Confirm, Confirmed, Decline, Want};
+use crate::message::{Body, Confirm, Confirmed, Decline, Wants};
 use crate::migration::{MigrationId, Pending};
 use crate::policy::Projection;
 use crate::reminder::Kind;
@@ -26,6 +26,7 @@ use crate::serving::Charge;
 
 mod admit;
 mod charge;
+mod room;
 mod start;
 mod tell;
 #[cfg(test)]
@@ -43,6 +44,11 @@ const WAY_LIFE: Duration = Duration::from_secs(60);
 /// The most ways that are remembered. Unit: hosts, 64 bytes each. Source: guess; more than a host has neighbors in graphs.
 const WAYS_MAX: usize = 1024;
 
+/// The most graphs of which a host runs parts.
+///
+/// Unit: compositions, some kilobytes each. When there are as many no more is taken. Source: guess; hosts run out of processors before.
+pub(crate) const ALLOCATIONS_MAX: usize = 1024;
+
 /// A graph of which this host runs a part, or is about to.
 #[derive(Debug)]
 pub(crate) struct Allocation {
@@ -56,11 +62,10 @@ pub(crate) struct Allocation {
     pub(crate) switched: Option<MigrationId>,
     /// The graph that this host makes ready for.
     pub(crate) pending: Option<Box<Pending>>,
-    /// What else is known of each operator.
-    pub(crate) wants: Vec<Want>,
+    pub(crate) wants: Wants,
+    /// What leaves this host by the graph. Unit: bytes per second.
+    pub(crate) leaves: f64,
     pub(crate) projection: Projection,
-    /// What it was admitted with here. Unit: cores.
-    pub(crate) cores: f64,
     /// Whom it slows.
     charges: Vec<Charge>,
     /// The ways that are being measured: to whom, since when, and how many answers are to come.
@@ -79,18 +84,20 @@ pub(crate) enum State {
     Deployed { until: Instant, is_told: bool },
     /// It runs, until it is retired.
     Started,
+    /// Its application has ended; what others read runs on until they stop.
+    Ended,
 }
 
 impl Allocation {
     /// Of a graph that this host confirms.
-    fn confirmed(confirm: Confirm, until: Instant, charges: Vec<Charge>) -> Self {
+    fn confirmed(confirm: Confirm, leaves: f64, until: Instant, charges: Vec<Charge>) -> Self {
         let graph = confirm.graph;
         Self {
             state: State::Deploying { until },
             charges,
             wants: confirm.wants,
+            leaves,
             projection: confirm.projection,
-            cores: confirm.takes.cpu_cores,
             ..Self::joining(confirm.application, confirm.attempt, graph)
         }
     }
@@ -111,9 +118,12 @@ impl Allocation {
             generation: 0,
             switched: None,
             pending: None,
-            wants: Vec::new(),
+            wants: Wants {
+                sources: Vec::new(),
+                operators: Vec::new(),
+            },
+            leaves: 0.0,
             projection: Projection::Rank,
-            cores: 0.0,
             charges: Vec::new(),
             pings: BTreeMap::new(),
             ages: Vec::new(),
@@ -129,11 +139,22 @@ impl Allocation {
     }
 
     /// When it lapses, unless it has started.
-    const fn lapses_at(&self) -> Option<Instant> {
+    pub(crate) const fn lapses_at(&self) -> Option<Instant> {
         match self.state {
             State::Deploying { until } | State::Deployed { until, .. } => Some(until),
-            State::Started => None,
+            State::Started | State::Ended => None,
         }
+    }
+
+    /// The operators of its own that are to come to a host, whether they are there yet or not.
+    fn coming(&self, here: NodeId) -> BTreeSet<u16> {
+        let graph = self.lapses_at().map(|_| &self.graph);
+        let pending = self.pending.as_deref().map(Pending::graph);
+        let operators = graph.into_iter().chain(pending).flat_map(|graph| {
+            let own = (0..).zip(graph.operators());
+            own.filter(|(_, binding)| binding.host == here && !binding.shared)
+        });
+        operators.map(|(index, _)| index).collect()
     }
 
     /// What its request is projected by.
@@ -209,24 +230,18 @@ impl Composer {
             self.serving.remove(id);
             out.effect(Effect::Undeploy { id });
         }
-        let failed = attempt - 1;
-        if let Err(lack) = self
-            .ledger
-            .allocate(view, Claim { id, failed }, confirm.takes)
-        {
-            self.counts.refuse(lack.check);
-            self.ledger.release(id);
-            let why = Decline::Lacks(lack);
-            return out.send(from, Body::Declined { id, attempt, why });
-        }
+        let claim = Claim {
+            id,
+            failed: attempt - 1,
+        };
         let application = confirm.application.clone();
         let graph = (None, &confirm.graph);
         let newcomer = newcomer(view.node(), application, graph, |it| confirm.jobs[it]);
-        match self.admit(view, id, newcomer, confirm.projection) {
+        let leaves = confirm.wants.leaves(&confirm.graph, view.node());
+        match self.take_in(view, claim, newcomer, leaves, confirm.projection) {
             Ok(charges) => self.deploy(now, view, confirm, charges, out),
             Err(why) => {
                 self.ledger.release(id);
-                self.serving.remove(id);
                 out.send(from, Body::Declined { id, attempt, why });
             }
         }
@@ -248,7 +263,8 @@ impl Composer {
             application: confirm.application.clone(),
             graph: confirm.graph.clone(),
         });
-        let mut allocation = Allocation::confirmed(confirm, until, charges);
+        let leaves = confirm.wants.leaves(&confirm.graph, view.node());
+        let mut allocation = Allocation::confirmed(confirm, leaves, until, charges);
         self.ways.retain(|_, (_, until)| *until > now);
         for node in allocation.upstream(view.node()) {
             if !view.round_trips.contains_key(&node) && !self.ways.contains_key(&node) {
@@ -329,7 +345,9 @@ impl Composer {
             State::Deployed { is_told, .. } if allocation.pings.is_empty() && !*is_told => {
                 *is_told = true;
             }
-            State::Deploying { .. } | State::Deployed { .. } | State::Started => return,
+            State::Deploying { .. } | State::Deployed { .. } | State::Started | State::Ended => {
+                return;
+            }
         }
         let allocation = &self.allocations[&id];
         let told = self.tell(view, id, allocation.projection, &allocation.graph);
@@ -356,7 +374,6 @@ impl Composer {
         let Some(allocation) = self.allocations.remove(&id) else {
             return;
         };
-        self.ledger.release(id);
         self.serving.remove(id);
         let attempt = allocation.attempt;
         self.closed.close(id, attempt, now + self.config.lease);
@@ -424,7 +441,22 @@ impl Composer {
             self.closed.close(id, allocation.attempt, until);
             self.reminders.remove(&(id, Kind::Start));
         }
-        self.ledger.release(id);
+    }
+
+    /// The application has ended on this host; what others read of it runs on.
+    pub(crate) fn on_application_ended(
+        &mut self,
+        now: Instant,
+        id: CompositionId,
+        out: &mut Outbox<'_>,
+    ) {
+        if let Some(allocation) = self.allocations.get_mut(&id)
+            && allocation.state == State::Started
+        {
+            allocation.state = State::Ended;
+        }
+        self.serving.end(id);
+        self.answer_deferred(now, out);
     }
 
     /// Undoes what was confirmed here of a composition, if anything was.
@@ -436,7 +468,6 @@ impl Composer {
     ) {
         if let Some(allocation) = self.allocations.remove(&id) {
             Self::withdraw(id, &allocation, out);
-            self.ledger.release(id);
             self.serving.remove(id);
             self.reminders.remove(&(id, Kind::Start));
             self.closed

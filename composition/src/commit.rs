@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use model::{CompositionId, Instant, NodeId, NodeView, Resources};
+use model::{CompositionId, Instant, NodeId, NodeView};
 
 use crate::allocation::CHARGES_MAX;
 use crate::composer::{Composer, Outbox};
@@ -23,6 +23,7 @@ use crate::select::Graph;
 use crate::session::{Phase, Session, refuse};
 use crate::spent::Stage;
 use crate::stream::Before;
+use crate::terms::Terms;
 
 mod whole;
 
@@ -91,6 +92,7 @@ impl Commit {
             spent: session.watch.spent(now),
             probe_count: session.probe_count,
             lookup_count: session.discovery.lookup_count,
+            terms: Terms::default(),
             graph,
         }
     }
@@ -116,20 +118,15 @@ impl Commit {
                     delay: is_own.then_some(self.composed.predicted_delay),
                 }
             }
-            Step::Confirm => {
-                let host = session.host_of(node);
-                let takes = host.and_then(|host| self.graph.takes.get(&host));
-                Body::Confirm(Box::new(Confirm {
-                    id,
-                    attempt,
-                    application: session.order.application.clone(),
-                    graph: self.composed.graph.clone(),
-                    takes: takes.map_or_else(Resources::default, |it| *it),
-                    jobs: self.jobs.clone(),
-                    wants: wants(session),
-                    projection: session.request.body().projection,
-                }))
-            }
+            Step::Confirm => Body::Confirm(Box::new(Confirm {
+                id,
+                attempt,
+                application: session.order.application.clone(),
+                graph: self.composed.graph.clone(),
+                jobs: self.jobs.clone(),
+                wants: wants(session),
+                projection: session.request.body().projection,
+            })),
         }
     }
 }
@@ -359,6 +356,14 @@ impl Composer {
         // The losers keep nothing. What sinks have granted, they have.
         let mut composed = commit.composed;
         composed.spent = session.watch.spent(now);
+        composed.terms = Terms {
+            attempt,
+            projection: session.request.body().projection,
+            jobs: commit.jobs,
+            wants: wants(&session),
+            ages: commit.ages,
+            delay: composed.predicted_delay,
+        };
         let part_of_it = composed.graph.hosts();
         let losers = session.asked.iter().copied();
         let losers = losers

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use model::{
-    ComponentGraph, CompositionId, Entry, Instant, NodeId, NodeView, Resources, Rng, convert,
+    ApplicationId, ComponentGraph, CompositionId, Entry, Instant, NodeId, NodeView, Resources, Rng,
+    convert,
 };
 
 use crate::allocation::{Allocation, Deferred};
@@ -14,11 +15,12 @@ use crate::effect::{Effect, Event};
 use crate::heard::Heard;
 use crate::ledger::Ledger;
 use crate::message::{Body, Message};
-use crate::migration::{Migration, MigrationId};
+use crate::migration::{Migration, MigrationId, Taken};
 use crate::order::Order;
 use crate::reminder::{Kind, Reminder};
 use crate::serving::{Change, Ranks, Serving};
 use crate::session::{Phase, Session};
+use crate::terms::Terms;
 use crate::usage::Usage;
 use crate::visit::{Closed, Visits};
 
@@ -65,8 +67,10 @@ pub enum Input {
     Measured {
         /// Which one.
         id: CompositionId,
-        /// What its own operators here took since the last time.
+        /// What its own operators here took since the last time. What was ordered and runs here no more is not among them, nor kept.
         usage: Vec<Usage>,
+        /// Those of its own operators that run elsewhere by now, and here for others who read them still.
+        kept: Vec<u16>,
         /// The delay of results at its sinks here, if there were any.
         delay: Option<Duration>,
     },
@@ -85,8 +89,8 @@ pub enum Input {
     Prepared {
         /// For which migration.
         id: MigrationId,
-        /// How much state was taken over here. Unit: bytes.
-        state_bytes: u64,
+        /// The state that was taken over here.
+        taken: Taken,
     },
     /// What [`Effect::Prepare`] asked for could not be made; nothing of it is there.
     PrepareFailed {
@@ -95,17 +99,29 @@ pub enum Input {
         /// Why.
         reason: String,
     },
-    /// The record of a composition says that it has this graph: a host that is ready for it goes over, if it was not told to.
-    Rebound {
-        /// Which one.
-        id: CompositionId,
-        /// The graph.
-        graph: ComponentGraph,
-    },
+    /// The record of a composition says that it has this graph: a host that is ready for it goes over, if it was not told to; any other takes it as it is.
+    Rebound(Box<Rebound>),
     /// The components that this node ran for a composition are gone: what they took is free.
     Retired(CompositionId),
     /// The time of [`Composer::poll_timeout`] has come.
     Timeout,
+}
+
+/// The graph that a record says a composition has.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rebound {
+    /// Which composition.
+    pub id: CompositionId,
+    /// Of which application.
+    pub application: ApplicationId,
+    /// The generation of the graph.
+    pub generation: u64,
+    /// The graph.
+    pub graph: ComponentGraph,
+    /// The terms under which the first graph was admitted.
+    pub terms: Terms,
+    /// Whether a host takes the graph that was not made ready for it.
+    pub is_adopted: bool,
 }
 
 /// From how many look-ups on those are forgotten that nobody waits for any more: where the overlay does not answer.
@@ -192,24 +208,24 @@ impl Composer {
                 operator,
                 to,
             } => self.on_migrate(now, view, (composition, operator), to, &mut out),
-            Input::Prepared { id, state_bytes } => {
-                self.on_made_ready(view, id, state_bytes, &mut out);
+            Input::Prepared { id, taken } => {
+                self.on_made_ready(view, id, taken, &mut out);
             }
             Input::PrepareFailed { id, reason } => {
                 self.on_make_ready_failed(now, id, &reason, &mut out);
             }
-            Input::Rebound { id, graph } => self.on_rebound(view, id, &graph, &mut out),
+            Input::Rebound(rebound) => self.on_rebound(now, view, *rebound, &mut out),
             Input::Retired(id) => self.on_retired(now, id, &mut out),
             Input::Found { lookup, entries } => {
                 self.on_found(now, view, lookup, &entries, &mut out);
             }
-            Input::Measured { id, usage, delay } => {
-                self.on_measured(view, id, &usage, delay, &mut out);
-            }
-            Input::Ended(id) => {
-                self.serving.end(id);
-                self.answer_deferred(now, &mut out);
-            }
+            Input::Measured {
+                id,
+                usage,
+                kept,
+                delay,
+            } => self.on_measured(view, id, (&usage, &kept), delay, &mut out),
+            Input::Ended(id) => self.on_application_ended(now, id, &mut out),
             Input::Timeout => {
                 self.remind_again(now, &mut out);
                 self.time_out_sessions(now, view, &mut out);
@@ -253,12 +269,7 @@ impl Composer {
 
     /// What probes have reserved here, for as long as their leases last.
     pub fn reserved(&self) -> Resources {
-        self.ledger.taken().0
-    }
-
-    /// What confirmed graphs take here.
-    pub fn allocated(&self) -> Resources {
-        self.ledger.taken().1
+        self.ledger.reserved()
     }
 
     /// What an operator's component that runs here can wait, as the scheduler's rank was projected: see [`crate::queue`].
@@ -351,7 +362,7 @@ impl Composer {
         }
         self.settle_all(node);
         // Nobody will confirm what a composing node has reserved that is gone; it may ask again.
-        self.ledger.release_reserved_by(node);
+        self.ledger.release_all_of(node);
         for ended in self.visits.lost(node) {
             out.send(ended.id.node, Body::Ended(Box::new(ended)));
         }

@@ -5,8 +5,9 @@ use std::time::Duration;
 use model::{ApplicationId, Binding, ComponentGraph, CompositionId, Key, NodeId};
 
 use crate::message::Message;
-use crate::migration::MigrationId;
+use crate::migration::{MigrationId, Taken};
 use crate::spent::Spent;
+use crate::terms::Terms;
 
 /// What composition wants done, or tells.
 #[derive(Debug, Clone, PartialEq)]
@@ -71,6 +72,18 @@ pub enum Effect {
         /// The graph.
         graph: ComponentGraph,
         /// With how many cores the application was admitted here.
+        cores: f64,
+    },
+    /// A graph holds that nobody was asked to make ready for: what it binds to this node and is not here is made, of what is held here of it or
+    /// of nothing; what is read is read from where it says, from where each reader is; what nobody reads any more goes. Of several, the last counts.
+    Adopt {
+        /// Of which composition.
+        id: CompositionId,
+        /// Of which application.
+        application: ApplicationId,
+        /// The graph.
+        graph: ComponentGraph,
+        /// With how many cores the application is held here.
         cores: f64,
     },
     /// Drop what was made ready: the graph does not come about.
@@ -150,8 +163,8 @@ pub struct Migrated {
     pub to: NodeId,
     /// The graph.
     pub graph: ComponentGraph,
-    /// How much state went there. Unit: bytes.
-    pub state_bytes: u64,
+    /// The state that went there.
+    pub taken: Taken,
     /// How long it took until everybody had gone over.
     pub took: Duration,
     /// The part of it since everybody was ready.
@@ -180,6 +193,8 @@ pub struct Unmigrated {
 pub struct Composed {
     /// Where everything is.
     pub graph: ComponentGraph,
+    /// The terms of it, where it was more than a trial.
+    pub terms: Terms,
     /// The delay that is expected, from the arrival at a source to the result at the destination.
     pub predicted_delay: Duration,
     /// The part of it behind what is shared: from there to the destination. The same where nothing is.

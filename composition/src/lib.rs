@@ -25,7 +25,8 @@
 //! 7. Where nothing meets the target, less is shared, down to nothing; where still nothing does, rounds that reserve nothing look for a target that would be accepted:
 //!    one is named only after hosts were asked with it, and left room for what the others of the graph do to the same applications (`session`, `refusal`).
 //!
-//! What hosts promise is in the `ledger`: reservations that lapse, and allocations. Messages may be lost, repeated and overtaken; a
+//! What probes reserve is in the `ledger`, and lapses. What is allocated is the sum over what runs, or is ordered, and has no account of its own
+//! (`allocation/room.rs`): a component by itself, whoever reads it; what leaves the host, by its graph. Messages may be lost, repeated and overtaken; a
 //! node may vanish at any moment. Then everything that it left lapses: what was reserved or confirmed and not
 //! started, after [`Config::lease`]; what one host of a graph started, all start.
 //!
@@ -43,8 +44,8 @@
 //! 141 kB in all; the plan of the slides 894 probes, 1,593 messages and 1.1 MB. Messages grow with the request and with the path: of a plan of 256
 //! operators one is 30 kB, of a maximum of 1 MiB.
 //!
-//! A composing node works on 64 requests at once; a host remembers the probes of 128, holds something for
-//! 1,024 compositions, and remembers the end of as many. What is refused or not heeded is counted by reason ([`Counts`]).
+//! A composing node works on 64 requests at once; a host remembers the probes of 128, reserves for 1,024
+//! compositions and runs parts of as many, and remembers the end of as many. What is refused or not heeded is counted by reason ([`Counts`]).
 //!
 //! # Differences from the paper
 //!
@@ -137,19 +138,21 @@ mod session;
 mod share;
 mod spent;
 mod stream;
+mod terms;
 mod usage;
 mod visit;
 
-pub use composer::{Composer, Input};
+pub use composer::{Composer, Input, Rebound};
 pub use config::Config;
 pub use counts::{Counts, Ignored};
 pub use effect::{
     Check, Composed, Constraint, Effect, Event, Migrated, Outline, Reason, Refusal, Unmigrated,
 };
 pub use message::Message;
-pub use migration::MigrationId;
+pub use migration::{MigrationId, Taken};
 pub use order::{Order, Place};
 pub use policy::Policy;
 pub use spent::Spent;
 pub use stream::StreamRecord;
+pub use terms::Terms;
 pub use usage::Usage;

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{ApplicationId, ComponentGraph, CompositionId, Resources};
+use model::plan::{Reader, Stream};
+use model::{ApplicationId, ComponentGraph, CompositionId, NodeId, QueryPlan};
 
 use crate::effect::Check;
 use crate::measure::{Lack, Spare};
@@ -193,13 +194,51 @@ pub(crate) struct Confirm {
     pub(crate) attempt: u8,
     pub(crate) application: ApplicationId,
     pub(crate) graph: ComponentGraph,
-    /// All that the graph asks of the host that is told.
-    pub(crate) takes: Resources,
     /// What each operator of the plan takes, and can wait.
     pub(crate) jobs: Vec<Job>,
-    /// What else has to be known of each operator by whoever moves it.
-    pub(crate) wants: Vec<Want>,
+    pub(crate) wants: Wants,
     pub(crate) projection: Projection,
+}
+
+/// What else has to be known of the parts of a plan by whoever runs or moves them.
+#[derive(Debug, Clone, PartialEq, Default, bincode::Encode, bincode::Decode)]
+pub(crate) struct Wants {
+    /// What each reader of a source on another host takes of its uplink. Unit: bytes per second.
+    pub(crate) sources: Vec<f64>,
+    pub(crate) operators: Vec<Want>,
+}
+
+impl Wants {
+    /// Whether all parts of a plan are in it, with amounts.
+    pub(crate) fn fits(&self, plan: &QueryPlan) -> bool {
+        let operators = self.operators.iter().map(|it| it.bytes_per_second);
+        let mut amounts = self.sources.iter().copied().chain(operators);
+        self.sources.len() == plan.sources().len()
+            && self.operators.len() == plan.operators().len()
+            && amounts.all(|it| it.is_finite() && it >= 0.0)
+    }
+
+    /// What leaves a host by a graph: of each stream there, what each port takes that reads it elsewhere. Who shares a stream takes it for
+    /// itself; what others' parts read of each other is theirs. Unit: bytes per second.
+    pub(crate) fn leaves(&self, graph: &ComponentGraph, host: NodeId) -> f64 {
+        let plan = graph.plan();
+        let operators = plan.operators().iter().enumerate();
+        let of_operators = operators.flat_map(|(index, operator)| {
+            let inputs = operator.inputs.iter().enumerate();
+            inputs.map(move |(port, input)| (*input, Reader::Operator(index, port)))
+        });
+        let sinks = plan.sinks().iter().enumerate();
+        let of_sinks = sinks.map(|(index, sink)| (sink.input, Reader::Sink(index)));
+        let away = of_operators.chain(of_sinks).filter(|(stream, reader)| {
+            let reader = graph.reader(*reader);
+            graph.producer(*stream).host == host && reader.host != host && !reader.shared
+        });
+        let bytes = away.map(|(stream, _)| match stream {
+            Stream::Source(index, _) => self.sources[index],
+            Stream::Operator(index, _) => self.operators[index].bytes_per_second,
+        });
+        bytes.fold(0.0, |sum, it| sum + it)
+    }
 }
 
 /// Where an operator may be, and what it sends.
@@ -208,12 +247,6 @@ pub(crate) struct Want {
     pub(crate) place: Place,
     /// What each reader on another host takes of its uplink.
     pub(crate) bytes_per_second: f64,
-}
-
-impl Want {
-    pub(crate) fn is_valid(&self) -> bool {
-        self.bytes_per_second.is_finite() && self.bytes_per_second >= 0.0
-    }
 }
 
 /// What a host of a graph found when it made its part of it.
@@ -321,28 +354,18 @@ impl<Context> bincode::Decode<Context> for Confirm {
             attempt: u8::decode(decoder)?,
             application: ApplicationId::decode(decoder)?,
             graph: ComponentGraph::decode(decoder)?,
-            takes: Resources::decode(decoder)?,
             jobs: Vec::decode(decoder)?,
-            wants: Vec::decode(decoder)?,
+            wants: Wants::decode(decoder)?,
             projection: Projection::decode(decoder)?,
         };
-        let amounts = [
-            confirm.takes.cpu_cores,
-            confirm.takes.uplink_bytes_per_second,
-        ];
-        let operators = confirm.graph.plan().operators().len();
-        if confirm.jobs.len() != operators || confirm.wants.len() != operators {
-            return Err(DecodeError::Other(
-                "a promise for other parts than there are",
-            ));
-        }
-        if amounts.iter().all(|it| it.is_finite() && *it >= 0.0)
-            && confirm.jobs.iter().all(Job::is_valid)
-            && confirm.wants.iter().all(Want::is_valid)
-        {
+        let plan = confirm.graph.plan();
+        let has_jobs = confirm.jobs.len() == plan.operators().len();
+        if has_jobs && confirm.jobs.iter().all(Job::is_valid) && confirm.wants.fits(plan) {
             Ok(confirm)
         } else {
-            Err(DecodeError::Other("a component that takes no amount"))
+            Err(DecodeError::Other(
+                "a promise for other parts than there are, or of no amount",
+            ))
         }
     }
 }

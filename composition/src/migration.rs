@@ -32,14 +32,15 @@ use crate::reminder::{Kind, Reminder};
 use crate::request::Part;
 use crate::stream::Before;
 
+mod adopt;
 mod host;
 mod message;
 mod targets;
 
 pub(crate) use host::Pending;
 use host::say;
-pub use message::MigrationId;
 pub(crate) use message::Said;
+pub use message::{MigrationId, Taken};
 use message::{Prepare, Prepared, Word};
 
 /// How many hosts are asked to take an operator. Source: design, protocols 4.
@@ -60,7 +61,7 @@ pub(crate) struct Migration {
     /// Who has not answered.
     waiting: BTreeSet<NodeId>,
     told: BTreeMap<Part, Told>,
-    state_bytes: u64,
+    taken: Taken,
     since: Instant,
     /// Since when everybody is ready.
     ready: Instant,
@@ -138,7 +139,7 @@ impl Composer {
             is_switching: false,
             waiting: BTreeSet::new(),
             told: BTreeMap::new(),
-            state_bytes: 0,
+            taken: Taken::default(),
             since: now,
             ready: now,
             until: now,
@@ -275,7 +276,7 @@ impl Composer {
             }
         }
         if from == migration.to {
-            migration.state_bytes = prepared.state_bytes;
+            migration.taken = prepared.taken;
         }
         if !migration.waiting.is_empty() {
             self.migrations.insert(id.composition, migration);
@@ -410,7 +411,7 @@ impl Composer {
             to,
             before,
             graph,
-            state_bytes,
+            taken,
             since,
             ready,
             declined,
@@ -441,7 +442,7 @@ impl Composer {
             operator,
             to,
             graph,
-            state_bytes,
+            taken,
             took: now.since(since),
             switched_in: now.since(ready),
             declined,

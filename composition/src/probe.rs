@@ -70,7 +70,7 @@ impl Composer {
 
     /// The end of a way: only the delay is left to be checked.
     fn on_sink(&mut self, view: &NodeView, probe: Probe, out: &mut Outbox<'_>) {
-        let spare = self.ledger.spare(view, claim(&probe));
+        let spare = self.spare(view, claim(&probe));
         let delay = probe.delay + probe.link;
         let limit = probe.request.limit();
         if delay > limit {
@@ -103,7 +103,7 @@ impl Composer {
         );
         let spare = Spare {
             found: (projection != Projection::Paper).then(|| queue.found(laxity)),
-            ..self.ledger.spare(view, claim(&probe))
+            ..self.spare(view, claim(&probe))
         };
         let mut path = probe.path.clone();
         path.push(hop(&probe, spare));
@@ -194,7 +194,9 @@ impl Composer {
             && request.body().reserves
         {
             let until = now + self.config.lease;
-            self.ledger.reserve(view, claim(&probe), asked, until);
+            let allocated = self.allocated();
+            self.ledger
+                .reserve(view, claim(&probe), asked, until, allocated);
         }
         let shares: Vec<Share> = probe.share.split(children.len()).collect();
         for (index, (child, share)) in children.into_iter().zip(shares).enumerate() {

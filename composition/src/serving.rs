@@ -13,6 +13,7 @@ use crate::queue::{Discipline, Job, Queue};
 use crate::usage::Usage;
 
 mod component;
+mod held;
 #[cfg(test)]
 mod tests;
 
@@ -105,7 +106,7 @@ pub(crate) struct Newcomer {
     pub(crate) shared: Vec<Shared>,
 }
 
-/// What runs here, and whom it serves. Bounded by what the ledger holds.
+/// What runs here, and whom it serves. Bounded by how many graphs a host runs parts of.
 #[derive(Debug, Default)]
 pub(crate) struct Serving {
     components: BTreeMap<Name, Box<Component>>,
@@ -244,8 +245,11 @@ impl Serving {
         for (stream, operator, declared, made_of) in newcomer.own {
             let name = (stream, id, operator);
             uses.push(name);
-            let component = Component::new(made_of, id, declared);
-            self.components.insert(name, Box::new(component));
+            let component = self.components.entry(name);
+            // Where it was before, others may read it still: then it is here once.
+            let component = component.or_insert_with(|| Component::new(made_of, declared).into());
+            let dependent = Dependent::new(declared.laxity);
+            component.dependents.insert(id, dependent);
         }
         let user = self.users.entry(id).or_insert_with(|| {
             Box::new(User {
@@ -418,15 +422,15 @@ impl Serving {
         self.components.retain(|(_, owner, _), _| *owner != id);
     }
 
-    /// Of all that is here of an application this stays: each operator by its stream and its place in the plan, with what it is made of by now. What it had
-    /// for its own and nobody else depends on is gone: which, and what they took. Nothing stays where the host is not of its graph any more.
+    /// Of all that is here an application depends on this alone from now on: each operator by its stream and its place in the plan, with what it is made
+    /// of by now. On nothing where the host is not of its graph any more. What it had for its own runs until nobody reads it.
     pub(crate) fn rebind(
         &mut self,
         id: CompositionId,
         stays: Option<Vec<(StreamName, u16, MadeOf)>>,
-    ) -> Vec<(u16, Job)> {
+    ) {
         let Some(user) = self.users.get_mut(&id) else {
-            return Vec::new();
+            return;
         };
         let is_out = stays.is_none();
         let mut stays: BTreeMap<(StreamName, u16), MadeOf> = stays
@@ -455,18 +459,11 @@ impl Serving {
         if is_out {
             self.users.remove(&id);
         }
-        let mut gone = Vec::new();
         for name in left {
-            let Some(component) = self.components.get_mut(&name) else {
-                continue;
-            };
-            component.dependents.remove(&id);
-            if name.1 == id && component.dependents.is_empty() {
-                gone.push((name.2, component.job(Ranks::All)));
-                self.components.remove(&name);
+            if let Some(component) = self.components.get_mut(&name) {
+                component.dependents.remove(&id);
             }
         }
-        gone
     }
 
     /// What a component takes as it was measured, and can wait for one who depends on it.

@@ -8,6 +8,7 @@
 //! edges between hosts.
 
 mod consumer;
+mod cursor;
 mod log;
 mod producer;
 mod reader;
@@ -22,7 +23,8 @@ use model::{Origin, Positions};
 use crate::budget::Budget;
 
 pub use consumer::{Arrival, Consumer, ORIGINS_MAX};
-pub use producer::{Heard, Producer, Retention};
+pub use log::Mark;
+pub use producer::{Asked, Heard, Producer, Retention};
 pub use retained::{Held, Retained};
 
 /// How long a consumer may be silent before it no longer gets batches, counts in no budget and holds back
@@ -86,9 +88,42 @@ impl Pull {
         }
     }
 
+    /// Takes what a later one says: of each origin the furthest, of all else the latest.
+    pub(crate) fn add(&mut self, later: &Self) {
+        if later.from.is_some() {
+            self.from.clone_from(&later.from);
+        }
+        let add = |to: &mut Positions, later: &Positions| {
+            for (origin, index) in later.iter() {
+                if to.len() < ORIGINS_MAX || to.through(origin).is_some() {
+                    to.advance(origin, index);
+                }
+            }
+        };
+        add(&mut self.taken, &later.taken);
+        match (&mut self.keep, &later.keep) {
+            (Some(keep), Some(later)) => add(keep, later),
+            (_, None) => self.keep = None,
+            (None, Some(_)) => {}
+        }
+        self.credit = later.credit;
+        self.budget.clone_from(&later.budget);
+    }
+
     /// Whether the consumer ends the edge.
     pub const fn is_goodbye(&self) -> bool {
         self.keep.is_none() && self.credit == 0
+    }
+}
+
+impl From {
+    /// Behind which index of an origin to send; nothing where that is for the producer to say.
+    pub(crate) fn behind(&self, origin: Origin) -> Option<u64> {
+        match self {
+            Self::Latest => None,
+            Self::Positions(positions) => Some(positions.through(origin).unwrap_or(0)),
+            Self::LatestBut(positions) => positions.through(origin),
+        }
     }
 }
 

@@ -28,6 +28,8 @@ use crate::scheduler::{Policy, Rules, Scheduler, Worker};
 use crate::share::Share;
 
 mod admitted;
+mod again;
+mod application;
 mod component;
 mod deploy;
 mod dispatch;
@@ -39,6 +41,7 @@ mod join;
 mod measures;
 mod order;
 mod rebind;
+mod rebuild;
 mod remote;
 mod resume;
 mod retire;
@@ -48,7 +51,8 @@ mod shape;
 mod timers;
 
 pub use admitted::Admitted;
-pub(crate) use component::{Application, Component, Role};
+pub(crate) use application::Application;
+pub(crate) use component::{Component, Role};
 pub use deploy::{
     DeployError, Deployed, Deployment, EDGES_MAX, OperatorDeployment, OperatorPart, RemoteEdge,
     SinkDeployment, SourcePart,
@@ -101,6 +105,9 @@ pub struct Config {
     pub rules: Rules,
     /// For how long a worker goes on with one component before it compares; where not given, as the policy has it.
     pub quantum: Option<Duration>,
+    /// How much of a large state leaves in one dispatch, as far as an operator can part it. Unit: bytes. Range: from 1; below what takes as long as
+    /// a long batch may.
+    pub export_bytes: usize,
 }
 
 /// The least memory that an engine can work with.
@@ -109,13 +116,14 @@ pub struct Config {
 pub const MEMORY_MIN: u64 = 8 << 20;
 
 impl Default for Config {
-    /// 256 MiB, deadlines.
+    /// 256 MiB, deadlines, exports by a mebibyte.
     fn default() -> Self {
         Self {
             memory_bytes: 256 << 20,
             policy: Policy::Deadline,
             rules: Rules::ALL,
             quantum: None,
+            export_bytes: shadows::EXPORT_BYTES,
         }
     }
 }
@@ -277,14 +285,16 @@ impl Engine {
         let Some(component) = self.components.get_mut(&source) else {
             return;
         };
-        if component.has_failed() {
+        // Where it is to go back it does not know of that yet, and reads this again.
+        if component.has_failed() || component.goes_back().is_some() {
             return;
         }
-        component.counters.take(now, convert::size(rows + bad));
-        component.counters.bad += convert::size(bad);
-        component.counters.bad_reason = component.counters.bad_reason.take().or(taken.bad_reason);
-        if let Role::Source(source) = &mut component.role {
-            source.progress = source.progress.max(taken.rows.header.progress);
+        let is_new = component.reaches(&taken.rows.header);
+        if is_new {
+            component.counters.take(now, convert::size(rows + bad));
+            component.counters.bad += convert::size(bad);
+            let reason = component.counters.bad_reason.take();
+            component.counters.bad_reason = reason.or(taken.bad_reason);
         }
         let wanted = component.wanted();
         let token = self.take_token(now, source, rows + bad);

@@ -8,6 +8,7 @@ use model::{DataType, EventTime, Field, Instant, Interval, Origin, Schema};
 
 use crate::batch::{Batch, Header, Rows, Token};
 use crate::columns;
+use crate::edge::Mark;
 
 /// What a connector read: some records in order, good and bad.
 #[derive(Debug)]
@@ -149,6 +150,22 @@ impl Intake {
             progress: EventTime::MIN,
             dropped: 0,
             no_bad: Rows::empty(columns::to_arrow(&bad_schema())),
+        }
+    }
+
+    /// The same where records were numbered up to a mark before.
+    #[must_use]
+    pub const fn behind(mut self, mark: Mark) -> Self {
+        self.through = mark.index;
+        self.progress = mark.progress;
+        self
+    }
+
+    /// How far records are numbered. What was dropped and not said yet counts as to come.
+    pub const fn mark(&self) -> Mark {
+        Mark {
+            index: self.through,
+            progress: self.progress,
         }
     }
 

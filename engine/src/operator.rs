@@ -81,6 +81,13 @@ pub trait Operator: Send + Debug {
         Vec::new()
     }
 
+    /// Some of the state of complete ticks behind `at`, as chunks of about so many bytes together, and moves `at` on behind it: for who exports a
+    /// large state in parts, between which the operator goes on. Nothing where what is left goes at once, by [`Operator::export`] with `at.since`.
+    fn export_some(&mut self, at: &mut Cursor, bytes_max: usize) -> Vec<StateChunk> {
+        let _ = (at, bytes_max);
+        Vec::new()
+    }
+
     /// The last tick that is complete: what changes from now on is state of later ones. Nothing while none is.
     fn complete(&self) -> Option<Tick> {
         None
@@ -126,6 +133,15 @@ impl Tick {
             _ => Some(Self(open - 1)),
         }
     }
+}
+
+/// Up to where a state was exported in parts. Complete ticks change no more, so that what is behind it is all that is left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Cursor {
+    /// The last tick of which all was.
+    pub since: Option<Tick>,
+    /// A later tick of which some was, and how much of it is left: what that counts is the operator's affair.
+    pub within: Option<(Tick, usize)>,
 }
 
 /// A part of an operator's state. Importing all parts that were exported makes an equal operator.

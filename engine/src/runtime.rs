@@ -21,10 +21,13 @@ use crate::report::{ComponentReport, Report};
 use crate::scheduler::Worker;
 use crate::share::Share;
 
+mod again;
 mod links;
 mod meter;
 mod state;
 mod workers;
+
+pub use again::Turn;
 
 /// An engine and its worker threads. Dropping it stops them.
 #[derive(Debug)]
@@ -194,6 +197,11 @@ impl Handle {
         self.change(|engine, now| engine.release(now, application));
     }
 
+    /// Takes one component away, and the others go on; see [`Engine::end`].
+    pub fn end(&self, component: ComponentId) {
+        self.change(|engine, now| engine.end(now, component));
+    }
+
     /// See [`Engine::linger`].
     pub fn linger(&self, source: ComponentId) -> Duration {
         self.shared.lock().engine.linger(source)
@@ -268,13 +276,24 @@ impl Handle {
     /// # Errors
     /// When the application has ended or the runtime is stopping.
     pub fn wait_for_room(&self, application: u64, source: ComponentId) -> Result<(), Ended> {
+        self.wait_at_source(application, source, |engine| {
+            engine.has_room(source).then_some(())
+        })
+    }
+
+    fn wait_at_source<T>(
+        &self,
+        application: u64,
+        source: ComponentId,
+        find: impl Fn(&Engine) -> Option<T>,
+    ) -> Result<T, Ended> {
         let mut state = self.shared.lock();
         loop {
             if state.has_ended(application) || !state.engine.is_here(source) {
                 return Err(Ended);
             }
-            if state.engine.has_room(source) {
-                return Ok(());
+            if let Some(found) = find(&state.engine) {
+                return Ok(found);
             }
             state = self.shared.wait_at(state, source);
         }

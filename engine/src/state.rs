@@ -1,9 +1,14 @@
 //! State streams: what a component is between two batches, pulled by whoever may have to go on in its place.
 //!
 //! A *shadow* ([`Shadow`]) on another host pulls the state of a component in *increments*. An increment is of one moment between
-//! two batches: the operator's state that changed since the increment that the shadow holds, what the frame around the operator has
+//! two batches, the one of its last piece: the operator's state that changed since the increment that the shadow holds, what the frame around the operator has
 //! counted, up to where each way in was worked off, and what is retained of the output for those who may still ask for it. A
 //! migration's target and a backup do the same, once or again and again.
+//!
+//! A large state leaves in parts, and the component goes on between them: what is complete changes no more ([`Operator::export_some`]), so that it may leave before
+//! the moment that the increment is of. A shadow that holds nothing yet takes it in as it comes.
+//!
+//! [`Operator::export_some`]: crate::operator::Operator::export_some
 //!
 //! The protocol has two frames. Upstream goes a [`StatePull`]: which increment is held, and which request for a next one this is.
 //! Every field is a state and not a change: a pull that is lost, repeated or late does no harm. Downstream go the [`Piece`]s of
@@ -43,7 +48,7 @@ use crate::engine::OperatorDeployment;
 use crate::operator::{Part, Tick};
 use crate::step::Counted;
 
-pub(crate) use pieces::{Exported, pieces};
+pub(crate) use pieces::{Exported, exported};
 pub use shadow::{Arrived, Shadow, StateError};
 
 /// The most pieces of an increment.
@@ -75,10 +80,8 @@ pub struct Piece {
     pub number: u64,
     /// The increment that this one adds to; zero where it is the whole state.
     pub base: u64,
-    /// Its place among the pieces of the increment, from zero.
+    /// Its place among the pieces of the increment, from zero. Range: below [`PIECES_MAX`].
     pub place: u32,
-    /// How many pieces there are. Range: 1 to [`PIECES_MAX`].
-    pub count: u32,
     /// What it tells.
     pub item: Item,
 }
@@ -86,7 +89,7 @@ pub struct Piece {
 /// What a piece tells.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Item {
-    /// Everything but the operator's state and retained batches. The first piece.
+    /// Everything but the operator's state and retained batches. The last piece.
     Standing(Standing),
     /// A part of the operator's state.
     Chunk {
@@ -131,13 +134,20 @@ pub struct Resumed {
 impl Piece {
     /// The memory that it holds.
     pub fn bytes(&self) -> u64 {
-        let bytes = match &self.item {
-            Item::Standing(_) => 0,
-            Item::Chunk { columns, .. } => columns.columns().iter().map(columns::bytes).sum(),
-            Item::Retained { batch, .. } => batch.rows.bytes(),
+        self.item.bytes()
+    }
+}
+
+impl Item {
+    /// The memory that it holds as a piece.
+    fn bytes(&self) -> u64 {
+        let bytes = match self {
+            Self::Standing(_) => 0,
+            Self::Chunk { columns, .. } => columns.columns().iter().map(columns::bytes).sum(),
+            Self::Retained { batch, .. } => batch.rows.bytes(),
         };
         // And what tells of it.
-        convert::size(bytes + size_of::<Self>())
+        convert::size(bytes + size_of::<Piece>())
     }
 }
 

@@ -1,31 +1,26 @@
 //! Steps: an operator and the frame around it, which gives what it emits positions and headers.
 //!
-//! This is where positions are made. A stateless operator's rows keep those of the rows they were made of;
-//! a union renames origins by port; a stateful operator is an origin of its own and numbers its rows by
-//! tick and chunk: `index = tick * 65,536 + chunk`, shifted so that ticks before the epoch have indices too.
+//! This is where positions are made. A stateless operator's rows keep those of the rows they were made of; a union renames
+//! origins by port; a stateful operator is an origin of its own and numbers its rows by tick and chunk: `index = tick * 65,536 + chunk`, shifted so that ticks before the epoch have indices too.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, RecordBatch, StringArray};
 use arrow_schema::SchemaRef;
-use model::{EventTime, Instant, Interval, Origin, convert};
+use model::{Instant, Origin, convert};
 
-use crate::batch::{Batch, Header, Note, ROWS_MAX, Rows, Token};
+use crate::batch::{Batch, Header, Rows, Token};
 use crate::columns;
 use crate::mailbox::Channel;
-use crate::operator::{Closing, Compiled, Emitter, Numbering, Operator, StateChunk, Tick};
+use crate::operator::{Closing, Compiled, Cursor, Emitter, Numbering, Operator, StateChunk, Tick};
 
+mod counting;
 #[cfg(test)]
 mod tests;
 
-/// The ticks that can be numbered lie between this and its negative.
-///
-/// With a slide of a millisecond that is 2,200 years on either side of the epoch.
-pub const TICK_MAX: i64 = 1 << 46;
-
-/// The chunks of one tick. Unit: chunks of [`ROWS_MAX`] rows.
-pub const CHUNKS_MAX: u64 = 1 << 16;
+use counting::Counting;
+pub(crate) use counting::is_of_tick;
+pub use counting::{CHUNKS_MAX, Counted, TICK_MAX};
 
 /// A set of output ports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -66,37 +61,6 @@ struct Outlet {
     none: Rows,
     /// A schema that rows came with, and that equals that one.
     known: Option<SchemaRef>,
-}
-
-/// How far a stateful operator is: what it waits for, and what it has numbered.
-#[derive(Debug)]
-struct Counting {
-    origin: Origin,
-    /// The progress that is being completed, and what the batch that brought it says of its urgency.
-    closing: Option<(EventTime, Stamp)>,
-    counted: Counted,
-}
-
-/// What the frame around an operator has counted, between two batches and with nothing left to close. With it another
-/// instance of the operator goes on numbering where this one was.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Counted {
-    /// The progress of every origin that is waited for, by the way it comes in.
-    pub inputs: BTreeMap<Channel, EventTime>,
-    /// The least of them, as the operator was told.
-    pub reached: EventTime,
-    /// The last index that was given.
-    pub through: u64,
-    /// The tick that the last rows were of, and how many chunks of it there were.
-    pub chunks: (Tick, u64),
-    /// The progress of what leaves.
-    pub progress: EventTime,
-    /// Rows known to be absent that no result has said yet.
-    pub missing: u32,
-    /// Ticks that began before this are not given: some way in was joined in its middle.
-    pub complete_from: EventTime,
-    /// The ways in that were joined in their middle, nobody knows at which progress.
-    pub joined_blindly: BTreeSet<Channel>,
 }
 
 /// What results inherit of the batch that completed them.
@@ -149,11 +113,7 @@ impl Step {
                 .collect(),
             operator: compiled.operator,
             numbering,
-            counting: Counting {
-                origin,
-                closing: None,
-                counted: Counted::new(inputs),
-            },
+            counting: Counting::new(origin, inputs),
             input: Vec::new(),
             batches: Vec::new(),
             emit: Emitter::default(),
@@ -165,8 +125,7 @@ impl Step {
         self.operator.as_mut()
     }
 
-    /// What changed of the operator's state after the tick `since` was complete, up to which tick it is complete now, and what
-    /// its frame has counted: all of one moment.
+    /// What changed of the state after the tick `since` was complete, up to which it is now, and what was counted: all of one moment.
     ///
     /// # Panics
     /// While windows are left to be closed: some of what they give is counted, and is state still.
@@ -185,6 +144,14 @@ impl Step {
         (chunks, self.operator.complete(), counted.clone())
     }
 
+    /// Some of what is complete behind a cursor, about so many bytes; nothing where so little is left that it goes at once.
+    pub(crate) fn export_some(&mut self, at: &mut Cursor, bytes_max: usize) -> Vec<StateChunk> {
+        match self.operator.bytes() {
+            bytes if bytes <= bytes_max => Vec::new(),
+            _ => self.operator.export_some(at, bytes_max),
+        }
+    }
+
     /// Goes on from what the frame around another instance has counted, whose state the operator holds.
     pub(crate) fn resume(&mut self, counted: Counted) {
         // Ways in that the plan has and the other did not know are waited for all the same.
@@ -196,6 +163,11 @@ impl Step {
                 .entry(channel)
                 .or_insert(progress);
         }
+    }
+
+    /// What it does not give since it did not see it from its start is missing to those who read another instance before.
+    pub(crate) const fn tell_left_out(&mut self) {
+        self.counting.tells_left_out = true;
     }
 
     /// Runs the operator on a batch that came in by `channel`; `wanted` are the ports that somebody reads.
@@ -310,145 +282,6 @@ impl Outlet {
         }
         rows.map_columns(|columns| self::declared(columns, declared))
     }
-}
-
-impl Counted {
-    /// Nothing yet, with these ways in.
-    fn new(inputs: impl IntoIterator<Item = Channel>) -> Self {
-        let inputs = inputs.into_iter();
-        Self {
-            inputs: inputs.map(|channel| (channel, EventTime::MIN)).collect(),
-            reached: EventTime::MIN,
-            through: 0,
-            chunks: (Tick(i64::MIN), 0),
-            progress: EventTime::MIN,
-            missing: 0,
-            complete_from: EventTime::MIN,
-            joined_blindly: BTreeSet::new(),
-        }
-    }
-}
-
-impl Counting {
-    /// Notes the progress that a batch brings; where the least of all inputs has grown, that is closed.
-    fn reach(&mut self, channel: Channel, batch: &Batch) {
-        self.counted.missing = self.counted.missing.saturating_add(batch.header.missing);
-        self.join(channel, &batch.header);
-        let progress = self.counted.inputs.entry(channel).or_insert(EventTime::MIN);
-        *progress = (*progress).max(batch.header.progress);
-        let least = self
-            .counted
-            .inputs
-            .values()
-            .copied()
-            .min()
-            .unwrap_or(EventTime::MIN);
-        if least > self.counted.reached {
-            self.counted.reached = least;
-            let Header { arrival, token, .. } = batch.header;
-            self.closing = Some((least, Stamp { arrival, token }));
-        }
-    }
-
-    /// Notes whether a way in begins in its middle. Rows before that count in ticks that began before the
-    /// progress there, and in no later ones: those are not given.
-    fn join(&mut self, channel: Channel, header: &Header) {
-        let begins = header.note == Some(Note::Gap) && header.interval.is_empty();
-        if begins && header.progress == EventTime::MIN {
-            self.counted.joined_blindly.insert(channel);
-        } else if header.progress > EventTime::MIN
-            && (begins || self.counted.joined_blindly.contains(&channel))
-        {
-            self.counted.joined_blindly.remove(&channel);
-            self.counted.complete_from = self.counted.complete_from.max(header.progress);
-        }
-    }
-
-    /// The rows of complete ticks, numbered, and how far they go.
-    fn number(&mut self, emit: &mut Emitter, stamp: Stamp, none: &Rows) -> Vec<Batch> {
-        let schema = none.columns().schema_ref();
-        let mut numbered = Vec::new();
-        for done in emit.ticks.drain(..) {
-            if done.began < self.counted.complete_from {
-                // Its rows before this component joined are not in it.
-                continue;
-            }
-            let (tick, time, columns) = (done.tick, done.time, done.columns);
-            // Later rows come at this time or after it.
-            self.counted.progress = self.counted.progress.max(time);
-            let rows = columns.num_rows();
-            if self.counted.chunks.0 != tick {
-                self.counted.chunks = (tick, 0);
-            }
-            for start in (0..rows).step_by(ROWS_MAX) {
-                let chunk = self.counted.chunks.1;
-                self.counted.chunks.1 += 1;
-                let columns = declared(columns.slice(start, ROWS_MAX.min(rows - start)), schema);
-                let interval = Interval::new(self.counted.through, index(tick, chunk));
-                self.counted.through = interval.through();
-                let missing = std::mem::take(&mut self.counted.missing);
-                let header = self.header(interval, stamp, missing);
-                numbered.push(Batch {
-                    header,
-                    rows: Rows::chunk(columns, time),
-                });
-            }
-        }
-        let Some(progress) = emit
-            .progress
-            .filter(|progress| *progress > self.counted.progress)
-        else {
-            return numbered;
-        };
-        self.counted.progress = progress;
-        if let Some(last) = numbered.last_mut() {
-            last.header.progress = progress;
-            return numbered;
-        }
-        // What no result can say any more is said at the end.
-        let missing = match progress {
-            EventTime::MAX => std::mem::take(&mut self.counted.missing),
-            _ => 0,
-        };
-        let header = self.header(Interval::empty(self.counted.through), stamp, missing);
-        vec![Batch {
-            header,
-            rows: none.clone(),
-        }]
-    }
-
-    fn header(&self, interval: Interval, stamp: Stamp, missing: u32) -> Header {
-        Header {
-            origin: self.origin,
-            interval,
-            arrival: stamp.arrival,
-            progress: self.counted.progress,
-            token: stamp.token,
-            missing,
-            note: None,
-        }
-    }
-}
-
-/// The index of a chunk of a tick.
-///
-/// # Panics
-/// When the tick or the chunk is beyond what can be numbered: operators see to the first, memory to the
-/// second but for ticks that leave in parts, whose application then fails.
-fn index(tick: Tick, chunk: u64) -> u64 {
-    assert!(
-        -TICK_MAX < tick.0 && tick.0 < TICK_MAX,
-        "tick {} cannot be numbered",
-        tick.0
-    );
-    assert!(
-        chunk < CHUNKS_MAX,
-        "tick {} has more than {CHUNKS_MAX} chunks",
-        tick.0
-    );
-    let shifted =
-        u64::try_from(tick.0 + TICK_MAX).expect("a tick lies above the negative of the limit");
-    shifted * CHUNKS_MAX + chunk
 }
 
 /// Rows of one batch that leave at one port.

@@ -63,7 +63,12 @@ pub struct ComponentGraph {
     sources: Vec<Binding>,
     operators: Vec<Binding>,
     sinks: Vec<Binding>,
+    /// The hosts that go on with each operator where its own is gone, the first of them first.
+    backups: Vec<Vec<NodeId>>,
 }
+
+/// The most backups of an operator. Relation: as many as may be asked for, [`crate::qos::REPLICAS_MAX`], and one that is leaving.
+pub(crate) const BACKUPS_MAX: usize = 8;
 
 impl ComponentGraph {
     /// The plan with its parts bound, in the plan's order.
@@ -94,6 +99,7 @@ impl ComponentGraph {
             }
         }
         let graph = Self {
+            backups: vec![Vec::new(); operators.len()],
             plan,
             origins,
             sources,
@@ -157,10 +163,41 @@ impl ComponentGraph {
     pub fn rebound(&self, operator: usize, binding: Binding) -> Result<Self, GraphError> {
         let mut graph = self.clone();
         graph.operators[operator] = binding;
+        // Who runs it is no backup of it.
+        graph.backups[operator].retain(|host| *host != binding.host);
         match graph.read_by_nobody() {
             Some(part) => Err(GraphError::Unshared(part.to_owned())),
             None => Ok(graph),
         }
+    }
+
+    /// The same plan with these sinks elsewhere.
+    ///
+    /// # Panics
+    /// When the plan has no such sink.
+    #[must_use]
+    pub fn with_sink(mut self, sink: usize, host: NodeId) -> Self {
+        self.sinks[sink] = Binding::new(host);
+        self
+    }
+
+    /// The same graph with other backups of an operator: each host once, and not the one where it runs.
+    ///
+    /// # Panics
+    /// When the plan has no such operator.
+    #[must_use]
+    pub fn with_backups(mut self, operator: usize, mut backups: Vec<NodeId>) -> Self {
+        let own = self.operators[operator].host;
+        let mut seen = BTreeSet::from([own]);
+        backups.retain(|host| seen.insert(*host));
+        backups.truncate(BACKUPS_MAX);
+        self.backups[operator] = backups;
+        self
+    }
+
+    /// The hosts that go on with each operator where its own is gone, in the plan's order; the first of them first.
+    pub fn backups(&self) -> &[Vec<NodeId>] {
+        &self.backups
     }
 
     /// What was asked for.
@@ -210,8 +247,15 @@ impl ComponentGraph {
         }
     }
 
-    /// The hosts that take part, each once, in order.
+    /// The hosts that take part, each once, in order: those that run something of it, and those that hold backups.
     pub fn hosts(&self) -> BTreeSet<NodeId> {
+        let mut hosts = self.running_hosts();
+        hosts.extend(self.backups.iter().flatten());
+        hosts
+    }
+
+    /// The hosts that run something of it, each once, in order.
+    pub fn running_hosts(&self) -> BTreeSet<NodeId> {
         let bindings = self
             .sources
             .iter()
@@ -225,14 +269,24 @@ impl<Context> bincode::Decode<Context> for ComponentGraph {
     fn decode<D: bincode::de::Decoder<Context = Context>>(
         decoder: &mut D,
     ) -> Result<Self, bincode::error::DecodeError> {
-        Self::new(
+        let mut graph = Self::new(
             QueryPlan::decode(decoder)?,
             Vec::decode(decoder)?,
             Vec::decode(decoder)?,
             Vec::decode(decoder)?,
             Vec::decode(decoder)?,
         )
-        .map_err(|error| bincode::error::DecodeError::OtherString(error.to_string()))
+        .map_err(|error| bincode::error::DecodeError::OtherString(error.to_string()))?;
+        let backups: Vec<Vec<NodeId>> = Vec::decode(decoder)?;
+        if backups.len() != graph.operators.len() {
+            return Err(bincode::error::DecodeError::Other(
+                "backups of other operators than there are",
+            ));
+        }
+        for (operator, backups) in backups.into_iter().enumerate() {
+            graph = graph.with_backups(operator, backups);
+        }
+        Ok(graph)
     }
 }
 bincode::impl_borrow_decode!(ComponentGraph);

@@ -115,6 +115,11 @@ pub enum SourceName {
 }
 
 impl SourceName {
+    /// Whether somebody publishes it for all.
+    pub const fn is_published(&self) -> bool {
+        matches!(self, Self::Published { .. })
+    }
+
     /// Whether its parts are names.
     pub fn is_valid(&self) -> bool {
         match self {

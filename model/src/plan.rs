@@ -11,10 +11,12 @@ use crate::qos::{Qos, QosError};
 use crate::schema::Schema;
 
 mod builder;
+mod connector;
 #[cfg(test)]
 mod tests;
 
 pub use builder::{Accepted, Builder};
+pub use connector::{Connector, FOLDER_BYTES_MAX};
 
 /// The most sources, operators and sinks, each, that a plan may have.
 ///
@@ -151,6 +153,8 @@ pub struct Source {
     pub source: SourceName,
     /// The output ports: name and columns. The first gives its rows.
     pub outputs: Vec<(String, Schema)>,
+    /// How its host opens it, where it is not published and somebody said.
+    pub connector: Option<Connector>,
 }
 
 /// What is computed.
@@ -177,6 +181,8 @@ pub struct Sink {
     pub name: String,
     /// What it receives.
     pub input: Stream,
+    /// How its host opens it, where somebody said.
+    pub connector: Option<Connector>,
 }
 
 /// A valid plan: sources, operators in topological order, sinks, and what is required of the whole.
@@ -323,6 +329,9 @@ impl Parts {
         let mut builder = Builder::new(&self.application, self.qos)?;
         for source in self.sources {
             builder.source(&source.name, source.source, source.outputs)?;
+            if let Some(connector) = source.connector {
+                builder.connect(&source.name, connector)?;
+            }
         }
         for part in self.operators {
             let Operator {
@@ -341,6 +350,9 @@ impl Parts {
         }
         for sink in self.sinks {
             builder.sink(&sink.name, sink.input)?;
+            if let Some(connector) = sink.connector {
+                builder.connect(&sink.name, connector)?;
+            }
         }
         builder
             .build()
@@ -382,6 +394,12 @@ pub enum PlanError {
         /// How many there may be.
         limit: usize,
     },
+    /// A connector is of what is neither a sink nor a source that is read where the application was accepted.
+    #[error("{0:?} is opened by no connector")]
+    Connected(String),
+    /// A connector starts from what is no folder.
+    #[error("a connector {0:?} starts from what is no folder")]
+    Folder(String),
     /// A source has no port.
     #[error("source {0:?} yields nothing")]
     NoOutput(String),

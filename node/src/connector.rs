@@ -10,6 +10,7 @@ use engine::intake::Records;
 use engine::operator::{ArgumentError, Parameter};
 use model::{Arguments, Clock, EventTime, Schema};
 
+mod bookmark;
 mod cell;
 mod csv;
 mod cutter;
@@ -34,6 +35,7 @@ pub const SOURCES: &[&SourceKind] = &[&file::KIND, &stdin::KIND, &host::KIND];
 /// All kinds of sink.
 pub const SINKS: &[&SinkKind] = &[&sinks::REQUESTER, &sinks::STDOUT, &sinks::FILE, &DISCARD];
 
+pub use bookmark::Bookmark;
 pub use render::Text;
 pub use sinks::DISCARD;
 
@@ -92,6 +94,23 @@ pub trait Source: Send + Debug {
     /// # Errors
     /// When the source cannot be read on. What was read before stands.
     fn read(&mut self, wait: Duration) -> Result<Reading, SourceError>;
+
+    /// Where the next reading begins, for [`Source::go_to`], also of the same source opened by another process; nothing where it
+    /// cannot be read again.
+    fn bookmark(&self) -> Option<Bookmark> {
+        None
+    }
+
+    /// Reads on from a bookmark, which may lie before what was read.
+    ///
+    /// # Errors
+    /// When it cannot be read from there, or what lies before the bookmark is not what it was. It cannot be read on then.
+    fn go_to(&mut self, _bookmark: &Bookmark) -> Result<(), SourceError> {
+        Err(SourceError {
+            place: "a source".to_owned(),
+            reason: "it cannot be read again".to_owned(),
+        })
+    }
 }
 
 /// How the records of a source are to be taken in.
@@ -151,10 +170,32 @@ pub struct SinkKind {
     pub parameters: &'static [Parameter],
     /// Whether it writes to standard output, where people see what they asked for.
     pub is_shown: bool,
+    /// What it does on a host that is not the application's own.
+    pub elsewhere: Elsewhere,
     /// Says what is wrong with the arguments, as far as that can be known without writing anything.
     pub check: fn(&Arguments, &Context<'_>) -> Result<(), Vec<ArgumentError>>,
     /// Opens one for rows of this schema. Called when the application starts, not when it is checked.
-    pub open: fn(&Arguments, &Schema, &Context<'_>) -> Opened<dyn Sink>,
+    pub open: fn(&Arguments, &Schema, &Context<'_>, Opening) -> Opened<dyn Sink>,
+}
+
+/// What a kind of sink does on a host that is not the one whose application it is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Elsewhere {
+    /// The same: it leaves nothing on the host.
+    Same,
+    /// It writes a file that the host chooses, instead of the one at `path`.
+    OwnFile,
+    /// It is not opened there.
+    Never,
+}
+
+/// What becomes of what a sink has written before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Opening {
+    /// Its composition is new: what was there is replaced.
+    Anew,
+    /// Its composition has written it: it goes on behind that, of which a row that is not whole is cut off.
+    Again,
 }
 
 /// An open sink.

@@ -8,6 +8,7 @@
 //! | `api` | `HOST:PORT` of the HTTP interface, while the node runs |
 //! | `address` | multiaddresses by which others join the node, one a line, while it runs |
 //! | `pid` | the process, while it runs |
+//! | `kept` | a folder of what a restart must know: where sources are, and what application files said of them |
 //!
 //! Files appear whole or not at all. Only their owner can read them.
 
@@ -29,6 +30,8 @@ pub const API: &str = "api";
 pub const ADDRESS: &str = "address";
 /// See [`IDENTITY`].
 pub const PID: &str = "pid";
+/// See [`IDENTITY`].
+pub const KEPT: &str = "kept";
 const LOCK: &str = "lock";
 
 /// The data folder of this node, locked as long as this lives.

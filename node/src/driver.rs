@@ -1,19 +1,23 @@
 //! The driver: what joins a node's control plane, its engine, its network and its HTTP interface.
 //!
 //! One task owns [`crate::node::Node`] and carries out its effects (`control`). Applications become threads and
-//! edges here (`deploy`, `parts`); an edge to another host is a task on a data stream (`link`, [`edge`]); a tap
+//! edges here (`deploy`, `open`, `parts`); an edge to another host is a task on a data stream (`link`, [`edge`]); a tap
 //! is one as well (`tap`). Nothing here decides anything: that is done by machines.
 
+mod adopt;
+mod backup;
 mod control;
 pub mod daemon;
 mod deploy;
 pub mod edge;
 mod effects;
+mod elsewhere;
 mod hello;
 mod leaving;
 mod link;
 mod load;
 mod migration;
+mod open;
 mod parts;
 mod publish;
 mod report;
@@ -23,6 +27,7 @@ mod tap;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -39,6 +44,7 @@ use crate::clock::MachineClock;
 use crate::node::{self, Node, PartReport};
 use crate::priority;
 use crate::run::{Limit, News};
+use crate::store::Store;
 
 /// What a node is told at its start.
 #[derive(Debug, Clone)]
@@ -72,8 +78,12 @@ pub struct Config {
     /// How long it may give away what it runs before it leaves; nothing for at once. Range: up to
     /// [`crate::settings::DRAIN_MAX`].
     pub drain: Duration,
+    /// Where it keeps what is to outlive it, and what it writes for others, if it keeps anything.
+    pub data_dir: Option<PathBuf>,
     /// What becomes of results that are meant for whoever asked.
     pub results: Results,
+    /// What it keeps for a restart; nothing where there is none.
+    pub store: Option<Store>,
     /// What only testbeds tell it.
     pub hooks: Hooks,
 }
@@ -210,6 +220,7 @@ pub async fn start(
             first_number,
             is_new: config.is_new,
             migrates: config.migrates,
+            repairs: true,
         },
         rng.keyed("node"),
     );

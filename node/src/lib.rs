@@ -13,3 +13,4 @@ pub mod priority;
 pub mod run;
 pub mod settings;
 pub mod signals;
+pub mod store;

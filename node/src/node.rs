@@ -33,6 +33,7 @@ mod publishing;
 mod record;
 mod recorder;
 mod records;
+mod repair;
 mod spread;
 mod status;
 mod stop;
@@ -63,6 +64,7 @@ use missing::Missing;
 use moving::Moves;
 use part::Part;
 use records::Records;
+use repair::Repairs;
 use spread::Spread;
 use task::Task;
 use view::View;
@@ -86,6 +88,8 @@ pub struct Config {
     pub is_new: bool,
     /// Whether it moves components by itself, where targets or hosts are in danger; when asked to it always does.
     pub migrates: bool,
+    /// Whether it goes on in the place of hosts that are gone, and makes again what it has lost itself.
+    pub repairs: bool,
 }
 
 /// How many open questions to the overlay are remembered before those are looked through whose task is over.
@@ -112,6 +116,8 @@ pub struct Node {
     moves: Moves,
     /// Who waits for what goes elsewhere.
     migrating: migration::Asked,
+    /// What is to go on elsewhere, since a host is gone.
+    repairs: Repairs,
     /// Records that somebody has not confirmed yet.
     spreads: BTreeMap<ApplicationId, Spread>,
     /// What it left before it was started anew.
@@ -159,6 +165,7 @@ impl Node {
             journal: Journal::default(),
             moves: Moves::default(),
             migrating: migration::Asked::new(),
+            repairs: Repairs::default(),
             spreads: BTreeMap::new(),
             former: Former::default(),
             publications: BTreeMap::new(),
@@ -191,13 +198,16 @@ impl Node {
                 summary,
                 round_trip,
             } => self.on_seen(now, summary, round_trip, out),
-            Input::Lost(node) => self.view.lose(node),
+            Input::Lost(node) => {
+                self.view.lose(node);
+                self.on_missed(now, node);
+            }
             Input::Load { busy_cores } => self.on_load(now, busy_cores, out),
             Input::Measured { id, measured } => self.on_measured(now, id, measured, out),
             Input::Deployed(id) => self.on_deployed(now, id, out),
             Input::DeployFailed { id, reason } => self.on_deploy_failed(now, id, reason, out),
-            Input::Prepared { id, state_bytes } => {
-                self.compose(now, composition::Input::Prepared { id, state_bytes }, out);
+            Input::Prepared { id, taken } => {
+                self.compose(now, composition::Input::Prepared { id, taken }, out);
             }
             Input::PrepareFailed { id, reason } => {
                 self.compose(now, composition::Input::PrepareFailed { id, reason }, out);
@@ -255,6 +265,7 @@ impl Node {
             .chain(parts)
             .chain(missing)
             .chain(self.moves.poll_timeout())
+            .chain(self.repairs.poll_timeout())
             .chain(self.former.poll_timeout())
             .chain(self.records.poll_timeout())
             .chain(self.composer.poll_timeout())
@@ -271,6 +282,7 @@ impl Node {
         self.tend_parts(now, out);
         self.tend_missing(now, out);
         self.tend_drain(now, out);
+        self.tend_repairs(now, out);
         self.look_for_former(now, out);
         self.expire_records(now, out);
     }
@@ -279,6 +291,7 @@ impl Node {
         self.view.miss(node);
         self.compose(now, composition::Input::Unreachable(node), out);
         self.on_host_unreachable(now, node, out);
+        self.on_missed(now, node);
     }
 
     /// This node's id.

@@ -29,6 +29,7 @@ pub(crate) use launch::{idle_after, spawn};
 pub use sink::Limit;
 pub(crate) use sink::Thread as SinkThread;
 pub(crate) use source::{Place as SourcePlace, Thread as SourceThread};
+pub(crate) use source::{Shelf, shelf_name};
 pub use status::Status;
 
 /// What a run is told on the command line.

@@ -6,6 +6,7 @@
 //! `measure(options) -> Report`. All of it reads `/proc`, and so needs Linux.
 
 pub mod applications;
+pub mod chaos;
 pub mod child;
 pub mod engine;
 pub mod idle;

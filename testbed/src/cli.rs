@@ -1,5 +1,6 @@
 //! The command line: `synergy-testbed`. Figures go to standard output, everything else to standard error.
 
+mod chaos;
 mod experiment;
 mod fault;
 mod local;
@@ -19,9 +20,9 @@ use node::cli::{cores, memory, policies};
 
 use crate::bench::report::Report;
 use crate::bench::{
-    applications as applications_bench, child, engine as engine_bench, idle as idle_bench,
-    moves as moves_bench, nexmark as nexmark_bench, path as path_bench, pipe as pipe_bench,
-    stalled_sink,
+    applications as applications_bench, chaos as chaos_bench, child, engine as engine_bench,
+    idle as idle_bench, moves as moves_bench, nexmark as nexmark_bench, path as path_bench,
+    pipe as pipe_bench, stalled_sink,
 };
 use crate::local::fault::Fault;
 
@@ -96,6 +97,8 @@ enum Name {
     Idle(local::Idle),
     /// An application whose operators move all the time, beside a run of it without any move.
     Moves(local::Moves),
+    /// Applications whose hosts are killed one after the other: nothing is lost, and results are back soon.
+    Chaos(chaos::Chaos),
     /// What an application occupies on a node with many that are nearly the same, with sharing and without.
     Applications(local::Applications),
     /// What a batch costs on its way through an engine that does no work on it, by policy.
@@ -274,6 +277,7 @@ impl Name {
             }),
             Self::Idle(idle) => idle_bench::measure(&idle.into_options()?),
             Self::Applications(it) => applications_bench::measure(&it.into_options()?),
+            Self::Chaos(chaos) => chaos_bench::measure(&chaos.into_options()?),
             Self::Moves(moves) => moves_bench::measure(&moves.into_options()?),
             Self::Path(path) => path_bench::measure(&path_bench::Options {
                 operators: path.operators.get(),

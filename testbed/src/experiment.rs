@@ -20,6 +20,7 @@ pub mod build_up;
 pub mod clocks;
 pub mod deadlines;
 mod exhaustive;
+pub mod failover;
 pub mod grid;
 pub mod interval;
 pub mod migration;
@@ -31,7 +32,7 @@ pub mod replicas;
 mod scale;
 pub mod sweep;
 pub mod workload;
-mod written;
+pub(crate) mod written;
 
 /// An experiment in the simulator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

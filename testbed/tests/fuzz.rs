@@ -191,17 +191,13 @@ fn state() -> Vec<u8> {
         goes_on: false,
         columns: chunk.columns,
     });
-    let items: Vec<Item> = std::iter::once(Item::Standing(standing))
-        .chain(chunks)
-        .collect();
-    let count = u32::try_from(items.len()).expect("few");
+    let items = chunks.chain([Item::Standing(standing)]);
     let mut framed = Vec::new();
     for (place, item) in (0..).zip(items) {
         let piece = Piece {
             number: 1,
             base: 0,
             place,
-            count,
             item,
         };
         let mut bytes = Vec::new();

@@ -3,6 +3,7 @@
 use model::{ApplicationId, ComponentGraph, CompositionId, NodeId, NodeView};
 
 use crate::composer::Composer;
+use crate::ledger::Claim;
 use crate::measure::Lack;
 use crate::message::Decline;
 use crate::policy::Projection;
@@ -12,8 +13,29 @@ use crate::serving::{Change, Charge, Newcomer, Ranks, Shared};
 use crate::stream::Before;
 
 impl Composer {
-    /// Serves somebody, or more of somebody, if nobody who is served suffers: whom it slows, and by how much.
-    pub(crate) fn admit(
+    /// Takes in who comes with a graph, of which so much leaves this host, if there is room and nobody who is served suffers: whom that slows,
+    /// and by how much.
+    ///
+    /// # Errors
+    /// Why not; nothing of it is here then.
+    pub(crate) fn take_in(
+        &mut self,
+        view: &NodeView,
+        claim: Claim,
+        newcomer: Newcomer,
+        leaves: f64,
+        projection: Projection,
+    ) -> Result<Vec<Charge>, Decline> {
+        let room = self.make_room(view, claim, &newcomer, leaves);
+        room.map_err(|lack| {
+            self.counts.refuse(lack.check);
+            Decline::Lacks(lack)
+        })?;
+        self.admit(view, claim.id, newcomer, projection)
+    }
+
+    /// Serves somebody, or more of somebody, if nobody who is served suffers.
+    fn admit(
         &mut self,
         view: &NodeView,
         id: CompositionId,

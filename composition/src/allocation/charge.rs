@@ -14,8 +14,8 @@ use crate::measure::Lack;
 use crate::message::{Body, Decline};
 use crate::usage::Usage;
 
-/// The most applications that a sink is asked about at once. Source: those of a host, see the ledger.
-pub(crate) const CHARGES_MAX: usize = 1024;
+/// The most applications that a sink is asked about at once. Source: those of a host.
+pub(crate) const CHARGES_MAX: usize = super::ALLOCATIONS_MAX;
 
 /// The most charges that wait; who is not among them asks again. Source: guess.
 const DEFERRED_MAX: usize = 64;
@@ -110,7 +110,7 @@ impl Composer {
         &mut self,
         view: &NodeView,
         id: CompositionId,
-        usage: &[Usage],
+        (usage, kept): (&[Usage], &[u16]),
         delay: Option<Duration>,
         out: &mut Outbox<'_>,
     ) {
@@ -118,6 +118,14 @@ impl Composer {
         let Some(allocation) = self.allocations.get(&id) else {
             return;
         };
+        let mut here = allocation.coming(view.node());
+        here.extend(
+            usage
+                .iter()
+                .map(|it| it.operator)
+                .chain(kept.iter().copied()),
+        );
+        self.serving.keep(id, &here);
         if allocation.state != State::Started || allocation.graph.sinks()[0].host != view.node() {
             return;
         }

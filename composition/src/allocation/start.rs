@@ -40,14 +40,14 @@ impl Composer {
         }
         match allocation.state {
             State::Deploying { .. } => return self.counts.ignore(Ignored::Unfit),
-            State::Started => self.counts.ignore(Ignored::Repeated),
+            State::Started | State::Ended => self.counts.ignore(Ignored::Repeated),
             State::Deployed { .. } => {
                 allocation.state = State::Started;
                 allocation.ages.clone_from(&start.ages);
                 let target = allocation.graph.plan().qos().latency;
                 out.effect(Effect::Start {
                     id,
-                    cores: allocation.cores,
+                    cores: self.serving.cores(id),
                     slack: target.saturating_sub(start.delay),
                     ages: start.ages.clone(),
                 });

@@ -20,6 +20,8 @@ const HERE: NodeId = NodeId([2; 32]);
 /// From the composing node to here.
 const WAY: Duration = Duration::from_millis(3);
 const THIRD: NodeId = NodeId([3; 32]);
+/// What each reader of the operator elsewhere takes.
+const LEAVES: f64 = 1000.0;
 const ID: CompositionId = CompositionId {
     node: COMPOSING,
     number: 1,
@@ -106,20 +108,19 @@ fn confirm(attempt: u8, cpu_cores: f64) -> Body {
         attempt,
         application: application(),
         graph: graph(),
-        takes: Resources {
-            cpu_cores,
-            ..Resources::default()
-        },
         jobs: vec![Job {
             laxity: Duration::from_millis(500),
             cores: cpu_cores,
             burst_cores: 0.0,
             execution: Duration::from_millis(1),
         }],
-        wants: vec![Want {
-            place: Place::Any,
-            bytes_per_second: 0.0,
-        }],
+        wants: Wants {
+            sources: vec![0.0],
+            operators: vec![Want {
+                place: Place::Any,
+                bytes_per_second: LEAVES,
+            }],
+        },
         projection: Projection::Rank,
     }))
 }
@@ -288,6 +289,36 @@ fn a_release_undoes_what_was_confirmed_and_what_comes_after_it_is_late() {
     assert_eq!(host.hear(COMPOSING, confirm(2, 0.5)), late);
     assert_eq!(host.hear(COMPOSING, confirm(3, 0.5)), [deploy()]);
     assert!(is_confirmed(&host.input(Input::Deployed(ID)), 3));
+}
+
+#[test]
+fn each_component_is_held_for_as_long_as_it_runs_and_what_leaves_for_as_long_as_the_graph() {
+    let mut host = Host::new();
+    host.hear(COMPOSING, confirm(1, 0.5));
+    let held = |host: &Host| {
+        let held = host.composer.allocated();
+        (held.cpu_cores, held.uplink_bytes_per_second)
+    };
+    let measured = |kept: &[u16]| Input::Measured {
+        id: ID,
+        usage: Vec::new(),
+        kept: kept.to_vec(),
+        delay: None,
+    };
+    // The sink that is here reads it as well, and takes nothing of the uplink.
+    assert_eq!(held(&host), (0.5, LEAVES));
+    // It was ordered, so that it is held though it does not run yet.
+    host.input(measured(&[]));
+    assert_eq!(held(&host), (0.5, LEAVES));
+    host.input(Input::Deployed(ID));
+    host.hear(COMPOSING, start(1));
+    host.input(Input::Ended(ID));
+    host.input(measured(&[0]));
+    assert_eq!(held(&host), (0.5, LEAVES), "somebody reads it");
+    host.input(measured(&[]));
+    assert_eq!(held(&host), (0.0, LEAVES), "nobody does");
+    host.input(Input::Retired(ID));
+    assert_eq!(host.composer.allocated(), Resources::default());
 }
 
 #[test]

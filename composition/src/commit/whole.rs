@@ -9,7 +9,7 @@ use model::{Binding, ComponentGraph, convert};
 
 use super::Commit;
 use crate::discovery::Provider;
-use crate::message::Want;
+use crate::message::{Want, Wants};
 use crate::queue::Job;
 use crate::request::{HostIndex, Part, TARGET_MAX, number};
 use crate::select::Graph;
@@ -180,16 +180,21 @@ pub(super) fn jobs(session: &Session, graph: &Graph) -> Vec<Job> {
         .collect()
 }
 
-/// Where each operator of the plan may be, and what it sends to each reader on another host.
-pub(super) fn wants(session: &Session) -> Vec<Want> {
+/// Where each operator of the plan may be, and what each part sends to each reader on another host.
+pub(super) fn wants(session: &Session) -> Wants {
     let order = &session.order;
+    let sources = order.source_demands.iter();
     let operators = order.places.iter().zip(&order.demands);
-    operators
-        .map(|(place, demand)| Want {
-            place: place.clone(),
-            bytes_per_second: demand.resources(0).uplink_bytes_per_second,
-        })
-        .collect()
+    let operators = operators.map(|(place, demand)| Want {
+        place: place.clone(),
+        bytes_per_second: demand.resources(0).uplink_bytes_per_second,
+    });
+    Wants {
+        sources: sources
+            .map(|it| it.resources(0).uplink_bytes_per_second)
+            .collect(),
+        operators: operators.collect(),
+    }
 }
 
 /// Keeps what hosts have measured, ways and ages of what is shared: the next graph is chosen by them.

@@ -35,13 +35,13 @@ const LATER: Instant = Instant::from_nanos(10);
 fn a_reservation_is_the_most_that_a_probe_asked_for() {
     let (view, mut ledger) = (view(1.0), Ledger::default());
     for asked in [0.2, 0.4, 0.3] {
-        assert!(ledger.reserve(&view, claim(1, 0), cores(asked), LATER));
+        ledger.reserve(&view, claim(1, 0), cores(asked), LATER, cores(0.1));
     }
-    assert_eq!(ledger.taken().0, cores(0.4));
-    // Its own does not count against it, everybody else's does.
-    let spare = |it| ledger.spare(&view, it).available.cpu_cores;
-    assert!((spare(claim(1, 0)) - 0.95).abs() < 1e-9);
-    assert!((spare(claim(2, 0)) - 0.55).abs() < 1e-9);
+    assert_eq!(ledger.reserved(), cores(0.4));
+    // Its own does not count against it, everybody else's does, and what runs.
+    let spare = |it| ledger.spare(&view, it, cores(0.1)).available.cpu_cores;
+    assert!((spare(claim(1, 0)) - 0.85).abs() < 1e-9);
+    assert!((spare(claim(2, 0)) - 0.45).abs() < 1e-9);
 }
 
 #[test]
@@ -53,14 +53,11 @@ fn a_reservation_yields_to_who_failed_more_often_then_to_the_lower_id() {
         (claim(2, 1), claim(1, 0), false),
     ] {
         let (view, mut ledger) = (view(1.0), Ledger::default());
-        assert!(ledger.reserve(&view, first, cores(0.6), LATER));
-        assert_eq!(ledger.allocate(&view, second, cores(0.6)).is_ok(), yields);
-        let expected = if yields {
-            (cores(0.0), cores(0.6))
-        } else {
-            (cores(0.6), cores(0.0))
-        };
-        assert_eq!(ledger.taken(), expected, "{first:?} {second:?}");
+        ledger.reserve(&view, first, cores(0.6), LATER, cores(0.0));
+        let made = ledger.make_room(&view, second, cores(0.6), cores(0.0));
+        assert_eq!(made.is_ok(), yields);
+        let expected = if yields { cores(0.0) } else { cores(0.6) };
+        assert_eq!(ledger.reserved(), expected, "{first:?} {second:?}");
     }
 }
 
@@ -68,34 +65,46 @@ fn a_reservation_yields_to_who_failed_more_often_then_to_the_lower_id() {
 fn only_as_many_yield_as_must_the_weakest_first() {
     let (view, mut ledger) = (view(1.0), Ledger::default());
     for number in 2..=4 {
-        assert!(ledger.reserve(&view, claim(number, 0), cores(0.3), LATER));
+        ledger.reserve(&view, claim(number, 0), cores(0.3), LATER, cores(0.0));
     }
-    assert!(ledger.reserve(&view, claim(1, 0), cores(0.3), LATER));
-    let held: Vec<u64> = ledger.holdings.keys().map(|id| id.number).collect();
+    ledger.reserve(&view, claim(1, 0), cores(0.3), LATER, cores(0.0));
+    let held: Vec<u64> = ledger.reservations.keys().map(|id| id.number).collect();
     assert_eq!(held, [1, 2, 3]);
 }
 
 #[test]
-fn allocations_never_yield_and_do_not_lapse() {
+fn what_runs_never_yields_and_who_comes_to_run_has_nothing_reserved() {
     let (view, mut ledger) = (view(1.0), Ledger::default());
-    assert_eq!(ledger.allocate(&view, claim(5, 0), cores(0.9)), Ok(()));
-    let lack = ledger.allocate(&view, claim(1, 2), cores(0.5)).unwrap_err();
-    assert_eq!(lack.check, Check::Cpu);
-    assert_eq!(ledger.lapse(Instant::from_nanos(u64::MAX)), 0);
-    assert_eq!(ledger.poll_timeout(), None);
-    assert!(ledger.release(claim(5, 0).id));
-    assert_eq!(ledger.taken(), Default::default());
+    let lack = ledger.make_room(&view, claim(1, 2), cores(0.5), cores(0.9));
+    assert_eq!(lack.unwrap_err().check, crate::Check::Cpu);
+    ledger.reserve(&view, claim(1, 2), cores(0.5), LATER, cores(0.4));
+    let made = ledger.make_room(&view, claim(1, 2), cores(0.54), cores(0.4));
+    assert_eq!(made, Ok(()));
+    assert_eq!(ledger.reserved(), cores(0.0));
+    // Who takes nothing new finds room, however much there is to do.
+    let made = ledger.make_room(&view, claim(1, 0), cores(0.0), cores(2.0));
+    assert_eq!(made, Ok(()));
 }
 
 #[test]
-fn holdings_are_bounded_and_what_lapses_first_goes() {
+fn reservations_lapse() {
     let (view, mut ledger) = (view(1.0), Ledger::default());
-    for number in 0..=convert::size(HOLDINGS_MAX) {
+    ledger.reserve(&view, claim(1, 0), cores(0.5), LATER, cores(0.0));
+    assert_eq!(ledger.poll_timeout(), Some(LATER));
+    assert_eq!(ledger.lapse(LATER), 1);
+    assert_eq!(ledger.reserved(), cores(0.0));
+    assert_eq!(ledger.poll_timeout(), None);
+}
+
+#[test]
+fn reservations_are_bounded_and_what_lapses_first_goes() {
+    let (view, mut ledger) = (view(1.0), Ledger::default());
+    for number in 0..=convert::size(RESERVATIONS_MAX) {
         let until = LATER + Duration::from_nanos(number);
-        assert!(ledger.reserve(&view, claim(number, 0), cores(0.0), until));
+        ledger.reserve(&view, claim(number, 0), cores(0.0), until, cores(0.0));
     }
-    assert_eq!(ledger.holdings.len(), HOLDINGS_MAX);
-    assert!(!ledger.holdings.contains_key(&claim(0, 0).id));
+    assert_eq!(ledger.reservations.len(), RESERVATIONS_MAX);
+    assert!(!ledger.reservations.contains_key(&claim(0, 0).id));
 }
 
 proptest! {
@@ -104,18 +113,24 @@ proptest! {
         steps in prop::collection::vec((0u64..6, 0u8..3, 0u8..4, 0.0f64..1.2), 1..80),
     ) {
         let (view, mut ledger) = (view(2.0), Ledger::default());
+        let mut running = BTreeMap::new();
         for (number, failed, kind, amount) in steps {
             let claim = claim(number, failed);
+            let allocated = cores(running.values().sum());
+            let spare = ledger.spare(&view, claim, allocated).available;
             match kind {
-                0 if Lack::of(&cores(amount), &ledger.spare(&view, claim).available).is_none() => {
-                    ledger.reserve(&view, claim, cores(amount), LATER);
+                0 if Lack::of(&cores(amount), &spare).is_none() => {
+                    ledger.reserve(&view, claim, cores(amount), LATER, allocated);
                 }
-                1 => drop(ledger.allocate(&view, claim, cores(amount))),
-                2 => drop(ledger.release(claim.id)),
+                1 if ledger.make_room(&view, claim, cores(amount), allocated).is_ok() => {
+                    *running.entry(number).or_default() += amount;
+                }
+                2 => ledger.release(claim.id),
+                3 => drop(running.remove(&number)),
                 _ => {}
             }
-            let (reserved, allocated) = ledger.taken();
-            prop_assert!(reserved.cpu_cores + allocated.cpu_cores <= 1.9 + 1e-9);
+            let taken = ledger.reserved().cpu_cores + running.values().sum::<f64>();
+            prop_assert!(taken <= 1.9 + 1e-9);
         }
     }
 }

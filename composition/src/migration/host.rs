@@ -5,20 +5,16 @@
 
 use std::collections::BTreeSet;
 
-use model::{
-    ComponentGraph, CompositionId, Instant, NodeId, NodeView, Resources, StreamName, convert,
-};
+use model::{ComponentGraph, CompositionId, Instant, NodeId, NodeView, StreamName};
 
-use super::message::{MigrationId, Prepare, Prepared, Said, Word};
+use super::message::{MigrationId, Prepare, Prepared, Said, Taken, Word};
 use crate::allocation::{Allocation, State, newcomer};
 use crate::composer::{Composer, Outbox};
 use crate::counts::Ignored;
 use crate::effect::Effect;
 use crate::ledger::Claim;
-use crate::message::{Body, Decline, Want};
-use crate::queue::Job;
+use crate::message::{Body, Decline};
 use crate::reminder::{Kind, Reminder};
-use crate::request::COMPONENT_MEMORY_BYTES;
 use crate::serving::MadeOf;
 use crate::stream::Before;
 
@@ -26,17 +22,21 @@ use crate::stream::Before;
 #[derive(Debug)]
 pub(crate) struct Pending {
     pub(crate) id: MigrationId,
-    graph: ComponentGraph,
+    pub(super) graph: ComponentGraph,
     /// When it is given up.
     pub(crate) until: Instant,
-    is_ready: bool,
-    /// How much state was taken over here.
-    state_bytes: u64,
-    /// What the host held for the composition before; nothing where it ran no part of it.
-    held: Option<Resources>,
+    pub(super) is_ready: bool,
+    /// The state that was taken over here.
+    taken: Taken,
+    /// What leaves this host by its graph. Unit: bytes per second.
+    pub(crate) leaves: f64,
 }
 
 impl Pending {
+    pub(crate) const fn graph(&self) -> &ComponentGraph {
+        &self.graph
+    }
+
     /// Whether a host is of its graph.
     pub(crate) fn joins(&self, host: NodeId) -> bool {
         self.graph.hosts().contains(&host)
@@ -93,6 +93,7 @@ impl Composer {
             }
             None => None,
             Some(known) if known.pending.is_some() => Some("another part of it is being moved"),
+            Some(known) if known.state == State::Ended => Some("it has ended"),
             Some(known) if known.state != State::Started => Some("it has not started here"),
             Some(known) if known.generation >= id.generation => {
                 return self.counts.ignore(Ignored::Late);
@@ -106,60 +107,35 @@ impl Composer {
             Some(known) if known.graph.plan() != prepare.graph.plan() => Some("it is another plan"),
             Some(_) => None,
         };
+        let leaves = prepare.wants.leaves(&prepare.graph, here);
         let taken = match refused {
             Some(why) => Err(Decline::failed(why)),
-            None => self.take_in(view, id, &prepare),
+            None => self.take_in_moved(view, id, &prepare, leaves),
         };
         match taken {
-            Ok(held) => self.make_ready(now, id, prepare, held, out),
+            Ok(()) => self.make_ready(now, id, prepare, leaves, out),
             Err(why) => say(id.by, id, Word::Declined(why), out),
         }
     }
 
-    /// Reserves what is new here of a graph, and serves who depends on it: what was held before.
-    fn take_in(
+    /// Takes in what is new here of a graph.
+    fn take_in_moved(
         &mut self,
         view: &NodeView,
         id: MigrationId,
         prepare: &Prepare,
-    ) -> Result<Option<Resources>, Decline> {
-        let (here, graph) = (view.node(), &prepare.graph);
-        let composition = id.composition;
-        let before = self.allocations.get(&composition);
-        let before = before.map(|it| &it.graph);
+        leaves: f64,
+    ) -> Result<(), Decline> {
+        let before = self.allocations.get(&id.composition).map(|it| &it.graph);
         let application = prepare.application.clone();
-        let newcomer = newcomer(here, application, (before, graph), |_| prepare.job);
-        let own = newcomer.own.iter();
-        let takes = own.fold(Resources::default(), |sum, (_, index, job, _)| {
-            sum + takes(graph, *index, here, job, &prepare.wants)
-        });
-        let held = before.and_then(|_| self.ledger.held(composition));
+        let graphs = (before, &prepare.graph);
+        let newcomer = newcomer(view.node(), application, graphs, |_| prepare.job);
         let claim = Claim {
-            id: composition,
+            id: id.composition,
             failed: 0,
         };
-        let whole = held.unwrap_or_default() + takes;
-        // Who gets nothing new needs no room: a host that has too much to do could else give nothing away.
-        if (held.is_none() || !newcomer.own.is_empty())
-            && let Err(lack) = self.ledger.allocate(view, claim, whole)
-        {
-            self.counts.refuse(lack.check);
-            return Err(Decline::Lacks(lack));
-        }
-        let admitted = self.admit(view, composition, newcomer, prepare.projection);
-        admitted.map(|_| held).inspect_err(|_| {
-            self.give_back(composition, held);
-        })
-    }
-
-    /// Holds for a composition what was held before.
-    fn give_back(&mut self, composition: CompositionId, held: Option<Resources>) {
-        match held {
-            Some(held) => self.ledger.hold(composition, held),
-            None => {
-                self.ledger.release(composition);
-            }
-        }
+        let taken = self.take_in(view, claim, newcomer, leaves, prepare.projection);
+        taken.map(drop)
     }
 
     fn make_ready(
@@ -167,7 +143,7 @@ impl Composer {
         now: Instant,
         id: MigrationId,
         prepare: Prepare,
-        held: Option<Resources>,
+        leaves: f64,
         out: &mut Outbox<'_>,
     ) {
         let until = now + self.config.migration_max;
@@ -177,7 +153,7 @@ impl Composer {
             graph,
             operator,
             from,
-            job,
+            job: _,
             wants,
             projection,
             delay,
@@ -195,8 +171,8 @@ impl Composer {
             graph: graph.clone(),
             until,
             is_ready: false,
-            state_bytes: 0,
-            held,
+            taken: Taken::default(),
+            leaves,
         });
         let allocation = self
             .allocations
@@ -207,7 +183,6 @@ impl Composer {
             allocation.projection = projection;
             allocation.wants = wants;
             allocation.ages = ages;
-            allocation.cores = job.cores;
         }
         if self.serving.delay(id.composition).is_none() {
             self.serving.set_delay(id.composition, delay);
@@ -220,14 +195,14 @@ impl Composer {
         &mut self,
         view: &NodeView,
         id: MigrationId,
-        state_bytes: u64,
+        taken: Taken,
         out: &mut Outbox<'_>,
     ) {
         let Some(pending) = self.pending(id) else {
             return self.counts.ignore(Ignored::Late);
         };
         pending.is_ready = true;
-        pending.state_bytes = state_bytes;
+        pending.taken = taken;
         self.say_prepared(view, id.composition, out);
     }
 
@@ -261,7 +236,7 @@ impl Composer {
         let told = self.tell(view, composition, allocation.projection, &pending.graph);
         let prepared = Prepared {
             told,
-            state_bytes: pending.state_bytes,
+            taken: pending.taken,
         };
         let word = Word::Prepared(Box::new(prepared));
         say(pending.id.by, pending.id, word, out);
@@ -302,24 +277,6 @@ impl Composer {
         say(from, id, Word::Switched, out);
     }
 
-    /// Whoever keeps the record of a composition says that a graph holds.
-    pub(crate) fn on_rebound(
-        &mut self,
-        view: &NodeView,
-        composition: CompositionId,
-        graph: &ComponentGraph,
-        out: &mut Outbox<'_>,
-    ) {
-        let allocation = self.allocations.get_mut(&composition);
-        let pending = allocation.and_then(|allocation| {
-            let pending = &mut allocation.pending;
-            pending.take_if(|it| it.is_ready && it.graph == *graph)
-        });
-        if let Some(pending) = pending {
-            self.go_over(view, pending.id, *pending, out);
-        }
-    }
-
     /// Says to some to go over to a graph, until they have.
     pub(super) fn remind_switch(
         &mut self,
@@ -337,7 +294,7 @@ impl Composer {
     }
 
     /// The graph holds here from now on.
-    fn go_over(
+    pub(super) fn go_over(
         &mut self,
         view: &NodeView,
         id: MigrationId,
@@ -348,33 +305,24 @@ impl Composer {
         let Some(allocation) = self.allocations.get_mut(&composition) else {
             return;
         };
-        let before = std::mem::replace(&mut allocation.graph, pending.graph);
+        allocation.graph = pending.graph;
+        allocation.leaves = pending.leaves;
         allocation.generation = id.generation;
         allocation.switched = Some(id);
-        allocation.state = State::Started;
+        if allocation.state != State::Ended {
+            allocation.state = State::Started;
+        }
         let graph = allocation.graph.clone();
-        let stays = uses(&graph, here);
-        let cores = allocation.cores;
+        self.serving.rebind(composition, uses(&graph, here));
+        let cores = self.serving.cores(composition);
         out.effect(Effect::Switch {
             id,
             application: allocation.application.clone(),
             graph,
             cores,
         });
-        for (index, job) in self.serving.rebind(composition, stays) {
-            let wants = &self.allocations[&composition].wants;
-            let freed = takes(&before, index, here, &job, wants);
-            self.free(composition, freed);
-        }
         Self::withdraw(composition, &self.allocations[&composition], out);
         self.register(view, composition, out);
-    }
-
-    /// Lets go of a part of what is held for a composition.
-    fn free(&mut self, owner: CompositionId, freed: Resources) {
-        if let Some(held) = self.ledger.held(owner) {
-            self.ledger.hold(owner, held - freed);
-        }
     }
 
     fn on_abandon(&mut self, now: Instant, id: MigrationId, out: &mut Outbox<'_>) {
@@ -384,20 +332,19 @@ impl Composer {
     }
 
     /// Takes back what was made for a graph that does not come about.
-    fn undo(&mut self, now: Instant, id: MigrationId, out: &mut Outbox<'_>) {
+    pub(super) fn undo(&mut self, now: Instant, id: MigrationId, out: &mut Outbox<'_>) {
         let composition = id.composition;
         let Some(allocation) = self.allocations.get_mut(&composition) else {
             return;
         };
-        let Some(pending) = allocation.pending.take_if(|it| it.id == id) else {
+        if allocation.pending.take_if(|it| it.id == id).is_none() {
             return;
-        };
-        if allocation.state != State::Started {
+        }
+        if allocation.lapses_at().is_some() {
             return self.drop_allocation(now, composition, out);
         }
         let stays = uses(&allocation.graph, out.node());
         self.serving.rebind(composition, stays);
-        self.give_back(composition, pending.held);
         out.effect(Effect::Abandon { id });
     }
 
@@ -422,7 +369,7 @@ pub(super) fn say(to: NodeId, id: MigrationId, word: Word, out: &mut Outbox<'_>)
 }
 
 /// The operators of a graph on a host, by their streams, with all that they are made of; nothing where the host is not of it.
-fn uses(graph: &ComponentGraph, here: NodeId) -> Option<Vec<(StreamName, u16, MadeOf)>> {
+pub(super) fn uses(graph: &ComponentGraph, here: NodeId) -> Option<Vec<(StreamName, u16, MadeOf)>> {
     let bindings = (0..).zip(graph.operators());
     let here_of_it = bindings
         .filter(|(_, binding)| binding.host == here)
@@ -433,24 +380,4 @@ fn uses(graph: &ComponentGraph, here: NodeId) -> Option<Vec<(StreamName, u16, Ma
         });
     let here_of_it = here_of_it.collect();
     graph.hosts().contains(&here).then_some(here_of_it)
-}
-
-/// What an operator of a graph asks of its host.
-fn takes(
-    graph: &ComponentGraph,
-    operator: u16,
-    here: NodeId,
-    job: &Job,
-    wants: &[Want],
-) -> Resources {
-    let operator = usize::from(operator);
-    let plan = graph.plan();
-    let readers = plan.readers_of(operator);
-    let away = readers.filter(|reader| graph.reader(*reader).host != here);
-    let edges = convert::count_to_f64(convert::size(away.count()));
-    Resources {
-        cpu_cores: job.cores,
-        memory_bytes: COMPONENT_MEMORY_BYTES,
-        uplink_bytes_per_second: edges * wants[operator].bytes_per_second,
-    }
 }

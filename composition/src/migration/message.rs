@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use model::{ApplicationId, ComponentGraph, CompositionId, NodeId};
 
-use crate::message::{Decline, Told, Want};
+use crate::message::{Decline, Told, Wants};
 use crate::policy::Projection;
 use crate::queue::Job;
 
@@ -61,8 +61,7 @@ pub(crate) struct Prepare {
     pub(crate) from: NodeId,
     /// What it takes, and can wait.
     pub(crate) job: Job,
-    /// See [`crate::message::Confirm::wants`].
-    pub(crate) wants: Vec<Want>,
+    pub(crate) wants: Wants,
     pub(crate) projection: Projection,
     /// The delay of the graph as it is.
     pub(crate) delay: Duration,
@@ -80,6 +79,7 @@ impl Prepare {
         self.from == host
             || others.any(|(_, binding)| binding.host == host)
             || ends.any(|binding| binding.host == host)
+            || graph.backups().iter().flatten().any(|it| *it == host)
     }
 }
 
@@ -88,8 +88,19 @@ impl Prepare {
 pub(crate) struct Prepared {
     /// Of each operator and sink of the graph after that is there.
     pub(crate) told: Vec<Told>,
-    /// How much state it has taken over. Unit: bytes.
-    pub(crate) state_bytes: u64,
+    /// The state that it has taken over.
+    pub(crate) taken: Taken,
+}
+
+/// State that a host has taken over for an operator that comes; nothing of each where none did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, bincode::Encode, bincode::Decode)]
+pub struct Taken {
+    /// How much memory it holds. Unit: bytes.
+    pub state_bytes: u64,
+    /// How much came over the network for it. Unit: bytes.
+    pub sent_bytes: u64,
+    /// How long that took, from when its first piece was there until it could go on from it.
+    pub transfer: Duration,
 }
 
 impl Said {
@@ -100,7 +111,7 @@ impl Said {
                 let ages = it.ages.iter().copied();
                 (ages.chain([it.delay, it.job.laxity]).collect(), &[])
             }
-            Word::Prepared(it) => (Vec::new(), &it.told),
+            Word::Prepared(it) => (vec![it.taken.transfer], &it.told),
             Word::Declined(_) | Word::Switch | Word::Switched | Word::Abandon => (Vec::new(), &[]),
         };
         let links = told.iter().flat_map(|told| told.links.iter());
@@ -122,19 +133,20 @@ impl<Context> bincode::Decode<Context> for Prepare {
             operator: u16::decode(decoder)?,
             from: NodeId::decode(decoder)?,
             job: Job::decode(decoder)?,
-            wants: Vec::decode(decoder)?,
+            wants: Wants::decode(decoder)?,
             projection: Projection::decode(decoder)?,
             delay: Duration::decode(decoder)?,
             ages: Vec::decode(decoder)?,
         };
-        let operators = prepare.graph.plan().operators().len();
+        let plan = prepare.graph.plan();
+        let operators = plan.operators().len();
         let is_whole = usize::from(prepare.operator) < operators
-            && prepare.wants.len() == operators
+            && prepare.wants.fits(plan)
             && prepare.ages.len() == operators;
         if !is_whole {
             return Err(DecodeError::Other("a migration of another plan"));
         }
-        if !prepare.job.is_valid() || !prepare.wants.iter().all(Want::is_valid) {
+        if !prepare.job.is_valid() {
             return Err(DecodeError::Other("a component that takes no amount"));
         }
         Ok(prepare)

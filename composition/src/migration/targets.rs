@@ -7,6 +7,7 @@ use model::{CompositionId, HostSummary, NodeId, NodeView};
 use super::TARGETS_MAX;
 use crate::candidates::{STEP, fits, offers};
 use crate::composer::Composer;
+use crate::order::Place;
 
 impl Composer {
     /// The other hosts that may run an operator that runs here: they offer its kind, and the application allows them. None where it does not
@@ -17,16 +18,32 @@ impl Composer {
         composition: CompositionId,
         operator: u16,
     ) -> impl Iterator<Item = &'a HostSummary> {
-        let index = usize::from(operator);
-        let allocation = self.allocations.get(&composition);
-        let wanted = allocation.and_then(|it| {
-            let part = it.graph.plan().operators().get(index)?;
-            Some((&part.kind, &it.wants.get(index)?.place))
-        });
+        let wanted = self.place_of(composition, operator);
         wanted.into_iter().flat_map(move |(kind, place)| {
             let others = view.hosts.values().map(|host| &**host);
             others.filter(move |host| offers(host, kind) && fits(host, place))
         })
+    }
+
+    /// All hosts that may run an operator of what is allocated here, this one among them: as [`Composer::may_run`].
+    pub fn hosts_for<'a>(
+        &'a self,
+        view: &'a NodeView,
+        composition: CompositionId,
+        operator: u16,
+    ) -> impl Iterator<Item = &'a HostSummary> {
+        let others = self.may_run(view, composition, operator);
+        let here = self.place_of(composition, operator);
+        let here = here.filter(|(kind, place)| offers(&view.host, kind) && fits(&view.host, place));
+        others.chain(here.map(|_| &view.host))
+    }
+
+    /// The kind of an operator of what is allocated here, and where it may be.
+    fn place_of(&self, composition: CompositionId, operator: u16) -> Option<(&str, &Place)> {
+        let index = usize::from(operator);
+        let allocation = self.allocations.get(&composition)?;
+        let part = allocation.graph.plan().operators().get(index)?;
+        Some((&part.kind, &allocation.wants.operators.get(index)?.place))
     }
 
     /// The hosts that may take an operator, the best first, and why others of those that were named may not.
@@ -40,7 +57,7 @@ impl Composer {
         let allocation = &self.allocations[&composition];
         let graph = &allocation.graph;
         let kind = &graph.plan().operators()[operator].kind;
-        let place = &allocation.wants[operator].place;
+        let place = &allocation.wants.operators[operator].place;
         let may_run = |host: &HostSummary| offers(host, kind) && fits(host, place);
         if !named.is_empty() {
             let refusal = |node: NodeId| match view.find(node) {

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use model::CompositionId;
+use model::{CompositionId, Resources};
 
 use super::MadeOf;
 use crate::queue::Job;
+use crate::request::COMPONENT_MEMORY_BYTES;
 use crate::usage::Usage;
 
 /// The most samples of a component's traffic that are kept. Unit: samples of about a second. Source: papers, section 4.2.
@@ -76,13 +77,22 @@ impl Ranks {
     }
 }
 
+/// What a component holds that was declared so; what leaves the host is of the graphs.
+pub(super) fn takes(declared: &Job) -> Resources {
+    Resources {
+        cpu_cores: declared.cores,
+        memory_bytes: COMPONENT_MEMORY_BYTES,
+        uplink_bytes_per_second: 0.0,
+    }
+}
+
 impl Component {
-    /// A component of an application of which nothing was measured yet.
-    pub(super) fn new(made_of: MadeOf, of: CompositionId, declared: Job) -> Self {
+    /// A component of which nothing was measured yet, and on which nobody depends.
+    pub(super) fn new(made_of: MadeOf, declared: Job) -> Self {
         Self {
             made_of,
             declared,
-            dependents: BTreeMap::from([(of, Dependent::new(declared.laxity))]),
+            dependents: BTreeMap::new(),
             samples: VecDeque::new(),
             execution: None,
         }
@@ -97,6 +107,11 @@ impl Component {
         if usage.execution > Duration::ZERO {
             self.execution = Some(usage.execution);
         }
+    }
+
+    /// What it holds for as long as it is here.
+    pub(super) fn takes(&self) -> Resources {
+        takes(&self.declared)
     }
 
     /// What it takes: as measured, until then as declared.

@@ -91,7 +91,7 @@ fn an_operator_goes_to_a_stranger_and_everybody_knows() {
         panic!("{:?}", network.events);
     };
     assert_eq!((migrated.to, migrated.operator), (to, 1));
-    assert_eq!(migrated.state_bytes, 1000);
+    assert_eq!(migrated.taken.state_bytes, 1000);
     assert!(migrated.unheard.is_empty() && migrated.declined.is_empty());
     assert!((allocated(&network) - taken).abs() < 1e-9, "it runs once");
     network.assert_nothing_is_left(&[id(1)]);

@@ -254,6 +254,7 @@ fn what_was_measured_is_projected_and_not_what_was_declared() {
         let measured = Input::Measured {
             id: id(1),
             usage,
+            kept: Vec::new(),
             delay: Some(Duration::from_millis(3)),
         };
         let host = binding_hosts(&network, id(1))[0].0;
@@ -261,8 +262,14 @@ fn what_was_measured_is_projected_and_not_what_was_declared() {
         let Input::Measured { id, delay, .. } = measured else {
             unreachable!("it was made above");
         };
-        let usage = Vec::new();
-        network.input(node(1), Input::Measured { id, usage, delay });
+        let (usage, kept) = (Vec::new(), Vec::new());
+        let measured = Input::Measured {
+            id,
+            usage,
+            kept,
+            delay,
+        };
+        network.input(node(1), measured);
         network.run(1);
     }
     let second = order("second", 400, &[&["s0"]], &["o0"], (3, 2), 0.4);

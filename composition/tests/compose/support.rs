@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use composition::{
     Composed, Composer, Config, Effect, Event, Input, Message, MigrationId, Order, Place, Refusal,
+    Taken,
 };
 use model::plan::{Builder, Stream};
 use model::{
@@ -24,18 +25,23 @@ pub(crate) struct Member {
     /// What it is ready to go over to.
     pub(crate) ready: BTreeSet<MigrationId>,
     /// What has moved away from here, and runs on for as long as somebody shares it.
-    leaving: BTreeSet<CompositionId>,
+    leaving: BTreeMap<CompositionId, ComponentGraph>,
 }
 
 /// Something that happens to a host.
 enum Happening {
-    Message { from: NodeId, bytes: Vec<u8> },
+    Message {
+        from: NodeId,
+        bytes: Vec<u8>,
+    },
     Unreachable(NodeId),
     Deployed(CompositionId),
     DeployFailed(CompositionId),
     Prepared(MigrationId),
     PrepareFailed(MigrationId),
     Retired(CompositionId),
+    /// These operators of it are here for others alone.
+    Measured(CompositionId, Vec<u16>),
     Found(u64, Vec<Entry>),
 }
 
@@ -110,7 +116,7 @@ impl Network {
                 deployed: BTreeMap::new(),
                 started: BTreeSet::new(),
                 ready: BTreeSet::new(),
-                leaving: BTreeSet::new(),
+                leaving: BTreeMap::new(),
             };
             (host.node, member)
         });
@@ -201,19 +207,23 @@ impl Network {
                 } else {
                     member.deployed.remove(&id.composition);
                     member.started.remove(&id.composition);
-                    member.leaving.insert(id.composition);
+                    member.leaving.insert(id.composition, graph);
                 }
                 let is_shared = |graph: &ComponentGraph| {
                     let mut bindings = graph.operators().iter();
                     bindings.any(|binding| binding.shared && binding.host == at)
                 };
                 if !member.deployed.values().any(is_shared) {
-                    for left in std::mem::take(&mut member.leaving) {
+                    for (left, _) in std::mem::take(&mut member.leaving) {
                         self.push(soon, at, Happening::Retired(left));
                     }
                 }
+                self.measure(at);
             }
-            Effect::Abandon { id } => assert!(member.ready.remove(&id), "{id:?} was ready"),
+            Effect::Abandon { id } => {
+                assert!(member.ready.remove(&id), "{id:?} was ready");
+                self.measure(at);
+            }
             Effect::Lookup { lookup, key, .. } => {
                 let entries = self.entries.range((key, NodeId([0; 32]), 0)..);
                 let of_key = entries.take_while(|((it, _, _), _)| *it == key);
@@ -240,6 +250,30 @@ impl Network {
                 self.entries.remove(&(key, at, slot));
             }
             Effect::Event(event) => self.events.push((at, event)),
+        }
+    }
+
+    /// A host is told soon what runs there: what somebody shares, and what its graphs say.
+    fn measure(&mut self, at: NodeId) {
+        let soon = self.now + Duration::from_micros(500);
+        let member = &self.members[&at];
+        let shared = member.deployed.values().flat_map(|graph| {
+            let bindings = graph.operators().iter().enumerate();
+            let here = bindings.filter(|(_, it)| it.shared && it.host == at);
+            here.map(|(index, _)| graph.plan().stream_name(Stream::Operator(index, 0)))
+        });
+        let shared: BTreeSet<_> = shared.collect();
+        let graphs = member.deployed.iter().chain(&member.leaving);
+        let measured = graphs.map(|(id, graph)| {
+            let operators = (0_u16..).zip(graph.operators()).map(|(index, _)| index);
+            let is_kept = |index: &u16| {
+                let stream = Stream::Operator(usize::from(*index), 0);
+                shared.contains(&graph.plan().stream_name(stream))
+            };
+            (*id, operators.filter(is_kept).collect())
+        });
+        for (id, kept) in measured.collect::<Vec<_>>() {
+            self.push(soon, at, Happening::Measured(id, kept));
         }
     }
 
@@ -311,8 +345,11 @@ impl Network {
             Happening::Prepared(id) => {
                 // What was let go of in the meantime is not ready.
                 if self.members[&to].ready.contains(&id) {
-                    let state_bytes = 1000;
-                    self.input(to, Input::Prepared { id, state_bytes });
+                    let taken = Taken {
+                        state_bytes: 1000,
+                        ..Taken::default()
+                    };
+                    self.input(to, Input::Prepared { id, taken });
                 }
             }
             Happening::PrepareFailed(id) => {
@@ -320,6 +357,15 @@ impl Network {
                 self.input(to, Input::PrepareFailed { id, reason });
             }
             Happening::Retired(id) => self.input(to, Input::Retired(id)),
+            Happening::Measured(id, kept) => {
+                let measured = Input::Measured {
+                    id,
+                    usage: Vec::new(),
+                    kept,
+                    delay: None,
+                };
+                self.input(to, measured);
+            }
             Happening::Found(lookup, entries) => self.input(to, Input::Found { lookup, entries }),
             Happening::DeployFailed(id) => {
                 let reason = "a test wants it so".to_owned();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use model::position::Judgement;
-use model::{EventTime, Origin, Positions};
+use model::{EventTime, Interval, Origin, Positions};
 
 use super::{From, Move, Pull};
 use crate::batch::{Batch, Note};
@@ -205,7 +205,14 @@ impl Consumer {
                 if interval.through() == standing.received
                     && batch.header.progress > standing.progress =>
             {
-                Arc::new(batch.cut(interval.through()))
+                Arc::new(news_of(&batch, standing.received))
+            }
+            // Who has come less far than another who gave this stream before says all the same that nothing follows.
+            Judgement::Duplicate
+                if batch.header.progress == EventTime::MAX
+                    && standing.progress < EventTime::MAX =>
+            {
+                Arc::new(news_of(&batch, standing.received))
             }
             Judgement::Duplicate => {
                 self.duplicates += 1;
@@ -220,7 +227,7 @@ impl Consumer {
                 return Arrival::Gap;
             }
         };
-        standing.received = interval.through();
+        standing.received = next.header.interval.through();
         standing.progress = standing.progress.max(next.header.progress);
         standing.awaits_rewind = false;
         Arrival::Next(next)
@@ -241,6 +248,11 @@ impl Consumer {
         standing.has_moved |= releases || standing.taken > taken_before;
         self.releases |= releases;
         releases
+    }
+
+    /// How much may be under way: sent with the next pull.
+    pub const fn set_credit(&mut self, credit: u64) {
+        self.credit = credit;
     }
 
     /// What the next batches may be old: sent with the next pull.
@@ -349,7 +361,8 @@ impl Consumer {
         (self.duplicates, self.gaps)
     }
 
-    fn from(&self) -> From {
+    /// From where it wants to be sent: what has arrived is not asked for.
+    pub(crate) fn from(&self) -> From {
         let received = self
             .origins
             .iter()
@@ -361,4 +374,12 @@ impl Consumer {
             Beginning::Latest => From::LatestBut(received),
         }
     }
+}
+
+/// What a batch says of how far its origin is, to who has all its rows and heard then what is missing of them.
+fn news_of(batch: &Batch, received: u64) -> Batch {
+    let mut news = batch.cut(batch.header.interval.through());
+    news.header.interval = Interval::empty(received);
+    news.header.missing = 0;
+    news
 }

@@ -7,17 +7,20 @@ use model::{EventTime, Instant, Origin, convert};
 
 use super::retained::Retained;
 use crate::batch::{Batch, Header, Note};
+use crate::step;
 
 /// A place in an origin: an index, and the progress of the rows up to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Mark {
-    pub(super) index: u64,
-    pub(super) progress: EventTime,
+pub struct Mark {
+    /// The last index before it.
+    pub index: u64,
+    /// How far the origin is there.
+    pub progress: EventTime,
 }
 
 impl Mark {
     /// Where an origin begins.
-    pub(super) const BEGINNING: Self = Self {
+    pub const BEGINNING: Self = Self {
         index: 0,
         progress: EventTime::MIN,
     };
@@ -137,6 +140,41 @@ impl Log {
         Mark {
             index: self.through(),
             progress: self.progress,
+        }
+    }
+
+    /// The place behind an index. In the middle of a batch nobody knows how far the origin was.
+    pub(super) fn mark_at(&self, index: u64) -> Mark {
+        let last = self.entry_after(index).checked_sub(1);
+        let before = last
+            .and_then(|last| self.entry(last))
+            .map_or(self.released, |entry| {
+                let header = &entry.batch.header;
+                Mark {
+                    index: header.interval.through(),
+                    progress: header.progress,
+                }
+            });
+        let is_between = before.index == index;
+        Mark {
+            index,
+            progress: if is_between {
+                before.progress
+            } else {
+                EventTime::MIN
+            },
+        }
+    }
+
+    /// How many rows behind an index were released.
+    ///
+    /// As many as indices, where records were numbered. Who numbers ticks leaves most indices out: of its rows those are known of that
+    /// were released here.
+    pub(super) fn rows_released_behind(&self, index: u64) -> u64 {
+        let indices = self.released.index.saturating_sub(index);
+        match step::is_of_tick(self.released.index) {
+            true => indices.min(self.rows_before(self.first)),
+            false => indices,
         }
     }
 
@@ -276,8 +314,20 @@ impl Log {
         Some(self.entries.front()?.batch.header.arrival)
     }
 
+    /// Whether something stays of the first entry when that is released: the last one, where it has ended the origin. It tells that to
+    /// whoever opens an edge later, and holds no rows any more.
+    pub(super) fn keeps_first(&self) -> bool {
+        let is_end = |entry: &Entry| {
+            entry.batch.header.progress == EventTime::MAX && !entry.batch.rows.is_empty()
+        };
+        self.entries.len() == 1 && self.entries.front().is_some_and(is_end)
+    }
+
     /// Releases the first entry; says how many bytes that were.
     pub(super) fn release_first(&mut self) -> u64 {
+        if self.keeps_first() {
+            return self.release_end();
+        }
         let Some(entry) = self.entries.pop_front() else {
             return 0;
         };
@@ -292,6 +342,26 @@ impl Log {
         };
         self.first += 1;
         entry.bytes
+    }
+
+    /// Releases the rows of the entry that has ended the origin.
+    fn release_end(&mut self) -> u64 {
+        let (bytes, rows) = (self.bytes, self.rows);
+        let Some(entry) = self.entries.front_mut() else {
+            return 0;
+        };
+        let through = entry.batch.header.interval.through();
+        let progress = self.released.progress;
+        self.released = Mark {
+            index: through,
+            progress,
+        };
+        let mut end = entry.batch.cut(through);
+        // What was missing before was told to those who have taken it.
+        end.header.missing = 0;
+        entry.batch = Arc::new(end);
+        (entry.before, entry.rows_before) = (bytes, rows);
+        std::mem::take(&mut entry.bytes)
     }
 
     /// Releases what lies at or before `kept`; says how many bytes that were.

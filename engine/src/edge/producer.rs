@@ -12,6 +12,10 @@ use crate::batch::Batch;
 use crate::budget::Budget;
 use crate::few::Few;
 
+mod again;
+
+pub use again::Asked;
+
 /// Retains a stream and sends it to those who pull it.
 ///
 /// What anyone keeps is retained; what nobody keeps is released. Nothing is sent beyond a consumer's credit,
@@ -24,6 +28,8 @@ pub struct Producer {
     pub(super) retained_bytes: u64,
     /// Until then nothing is released but for lack of room: those who read it come from somewhere else.
     pub(super) held_until: Option<Instant>,
+    /// Of a source that can be read again: what is asked for that lies before what is retained. Until that was read again nothing is sent.
+    again: Option<again::Again>,
 }
 
 /// What a producer knows of a consumer.
@@ -55,6 +61,7 @@ impl Producer {
             readers: Few::new(),
             retained_bytes: 0,
             held_until: None,
+            again: None,
         }
     }
 
@@ -70,9 +77,11 @@ impl Producer {
     }
 
     /// Opens an edge for who comes after the consumer of another one, elsewhere: until its first pull is heard everything is kept for
-    /// it that is kept for that one, and nobody waits for it. Does nothing where the other is not open.
+    /// it that is kept for that one, and nobody waits for it. What its first pull does not name it gets from where that begins which
+    /// is kept for the other: where it does is told, and nothing is lost. Does nothing where the other is not open.
     pub fn fork(&mut self, now: Instant, edge: EdgeId, other: EdgeId) {
-        if let Some(forked) = self.readers.get(&other).map(|other| other.fork(now)) {
+        let other = self.readers.get(&other);
+        if let Some(forked) = other.map(|other| other.fork(now, &self.logs)) {
             self.readers.insert(edge, forked);
         }
     }
@@ -158,8 +167,13 @@ impl Producer {
             return;
         };
         reader.hear(now, pull, &self.logs);
-        for (origin, log) in self.logs.iter() {
-            reader.send(id, *origin, log, out);
+        if let Some(again) = &mut self.again
+            && pull.from.is_some()
+        {
+            again.want(reader.lacks_from());
+        }
+        if self.goes_back().is_none() {
+            self.send_again(id, out);
         }
         self.release();
     }
@@ -172,6 +186,7 @@ impl Producer {
         moves: impl Iterator<Item = Move>,
         out: &mut Vec<(EdgeId, Arc<Batch>)>,
     ) {
+        let is_held = self.goes_back().is_some();
         for step in moves {
             let Some(reader) = self.readers.get_mut(&id) else {
                 return;
@@ -180,7 +195,9 @@ impl Producer {
                 continue;
             };
             reader.go_on(now, step);
-            reader.send(id, step.origin, log, out);
+            if !is_held {
+                reader.send(id, step.origin, log, out);
+            }
             if self.held_until.is_none() {
                 let kept = kept_by_all(&self.readers, step.origin, log);
                 self.retained_bytes -= log.release(kept);

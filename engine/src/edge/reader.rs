@@ -1,15 +1,17 @@
 //! One consumer of a producer, as its pulls describe it.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
-use model::{EdgeId, EventTime, Instant, Interval, Origin, convert};
+use model::{EdgeId, Instant, Origin, convert};
 
+use super::cursor::{Cursor, Lost, told_lost, told_start};
 use super::log::{Log, Mark};
 use super::{Begin, From, Move, Opening, Pull};
-use crate::batch::{Batch, Header, Note, Rows};
+use crate::batch::Batch;
 use crate::budget::Budget;
 use crate::few::Few;
+
+mod again;
 
 /// What is to be sent: batches for an edge, in order.
 pub(super) type Sends = Vec<(EdgeId, Arc<Batch>)>;
@@ -33,32 +35,10 @@ pub(super) struct Reader {
     pub(super) budget: Option<Budget>,
     keep: Option<Few<Origin, u64>>,
     cursors: Few<Origin, Cursor>,
+    /// Where it last asked to go on in origins of which nothing was there then.
+    named: Few<Origin, u64>,
     /// Rows that were dropped before they could be sent.
     pub(super) drops: u64,
-}
-
-/// How far a consumer is in one origin.
-#[derive(Debug, Default)]
-struct Cursor {
-    /// The entry to be sent next, the last index before it, and the rows before it.
-    next: u64,
-    reached: u64,
-    rows: u64,
-    /// What was sent and not worked off yet: the last index and the bytes of each batch with rows.
-    in_flight: VecDeque<(u64, u64)>,
-    in_flight_bytes: u64,
-    /// It began in the middle, and has not been told where.
-    start: Option<Mark>,
-    /// What it will not get, and has not been told of.
-    lost: Option<Lost>,
-}
-
-/// Rows that a consumer will not get.
-#[derive(Debug, Clone, Copy)]
-struct Lost {
-    /// The last index before them.
-    after: u64,
-    rows: u64,
 }
 
 impl Reader {
@@ -79,6 +59,7 @@ impl Reader {
                 Begin::Tap => None,
             },
             cursors: Few::new(),
+            named: Few::new(),
             drops: 0,
         };
         if opening.begin == Begin::Held {
@@ -87,8 +68,21 @@ impl Reader {
         reader
     }
 
-    /// One that comes after this one elsewhere, and has said nothing yet.
-    pub(super) fn fork(&self, now: Instant) -> Self {
+    /// One that comes after this one elsewhere, and has said nothing yet. Of what it does not name it begins where that begins
+    /// which is kept for this one: so that who has nothing reads on from what this one will not ask for again.
+    pub(super) fn fork(&self, now: Instant, logs: &Few<Origin, Log>) -> Self {
+        let kept = |origin, log: &Log| {
+            let kept = self.kept(origin, log);
+            kept.unwrap_or_else(|| log.mark().index)
+        };
+        let keep: Few<Origin, u64> = logs
+            .iter()
+            .map(|(origin, log)| (*origin, kept(*origin, log)))
+            .collect();
+        let start = logs
+            .iter()
+            .map(|(origin, log)| (*origin, log.mark_at(kept(*origin, log))))
+            .collect();
         Self {
             opening: Opening {
                 lapses: true,
@@ -101,11 +95,12 @@ impl Reader {
             has_lapsed: false,
             is_fork: true,
             is_latest: self.is_latest,
-            start: self.start.clone(),
+            start,
             credit: 0,
             budget: None,
-            keep: self.keep.clone(),
+            keep: self.keep.is_some().then_some(keep),
             cursors: Few::new(),
+            named: Few::new(),
             drops: 0,
         }
     }
@@ -204,6 +199,7 @@ impl Reader {
         }
         if let Some(from) = &pull.from {
             self.rewind(from, logs);
+            self.keep_from(from);
         }
         for (origin, index) in pull.taken.iter() {
             if let Some(cursor) = self.cursors.get_mut(&origin) {
@@ -256,8 +252,7 @@ impl Reader {
         };
         let rows = convert::size(entry.batch.rows.len());
         if !self.cursors.contains_key(&origin) {
-            let place = self.place(origin, log, None);
-            self.cursors.insert(origin, place);
+            self.enter(origin, log);
         }
         let Some(cursor) = self.cursors.get_mut(&origin) else {
             return;
@@ -266,6 +261,10 @@ impl Reader {
             cursor.next = log.first();
             cursor.lose(&entry.batch, rows);
             self.drops += rows;
+            if log.keeps_first() {
+                // What stays of it tells that the origin has ended.
+                cursor.next = log.first();
+            }
         }
     }
 
@@ -275,8 +274,7 @@ impl Reader {
             return;
         }
         if !self.cursors.contains_key(&origin) {
-            let place = self.place(origin, log, None);
-            self.cursors.insert(origin, place);
+            self.enter(origin, log);
         }
         let (is_tap, credit) = (self.is_tap(), self.credit);
         let Some(cursor) = self.cursors.get_mut(&origin) else {
@@ -285,7 +283,7 @@ impl Reader {
         if cursor.next < log.first() {
             // It was released meanwhile: nobody kept it, or not for who was silent for so long.
             let rows = log.rows_before(log.first()) - cursor.rows;
-            if rows > 0 {
+            if rows > 0 && cursor.reached < log.released() {
                 cursor
                     .lost
                     .get_or_insert(Lost {
@@ -297,10 +295,22 @@ impl Reader {
             }
             cursor.next = log.first();
             cursor.rows += rows;
-            cursor.reached = log.released();
+            cursor.reached = cursor.reached.max(log.released());
         }
         while let Some(entry) = log.entry(cursor.next) {
             let rows = convert::size(entry.batch.rows.len());
+            let through = entry.batch.header.interval.through();
+            if cursor.has(&entry.batch) {
+                // It has come further elsewhere, and asked for what lies behind that.
+                if through == cursor.reached {
+                    if let Some(mark) = cursor.start.take() {
+                        out.push((id, Arc::new(told_start(mark, &entry.batch))));
+                    }
+                    out.push((id, Arc::new(entry.batch.cut(through))));
+                }
+                cursor.skip(rows);
+                continue;
+            }
             let in_flight = cursor.in_flight_bytes;
             let mut may_go = rows == 0 || in_flight == 0 || in_flight + entry.bytes <= credit;
             if is_tap && cursor.lost.is_some() {
@@ -323,7 +333,6 @@ impl Reader {
             }
             out.push((id, Arc::clone(&entry.batch)));
             if rows > 0 {
-                let through = entry.batch.header.interval.through();
                 cursor.in_flight.push_back((through, entry.bytes));
                 cursor.in_flight_bytes += entry.bytes;
             }
@@ -370,6 +379,9 @@ impl Reader {
             }
             self.cursors.insert(*origin, cursor);
         }
+        let is_unknown = |(origin, _): &(Origin, u64)| !logs.contains_key(origin);
+        let named = positions.into_iter().flat_map(|positions| positions.iter());
+        self.named = named.filter(is_unknown).collect();
     }
 
     /// How to go on in an origin behind the index that was named, or from where the consumer begins.
@@ -381,7 +393,7 @@ impl Reader {
         let index = named.unwrap_or(mark.index);
         let lost = (index < log.released()).then(|| Lost {
             after: index,
-            rows: log.released() - index,
+            rows: log.rows_released_behind(index),
         });
         let next = log.entry_from(index);
         Cursor {
@@ -395,78 +407,8 @@ impl Reader {
     }
 }
 
-impl Cursor {
-    /// What lies up to `index` was worked off.
-    fn take(&mut self, index: u64) {
-        while let Some((through, bytes)) = self.in_flight.front()
-            && *through <= index
-        {
-            self.in_flight_bytes -= bytes;
-            self.in_flight.pop_front();
-        }
-        if self.in_flight.is_empty() {
-            // The next one takes the same place in memory.
-            self.in_flight.clear();
-        }
-    }
-
-    /// What of an earlier cursor's batches has arrived, up to the index that was named, is still there.
-    fn inherit(&mut self, old: Self, named: Option<u64>) {
-        let arrived = named.unwrap_or(0);
-        self.in_flight = old.in_flight;
-        self.in_flight.retain(|(through, _)| *through <= arrived);
-        self.in_flight_bytes = self.in_flight.iter().map(|(_, bytes)| bytes).sum();
-    }
-
-    /// The next batch goes lost.
-    fn lose(&mut self, batch: &Batch, rows: u64) {
-        let after = batch.header.interval.after().max(self.reached);
-        let lost = self.lost.get_or_insert(Lost { after, rows: 0 });
-        lost.rows += rows + u64::from(batch.header.missing);
-        self.pass(batch, rows);
-    }
-
-    fn pass(&mut self, batch: &Batch, rows: u64) {
-        self.next += 1;
-        self.rows += rows;
-        self.reached = batch.header.interval.through();
-    }
-}
-
 /// Moves what is kept of an origin to an index; never back.
 fn advance(keep: &mut Few<Origin, u64>, origin: Origin, index: u64) {
     let kept = keep.get_or_insert_with(origin, || index);
     *kept = index.max(*kept);
-}
-
-/// What tells a consumer where the latest was: nothing before it is missing.
-fn told_start(mark: Mark, next: &Batch) -> Batch {
-    told(Interval::empty(mark.index), mark.progress, 0, next)
-}
-
-/// What tells a consumer that it will not get some rows before `next`.
-fn told_lost(lost: Lost, next: &Batch) -> Batch {
-    let through = next.header.interval.after().max(lost.after);
-    let missing = u32::try_from(lost.rows).unwrap_or(u32::MAX);
-    told(
-        Interval::new(lost.after, through),
-        EventTime::MIN,
-        missing,
-        next,
-    )
-}
-
-fn told(interval: Interval, progress: EventTime, missing: u32, next: &Batch) -> Batch {
-    Batch {
-        header: Header {
-            origin: next.header.origin,
-            interval,
-            arrival: next.header.arrival,
-            progress,
-            token: next.header.token,
-            missing,
-            note: Some(Note::Gap),
-        },
-        rows: Rows::empty(next.rows.columns().schema()),
-    }
 }

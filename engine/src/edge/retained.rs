@@ -61,6 +61,21 @@ impl Producer {
         self.retained_bytes = bytes;
         self.held_until = Some(now + LAPSE);
     }
+
+    /// Begins behind these indices, in the place of another producer of the stream that is lost. For as long as a consumer may be silent
+    /// nothing is released, but for lack of room; see [`Producer::restore`].
+    ///
+    /// # Panics
+    /// When something was appended before.
+    pub(crate) fn begin_at(&mut self, now: Instant, places: Vec<(Origin, u64)>) {
+        assert!(!self.has_begun(), "only a new producer begins for another");
+        let begin = |(origin, index)| {
+            let progress = EventTime::MIN;
+            (origin, Log::released_to(Mark { index, progress }))
+        };
+        self.logs = places.into_iter().map(begin).collect();
+        self.held_until = Some(now + LAPSE);
+    }
 }
 
 impl Retained {

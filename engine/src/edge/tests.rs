@@ -9,6 +9,8 @@ use super::*;
 use crate::batch::{Batch, Header, Note, Rows, Token};
 use crate::columns;
 
+mod forks;
+
 const EDGE: EdgeId = EdgeId(1);
 const IN_PROCESS: Retention = Retention {
     bytes_max: 1 << 30,

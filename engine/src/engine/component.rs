@@ -1,13 +1,13 @@
-//! What an engine keeps of each component, edge and application.
+//! What an engine keeps of each component.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
-use model::{ComponentId, EventTime, Instant, NodeId, Origin, Slack, convert};
+use model::{EventTime, Instant, NodeId, Origin, Slack, convert};
 
-use super::admitted::Admitted;
 use super::measures::{Ages, Counters, SLACK_WEIGHT, Smoothed};
+use super::rebuild::Rebuilding;
 use super::shadows::Lacking;
 use crate::batch::Batch;
 use crate::budget::Budget;
@@ -18,8 +18,6 @@ use crate::frontier::{Frontiers, Slide};
 use crate::ledger::Ledger;
 use crate::mailbox::{Channel, Mailbox};
 use crate::operator::Numbering;
-use crate::report::ComponentReport;
-use crate::share::Share;
 use crate::step::{Ports, Stamp, Step};
 use crate::times::{Precision, Recent, Times};
 
@@ -74,6 +72,8 @@ pub(crate) struct Component {
     pub(crate) has_just_exported: bool,
     /// It goes on where another one was, with what that had retained.
     pub(crate) is_resumed: bool,
+    /// It waits for those who read it, to begin where they are.
+    pub(crate) rebuilding: Option<Rebuilding>,
     /// Where it goes on.
     pub(crate) moved: Option<NodeId>,
     /// What is left of the budget when batches start, smoothed; in nanoseconds.
@@ -110,6 +110,8 @@ pub(crate) struct Entry {
     pub(crate) origin: Origin,
     /// How far it is.
     pub(crate) progress: EventTime,
+    /// The last index that it ever gave.
+    pub(crate) through: u64,
     /// Sources that meet at a stateful operator, and so wait for one another, are of one group.
     pub(crate) group: usize,
     /// Why it cannot be read on, if it cannot.
@@ -149,36 +151,11 @@ impl Entry {
         Self {
             origin,
             progress: EventTime::MIN,
+            through: 0,
             group,
             broken: None,
         }
     }
-}
-
-/// An application.
-#[derive(Debug)]
-pub(crate) struct Application {
-    pub(crate) name: String,
-    /// The latency target of its plan; none where it has no plan.
-    pub(crate) target: Duration,
-    /// What it was let in with, where somebody said.
-    pub(crate) admitted: Option<Admitted>,
-    /// Its components that are here, in the order of their ids.
-    pub(crate) members: Vec<ComponentId>,
-    /// It cannot go on.
-    pub(crate) has_failed: bool,
-    /// All its results have left that leave here.
-    pub(crate) has_finished: bool,
-    /// Whether one of its sources cannot be read on.
-    pub(crate) is_broken: bool,
-    /// It was ended: what is left of it is there for others who read it.
-    pub(crate) is_released: bool,
-    /// Edges of others that are read for it too: what they feed is shared by it.
-    pub(crate) joined: Vec<model::EdgeId>,
-    /// How many of its rows go first, where that is limited.
-    pub(crate) share: Option<Share>,
-    /// What was last known of those of its components that are not here any more.
-    pub(crate) gone: Vec<ComponentReport>,
 }
 
 impl Component {
@@ -220,6 +197,7 @@ impl Component {
             export_due: None,
             has_just_exported: false,
             is_resumed: false,
+            rebuilding: None,
             moved: None,
             slack_nanos: None,
             queueing: Times::new(Precision::BATCHES),
@@ -318,7 +296,7 @@ impl Component {
             .collect()
     }
 
-    fn read_outputs(&self) -> impl Iterator<Item = (u16, &Output)> {
+    pub(super) fn read_outputs(&self) -> impl Iterator<Item = (u16, &Output)> {
         (0..)
             .zip(&self.outputs)
             .filter(|(_, output)| !output.readers.is_empty())

@@ -66,6 +66,11 @@ pub enum OperatorPart {
     Here(OperatorDeployment),
     /// Here, for this application, where another instance of it was elsewhere: from its state.
     Resumed(Box<Resumed>),
+    /// Here, for this application, where another instance of it was on a host that is gone with its state. What keeps positions waits
+    /// until all who read it here and elsewhere have pulled once, for as long as a consumer may be silent from the first on, and
+    /// begins where they are: nothing is lost. What numbers rows itself begins with what is kept upstream, and gives what it
+    /// sees from its start; what it leaves out is told as missing.
+    Rebuilt(OperatorDeployment),
     /// Here, where it runs already for others: it is read from the latest.
     Running(ComponentId),
     /// Here, where it runs already for others, by readers that read another instance of it before: from all that is retained.
@@ -244,6 +249,10 @@ impl Engine {
                     let id = self.add(component, &plan.operators()[index].outputs, false);
                     resumed.push((id, self.take_place(now, id, standing, state_bytes)));
                     Some(id)
+                }
+                OperatorPart::Rebuilt(part) => {
+                    let component = operator(&plan, index, part, application, &shape).rebuilt();
+                    Some(self.add(component, &plan.operators()[index].outputs, false))
                 }
                 OperatorPart::Here(part) => {
                     let component = operator(&plan, index, part, application, &shape);

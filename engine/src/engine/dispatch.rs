@@ -179,7 +179,7 @@ impl Engine {
             self.check_state(now);
         }
         if let Some(made) = made {
-            self.take_export(id, made);
+            self.take_export(now, id, made);
         }
         self.acting = Some(ticket.worker);
         for (port, batch) in outputs.drain(..) {

@@ -63,6 +63,16 @@ pub(crate) struct Inbound {
     pub(crate) is_lagging: bool,
 }
 
+impl Inbound {
+    /// The next pull grants so much, where that is more than before.
+    pub(crate) fn grant(&mut self, credit: u64) {
+        if credit > self.credit {
+            self.credit = credit;
+            self.state.set_credit(credit);
+        }
+    }
+}
+
 /// What is to be told to the host of a producer.
 #[derive(Debug)]
 pub(crate) struct Upstream {

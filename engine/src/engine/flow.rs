@@ -111,6 +111,10 @@ impl Engine {
     /// Lets a component pull what it reads, and with it all that lies before it here.
     pub(super) fn wake(&mut self, now: Instant, id: ComponentId) {
         let component = self.component_mut(id);
+        if component.rebuilding.is_some() {
+            // It does not know yet from where to pull.
+            return;
+        }
         if std::mem::replace(&mut component.is_awake, true) || component.has_failed() {
             return;
         }
@@ -221,8 +225,12 @@ impl Engine {
             Producing::Gone => return,
         };
         inbound.unpulled_bytes = 0;
-        let mut sends = std::mem::take(&mut self.sends);
         let component = self.components.get_mut(&producer).expect(HERE);
+        if component.rebuilding.is_some() {
+            self.hold_pull(now, producer, id, None);
+            return;
+        }
+        let mut sends = std::mem::take(&mut self.sends);
         let pulled = &mut component.outputs[usize::from(output)].producer;
         if inbound.state.must_pull() {
             pulled.handle_pull(now, id, &inbound.state.pull(), &mut sends);

@@ -2,6 +2,7 @@
 //! not, and by none to what runs already and pulls for itself.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use model::plan::{Reader, Stream};
 use model::{ComponentId, EdgeId, Instant, QueryPlan, StreamName};
@@ -16,6 +17,14 @@ use crate::mailbox::Channel;
 ///
 /// Unit: bytes. Source: guess; some ten full batches of usual rows.
 const CREDIT_MAX: u64 = 1 << 20;
+
+/// How many bytes a second an edge from another host lets through at least, as far as memory allows: its credit is under way for a round trip before more is granted.
+///
+/// Unit: bytes per second. Range: from what links carry. Source: guess; most of a link of a gigabit.
+const CREDIT_RATE: u64 = 100 << 20;
+
+/// What part of the memory for data the credit of an edge may be. Unit: divisor. Source: guess.
+const CREDIT_DIVISOR: u64 = 64;
 
 impl Engine {
     /// Checks the sources that run here already against the plan that is to read them.
@@ -47,10 +56,12 @@ impl Engine {
         for (index, (operator, part)) in parts.enumerate() {
             match part {
                 OperatorPart::Elsewhere | OperatorPart::RunningElsewhere => {}
-                OperatorPart::Here(part) if part.compiled.outputs != operator.outputs => {
+                OperatorPart::Here(part) | OperatorPart::Rebuilt(part)
+                    if part.compiled.outputs != operator.outputs =>
+                {
                     return Err(DeployError::Ports(operator.name.clone()));
                 }
-                OperatorPart::Here(_) => {}
+                OperatorPart::Here(_) | OperatorPart::Rebuilt(_) => {}
                 OperatorPart::Resumed(resumed)
                     if resumed.part.compiled.outputs != operator.outputs
                         || resumed.standing.outputs.len() != operator.outputs.len()
@@ -176,7 +187,16 @@ impl Engine {
 
     /// The credit of an edge for each origin.
     pub(super) fn credit(&self) -> u64 {
-        (self.config.memory_bytes / 64).min(CREDIT_MAX)
+        self.credit_over(Duration::ZERO)
+    }
+
+    /// The same of an edge by which a batch is under way for so long.
+    pub(super) fn credit_over(&self, transit: Duration) -> u64 {
+        let round_trip =
+            u64::try_from(transit.as_micros()).map_or(u64::MAX, |way| way.saturating_mul(2));
+        let under_way = CREDIT_RATE.saturating_mul(round_trip) / 1_000_000;
+        let most = self.config.memory_bytes / CREDIT_DIVISOR;
+        CREDIT_MAX.max(under_way).min(most)
     }
 
     fn inbound(&self, component: ComponentId, port: usize) -> Inbound {
@@ -234,5 +254,27 @@ impl Engine {
         if let Some(application) = self.applications.get_mut(&application) {
             application.joined.extend(edges);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Config;
+
+    #[test]
+    fn credit_follows_the_way_as_far_as_memory_allows() {
+        let of = |memory_bytes, millis| {
+            let engine = Engine::new(Config {
+                memory_bytes,
+                ..Config::default()
+            });
+            engine.credit_over(Duration::from_millis(millis))
+        };
+        assert_eq!(of(1 << 30, 0), 1 << 20);
+        assert_eq!(of(1 << 30, 5), 1 << 20, "a near host needs no more");
+        assert_eq!(of(1 << 30, 40), 8 << 20);
+        assert_eq!(of(1 << 30, 4_000), 16 << 20, "a part of memory");
+        assert_eq!(of(8 << 20, 40), 128 << 10);
     }
 }

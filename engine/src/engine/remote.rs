@@ -155,14 +155,22 @@ impl Engine {
         }
         let Some(Edge {
             producer: Producing::Here(producer, output),
-            consumer: Consuming::Elsewhere(link),
+            consumer: Consuming::Elsewhere(_),
             is_tap,
             ..
-        }) = self.edges.get_mut(&id)
+        }) = self.edges.get(&id)
         else {
             return;
         };
         let (producer, output, is_tap) = (*producer, *output, *is_tap);
+        if self.hold_pull(now, producer, id, Some(pull)) {
+            return;
+        }
+        let Some(Consuming::Elsewhere(link)) =
+            self.edges.get_mut(&id).map(|edge| &mut edge.consumer)
+        else {
+            return;
+        };
         if let Some(from) = &pull.from {
             link.rewind(from);
         }
@@ -263,14 +271,19 @@ impl Engine {
         edge.is_some_and(|edge| edge.closing.is_none() && edge.inbound().is_some())
     }
 
-    /// A batch on this edge is under way for so long.
+    /// A batch on this edge is under way for so long: budgets follow, and credit, which never shrinks, since what was sent within it must be taken.
     pub fn set_transit(&mut self, edge: EdgeId, transit: Duration) {
+        let credit = self.credit_over(transit);
         if let Some(Edge {
             producer: Producing::Elsewhere(link),
+            consumer,
             ..
         }) = self.edges.get_mut(&edge)
         {
             link.transit = transit;
+            if let Consuming::Here(inbound) = consumer {
+                inbound.grant(credit);
+            }
         }
     }
 

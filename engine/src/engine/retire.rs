@@ -71,6 +71,28 @@ impl Engine {
         self.signals.all = true;
     }
 
+    /// Takes one component of an application away: what it does goes on elsewhere, or nowhere. It says goodbye upstream, so that what only
+    /// it read goes too; who reads it hears that it is gone; the thread of a sink or a source ends. The others go on, and
+    /// [`Event::Retired`] tells when nothing is left. One that is not here is not told of.
+    pub fn end(&mut self, now: Instant, component: ComponentId) {
+        let Some(application) = self.components.get(&component).map(|it| it.application) else {
+            return;
+        };
+        self.remove(now, component);
+        // The others may have waited for nothing but this one.
+        let is_sink = |id: &ComponentId| self.component(*id).target().is_some();
+        let sink = self.members(application).find(is_sink);
+        if let Some(sink) = sink {
+            self.check_finished(sink);
+        }
+        let member = self.members(application).next();
+        if let Some(member) = member {
+            self.check_still(now, member);
+        }
+        self.check_gone(now, application);
+        self.share_retention();
+    }
+
     /// Ends the edges to other hosts of applications that were ended: those that were never pulled, and those of
     /// which nothing was heard for so long that nobody will come back to them. Where no other application depends on the edge, that is not long:
     /// its reader was ended as well, and says goodbye if it lives.
@@ -228,6 +250,7 @@ impl Engine {
         // An application that has finished was here for who read on.
         self.signals.all = true;
         self.retire_unread(now, producer);
+        self.begin_where_asked(now, producer);
         self.check_gone(now, edge.application);
     }
 

@@ -1,7 +1,8 @@
 //! State edges: exports of components for shadows on other hosts, and what is kept upstream for those; see [`crate::state`].
 //!
 //! An export is a dispatch like any other: a worker takes the step, between two batches, and what a shadow lacks is put into pieces
-//! outside of the engine's lock. Under it only positions and references to retained batches are collected.
+//! outside of the engine's lock. Under it only positions and references to retained batches are collected. A large state takes several, and the component
+//! goes on between them.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -12,8 +13,8 @@ use super::{Component, DeployError, Engine};
 use crate::edge::{Held, LAPSE};
 use crate::frame::EncodeError;
 use crate::mailbox::Channel;
-use crate::operator::{Numbering, Tick};
-use crate::state::{Exported, PIECES_MAX, Piece, Standing, StatePull, pieces};
+use crate::operator::{Cursor, Numbering, Tick};
+use crate::state::{Exported, PIECES_MAX, Piece, Standing, StatePull, exported};
 use crate::step::Step;
 
 /// The most shadows of one component.
@@ -24,6 +25,9 @@ pub const SHADOWS_MAX: usize = 8;
 /// How many increments of an edge may be under way that nobody has said to hold. Unit: count. Source: guess; one is usual.
 const MARKS_MAX: usize = 16;
 
+/// See [`Config::export_bytes`](super::Config::export_bytes). Unit: bytes. Source: guess; some pieces, copied in about a millisecond.
+pub(super) const EXPORT_BYTES: usize = 1 << 20;
+
 /// One shadow, as its component's host knows it.
 #[derive(Debug)]
 pub(super) struct StateEdge {
@@ -32,14 +36,27 @@ pub(super) struct StateEdge {
     request: u64,
     /// The next increment is asked for, and no worker is at it.
     is_wanted: bool,
-    /// The last increment that was made, and the one that the shadow holds.
+    /// The increment that was begun last, and the one that the shadow holds.
     number: u64,
     holds: u64,
+    /// How far the increment that was begun last has been made; nothing where all of it was, or another one is asked for.
+    begun: Option<Begun>,
     /// What increments have, from the one that is held on.
     marks: BTreeMap<u64, Mark>,
     queue: VecDeque<Piece>,
     /// What the pieces that wait hold of memory: one increment at most.
     queue_bytes: u64,
+}
+
+/// An increment of which some has been made.
+#[derive(Debug, Clone, Copy)]
+struct Begun {
+    /// What it adds to.
+    base: u64,
+    /// Up to where.
+    at: Cursor,
+    /// In how many pieces.
+    pieces: u32,
 }
 
 /// What somebody has who holds an increment.
@@ -66,8 +83,8 @@ pub(crate) struct Lacking {
 pub(super) struct Export {
     edge: EdgeId,
     number: u64,
-    base: u64,
-    since: Option<Tick>,
+    at: Cursor,
+    bytes_max: usize,
     standing: Standing,
     has_state: bool,
 }
@@ -77,8 +94,17 @@ pub(super) struct Export {
 pub(super) struct Made {
     edge: EdgeId,
     number: u64,
-    mark: Mark,
+    reached: Reached,
     exported: Result<Exported, EncodeError>,
+}
+
+/// How far an export has come.
+#[derive(Debug)]
+enum Reached {
+    /// There is more to export from here on.
+    Part(Cursor),
+    /// All of the increment is there: what its holder has.
+    Whole(Mark),
 }
 
 impl Engine {
@@ -115,6 +141,7 @@ impl Engine {
             request: 0,
             is_wanted: false,
             number: 0,
+            begun: None,
             holds: 0,
             marks: BTreeMap::from([(0, Mark::default())]),
             queue: VecDeque::new(),
@@ -142,6 +169,8 @@ impl Engine {
             && let Some(mark) = edge.marks.get(&pull.holds)
         {
             edge.holds = pull.holds;
+            // What is being made adds to what was held before.
+            edge.is_wanted |= edge.begun.take().is_some();
             let taken = mark.taken.clone();
             edge.marks = edge.marks.split_off(&pull.holds);
             let shadows = &mut self.component_mut(component).shadows;
@@ -156,6 +185,7 @@ impl Engine {
         if pull.request > edge.request {
             edge.request = pull.request;
             edge.is_wanted = true;
+            edge.begun = None;
             // What waits to be sent is of a request that is not waited for any more.
             edge.queue.clear();
             edge.queue_bytes = 0;
@@ -264,8 +294,20 @@ impl Engine {
             return None;
         };
         edge.is_wanted = false;
-        edge.number += 1;
         let mark = edge.marks.get(&edge.holds).cloned().unwrap_or_default();
+        let begun = edge.begun.get_or_insert_with(|| {
+            edge.number += 1;
+            edge.queue.clear();
+            edge.queue_bytes = 0;
+            Begun {
+                base: edge.holds,
+                at: Cursor {
+                    since: mark.complete,
+                    within: None,
+                },
+                pieces: 0,
+            }
+        });
         let nothing = Held::new();
         let outputs = component.outputs.iter().enumerate().map(|(port, output)| {
             let held = mark.outputs.get(port).unwrap_or(&nothing);
@@ -274,8 +316,8 @@ impl Engine {
         Some(Export {
             edge: edge_id,
             number: edge.number,
-            base: edge.holds,
-            since: mark.complete,
+            at: begun.at,
+            bytes_max: self.config.export_bytes,
             standing: Standing {
                 inputs: taken,
                 counted: None,
@@ -286,43 +328,26 @@ impl Engine {
     }
 
     /// Takes back what a worker has exported.
-    pub(super) fn take_export(&mut self, id: ComponentId, made: Made) {
-        let Made {
-            edge: edge_id,
-            number,
-            mark,
-            exported,
-        } = made;
-        let is_wanted = self
+    pub(super) fn take_export(&mut self, now: Instant, id: ComponentId, made: Made) {
+        let edge_id = made.edge;
+        let is_sendable = self
             .states
-            .values()
-            .any(|edge| edge.component == id && edge.is_wanted);
-        if !is_wanted && let Some(component) = self.components.get_mut(&id) {
-            component.export_due = None;
-        }
-        let Some(edge) = self.states.get_mut(&edge_id) else {
-            return;
-        };
-        match exported {
-            Ok(exported) if exported.pieces.len() <= convert::index(PIECES_MAX.into()) => {
-                edge.queue = exported.pieces.into();
-                edge.queue_bytes = exported.bytes;
-                edge.marks.insert(number, mark);
-                while edge.marks.len() > MARKS_MAX {
-                    // The first is the one that is held.
-                    let second = edge.marks.keys().nth(1).copied();
-                    second.and_then(|second| edge.marks.remove(&second));
-                }
-                self.count_copied(id);
-            }
-            // It cannot be sent: its shadow sees the edge end.
-            Ok(_) | Err(_) => {
-                self.states.remove(&edge_id);
-                if let Some(component) = self.components.get_mut(&id) {
-                    component.shadows.retain(|shadow| shadow.edge != edge_id);
-                }
+            .get_mut(&edge_id)
+            .is_none_or(|edge| edge.take(made));
+        if !is_sendable {
+            // Its shadow sees the edge end.
+            self.states.remove(&edge_id);
+            if let Some(component) = self.components.get_mut(&id) {
+                component.shadows.retain(|shadow| shadow.edge != edge_id);
             }
         }
+        let mut edges = self.states.values();
+        let is_wanted = edges.any(|edge| edge.component == id && edge.is_wanted);
+        if let Some(component) = self.components.get_mut(&id) {
+            // Each part waits for others anew.
+            component.export_due = is_wanted.then_some(now);
+        }
+        self.count_copied(id);
         self.ready.push(edge_id);
     }
 
@@ -347,6 +372,47 @@ impl Engine {
         if self.components.contains_key(&id) {
             self.ledger.set_copied(id, bytes);
         }
+    }
+}
+
+impl StateEdge {
+    /// Takes what a worker has exported. Says whether it can be sent.
+    fn take(&mut self, made: Made) -> bool {
+        let Some(begun) = self.begun.filter(|_| made.number == self.number) else {
+            // Another one was asked for meanwhile.
+            return true;
+        };
+        let Ok(exported) = made.exported else {
+            return false;
+        };
+        let count = u32::try_from(exported.items.len()).unwrap_or(u32::MAX);
+        let pieces = begun.pieces.saturating_add(count);
+        if pieces > PIECES_MAX {
+            return false;
+        }
+        self.queue_bytes += exported.bytes;
+        let of = (made.number, begun.base);
+        self.queue.extend(exported.into_pieces(of, begun.pieces));
+        self.begun = match made.reached {
+            Reached::Part(at) => {
+                self.is_wanted = true;
+                Some(Begun {
+                    at,
+                    pieces,
+                    ..begun
+                })
+            }
+            Reached::Whole(mark) => {
+                self.marks.insert(made.number, mark);
+                None
+            }
+        };
+        while self.marks.len() > MARKS_MAX {
+            // The first is the one that is held.
+            let second = self.marks.keys().nth(1).copied();
+            second.and_then(|second| self.marks.remove(&second));
+        }
+        true
     }
 }
 
@@ -375,14 +441,26 @@ impl Export {
         let Self {
             edge,
             number,
-            base,
-            since,
+            mut at,
+            bytes_max,
             mut standing,
             has_state,
         } = self;
+        let some = match has_state {
+            true => step.export_some(&mut at, bytes_max),
+            false => Vec::new(),
+        };
+        if !some.is_empty() {
+            return Made {
+                edge,
+                number,
+                reached: Reached::Part(at),
+                exported: exported(some, None),
+            };
+        }
         let (chunks, complete) = match has_state {
             true => {
-                let (chunks, complete, counted) = step.export(since);
+                let (chunks, complete, counted) = step.export(at.since);
                 standing.counted = Some(counted);
                 (chunks, complete)
             }
@@ -398,15 +476,11 @@ impl Export {
             taken: standing.inputs.clone(),
             outputs: standing.outputs.iter().map(held).collect(),
         };
-        let exported = pieces(number, base, standing, chunks).map(|pieces| Exported {
-            bytes: pieces.iter().map(Piece::bytes).sum(),
-            pieces,
-        });
         Made {
             edge,
             number,
-            mark,
-            exported,
+            reached: Reached::Whole(mark),
+            exported: exported(chunks, Some(standing)),
         }
     }
 }

@@ -40,7 +40,7 @@ pub(super) fn shape(deployment: &Deployment) -> Result<Shape, DeployError> {
     };
     for (index, operator) in plan.operators().iter().enumerate() {
         let numbering = match &deployment.operators[index] {
-            OperatorPart::Here(part) => part.numbering,
+            OperatorPart::Here(part) | OperatorPart::Rebuilt(part) => part.numbering,
             OperatorPart::Resumed(resumed) => resumed.part.numbering,
             OperatorPart::Elsewhere
             | OperatorPart::RunningElsewhere

@@ -42,6 +42,7 @@ impl Engine {
         self.sweep_edges(now);
         self.end_silent_edges(now);
         self.sweep_states(now);
+        self.sweep_rebuilding(now);
         self.sweep_components(now);
         self.compute_budgets(now);
         self.arm(now);
@@ -60,7 +61,10 @@ impl Engine {
                 || matches!(edge.producer, Producing::Elsewhere(_))
                 || matches!(edge.consumer, Consuming::Elsewhere(_))
         };
-        !self.states.is_empty() || self.edges.values().any(is_remote)
+        let is_waited_for = |component: &super::Component| component.rebuilding.is_some();
+        !self.states.is_empty()
+            || self.edges.values().any(is_remote)
+            || self.components.values().any(is_waited_for)
     }
 
     /// Lets pulls go that are due, and ends edges whose end no link has taken.

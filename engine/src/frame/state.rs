@@ -4,7 +4,7 @@
 //! | --- | --- | --- |
 //! | kind | 1 | `0x23` |
 //! | number, base | 8, 8 | the increment, and the one it adds to |
-//! | place, count | 4, 4 | among the pieces of the increment |
+//! | place | 4 | among the pieces of the increment; the one that says where it stands is the last |
 //! | item | 1 | 1 where it stands, 2 a chunk of state, 3 more of the chunk before, 4 a retained batch |
 //!
 //! | standing | bytes | |
@@ -80,7 +80,6 @@ pub fn encode_piece(
     out.extend_from_slice(&piece.number.to_le_bytes());
     out.extend_from_slice(&piece.base.to_le_bytes());
     out.extend_from_slice(&piece.place.to_le_bytes());
-    out.extend_from_slice(&piece.count.to_le_bytes());
     match &piece.item {
         Item::Standing(standing) => {
             out.push(STANDING);
@@ -127,9 +126,8 @@ pub fn decode_piece(
     let number = u64::from_le_bytes(reader.array()?);
     let base = u64::from_le_bytes(reader.array()?);
     let place = u32::from_le_bytes(reader.array()?);
-    let count = u32::from_le_bytes(reader.array()?);
-    if count > PIECES_MAX || place >= count {
-        return Err(FrameError::Count("pieces", count));
+    if place >= PIECES_MAX {
+        return Err(FrameError::Count("pieces", place));
     }
     let item = match reader.byte()? {
         STANDING => Item::Standing(take_standing(&mut reader)?),
@@ -157,7 +155,6 @@ pub fn decode_piece(
         number,
         base,
         place,
-        count,
         item,
     })
 }

@@ -9,8 +9,8 @@ use model::{Arguments, DataType, EventTime, Field, Instant, Interval, Origin, Sc
 use proptest::prelude::*;
 
 use super::{
-    ArgumentError, Closing, Compiled, Emitter, ImportError, Inputs, Kind, Operator, StateChunk,
-    Tick,
+    ArgumentError, Closing, Compiled, Cursor, Emitter, ImportError, Inputs, Kind, Operator,
+    StateChunk, Tick,
 };
 use crate::batch::{Batch, Header, ROWS_MAX, Rows, Token};
 use crate::state::{Item, Piece};
@@ -240,6 +240,21 @@ impl Run {
         }
     }
 
+    /// Tells another operator the next small part of what is complete behind a cursor. Says whether there was one.
+    fn tell_some(&mut self, other: &mut dyn Operator, at: &mut Cursor) -> bool {
+        let since = at.since;
+        let some = self.operator.export_some(at, 1);
+        let has_some = !some.is_empty();
+        for chunk in some {
+            let complete = self.operator.complete();
+            assert!(since.is_none_or(|since| chunk.tick > since));
+            assert!(complete.is_some_and(|complete| chunk.tick <= complete));
+            other.import(sent(chunk)).unwrap();
+        }
+        assert!(has_some || at.since == since);
+        has_some
+    }
+
     /// Checks that chunks of state that are not of this operator's making are refused, each of them.
     pub(super) fn refuses(&mut self, chunks: Vec<StateChunk>) {
         for chunk in chunks {
@@ -256,7 +271,7 @@ impl Run {
     ) {
         let (ports, mut left): (Vec<u16>, Vec<&[Row]>) = origins.into_iter().unzip();
         let mut backup = self.anew();
-        let mut told = None;
+        let mut told = Cursor::default();
         let rest = (0..ports.len()).map(|origin| (origin, usize::MAX, Event::Nothing));
         for (turn, count, event) in turns.iter().copied().chain(rest) {
             let origin = turn % ports.len();
@@ -268,15 +283,21 @@ impl Run {
                 Event::Progress => {
                     if let Some(due) = left.iter().copied().flatten().map(|row| row.due).min() {
                         self.progress(due);
-                        self.tell(&mut *backup, told);
-                        told = told.max(self.operator.complete());
+                        if !self.tell_some(&mut *backup, &mut told) {
+                            self.tell(&mut *backup, told.since);
+                            told = Cursor {
+                                since: told.since.max(self.operator.complete()),
+                                within: None,
+                            };
+                        }
                     }
                 }
                 Event::Transfer => self.transfer(),
                 Event::Backup => {
-                    self.tell(&mut *backup, told);
+                    while self.tell_some(&mut *backup, &mut told) {}
+                    self.tell(&mut *backup, told.since);
                     self.operator = std::mem::replace(&mut backup, self.anew());
-                    told = None;
+                    told = Cursor::default();
                 }
             }
         }
@@ -380,7 +401,6 @@ fn sent(chunk: StateChunk) -> StateChunk {
         number: 1,
         base: 0,
         place: 0,
-        count: 1,
         item,
     };
     let mut bytes = Vec::new();

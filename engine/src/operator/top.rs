@@ -28,8 +28,8 @@ use super::window::layout::Layout;
 use super::window::parameters::{Bounds, LATENESS, SPANS, by, fixed, lateness, note};
 use super::window::slots::Slot;
 use super::{
-    ArgumentError, Closing, Compiled, DefaultCost, Emitter, ImportError, Inputs, Kind, Numbering,
-    Operator, Parameter, Shape, StateChunk, Tick, bad_schema,
+    ArgumentError, Closing, Compiled, Cursor, DefaultCost, Emitter, ImportError, Inputs, Kind,
+    Numbering, Operator, Parameter, Shape, StateChunk, Tick, bad_schema,
 };
 use crate::batch::{Batch, Rows};
 use crate::expression::Expression;
@@ -208,6 +208,10 @@ impl Operator for Top {
 
     fn export(&mut self, since: Option<Tick>) -> Vec<StateChunk> {
         state::export(&self.best, &self.encoding, since)
+    }
+
+    fn export_some(&mut self, at: &mut Cursor, bytes_max: usize) -> Vec<StateChunk> {
+        state::export_some(&self.best, &self.encoding, at, bytes_max)
     }
 
     fn complete(&self) -> Option<Tick> {

@@ -45,7 +45,7 @@ use model::{EventTime, Origin};
 use crate::aggregate::EncodedKeys;
 use crate::batch::{Batch, Rows};
 use crate::frontier::Slide;
-use crate::operator::{Closing, Emitter, ImportError, Operator, StateChunk, Tick};
+use crate::operator::{Closing, Cursor, Emitter, ImportError, Operator, StateChunk, Tick};
 
 pub(super) mod layout;
 mod panes;
@@ -106,6 +106,10 @@ impl Operator for Window {
 
     fn export(&mut self, since: Option<Tick>) -> Vec<StateChunk> {
         state::export(&mut self.panes, &self.selected, since)
+    }
+
+    fn export_some(&mut self, at: &mut Cursor, bytes_max: usize) -> Vec<StateChunk> {
+        state::export_some(&mut self.panes, &self.selected, at, bytes_max)
     }
 
     fn complete(&self) -> Option<Tick> {

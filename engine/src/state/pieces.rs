@@ -10,20 +10,35 @@ use crate::operator::StateChunk;
 /// What a dispatch has exported.
 #[derive(Debug)]
 pub(crate) struct Exported {
-    pub(crate) pieces: Vec<Piece>,
+    pub(crate) items: Vec<Item>,
     pub(crate) bytes: u64,
 }
 
-/// The pieces of an increment.
+impl Exported {
+    /// As pieces of an increment that adds to a base, from a place on.
+    pub(crate) fn into_pieces(
+        self,
+        (number, base): (u64, u64),
+        place: u32,
+    ) -> impl Iterator<Item = Piece> {
+        let items = (place..).zip(self.items);
+        items.map(move |(place, item)| Piece {
+            number,
+            base,
+            place,
+            item,
+        })
+    }
+}
+
+/// What is told of some chunks, and of where the component stands then where they are the last.
 ///
 /// # Errors
 /// When a retained batch does not fit frames.
-pub(crate) fn pieces(
-    number: u64,
-    base: u64,
-    mut standing: Standing,
+pub(crate) fn exported(
     chunks: Vec<StateChunk>,
-) -> Result<Vec<Piece>, EncodeError> {
+    standing: Option<Standing>,
+) -> Result<Exported, EncodeError> {
     let mut items = Vec::new();
     for chunk in chunks {
         let StateChunk {
@@ -41,28 +56,19 @@ pub(crate) fn pieces(
             });
         }
     }
-    for (port, output) in (0..).zip(&mut standing.outputs) {
-        for retained in output {
-            for batch in std::mem::take(&mut retained.batches) {
-                let fitting = frame::pieces(&batch)?;
-                items.extend(
-                    fitting
-                        .into_iter()
-                        .map(|batch| Item::Retained { port, batch }),
-                );
+    if let Some(mut standing) = standing {
+        for (port, output) in (0..).zip(&mut standing.outputs) {
+            for retained in output {
+                for batch in std::mem::take(&mut retained.batches) {
+                    let fitting = frame::pieces(&batch)?.into_iter();
+                    items.extend(fitting.map(|batch| Item::Retained { port, batch }));
+                }
             }
         }
+        items.push(Item::Standing(standing));
     }
-    items.insert(0, Item::Standing(standing));
-    let count = u32::try_from(items.len()).unwrap_or(u32::MAX);
-    let piece = |(place, item)| Piece {
-        number,
-        base,
-        place,
-        count,
-        item,
-    };
-    Ok((0..).zip(items).map(piece).collect())
+    let bytes = items.iter().map(Item::bytes).sum();
+    Ok(Exported { items, bytes })
 }
 
 /// The rows in parts of about [`PIECE_BYTES`], at least one.

@@ -51,12 +51,45 @@ struct Held {
 }
 
 /// An increment of which some pieces are here.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Assembly {
     number: u64,
-    count: u32,
+    /// How many pieces there are, once the last is here.
+    count: Option<u32>,
+    /// Those that wait for others, by their places.
     items: BTreeMap<u32, Item>,
+    /// What those hold.
     bytes: u64,
+    /// How many pieces from the first on wait no more: the operator has them, or [`Assembly::open`].
+    taken: u32,
+    /// The chunk that the last of those is a part of, and may not be all of.
+    open: Option<Open>,
+}
+
+impl Assembly {
+    /// Whether all pieces are here.
+    fn is_whole(&self) -> bool {
+        let here = u64::from(self.taken) + convert::size(self.items.len());
+        self.count.is_some_and(|count| here == u64::from(count))
+    }
+
+    /// The memory that it holds.
+    fn bytes(&self) -> u64 {
+        self.bytes + self.open.as_ref().map_or(0, |open| open.bytes)
+    }
+
+    /// The piece that comes next, where it is a chunk and is here.
+    fn next_chunk(&mut self) -> Option<Item> {
+        let first = self.items.first_entry()?;
+        let is_next = *first.key() == self.taken;
+        if !is_next || !matches!(first.get(), Item::Chunk { .. }) {
+            return None;
+        }
+        let item = first.remove();
+        self.taken += 1;
+        self.bytes -= item.bytes();
+        Some(item)
+    }
 }
 
 /// What became of a piece.
@@ -176,7 +209,7 @@ impl Shadow {
             self.dropped += 1;
             return Ok(Arrived::Dropped);
         }
-        if piece.count == 0 || piece.count > PIECES_MAX || piece.place >= piece.count {
+        if piece.place >= PIECES_MAX {
             return Err(StateError::Malformed("a piece outside of its increment"));
         }
         if self
@@ -184,37 +217,48 @@ impl Shadow {
             .as_ref()
             .is_none_or(|known| known.number != piece.number)
         {
+            // Whatever the operator has of an increment before is in this one as well, or closed by it.
             self.assembly = Some(Assembly {
                 number: piece.number,
-                count: piece.count,
-                items: BTreeMap::new(),
-                bytes: 0,
+                ..Assembly::default()
             });
         }
         let held_bytes = self.held_bytes();
         let Some(assembly) = &mut self.assembly else {
             return Ok(Arrived::Dropped);
         };
-        if assembly.count != piece.count {
-            return Err(StateError::Malformed("an increment of two lengths"));
-        }
         self.has_arrived = true;
-        let bytes = piece.bytes();
-        if assembly.items.insert(piece.place, piece.item).is_some() {
+        if piece.place < assembly.taken || assembly.items.contains_key(&piece.place) {
             self.dropped += 1;
             return Ok(Arrived::Dropped);
         }
-        assembly.bytes += bytes;
-        let bytes = assembly.bytes + held_bytes;
+        if matches!(piece.item, Item::Standing(_)) {
+            let count = assembly.count.replace(piece.place + 1);
+            if count.is_some() {
+                return Err(StateError::Malformed(
+                    "an increment that stands at two places",
+                ));
+            }
+        }
+        assembly.bytes += piece.bytes();
+        assembly.items.insert(piece.place, piece.item);
+        let last = assembly.items.last_key_value().map(|(place, _)| *place);
+        if assembly.count.is_some_and(|count| last >= Some(count)) {
+            return Err(StateError::Malformed("a piece behind the last"));
+        }
+        let bytes = assembly.bytes() + held_bytes;
         if bytes > self.bytes_max {
             let bytes_max = self.bytes_max;
             return Err(StateError::TooLarge { bytes, bytes_max });
         }
-        if convert::size(assembly.items.len()) < u64::from(assembly.count) {
-            return Ok(Arrived::Part);
+        if assembly.is_whole() {
+            self.take_over(now)?;
+            return Ok(Arrived::Whole);
         }
-        self.take_over(now)?;
-        Ok(Arrived::Whole)
+        if self.held.is_none() {
+            self.take_in()?;
+        }
+        Ok(Arrived::Part)
     }
 
     /// When the state that is held was complete here; nothing where none is held yet.
@@ -234,7 +278,7 @@ impl Shadow {
 
     /// The memory that all of it takes.
     pub fn bytes(&self) -> u64 {
-        self.held_bytes() + self.assembly.as_ref().map_or(0, |assembly| assembly.bytes)
+        self.held_bytes() + self.assembly.as_ref().map_or(0, Assembly::bytes)
     }
 
     /// How many pieces were dropped.
@@ -266,14 +310,57 @@ impl Shadow {
         convert::size(retained + self.part.compiled.operator.bytes())
     }
 
+    /// Lets the operator have the chunks that are here, as far as none before them is missing: nothing is held yet that they could spoil.
+    fn take_in(&mut self) -> Result<(), StateError> {
+        let Some(mut assembly) = self.assembly.take() else {
+            return Ok(());
+        };
+        while let Some(item) = assembly.next_chunk() {
+            self.add(&mut assembly.open, item)?;
+        }
+        self.assembly = Some(assembly);
+        Ok(())
+    }
+
+    /// Adds a piece to the chunk that is open, or lets the operator have that and opens the next one.
+    fn add(&mut self, open: &mut Option<Open>, item: Item) -> Result<(), StateError> {
+        let bytes = item.bytes();
+        let Item::Chunk {
+            tick,
+            part,
+            goes_on,
+            columns,
+        } = item
+        else {
+            return Err(StateError::Malformed("no chunk"));
+        };
+        match (goes_on, open.as_mut()) {
+            (true, Some(open)) => {
+                open.slices.push(columns);
+                open.bytes += bytes;
+            }
+            (true, None) => return Err(StateError::Malformed("a chunk without a beginning")),
+            (false, _) => {
+                let slices = vec![columns];
+                let next = Open {
+                    tick,
+                    part,
+                    slices,
+                    bytes,
+                };
+                self.import(open.replace(next))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Takes over the increment of which all pieces are here.
     fn take_over(&mut self, now: Instant) -> Result<(), StateError> {
-        let Some(assembly) = self.assembly.take() else {
+        let Some(mut assembly) = self.assembly.take() else {
             return Ok(());
         };
         let number = assembly.number;
-        let mut items = assembly.items.into_values();
-        let Some(Item::Standing(mut standing)) = items.next() else {
+        let Some((_, Item::Standing(mut standing))) = assembly.items.pop_last() else {
             return Err(StateError::Malformed(
                 "an increment that does not say where it stands",
             ));
@@ -283,27 +370,10 @@ impl Shadow {
         {
             return Err(StateError::Malformed("where another component stands"));
         }
-        let mut open: Option<Open> = None;
-        for item in items {
+        let mut open = assembly.open.take();
+        for item in assembly.items.into_values() {
             match item {
-                Item::Chunk {
-                    goes_on: true,
-                    columns,
-                    ..
-                } => match &mut open {
-                    Some(open) => open.slices.push(columns),
-                    None => return Err(StateError::Malformed("a chunk without a beginning")),
-                },
-                Item::Chunk {
-                    tick,
-                    part,
-                    columns,
-                    ..
-                } => {
-                    self.import(open.take())?;
-                    let slices = vec![columns];
-                    open = Some(Open { tick, part, slices });
-                }
+                Item::Chunk { .. } => self.add(&mut open, item)?,
                 Item::Retained { port, batch } => {
                     let output = standing.outputs.get_mut(usize::from(port));
                     let mut origins = output.into_iter().flatten();
@@ -315,9 +385,7 @@ impl Shadow {
                     }
                 }
                 Item::Standing(_) => {
-                    return Err(StateError::Malformed(
-                        "an increment that stands at two places",
-                    ));
+                    return Err(StateError::Malformed("an increment that stands twice"));
                 }
             }
         }
@@ -335,7 +403,10 @@ impl Shadow {
     }
 
     fn import(&mut self, open: Option<Open>) -> Result<(), StateError> {
-        let Some(Open { tick, part, slices }) = open else {
+        let Some(Open {
+            tick, part, slices, ..
+        }) = open
+        else {
             return Ok(());
         };
         let columns = match slices.as_slice() {
@@ -362,6 +433,8 @@ struct Open {
     tick: Tick,
     part: Part,
     slices: Vec<RecordBatch>,
+    /// What they hold.
+    bytes: u64,
 }
 
 type Outputs = Vec<Vec<crate::edge::Retained>>;

@@ -1,9 +1,11 @@
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Int64Array};
-use model::{Arguments, DataType, Field, Instant, Schema};
+use model::{Arguments, DataType, EventTime, Field, Instant, Interval, Schema};
 
+use super::counting::index;
 use super::*;
+use crate::batch::{Note, ROWS_MAX};
 use crate::operator::{CompleteTick, DefaultCost, bad_schema};
 
 fn schema() -> Schema {

@@ -6,8 +6,10 @@
     reason = "a test that cannot be set up has failed"
 )]
 
+mod again;
 mod budgets;
 mod clocks;
+mod failover;
 mod failures;
 mod hostile;
 mod hosts;

@@ -1,8 +1,8 @@
 //! Components that move in mid-stream: what leaves is what leaves without, each position once.
 
-mod bed;
-mod exact;
-mod flows;
+pub(crate) mod bed;
+pub(crate) mod exact;
+pub(crate) mod flows;
 mod named;
 
 use bed::Bed;

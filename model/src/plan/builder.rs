@@ -7,8 +7,8 @@ use crate::qos::Qos;
 use crate::schema::Schema;
 
 use super::{
-    ARGUMENTS_MAX, Arguments, INPUTS_MAX, Names, OPERATORS_MAX, Operator, PlanError, QueryPlan,
-    Sink, Source, Stream, WAYS_MAX,
+    ARGUMENTS_MAX, Arguments, Connector, INPUTS_MAX, Names, OPERATORS_MAX, Operator, PlanError,
+    QueryPlan, Sink, Source, Stream, WAYS_MAX,
 };
 
 /// Builds a [`QueryPlan`], part by part, from the sources to the sinks.
@@ -88,6 +88,7 @@ impl Builder {
             name: name.to_owned(),
             source,
             outputs,
+            connector: None,
         };
         self.names.insert(name.to_owned());
         self.plan.names.push_source(&source);
@@ -202,7 +203,26 @@ impl Builder {
         self.plan.sinks.push(Sink {
             name: name.to_owned(),
             input,
+            connector: None,
         });
+        Ok(())
+    }
+
+    /// Says how a sink, or a source that is read where the application was accepted, is opened there.
+    ///
+    /// # Errors
+    /// When there is no such part, it is published by somebody, or the connector has too much of something.
+    pub fn connect(&mut self, name: &str, connector: Connector) -> Result<(), PlanError> {
+        connector.check()?;
+        let mut sources = self.plan.sources.iter_mut();
+        let source = sources.find(|it| it.name == name && !it.source.is_published());
+        let mut sinks = self.plan.sinks.iter_mut();
+        let place = match source {
+            Some(source) => Some(&mut source.connector),
+            None => sinks.find(|it| it.name == name).map(|it| &mut it.connector),
+        };
+        let place = place.ok_or_else(|| PlanError::Connected(name.to_owned()))?;
+        *place = Some(connector);
         Ok(())
     }
 
@@ -280,7 +300,7 @@ fn check_ports(outputs: &[(String, Schema)]) -> Result<(), PlanError> {
 }
 
 /// Whether parameters are few, each with its own name.
-fn check_parameters(parameters: &Arguments) -> Result<(), PlanError> {
+pub(super) fn check_parameters(parameters: &Arguments) -> Result<(), PlanError> {
     if parameters.len() > ARGUMENTS_MAX {
         return Err(PlanError::TooMany {
             what: "parameters",
@@ -294,7 +314,7 @@ fn check_parameters(parameters: &Arguments) -> Result<(), PlanError> {
     }
 }
 
-fn check_name(name: &str) -> Result<(), PlanError> {
+pub(super) fn check_name(name: &str) -> Result<(), PlanError> {
     if name::is_valid(name) {
         Ok(())
     } else {

@@ -20,6 +20,51 @@ fn one_port() -> Vec<(String, Schema)> {
     vec![("out".to_owned(), columns())]
 }
 
+fn connector(path: &str) -> Connector {
+    Connector {
+        kind: "file".into(),
+        folder: "/srv/app".into(),
+        arguments: Arguments::from_iter([("path", Value::from(path))]),
+    }
+}
+
+#[test]
+fn how_parts_are_opened_names_nothing() {
+    let inline = SourceName::Inline {
+        owner: NodeId([1; 32]),
+        application: "a".into(),
+        source: "s".into(),
+        host: NodeId([1; 32]),
+    };
+    let build = |connectors: Option<[&str; 2]>| {
+        let mut plan = Builder::new("a", Qos::default()).unwrap();
+        let rows = plan.source("s", inline.clone(), one_port()).unwrap();
+        let input = [rows.port(0).unwrap()];
+        let kept = plan.operator("f", "filter", Arguments::new(), &input, one_port());
+        plan.sink("out", kept.unwrap().port(0).unwrap()).unwrap();
+        let nothing = plan.connect("f", connector("x.csv"));
+        assert_eq!(nothing, Err(PlanError::Connected("f".into())));
+        for (part, path) in ["s", "out"]
+            .into_iter()
+            .zip(connectors.into_iter().flatten())
+        {
+            plan.connect(part, connector(path)).unwrap();
+        }
+        plan.build().unwrap()
+    };
+    let (open, other) = (build(Some(["a.csv", "b.csv"])), build(Some(["c", "d"])));
+    let decoded: QueryPlan = wire::decode(&wire::encode(&open)).unwrap();
+    assert_eq!(decoded, open);
+    assert_eq!(decoded.sources()[0].connector, Some(connector("a.csv")));
+    assert_eq!(decoded.sinks()[0].connector, Some(connector("b.csv")));
+    assert_ne!(open, other, "another way to open a part is another plan");
+    for stream in [Stream::Source(0, 0), Stream::Operator(0, 0)] {
+        let name = open.stream_name(stream);
+        assert_eq!(name, other.stream_name(stream));
+        assert_eq!(name, build(None).stream_name(stream));
+    }
+}
+
 #[test]
 fn what_is_no_plan_is_refused() {
     assert_eq!(
@@ -218,6 +263,7 @@ fn forged(change: impl FnOnce(&mut Forged)) -> Result<QueryPlan, wire::DecodeErr
         name: "s".into(),
         source: published("s"),
         outputs: one_port(),
+        connector: None,
     };
     let operator = Operator {
         name: "o".into(),
@@ -230,6 +276,7 @@ fn forged(change: impl FnOnce(&mut Forged)) -> Result<QueryPlan, wire::DecodeErr
     let sink = Sink {
         name: "k".into(),
         input: Stream::Operator(0, 0),
+        connector: Some(connector("out.csv")),
     };
     let qos = Qos::default();
     let mut parts = (
@@ -249,7 +296,22 @@ type Forged = (String, Qos, Vec<Source>, Vec<Operator>, Vec<Sink>);
 fn what_is_no_plan_is_not_decoded() {
     forged(|_| {}).expect("nothing was changed");
     let many = |count: usize| (0..count).map(|n| (format!("p{n}"), columns())).collect();
-    let changes: [&dyn Fn(&mut Forged); 19] = [
+    let changed = |change: fn(&mut Connector)| {
+        let mut connector = connector("out.csv");
+        change(&mut connector);
+        Some(connector)
+    };
+    let changes: [&dyn Fn(&mut Forged); 25] = [
+        // A published source is opened by whoever publishes it.
+        &|it| it.2[0].connector = Some(connector("in.csv")),
+        &|it| it.4[0].connector = changed(|it| it.kind = "../file".into()),
+        &|it| it.4[0].connector = changed(|it| it.folder = "here".into()),
+        &|it| it.4[0].connector = changed(|it| it.folder = "/a\0b".into()),
+        &|it| it.4[0].connector = changed(|it| it.folder = "/".repeat(FOLDER_BYTES_MAX + 1)),
+        &|it| {
+            let arguments = (0..=ARGUMENTS_MAX).map(|n| (format!("a{n}"), Value::from("x")));
+            it.4[0].connector.as_mut().unwrap().arguments = arguments.collect();
+        },
         &|it| it.0 = "x".repeat(65),
         &|it| it.1.latency = std::time::Duration::MAX,
         &|it| it.1.quantile = f64::NAN,

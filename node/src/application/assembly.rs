@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use engine::operator::{ArgumentError, Inputs};
-use model::plan::{Accepted, Builder, PlanError, Stream};
+use model::plan::{Accepted, Builder, Connector, PlanError, Stream};
 use model::{Scalar, Schema, SourceName, Value};
 
 use super::outline::Outline;
@@ -127,6 +127,7 @@ impl<'a> Assembly<'a> {
             Ok(accepted) => self.made.insert(section.name, Made { accepted, ports }),
             Err(error) => return self.is_refused(section, &error),
         };
+        self.connect(section, kind.name);
         let remarks = source.remarks().iter();
         let remarks = remarks.map(|remark| format!("{}: {remark}", section.name));
         self.remarks.extend(remarks);
@@ -253,6 +254,7 @@ impl<'a> Assembly<'a> {
         if let Err(error) = self.builder.sink(section.name, input) {
             return self.is_refused(section, &error);
         }
+        self.connect(section, kind.name);
         if section.common.find("publish").is_some() {
             let remark = "\"publish\" is not carried out yet: tap APP/OPERATOR instead";
             self.remarks.push(format!("{}: {remark}", section.name));
@@ -264,9 +266,36 @@ impl<'a> Assembly<'a> {
         });
     }
 
+    /// Lets the plan say how a part is opened: whoever has the plan needs neither the file nor this process.
+    fn connect(&mut self, section: &'a Section<'a>, kind: &str) {
+        let folder = match path(section) {
+            Some(_) => from_root(self.context.folder),
+            None => Some(String::new()),
+        };
+        let Some(folder) = folder else {
+            // In one process nobody opens anything by the plan.
+            if self.host.streams.is_some() {
+                let message =
+                    "its folder has a name that is no text, which cannot go along with it";
+                let expected = "a folder of a name in UTF-8".to_owned();
+                let span = section.span_of("path");
+                self.report.add(span, message, Some(expected));
+            }
+            return;
+        };
+        let connector = Connector {
+            kind: kind.to_owned(),
+            folder,
+            arguments: section.arguments.clone(),
+        };
+        if let Err(error) = self.builder.connect(section.name, connector) {
+            self.is_refused(section, &error);
+        }
+    }
+
     /// Notes which file a section reads or writes: what is written is read and written by nobody else.
     fn claims_file(&mut self, section: &'a Section<'a>, is_written: bool) {
-        let Some(Value::Scalar(Scalar::Text(path))) = section.arguments.find("path") else {
+        let Some(path) = path(section) else {
             return;
         };
         let path = self.context.folder.join(path);
@@ -365,7 +394,25 @@ impl<'a> Assembly<'a> {
     }
 }
 
-/// Where a section wants to run.
+/// The file that a section reads or writes, where it does.
+fn path<'s>(section: &'s Section<'_>) -> Option<&'s str> {
+    match section.arguments.find("path") {
+        Some(Value::Scalar(Scalar::Text(path))) => Some(path),
+        _ => None,
+    }
+}
+
+/// A folder as it is found from anywhere on this host; nothing where its name is no text.
+fn from_root(folder: &Path) -> Option<String> {
+    let here = if folder.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        folder
+    };
+    let folder = std::path::absolute(here).ok()?;
+    Some(folder.to_str()?.to_owned())
+}
+
 /// The application's name, or what stands for one that is missing or none, so that the rest can be checked.
 fn application_name<'o>(outline: &'o Outline<'_>) -> &'o str {
     match outline.name.as_str() {
@@ -374,6 +421,7 @@ fn application_name<'o>(outline: &'o Outline<'_>) -> &'o str {
     }
 }
 
+/// Where a section wants to run.
 fn place(section: &Section<'_>) -> Place {
     let Some(Value::Table(entries)) = section.common.find("place") else {
         return Place::Anywhere;

@@ -63,6 +63,7 @@ const fn word(decision: &Decision) -> &'static str {
         Decision::Moved { .. } => "moved",
         Decision::Rebound { .. } => "rebound",
         Decision::Repaired { .. } => "repaired",
+        Decision::Restored { .. } => "restored",
         Decision::HotSpot { .. } => "hot-spot",
         Decision::Degraded { .. } => "degraded",
         Decision::Disconnected { .. } => "disconnected",
@@ -107,12 +108,16 @@ fn says(decision: &Decision) -> String {
         }
         Decision::Repaired {
             lost,
-            operators,
-            took_ms,
+            components,
+            after_ms,
         } => {
-            let (operators, took) = (operators.join(", "), milliseconds(*took_ms));
-            format!("{operators}, of {lost}, within {took}")
+            let (components, after) = (components.join(", "), milliseconds(*after_ms));
+            format!("{components}, of {lost}, {after} after it was missed")
         }
+        Decision::Restored {
+            component,
+            state_bytes,
+        } => format!("{component}, with {state_bytes} bytes of state"),
         Decision::HotSpot {
             operator,
             reason,

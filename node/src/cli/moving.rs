@@ -72,12 +72,13 @@ impl Drain {
 fn moved(moved: &Moved) -> String {
     let name = printable(&format!("{}/{}", moved.application, moved.operator));
     let mut text = format!(
-        "{name} moved from {} to {} in {}: all had gone over {} after they were ready, {} of state went along\n",
+        "{name} moved from {} to {} in {}: all had gone over {} after they were ready, {} of state went along in {}\n",
         printable(&moved.from),
         printable(&moved.to),
         milliseconds(moved.total_ms),
         milliseconds(moved.switch_ms),
-        bytes(moved.state_bytes)
+        bytes(moved.state_bytes),
+        milliseconds(moved.transfer_ms)
     );
     if !moved.shared_with.is_empty() {
         let with = printable(&moved.shared_with.join(", "));
@@ -140,6 +141,8 @@ mod tests {
                 },
             ],
             state_bytes: 10 << 20,
+            sent_bytes: 4 << 20,
+            transfer_ms: 240.0,
             switch_ms: 80.0,
             total_ms: 420.0,
             shared_with: vec!["scans".to_owned()],

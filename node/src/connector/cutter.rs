@@ -31,8 +31,8 @@ enum Syntax {
 }
 
 /// Where the front of the bytes is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub(super) enum Place {
     /// At the very first byte, where a byte order mark may stand.
     Start,
     /// Between records, or in one of which `scanned` says how much was seen.
@@ -75,6 +75,17 @@ impl Cutter {
             place: Place::Start,
             scanned: 0,
         }
+    }
+
+    /// Where the front of the bytes that were not cut yet is.
+    pub(super) const fn place(&self) -> Place {
+        self.place
+    }
+
+    /// Begins again at bytes of which that is known; nothing of them was looked at.
+    pub(super) fn begin_at(&mut self, place: Place) {
+        self.restart();
+        self.place = place;
     }
 
     /// Finds the first record in `bytes`, which begin where the last cut was `done`. `is_end` says that no

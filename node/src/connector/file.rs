@@ -8,6 +8,7 @@ use engine::operator::{ArgumentError, Parameter, Shape};
 use flate2::read::MultiGzDecoder;
 use model::Arguments;
 
+use super::bookmark::Again;
 use super::format::Format;
 use super::options::{self, Options, text, wrong};
 use super::reader::{Input, RecordSource};
@@ -43,8 +44,8 @@ fn open(arguments: &Arguments, context: &Context<'_>) -> Opened<dyn Source> {
         return Err(errors);
     };
     let path = context.folder.join(name);
-    let (options, input) = match (options, open_bytes(&path)) {
-        (Ok(options), Ok(input)) => (options, input),
+    let (options, (input, again)) = match (options, open_bytes(&path)) {
+        (Ok(options), Ok(opened)) => (options, opened),
         (options, input) => {
             let mut errors = options.err().unwrap_or_default();
             errors.extend(input.err().map(|reason| unreadable(&path, &reason)));
@@ -68,7 +69,7 @@ fn open(arguments: &Arguments, context: &Context<'_>) -> Opened<dyn Source> {
         }
         vec![error]
     })?;
-    Ok(Box::new(source))
+    Ok(Box::new(source.with_again(again)))
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> ArgumentError {
@@ -85,10 +86,11 @@ fn unreadable(path: &Path, error: &std::io::Error) -> ArgumentError {
     )
 }
 
-/// The bytes of a file, unpacked if they are gzipped.
-fn open_bytes(path: &Path) -> Result<Box<dyn Read + Send>, std::io::Error> {
+/// The bytes of a file, unpacked if they are gzipped, and how they can be had again.
+fn open_bytes(path: &Path) -> Result<(Box<dyn Read + Send>, Option<Again>), std::io::Error> {
     let mut file = File::open(path)?;
-    if file.metadata()?.is_dir() {
+    let metadata = file.metadata()?;
+    if metadata.is_dir() {
         return Err(ErrorKind::IsADirectory.into());
     }
     // A pipe cannot be wound back, so what was read is put before the rest.
@@ -96,10 +98,15 @@ fn open_bytes(path: &Path) -> Result<Box<dyn Read + Send>, std::io::Error> {
     file.by_ref().take(2).read_to_end(&mut magic)?;
     let is_gzipped = magic == GZIP_MAGIC;
     let bytes = Cursor::new(magic).chain(file);
-    Ok(match is_gzipped {
+    let again = metadata.is_file().then(|| Again {
+        path: path.to_owned(),
+        is_gzipped,
+    });
+    let bytes: Box<dyn Read + Send> = match is_gzipped {
         true => Box::new(MultiGzDecoder::new(bytes)),
         false => Box::new(bytes),
-    })
+    };
+    Ok((bytes, again))
 }
 
 #[cfg(test)]

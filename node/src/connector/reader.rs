@@ -9,6 +9,7 @@ use std::time::Duration;
 use engine::operator::ArgumentError;
 use model::{Clock, EventTime, Schema, convert};
 
+use super::bookmark::{Again, Bookmark, TAIL_BYTES};
 use super::cutter::{Cut, Cutter, RECORD_BYTES_MAX};
 use super::format::{Beginning, Format, Parser};
 use super::options::Options;
@@ -35,8 +36,12 @@ pub(super) struct RecordSource {
     options: Options,
     input: Input,
     bytes: Vec<u8>,
-    /// What lies before it in `bytes` is done with.
+    /// What lies before it in `bytes` is done with, and kept as far as a bookmark needs it.
     start: usize,
+    /// How many bytes there were before those.
+    before: u64,
+    /// How it can be read again, where it can.
+    again: Option<Again>,
     ending: Option<Ending>,
     schema: Schema,
     remarks: Vec<String>,
@@ -135,12 +140,19 @@ impl RecordSource {
             input,
             bytes: Vec::new(),
             start: 0,
+            before: 0,
+            again: None,
             ending: None,
             schema,
             remarks: Vec::new(),
             parsing: None,
             delivered: 0,
         }
+    }
+
+    /// The same of what can be read again.
+    pub(super) fn with_again(self, again: Option<Again>) -> Self {
+        Self { again, ..self }
     }
 
     /// Looks for the columns in what was read so far; false when more must be read first.
@@ -178,8 +190,10 @@ impl RecordSource {
 
     /// Reads more bytes, or finds out why there are none; false when none came in time.
     fn fill(&mut self, wait: Duration) -> bool {
-        self.bytes.drain(..self.start);
-        self.start = 0;
+        let done = self.start - self.start.min(TAIL_BYTES);
+        self.bytes.drain(..done);
+        self.start -= done;
+        self.before += convert::size(done);
         match self.input.read(&mut self.bytes, wait) {
             Ok(Filled::Some) => true,
             Ok(Filled::Nothing) => false,
@@ -247,6 +261,23 @@ impl RecordSource {
     }
 }
 
+impl RecordSource {
+    /// Reads the bytes before a bookmark and stands behind them, if they are what they were.
+    fn stand_at(&mut self, bookmark: &Bookmark) -> Result<(), String> {
+        let (Some(again), Some(parsing)) = (&self.again, &mut self.parsing) else {
+            return Err("it cannot be read again".to_owned());
+        };
+        let (input, tail) = again.open_at(bookmark)?;
+        parsing.cutter.begin_at(bookmark.place);
+        self.input = Input::Direct(input);
+        self.ending = None;
+        self.start = tail.len();
+        self.before = bookmark.offset - convert::size(tail.len());
+        self.bytes = tail;
+        Ok(())
+    }
+}
+
 impl Source for RecordSource {
     fn schema(&self) -> &Schema {
         &self.schema
@@ -291,6 +322,18 @@ impl Source for RecordSource {
                 (_, None) => Ok(Reading::Idle),
             };
         }
+    }
+
+    fn bookmark(&self) -> Option<Bookmark> {
+        let cutter = &self.parsing.as_ref()?.cutter;
+        self.again.as_ref()?;
+        let tail = &self.bytes[self.start - self.start.min(TAIL_BYTES)..self.start];
+        let offset = self.before + convert::size(self.start);
+        Some(Bookmark::new(offset, cutter.place(), tail))
+    }
+
+    fn go_to(&mut self, bookmark: &Bookmark) -> Result<(), SourceError> {
+        self.stand_at(bookmark).map_err(|reason| self.error(reason))
     }
 }
 

@@ -1,8 +1,8 @@
 //! The sinks: where results leave.
 
 use std::fmt;
-use std::fs::File;
-use std::io::Write;
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use arrow_array::RecordBatch;
@@ -12,7 +12,7 @@ use model::{Arguments, Schema};
 
 use super::options::{text, wrong};
 use super::render::Text;
-use super::{Context, Opened, Sink, SinkKind};
+use super::{Context, Elsewhere, Opened, Opening, Sink, SinkKind};
 
 /// To whoever asked for the application.
 pub(super) const REQUESTER: SinkKind = SinkKind {
@@ -20,8 +20,9 @@ pub(super) const REQUESTER: SinkKind = SinkKind {
     doc: "To whoever runs the application, as JSON lines.",
     parameters: &[],
     is_shown: true,
+    elsewhere: Elsewhere::Same,
     check: |_, _| Ok(()),
-    open: |_, _, _| Ok(standard_output()),
+    open: |_, _, _, _| Ok(standard_output()),
 };
 
 /// To standard output.
@@ -30,8 +31,9 @@ pub(super) const STDOUT: SinkKind = SinkKind {
     doc: "To standard output, as JSON lines.",
     parameters: &[],
     is_shown: true,
+    elsewhere: Elsewhere::Same,
     check: |_, _| Ok(()),
-    open: |_, _, _| Ok(standard_output()),
+    open: |_, _, _, _| Ok(standard_output()),
 };
 
 /// To a file.
@@ -53,6 +55,7 @@ pub(super) const FILE: SinkKind = SinkKind {
         },
     ],
     is_shown: false,
+    elsewhere: Elsewhere::OwnFile,
     check: |arguments, context| file(arguments, context).map(|_| ()),
     open: open_file,
 };
@@ -63,8 +66,9 @@ pub const DISCARD: SinkKind = SinkKind {
     doc: "To nowhere: results are counted, and that is all.",
     parameters: &[],
     is_shown: false,
+    elsewhere: Elsewhere::Same,
     check: |_, _| Ok(()),
-    open: |_, _, _| Ok(Box::new(Discard)),
+    open: |_, _, _, _| Ok(Box::new(Discard)),
 };
 
 #[derive(Debug)]
@@ -118,24 +122,73 @@ fn standard_output() -> Box<dyn Sink> {
     })
 }
 
-fn open_file(arguments: &Arguments, schema: &Schema, context: &Context<'_>) -> Opened<dyn Sink> {
+fn open_file(
+    arguments: &Arguments,
+    schema: &Schema,
+    context: &Context<'_>,
+    opening: Opening,
+) -> Opened<dyn Sink> {
     let (path, text) = file(arguments, context)?;
     let unwritable = |error: std::io::Error| {
         let message = format!("{}: cannot be written: {error}", path.display());
         vec![wrong("path", message, "a file that can be written")]
     };
+    let (out, is_empty) = match opening {
+        Opening::Anew => (File::create(&path).map_err(unwritable)?, true),
+        Opening::Again => whole_rows(&path, text).map_err(unwritable)?,
+    };
     let mut lines = Lines {
-        out: File::create(&path).map_err(unwritable)?,
+        out,
         text,
         bytes: Vec::new(),
     };
-    if text == Text::Csv {
+    if text == Text::Csv && is_empty {
         // Also a result without rows says which columns it has.
         let none = RecordBatch::new_empty(columns::to_arrow(schema));
         lines.write_text(&none, true).map_err(unwritable)?;
     }
     Ok(Box::new(lines))
 }
+
+/// A file to be written on behind its last whole row, and whether there is none.
+///
+/// It is read once from its beginning: where a line of csv ends depends on all quotes before.
+fn whole_rows(path: &Path, text: Text) -> Result<(File, bool), std::io::Error> {
+    if std::fs::metadata(path).is_ok_and(|it| !it.is_file()) {
+        // A pipe or a device keeps nothing that could be looked at.
+        return Ok((File::create(path)?, true));
+    }
+    let mut options = OpenOptions::new();
+    let mut file = options
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)?;
+    let (mut length, mut end, mut is_quoted) = (0, 0, false);
+    let mut bytes = BufReader::with_capacity(READ_BYTES, &file);
+    loop {
+        let buffer = bytes.fill_buf()?;
+        if buffer.is_empty() {
+            break;
+        }
+        for (place, byte) in (1..).zip(buffer) {
+            is_quoted ^= text == Text::Csv && *byte == b'"';
+            if *byte == b'\n' && !is_quoted {
+                end = length + place;
+            }
+        }
+        let taken = buffer.len();
+        length += model::convert::size(taken);
+        bytes.consume(taken);
+    }
+    file.set_len(end)?;
+    file.seek(SeekFrom::Start(end))?;
+    Ok((file, end == 0))
+}
+
+/// How much of a file is read at once. Unit: bytes. Source: guess; large enough that calls do not count.
+const READ_BYTES: usize = 1 << 16;
 
 /// Which file is to be written, and how.
 fn file(

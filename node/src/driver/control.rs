@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
-use composition::MigrationId;
+use composition::{MigrationId, Taken};
 use engine::Event;
 use engine::runtime::Runtime;
 use engine::state::Resumed;
@@ -14,7 +14,8 @@ use model::{ApplicationId, Clock, ComponentGraph, CompositionId, Instant};
 use overlay::net::{self, Network};
 use tokio::sync::{mpsc, oneshot};
 
-use super::deploy::{Local, Prepared};
+use super::backup::Backup;
+use super::deploy::{Local, Pieces, Prepared};
 use super::leaving::{self, Draining};
 use super::migration::Migration;
 use super::parts::{Lost, Means, Part, RoundTrips};
@@ -72,7 +73,14 @@ pub(super) enum Inbound {
         id: MigrationId,
         application: ApplicationId,
         /// What goes on, and how much state it has, in bytes.
-        taken: Box<Result<(Resumed, u64), String>>,
+        taken: Box<Result<(Resumed, Taken), String>>,
+    },
+    /// Parts that a graph binds to this host are compiled and open.
+    Made {
+        id: CompositionId,
+        /// For which of the graphs that were adopted.
+        number: u64,
+        made: Box<Pieces>,
     },
     /// A source was opened to be published.
     Opened {
@@ -112,7 +120,7 @@ impl Preparing {
     }
 
     /// One is ready; says whether it is wanted.
-    fn finish(&mut self, id: CompositionId, number: u64) -> bool {
+    pub(super) fn finish(&mut self, id: CompositionId, number: u64) -> bool {
         let is_wanted = self.wanted.get(&id) == Some(&number);
         if is_wanted {
             self.wanted.remove(&id);
@@ -140,9 +148,13 @@ pub(super) struct Control {
     pub(super) preparing: Preparing,
     /// What is made ready for other graphs, by migration.
     pub(super) migrations: BTreeMap<MigrationId, Migration>,
+    /// What is being made here of graphs that hold already.
+    pub(super) adopting: Preparing,
+    /// What is held here of operators that run elsewhere.
+    pub(super) backups: BTreeMap<(CompositionId, u16), Backup>,
     /// What effects have told the machine, to be taken in when all of them are carried out.
     pub(super) pending: VecDeque<Input>,
-    /// What files that were loaded here keep here.
+    /// What files that were loaded here have opened here.
     pub(super) local: BTreeMap<ApplicationId, Local>,
     /// The streams that this host publishes, by name.
     pub(super) published: BTreeMap<String, Published>,
@@ -167,6 +179,7 @@ impl Control {
             clock: Arc::clone(&clock),
             inbox: sender,
             results: config.results.clone(),
+            store: config.store.clone(),
             round_trips: RoundTrips::default(),
         };
         Self {
@@ -183,6 +196,8 @@ impl Control {
             parts: BTreeMap::new(),
             preparing: Preparing::default(),
             migrations: BTreeMap::new(),
+            adopting: Preparing::default(),
+            backups: BTreeMap::new(),
             pending: VecDeque::new(),
             local: BTreeMap::new(),
             published: BTreeMap::new(),
@@ -233,13 +248,21 @@ impl Control {
         }
     }
 
+    /// Takes in what was noted to be told the machine.
+    fn take_in_pending(&mut self) {
+        if let Some(next) = self.pending.pop_front() {
+            self.handle(next);
+        }
+    }
+
     /// Tells the machine what was measured of what runs here.
     fn measure_parts(&mut self) {
         let (engine, now) = (&self.means.engine, self.clock.now());
+        let here = self.network.node();
         let parts = self.parts.iter_mut();
         let measured: Vec<Input> = parts
             .filter_map(|(id, part)| {
-                let measured = part.measure(engine, now)?;
+                let measured = part.measure(engine, here, now)?;
                 Some(Input::Measured { id: *id, measured })
             })
             .collect();
@@ -322,6 +345,12 @@ impl Control {
                 application,
                 taken,
             } => self.on_resumed(id, application, *taken),
+            Inbound::Made { id, number, made } => {
+                if self.adopting.finish(id, number) {
+                    self.on_made(id, *made);
+                    self.take_in_pending();
+                }
+            }
             Inbound::Opened { opened, answer } => self.publish(*opened, answer),
             Inbound::Unpublished(name) => self.end_publication(&name),
             Inbound::Tap { target, answer } => self.open_tap(target, answer),

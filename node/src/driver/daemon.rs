@@ -14,6 +14,7 @@ use crate::clock::MachineClock;
 use crate::data_dir::{self, DataDir, DataDirError};
 use crate::settings::Settings;
 use crate::signals;
+use crate::store::Store;
 
 /// Why a daemon did not start, or did not come to a good end.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +48,7 @@ pub fn run(
     let is_new = folder.is_new();
     let identity = folder.identity()?;
     let token = folder.token()?;
+    let store = Store::open(&settings.data_dir.join(data_dir::KEPT))?;
     let clock = Arc::new(MachineClock::ahead_by(hooks.clock_ahead));
     let io = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(IO_THREADS)
@@ -78,7 +80,9 @@ pub fn run(
             policy: settings.policy,
             migrates: settings.migrates,
             drain: settings.drain,
+            data_dir: Some(folder.path().to_owned()),
             results: Results::Tapped,
+            store: Some(store),
             hooks,
         };
         let rng = Rng::from_secret(data_dir::entropy()?);

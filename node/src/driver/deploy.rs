@@ -1,109 +1,73 @@
 //! From a graph to components: operators are compiled, sources and sinks opened, for the parts that are here.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 
-use engine::operator::{ArgumentError, KINDS};
+use engine::operator::KINDS;
 use engine::{Deployment, OperatorDeployment, OperatorPart, SinkDeployment, SourcePart};
-use model::plan::Stream;
-use model::{
-    Arguments, ComponentGraph, ComponentId, Instant, NodeId, QueryPlan, Schema, SourceName,
-    StreamName,
-};
+use model::plan::{Connector, Stream};
+use model::{ComponentGraph, ComponentId, Instant, QueryPlan, Schema, SourceName, StreamName};
 
-use super::Results;
-use crate::application::{self, Application};
-use crate::clock::MachineClock;
-use crate::connector::{self, Context, SinkKind, SourceKind};
+use super::open::{OpenSink, Opener, listed};
+use crate::application::{Application, Source};
+use crate::connector;
 
-/// What an application file that was loaded here keeps on this host: how its sources and sinks are opened.
+/// The sources that were opened when an application file was loaded here: standard input cannot be opened twice, and need not be.
 ///
-/// A composition may be tried on several graphs, so a source can be opened more than once.
+/// Whatever else there is to know of how parts are opened, the plan says. A composition may be tried on several graphs: the first attempt takes what is
+/// open, the next ones open anew.
 #[derive(Debug)]
 pub(super) struct Local {
     /// When the file was loaded.
     pub(super) since: Instant,
-    folder: PathBuf,
     sources: Vec<Option<LocalSource>>,
-    sinks: Vec<LocalSink>,
 }
 
 #[derive(Debug)]
 struct LocalSource {
-    kind: &'static SourceKind,
-    arguments: Arguments,
-    /// As it was opened when the file was loaded; taken by the first attempt.
-    open: Option<Box<dyn connector::Source>>,
-}
-
-#[derive(Debug, Clone)]
-struct LocalSink {
-    kind: &'static SinkKind,
-    arguments: Arguments,
-    schema: Schema,
+    connector: Connector,
+    open: Box<dyn connector::Source>,
 }
 
 impl Local {
-    /// What `application`, whose file lies in `folder`, keeps here.
-    pub(super) fn new(now: Instant, application: Application, folder: PathBuf) -> Self {
-        let source = |source: application::Source| match source {
-            application::Source::Inline(source) => Some(LocalSource {
-                kind: source.kind,
-                arguments: source.arguments,
-                open: Some(source.source),
+    /// What of `application` is open here.
+    pub(super) fn new(now: Instant, application: Application) -> Self {
+        let sources = application.plan.sources().iter().zip(application.sources);
+        let sources = sources.map(|(part, source)| match source {
+            Source::Inline(source) => Some(LocalSource {
+                connector: part.connector.clone()?,
+                open: source.source,
             }),
-            application::Source::Published { .. } => None,
-        };
-        let sink = |sink: application::Sink| LocalSink {
-            kind: sink.kind,
-            arguments: sink.arguments,
-            schema: sink.schema,
-        };
+            Source::Published { .. } => None,
+        });
         Self {
             since: now,
-            folder,
-            sources: application.sources.into_iter().map(source).collect(),
-            sinks: application.sinks.into_iter().map(sink).collect(),
+            sources: sources.collect(),
         }
     }
 
-    /// Takes what one attempt needs: open sources where they are still there.
-    fn attempt(&mut self) -> Self {
-        let source = |source: &mut Option<LocalSource>| {
-            source.as_mut().map(|source| LocalSource {
-                kind: source.kind,
-                arguments: source.arguments.clone(),
-                open: source.open.take(),
-            })
-        };
-        Self {
-            since: self.since,
-            folder: self.folder.clone(),
-            sources: self.sources.iter_mut().map(source).collect(),
-            sinks: self.sinks.clone(),
-        }
+    /// Takes the sources of a plan that are open still: another file of its name may have been loaded since.
+    pub(super) fn take(&mut self, plan: &QueryPlan) -> Vec<Option<Box<dyn connector::Source>>> {
+        let parts = plan.sources().iter().zip(&mut self.sources);
+        let open = parts.map(|(part, source)| {
+            let source = source.take_if(|it| Some(&it.connector) == part.connector.as_ref());
+            Some(source?.open)
+        });
+        open.collect()
     }
 }
 
 /// What is needed to prepare a deployment, gathered before it is done on a thread that may block.
 #[derive(Debug)]
 pub(super) struct Preparation {
-    node: NodeId,
+    opener: Opener,
     graph: Box<ComponentGraph>,
-    local: Option<Local>,
-    /// The folder that relative paths of the application's file start from.
-    folder: PathBuf,
+    /// Sources that are open already, in the plan's order.
+    open: Vec<Option<Box<dyn connector::Source>>>,
     /// The published streams that this host reads, by name.
     publications: BTreeMap<String, ComponentId>,
     /// What runs here already of what is to be shared, by the name of its first stream.
     running: BTreeMap<StreamName, ComponentId>,
-    results: Results,
-    clock: Arc<MachineClock>,
 }
-
-/// An open sink, and whether people see what it writes.
-pub(super) type OpenSink = (Box<dyn connector::Sink>, bool);
 
 /// A deployment that can be made, and what its threads need.
 #[derive(Debug)]
@@ -115,29 +79,61 @@ pub(super) struct Prepared {
     pub(super) sinks: Vec<Option<OpenSink>>,
 }
 
+/// Some parts of a plan, by their places in it.
+#[derive(Debug, Default)]
+pub(super) struct Wanted {
+    pub(super) sources: BTreeSet<usize>,
+    pub(super) operators: BTreeSet<usize>,
+    pub(super) sinks: BTreeSet<usize>,
+}
+
+impl Wanted {
+    pub(super) fn is_empty(&self) -> bool {
+        self.sources.is_empty() && self.operators.is_empty() && self.sinks.is_empty()
+    }
+
+    /// What the parts are called.
+    pub(super) fn names(&self, graph: &ComponentGraph) -> impl Iterator<Item = String> {
+        let plan = graph.plan();
+        let sources = self
+            .sources
+            .iter()
+            .map(|it| plan.sources()[*it].name.clone());
+        let operators = self
+            .operators
+            .iter()
+            .map(|it| plan.operators()[*it].name.clone());
+        let sinks = self.sinks.iter().map(|it| plan.sinks()[*it].name.clone());
+        sources.chain(operators).chain(sinks)
+    }
+}
+
+/// A source as it is to be deployed, and what is read there.
+type OpenSource = (SourcePart, Option<Box<dyn connector::Source>>);
+
+/// Some parts of a plan, compiled and open, or why one of them is not.
+#[derive(Debug, Default)]
+pub(super) struct Pieces {
+    pub(super) sources: BTreeMap<usize, Result<OpenSource, String>>,
+    pub(super) operators: BTreeMap<usize, Result<OperatorDeployment, String>>,
+    pub(super) sinks: BTreeMap<usize, Result<Option<OpenSink>, String>>,
+}
+
 impl Preparation {
     pub(super) fn new(
-        node: NodeId,
+        opener: Opener,
         graph: Box<ComponentGraph>,
         local: Option<&mut Local>,
         publications: BTreeMap<String, ComponentId>,
         running: BTreeMap<StreamName, ComponentId>,
-        results: Results,
-        clock: Arc<MachineClock>,
     ) -> Self {
-        let local = local.map(Local::attempt);
+        let open = local.map(|local| local.take(graph.plan()));
         Self {
-            node,
+            opener,
             graph,
-            folder: local
-                .as_ref()
-                .map(|local| local.folder.clone())
-                .unwrap_or_default(),
-            local,
+            open: open.unwrap_or_default(),
             publications,
             running,
-            results,
-            clock,
         }
     }
 
@@ -146,12 +142,12 @@ impl Preparation {
     /// # Errors
     /// Why a part cannot run here, for people. Nothing is left open.
     pub(super) fn prepare(mut self) -> Result<Prepared, String> {
-        let mut local = self.local.take();
+        let mut open = std::mem::take(&mut self.open).into_iter();
         let plan = self.graph.plan();
         let mut sources = Vec::new();
         let mut source_parts = Vec::new();
         for index in 0..plan.sources().len() {
-            let (part, source) = self.source(index, local.as_mut())?;
+            let (part, source) = self.source(index, open.next().flatten())?;
             source_parts.push(part);
             sources.push(source);
         }
@@ -159,7 +155,7 @@ impl Preparation {
             .map(|index| self.operator(index))
             .collect();
         let sinks: Result<Vec<_>, String> = (0..plan.sinks().len())
-            .map(|index| self.sink(index, local.as_ref()))
+            .map(|index| self.sink(index))
             .collect();
         let sinks = sinks?;
         let target = plan.qos().latency;
@@ -179,12 +175,32 @@ impl Preparation {
         })
     }
 
+    /// Compiles and opens some of what is here, each by itself. May block.
+    pub(super) fn pieces(mut self, wanted: &Wanted) -> Pieces {
+        let mut open = std::mem::take(&mut self.open);
+        let plan = self.graph.plan();
+        let sources = wanted.sources.iter().map(|index| {
+            let open = open.get_mut(*index).and_then(Option::take);
+            (*index, self.source(*index, open))
+        });
+        let sources = sources.collect();
+        let operators = wanted.operators.iter();
+        let sinks = wanted.sinks.iter();
+        Pieces {
+            sources,
+            operators: operators
+                .map(|index| (*index, compile(plan, *index)))
+                .collect(),
+            sinks: sinks.map(|index| (*index, self.sink(*index))).collect(),
+        }
+    }
+
     fn source(
         &self,
         index: usize,
-        local: Option<&mut Local>,
+        already: Option<Box<dyn connector::Source>>,
     ) -> Result<(SourcePart, Option<Box<dyn connector::Source>>), String> {
-        if self.graph.sources()[index].host != self.node {
+        if self.graph.sources()[index].host != self.opener.node {
             return Ok((SourcePart::Elsewhere, None));
         }
         let part = &self.graph.plan().sources()[index];
@@ -198,28 +214,8 @@ impl Preparation {
             let running = self.running(Stream::Source(index, 0), &part.name)?;
             return Ok((SourcePart::Running(running), None));
         }
-        let kept = local.and_then(|local| local.sources.get_mut(index)?.as_mut());
-        let kept = kept.ok_or_else(|| format!("{} was not opened on this host", part.name))?;
-        let source = match kept.open.take() {
-            Some(source) => source,
-            None => self.reopen(kept, &part.name)?,
-        };
-        if part.outputs.first().map(|(_, schema)| schema) != Some(source.schema()) {
-            return Err(format!(
-                "{} has other columns than it had when it was composed",
-                part.name
-            ));
-        }
+        let source = self.opener.source(self.graph.plan(), index, already)?;
         Ok((SourcePart::Here, Some(source)))
-    }
-
-    fn reopen(
-        &self,
-        source: &LocalSource,
-        name: &str,
-    ) -> Result<Box<dyn connector::Source>, String> {
-        let opened = (source.kind.open)(&source.arguments, &self.context());
-        opened.map_err(|errors| format!("{name} cannot be opened: {}", listed(&errors)))
     }
 
     /// What runs here already, and is to be shared.
@@ -234,7 +230,7 @@ impl Preparation {
         let binding = self.graph.operators()[index];
         let plan = self.graph.plan();
         let part = &plan.operators()[index];
-        match (binding.host == self.node, binding.shared) {
+        match (binding.host == self.opener.node, binding.shared) {
             (false, false) => return Ok(OperatorPart::Elsewhere),
             (false, true) => return Ok(OperatorPart::RunningElsewhere),
             (true, true) => {
@@ -246,31 +242,11 @@ impl Preparation {
         compile(plan, index).map(OperatorPart::Here)
     }
 
-    fn sink(&self, index: usize, local: Option<&Local>) -> Result<Option<OpenSink>, String> {
-        if self.graph.sinks()[index].host != self.node {
+    fn sink(&self, index: usize) -> Result<Option<OpenSink>, String> {
+        if self.graph.sinks()[index].host != self.opener.node {
             return Ok(None);
         }
-        let name = &self.graph.plan().sinks()[index].name;
-        let sink = local.and_then(|local| local.sinks.get(index));
-        let sink = sink.ok_or_else(|| format!("{name} was not asked for on this host"))?;
-        let is_tapped = sink.kind.is_shown && matches!(self.results, Results::Tapped);
-        let kind = if is_tapped {
-            &connector::DISCARD
-        } else {
-            sink.kind
-        };
-        let opened = (kind.open)(&sink.arguments, &sink.schema, &self.context());
-        let opened =
-            opened.map_err(|errors| format!("{name} cannot be opened: {}", listed(&errors)))?;
-        Ok(Some((opened, sink.kind.is_shown)))
-    }
-
-    fn context(&self) -> Context<'_> {
-        Context {
-            folder: &self.folder,
-            clock: self.clock.clone(),
-            epoch: self.clock.epoch(),
-        }
+        self.opener.sink(self.graph.plan(), index).map(Some)
     }
 }
 
@@ -304,7 +280,5 @@ pub(super) fn compile(plan: &QueryPlan, index: usize) -> Result<OperatorDeployme
     })
 }
 
-fn listed(errors: &[ArgumentError]) -> String {
-    let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
-    errors.join("; ")
-}
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,9 @@ use super::control::{Control, Inbound};
 use super::deploy::Preparation;
 use super::parts::Part;
 use super::report;
+use crate::connector::Opening;
 use crate::node::{Effect, Input, PartEvent, PartReport};
+use crate::run::shelf_name;
 
 /// Carries out effects, in order.
 pub(super) fn carry_out(control: &mut Control, effects: Vec<Effect>) {
@@ -60,6 +62,12 @@ pub(super) fn carry_out(control: &mut Control, effects: Vec<Effect>) {
                 from,
             } => control.prepare_migration(id, application, graph, operator, from),
             Effect::Switch { id, graph, cores } => control.switch(id, graph, cores),
+            Effect::Adopt {
+                id,
+                application,
+                graph,
+                cores,
+            } => control.adopt(id, application, graph, cores),
             Effect::Abandon(id) => control.abandon(id),
             Effect::Retire(id) => retire(control, id),
             Effect::Release(id) => release(control, id),
@@ -82,18 +90,8 @@ fn deploy(
     application: ApplicationId,
     graph: Box<ComponentGraph>,
 ) {
-    let publications = control.published.iter();
-    let publications = publications.map(|(name, stream)| (name.clone(), stream.component));
-    let running = running(control, &graph);
-    let preparation = Preparation::new(
-        control.network.node(),
-        graph.clone(),
-        control.local.get_mut(&application),
-        publications.collect(),
-        running,
-        control.config.results.clone(),
-        control.clock.clone(),
-    );
+    // An attempt at a composition that has not begun: nothing of it has written anything that is to stay.
+    let preparation = preparation(control, id, &application, graph.clone(), Opening::Anew);
     // One that is under way is not wanted any more.
     drop_preparation(control, id);
     let number = control.preparing.begin(id);
@@ -110,6 +108,22 @@ fn deploy(
         };
         drop(inbox.send(inbound).await);
     });
+}
+
+/// What opening and compiling parts of a graph needs.
+pub(super) fn preparation(
+    control: &mut Control,
+    id: CompositionId,
+    application: &ApplicationId,
+    graph: Box<ComponentGraph>,
+    opening: Opening,
+) -> Preparation {
+    let publications = control.published.iter();
+    let publications = publications.map(|(name, stream)| (name.clone(), stream.component));
+    let running = running(control, &graph);
+    let opener = control.opener(id, application.clone(), opening);
+    let local = control.local.get_mut(application);
+    Preparation::new(opener, graph, local, publications.collect(), running)
 }
 
 /// What runs here already of what a graph shares, by the name of its first stream.
@@ -148,6 +162,13 @@ fn drop_preparation(control: &mut Control, id: CompositionId) {
 
 fn release(control: &mut Control, id: CompositionId) {
     drop_preparation(control, id);
+    forget(control, id);
+    control.drop_backups(id);
+    control.adopting.drop(id);
+    let is_empty = |part: &Part| part.numbers.is_empty();
+    if control.parts.get(&id).is_some_and(is_empty) {
+        control.parts.remove(&id);
+    }
     match control.parts.get_mut(&id) {
         Some(part) => part.release(&control.means.engine),
         None => {
@@ -159,13 +180,27 @@ fn release(control: &mut Control, id: CompositionId) {
 
 fn retire(control: &mut Control, id: CompositionId) {
     drop_preparation(control, id);
+    forget(control, id);
     if control.parts.contains_key(&id) {
         note_last(control, measure(control, id));
     }
     control.drop_migrations(id);
+    control.drop_backups(id);
+    control.adopting.drop(id);
     // What its file keeps here stays: the next attempt may need it.
     if let Some(part) = control.parts.remove(&id) {
         part.retire(&control.means.engine);
+    }
+}
+
+/// Nobody will ask how far the sources of a composition were.
+fn forget(control: &Control, id: CompositionId) {
+    let part = control.parts.get(&id);
+    let origins = part.map_or(&[][..], |part| part.graph.origins());
+    if let Some(store) = &control.config.store {
+        for origin in origins {
+            store.remove(&shelf_name(&id, *origin));
+        }
     }
 }
 

@@ -71,6 +71,10 @@ impl Control {
 
     /// Leaves in order: what others hold of this node is withdrawn, then everything ends.
     pub(super) async fn leave(mut self) {
+        if let Some(store) = &self.config.store {
+            // What ends here goes on when this host is there again.
+            store.seal();
+        }
         for (_, part) in std::mem::take(&mut self.parts) {
             part.retire(&self.means.engine);
         }

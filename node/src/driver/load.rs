@@ -82,7 +82,7 @@ pub(super) fn load(
     };
     Ok(Loaded {
         order,
-        local: Local::new(now, application, file.folder.clone()),
+        local: Local::new(now, application),
         remarks,
     })
 }

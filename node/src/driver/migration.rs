@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use composition::MigrationId;
+use composition::{MigrationId, Taken};
 use engine::state::Resumed;
 use engine::{Deployed, Deployment, OperatorPart, Provider, RemoteEdge, SourcePart};
 use model::plan::{Reader, Stream};
@@ -21,7 +21,7 @@ use super::state;
 use crate::node::Input;
 
 /// What part of the memory for data a state that is taken over may take. Unit: divisor. Source: as the ledger has it for all state.
-const STATE_DIVISOR: u64 = 2;
+pub(super) const STATE_DIVISOR: u64 = 2;
 
 /// What is made ready here for another graph.
 #[derive(Debug)]
@@ -73,8 +73,8 @@ impl Control {
             self.abandon(id);
             return self.pending.push_back(Input::PrepareFailed { id, reason });
         }
-        let state_bytes = 0;
-        self.pending.push_back(Input::Prepared { id, state_bytes });
+        let taken = Taken::default();
+        self.pending.push_back(Input::Prepared { id, taken });
     }
 
     /// Opens an edge for each that feeds the operator from here, for the host that it goes to.
@@ -136,8 +136,8 @@ impl Control {
             };
             let (taken, keeping) = match taken.await {
                 Ok(taken) => {
-                    let (resumed, bytes, keeping) = taken.split();
-                    (Ok((resumed, bytes)), Some(keeping))
+                    let (resumed, taken, keeping) = taken.split();
+                    (Ok((resumed, taken)), Some(keeping))
                 }
                 Err(reason) => (Err(reason), None),
             };
@@ -159,20 +159,20 @@ impl Control {
         &mut self,
         id: MigrationId,
         application: ApplicationId,
-        taken: Result<(Resumed, u64), String>,
+        taken: Result<(Resumed, Taken), String>,
     ) {
         let Some(mut migration) = self.migrations.remove(&id) else {
             // It was given up in the meantime.
             return;
         };
-        let made = taken.and_then(|(resumed, state_bytes)| {
+        let made = taken.and_then(|(resumed, taken)| {
             let part = OperatorPart::Resumed(Box::new(resumed));
             self.deploy_operator(id, application, &mut migration, part)?;
-            Ok(state_bytes)
+            Ok(taken)
         });
         self.migrations.insert(id, migration);
         match made {
-            Ok(state_bytes) => self.handle(Input::Prepared { id, state_bytes }),
+            Ok(taken) => self.handle(Input::Prepared { id, taken }),
             Err(reason) => {
                 self.abandon(id);
                 self.handle(Input::PrepareFailed { id, reason });
@@ -281,12 +281,14 @@ impl Control {
             }
         }
         if migration.from == here
-            && let Some(component) = part.operators[index].take()
             && !shared
+            && let Some(component) = part.leave(index)
         {
             engine.set_moved(component, to);
         }
+        part.cores = cores;
         part.start(engine, cores);
+        self.follow_backups(id.composition);
     }
 
     /// The graph does not come about: what was made for it goes.

@@ -20,12 +20,14 @@ use tokio::task::JoinHandle;
 
 use super::Results;
 use super::control::Inbound;
-use super::deploy::{OpenSink, Prepared};
+use super::deploy::Prepared;
 use super::hello::Hello;
 use super::link::Upstream;
+use super::open::OpenSink;
 use crate::clock::MachineClock;
 use crate::node::{Measured, Pace};
-use crate::run::{self, SinkThread, SourcePlace, SourceThread};
+use crate::run::{self, Shelf, SinkThread, SourcePlace, SourceThread, shelf_name};
+use crate::store::Store;
 
 /// How long edges upstream may take to say goodbye. Unit: time. Source: guess; a round trip and some.
 const GOODBYE_MAX: Duration = Duration::from_secs(1);
@@ -38,6 +40,8 @@ pub(super) struct Means {
     pub(super) clock: Arc<MachineClock>,
     pub(super) inbox: mpsc::Sender<Inbound>,
     pub(super) results: Results,
+    /// What is kept for a restart.
+    pub(super) store: Option<Store>,
     /// The round trips that were measured to other hosts.
     pub(super) round_trips: RoundTrips,
 }
@@ -60,6 +64,11 @@ pub(super) struct Part {
     /// What was made here for each source and operator of the plan, or is shared.
     pub(super) sources: Vec<Option<ComponentId>>,
     pub(super) operators: Vec<Option<ComponentId>>,
+    pub(super) sinks: Vec<Option<ComponentId>>,
+    /// With how many cores it is held here.
+    pub(super) cores: f64,
+    /// Operators that run elsewhere by now, by their places in the plan, and what is here of them for as long as others read it.
+    left: Vec<(usize, ComponentId)>,
     upstream: Vec<JoinHandle<()>>,
     pub(super) downstream: BTreeMap<(Stream, Reader, NodeId), Downstream>,
 }
@@ -101,7 +110,7 @@ impl Part {
         let mut part = Self::new(means.clock.now(), application, graph);
         let graph = part.graph.clone();
         part.add(means, id, &graph, &deployed);
-        let spawned = part.spawn_threads(means, &deployed, prepared.sources, prepared.sinks);
+        let spawned = part.spawn_threads(means, id, &deployed, prepared.sources, prepared.sinks);
         if let Err(error) = spawned {
             part.retire(&means.engine);
             return Err(format!("the system gives no thread: {error}"));
@@ -124,6 +133,9 @@ impl Part {
             measured: now,
             sources: vec![None; plan.sources().len()],
             operators: vec![None; plan.operators().len()],
+            sinks: vec![None; plan.sinks().len()],
+            cores: 0.0,
+            left: Vec::new(),
             upstream: Vec::new(),
             downstream: BTreeMap::new(),
             graph,
@@ -141,7 +153,8 @@ impl Part {
         self.numbers.push(deployed.application);
         let sources = self.sources.iter_mut().zip(&deployed.sources);
         let operators = self.operators.iter_mut().zip(&deployed.operators);
-        for (known, made) in sources.chain(operators) {
+        let sinks = self.sinks.iter_mut().zip(&deployed.sinks);
+        for (known, made) in sources.chain(operators).chain(sinks) {
             *known = made.or(*known);
         }
         for remote in &deployed.downstream {
@@ -191,6 +204,13 @@ impl Part {
         self.downstream.retain(|_, it| !edges.contains(&it.edge));
     }
 
+    /// An operator runs elsewhere from now on; what was here of it stays until nobody reads it. Gives that, where anything was here.
+    pub(super) fn leave(&mut self, operator: usize) -> Option<ComponentId> {
+        let component = self.operators[operator].take()?;
+        self.left.push((operator, component));
+        Some(component)
+    }
+
     /// An edge may be pulled by a host from now on.
     pub(super) fn serve(&mut self, by: (Stream, Reader, NodeId), edge: EdgeId) {
         self.downstream.insert(by, Downstream { edge, task: None });
@@ -225,9 +245,10 @@ impl Part {
         self.upstream.push(tokio::spawn(upstream.run()));
     }
 
-    fn spawn_threads(
+    pub(super) fn spawn_threads(
         &self,
         means: &Means,
+        id: CompositionId,
         deployed: &Deployed,
         sources: Vec<Option<Box<dyn crate::connector::Source>>>,
         sinks: Vec<Option<OpenSink>>,
@@ -269,7 +290,12 @@ impl Part {
             };
             let origin = self.graph.origins()[index];
             let clock: Arc<dyn Clock> = means.clock.clone();
-            let thread = SourceThread::new(place, source, origin, clock);
+            let store = means.store.as_ref();
+            let shelf = store.map(|store| Shelf {
+                store: store.clone(),
+                name: shelf_name(&id, origin),
+            });
+            let thread = SourceThread::new(place, source, origin, clock, shelf);
             run::spawn(means.engine.clone(), "source", *component, move || {
                 thread.run();
             })?;
@@ -306,8 +332,13 @@ impl Part {
         })
     }
 
-    /// What was measured here since the last time; nothing where there is nothing to tell.
-    pub(super) fn measure(&mut self, engine: &Handle, now: Instant) -> Option<Measured> {
+    /// What was measured here since the last time; nothing where no time has passed.
+    pub(super) fn measure(
+        &mut self,
+        engine: &Handle,
+        here: NodeId,
+        now: Instant,
+    ) -> Option<Measured> {
         let elapsed = now.since(self.measured).as_secs_f64();
         let quantile = self.graph.plan().qos().quantile;
         let numbers = self.numbers.iter();
@@ -319,9 +350,17 @@ impl Part {
             measured.extend(operators.map(|it| (it.id, it)));
         }
         self.measured = now;
-        if elapsed <= 0.0 || measured.is_empty() && delay.is_none() {
+        self.left.retain(|(_, it)| measured.contains_key(it));
+        if elapsed <= 0.0 {
             return None;
         }
+        // What is bound to this host and is not here is being made.
+        let left = self.left.iter().map(|(operator, _)| *operator);
+        let bound = self.graph.operators().iter().enumerate();
+        let bound = bound.filter(|(_, binding)| binding.host == here && !binding.shared);
+        let kept = left.chain(bound.map(|(operator, _)| operator));
+        let kept = kept.filter_map(|operator| u16::try_from(operator).ok());
+        let kept = kept.collect();
         let operators = (0..).zip(&self.operators);
         let of = |(operator, component): (u16, &Option<ComponentId>)| {
             let it: &OperatorSample = measured.get(component.as_ref()?)?;
@@ -345,6 +384,7 @@ impl Part {
         Some(Measured {
             operators,
             paces,
+            kept,
             delay,
         })
     }

@@ -99,7 +99,7 @@ impl Opened {
             idle_after: run::idle_after(&model::Qos::default()),
         };
         let clock: Arc<dyn Clock> = means.clock.clone();
-        let thread = SourceThread::new(place, self.source, publication.origin, clock);
+        let thread = SourceThread::new(place, self.source, publication.origin, clock, None);
         run::spawn(means.engine.clone(), "source", component, move || {
             thread.run();
         })?;

@@ -3,18 +3,19 @@
 use std::future::poll_fn;
 use std::time::Duration;
 
+use composition::Taken;
 use engine::OperatorDeployment;
 use engine::frame;
 use engine::runtime::Handle;
-use engine::state::{Arrived, Resumed, Shadow, StatePull};
-use model::{Clock, EdgeId};
+use engine::state::{self, Resumed, Shadow, StatePull};
+use model::{Clock, EdgeId, convert};
 use overlay::net::{FrameReceiver, FrameSender};
 use tokio::sync::oneshot;
 
 /// How often who has taken a state over says that it is there, until it need not: less would let what is kept for it lapse.
 ///
 /// Unit: time. Range: below a third of [`engine::edge::LAPSE`]. Source: design, of pulls.
-const PULL_INTERVAL: Duration = Duration::from_secs(1);
+pub(super) const PULL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Sends what a shadow on another host pulls of an operator here, until one of both ends.
 pub(super) async fn send_state(
@@ -60,17 +61,16 @@ pub(super) async fn send_state(
 
 /// A state that was taken over.
 #[derive(Debug)]
-pub(super) struct Taken {
+pub(super) struct Arrived {
     resumed: Resumed,
-    /// How much there is of it. Unit: bytes.
-    bytes: u64,
+    taken: Taken,
     keeping: Keeping,
 }
 
-impl Taken {
-    /// What goes on, how much state it has, and what keeps the rest meanwhile.
-    pub(super) fn split(self) -> (Resumed, u64, Keeping) {
-        (self.resumed, self.bytes, self.keeping)
+impl Arrived {
+    /// What goes on, what was taken over for it, and what keeps the rest meanwhile.
+    pub(super) fn split(self) -> (Resumed, Taken, Keeping) {
+        (self.resumed, self.taken, self.keeping)
     }
 }
 
@@ -91,12 +91,12 @@ pub(super) async fn take_state(
     bytes_max: u64,
     (mut sender, mut receiver): (FrameSender, FrameReceiver),
     clock: &dyn Clock,
-) -> Result<Taken, String> {
+) -> Result<Arrived, String> {
     let lost = |error: std::io::Error| format!("the host that has its state is lost: {error}");
     let mut shadow = Shadow::new(part, bytes_max);
     shadow.want();
     let copy = engine.open_copy();
-    let mut bytes = Vec::new();
+    let (mut bytes, mut sent_bytes, mut since) = (Vec::new(), 0, None);
     let taken = loop {
         while let Some(pull) = shadow.pull_due(clock.now()) {
             bytes.clear();
@@ -113,6 +113,8 @@ pub(super) async fn take_state(
             break Err("the operator is not there any more".to_owned());
         };
         let now = clock.now();
+        since.get_or_insert(now);
+        sent_bytes += convert::size(received.len());
         let piece = frame::decode_piece(received, shadow.schemas(), now);
         let arrived = match piece {
             Ok(piece) => shadow.handle_piece(now, piece).map_err(|it| it.to_string()),
@@ -123,8 +125,8 @@ pub(super) async fn take_state(
             Ok(_) if !engine.set_copy(copy, shadow.bytes()) => {
                 break Err("there is no memory for its state".to_owned());
             }
-            Ok(Arrived::Whole) => break Ok(()),
-            Ok(Arrived::Part | Arrived::Dropped) => {}
+            Ok(state::Arrived::Whole) => break Ok(()),
+            Ok(state::Arrived::Part | state::Arrived::Dropped) => {}
         }
     };
     // From here on what it goes on as is counted.
@@ -134,11 +136,15 @@ pub(super) async fn take_state(
         is_goodbye: false,
         ..shadow.goodbye()
     };
-    let bytes = shadow.bytes();
+    let taken = Taken {
+        state_bytes: shadow.bytes(),
+        sent_bytes,
+        transfer: since.map_or(Duration::ZERO, |since| clock.now().since(since)),
+    };
     let resumed = shadow.activate().ok_or("no state has come")?;
-    Ok(Taken {
+    Ok(Arrived {
         resumed,
-        bytes,
+        taken,
         keeping: Keeping { pull, sender },
     })
 }

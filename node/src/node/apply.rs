@@ -353,6 +353,12 @@ impl Node {
                     graph,
                     cores,
                 } => self.on_switch(now, (id, application), graph, cores, out),
+                composition::Effect::Adopt {
+                    id,
+                    application,
+                    graph,
+                    cores,
+                } => self.on_adopt(now, id, application, (graph, cores), out),
                 composition::Effect::Abandon { id } => out.push(Effect::Abandon(id)),
                 composition::Effect::Lookup { lookup, key, count } => {
                     if self.lookups.len() >= LOOKUPS_MAX {
@@ -452,6 +458,7 @@ impl Node {
             graph: composed.graph,
             composition: answer.clone(),
             reasons,
+            terms: composed.terms,
         };
         let record = Record::new(order.application.clone(), id, body, &self.config.identity);
         let listing = record.listing.clone();
@@ -497,6 +504,7 @@ impl Node {
             composition: composed::unasked(&graph),
             graph,
             reasons: Vec::new(),
+            terms: composed.terms,
         };
         let record = Record::new(application, id, body, &self.config.identity);
         let stopped = record

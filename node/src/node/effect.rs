@@ -81,6 +81,20 @@ pub enum Effect {
         /// With how many cores the application was admitted here.
         cores: f64,
     },
+    /// A graph holds that nobody was asked to make ready for: what it binds to this node and is not here is made, of the state that is held here of it
+    /// or of nothing; readers read from where it says; what nobody reads any more goes; and the state is held of what this node is a backup of. Where
+    /// something of it cannot be made, [`PartEvent::Degraded`] says so; where nothing of it is here after that, [`PartEvent::Retired`]. May come
+    /// again, for what could not be made before.
+    Adopt {
+        /// Of which composition.
+        id: CompositionId,
+        /// Of which application.
+        application: ApplicationId,
+        /// The graph.
+        graph: Box<ComponentGraph>,
+        /// With how many cores the application is held here.
+        cores: f64,
+    },
     /// Drop what was made ready: the graph does not come about.
     Abandon(MigrationId),
     /// Drop all components that are here for a composition, or are being made; edges upstream say goodbye. Nothing is

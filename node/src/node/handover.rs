@@ -86,13 +86,24 @@ impl Node {
         };
         let composition = record.listing.head.composition;
         let part = self.parts.get(&composition);
-        let body = record.body.as_ref();
-        if record.listing.is_running()
-            && let (Some(part), Some(body)) = (part, body)
-            && part.graph != body.graph
-        {
-            let graph = body.graph.clone();
-            self.on_rebound_record(now, composition, graph, out);
+        let Some(body) = record.body.as_ref().filter(|_| record.listing.is_running()) else {
+            return;
+        };
+        let differs = match part {
+            Some(part) => part.graph != body.graph,
+            None => self.config.repairs && self.lacks_part(&record.listing),
+        };
+        if differs {
+            let rebound = composition::Rebound {
+                id: composition,
+                application: id.clone(),
+                generation: record.listing.graph_version().0,
+                graph: body.graph.clone(),
+                terms: body.terms.clone(),
+                is_adopted: self.config.repairs,
+            };
+            self.counts.add("rebound_records");
+            self.compose(now, composition::Input::Rebound(Box::new(rebound)), out);
         }
     }
 }

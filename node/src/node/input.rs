@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use composition::MigrationId;
+use composition::{MigrationId, Taken};
 use model::{CompositionId, HostSummary, NodeId, Outcome, Slack};
 
 use super::{Command, CommandId, ComponentRow, Quantiles};
@@ -70,8 +70,8 @@ pub enum Input {
     Prepared {
         /// For which migration.
         id: MigrationId,
-        /// How much state was taken over here. Unit: bytes.
-        state_bytes: u64,
+        /// The state that was taken over here.
+        taken: Taken,
     },
     /// What [`Effect::Prepare`] asked for could not be made; nothing of it is there.
     PrepareFailed {
@@ -105,6 +105,8 @@ pub struct Measured {
     pub operators: Vec<composition::Usage>,
     /// Of the same operators: how they keep up with what comes in.
     pub paces: Vec<Pace>,
+    /// Those of its own operators that run elsewhere by now, and here for others who read them still.
+    pub kept: Vec<u16>,
     /// The delay of results at the sinks here, at the quantile that the application asks for; nothing where none came.
     pub delay: Option<Duration>,
 }
@@ -152,6 +154,27 @@ pub enum PartEvent {
     Reconnected {
         /// Which host.
         host: NodeId,
+    },
+    /// What a graph binds to this host could not be made here.
+    Unmade {
+        /// Which component.
+        component: String,
+        /// Why.
+        reason: String,
+    },
+    /// A component was made here in the place of one that was lost, and goes on.
+    Restored {
+        /// Which component.
+        component: String,
+        /// How much state it goes on with. Unit: bytes.
+        state_bytes: u64,
+    },
+    /// This host holds the state of an operator that runs elsewhere, or does not yet.
+    Backup {
+        /// Which operator.
+        operator: String,
+        /// Whether it does.
+        is_held: bool,
     },
     /// Nobody pulls from here any more: the components are gone.
     Retired,

@@ -71,6 +71,39 @@ impl Node {
         self.list_application(&application, out);
     }
 
+    /// A composition has another graph here from now on, which this node was not made ready for.
+    pub(super) fn on_adopt(
+        &mut self,
+        now: Instant,
+        id: CompositionId,
+        application: ApplicationId,
+        (graph, cores): (ComponentGraph, f64),
+        out: &mut Vec<Effect>,
+    ) {
+        let before = self.operators_here(id);
+        let part = self.parts.entry(id);
+        let part =
+            part.or_insert_with(|| Box::new(Part::new(now, application.clone(), graph.clone())));
+        part.graph = graph.clone();
+        part.cores = cores;
+        let hosts = graph.hosts();
+        part.disconnected.retain(|host| hosts.contains(host));
+        out.push(Effect::Adopt {
+            id,
+            application: application.clone(),
+            graph: Box::new(graph),
+            cores,
+        });
+        self.note_arrivals(now, id, &before);
+        self.on_record_of_part(now, id, out);
+        self.list_application(&application, out);
+        for host in hosts {
+            if self.view.is_absent(host) {
+                self.on_missed(now, host);
+            }
+        }
+    }
+
     /// A migration of this node comes about: everybody who keeps the record is told of its graph.
     pub(super) fn on_rebound(
         &mut self,
@@ -85,19 +118,6 @@ impl Node {
         let application = part.application.clone();
         // Where it cannot be said, who was told to go over has: only lists do not know.
         let _: Result<(), _> = self.say_rebound(now, &application, graph, out);
-    }
-
-    /// The record of what runs here has another graph than it: a host that was ready for it and was not told to go over, does. May come
-    /// again with the same graph.
-    pub(super) fn on_rebound_record(
-        &mut self,
-        now: Instant,
-        id: CompositionId,
-        graph: ComponentGraph,
-        out: &mut Vec<Effect>,
-    ) {
-        self.counts.add("rebound_records");
-        self.compose(now, composition::Input::Rebound { id, graph }, out);
     }
 
     /// An operator has gone elsewhere; who shares it here follows.
@@ -127,7 +147,9 @@ impl Node {
                     reason,
                 })
                 .collect(),
-            state_bytes: migrated.state_bytes,
+            state_bytes: migrated.taken.state_bytes,
+            sent_bytes: migrated.taken.sent_bytes,
+            transfer_ms: milliseconds(migrated.taken.transfer),
             switch_ms: milliseconds(migrated.switched_in),
             total_ms: milliseconds(migrated.took),
             shared_with: migrated.sharing.iter().map(|(id, _)| named(id)).collect(),

@@ -33,6 +33,13 @@ pub(super) struct Part {
     pub(super) degraded: BTreeMap<String, String>,
     /// The component that failed, and why.
     pub(super) failed: Option<(String, String)>,
+    /// What is bound to this host and could not be made here; and when it is tried again.
+    pub(super) unmade: BTreeSet<String>,
+    pub(super) made_again: Instant,
+    /// When it is looked at next whether it has all its backups.
+    pub(super) protect_at: Instant,
+    /// With how many cores it is held here, as far as it was told.
+    pub(super) cores: f64,
     /// Hosts to which edges are broken.
     pub(super) disconnected: BTreeSet<NodeId>,
     /// Hosts all of whose sinks are finished, this one among them.
@@ -51,6 +58,10 @@ impl Part {
             graph,
             degraded: BTreeMap::new(),
             failed: None,
+            unmade: BTreeSet::new(),
+            made_again: now,
+            protect_at: now,
+            cores: 0.0,
             disconnected: BTreeSet::new(),
             finished: BTreeSet::new(),
             is_released: false,
@@ -198,12 +209,14 @@ impl Node {
         let super::Measured {
             operators,
             paces,
+            kept,
             delay,
         } = measured;
         self.watch(id, &operators, paces);
         let input = composition::Input::Measured {
             id,
             usage: operators,
+            kept,
             delay,
         };
         self.compose(now, input, out);
@@ -238,6 +251,41 @@ impl Node {
                     let decision = Decision::Degraded { component, reason };
                     self.decided(now, &application, decision);
                 }
+                self.list_application(&application, out);
+            }
+            PartEvent::Unmade { component, reason } => {
+                let application = part.application.clone();
+                part.unmade.insert(component.clone());
+                let before = part.degraded.insert(component.clone(), reason.clone());
+                if before.as_ref() != Some(&reason) {
+                    let decision = Decision::Degraded { component, reason };
+                    self.decided(now, &application, decision);
+                }
+                self.list_application(&application, out);
+            }
+            PartEvent::Restored {
+                component,
+                state_bytes,
+            } => {
+                let application = part.application.clone();
+                part.unmade.remove(&component);
+                part.degraded.remove(&component);
+                let decision = Decision::Restored {
+                    component,
+                    state_bytes,
+                };
+                self.decided(now, &application, decision);
+                self.list_application(&application, out);
+            }
+            PartEvent::Backup { operator, is_held } => {
+                let application = part.application.clone();
+                match is_held {
+                    true => part.degraded.remove(&operator),
+                    false => {
+                        let reason = "its state is not held by a backup yet".to_owned();
+                        part.degraded.insert(operator, reason)
+                    }
+                };
                 self.list_application(&application, out);
             }
             PartEvent::Failed { component, reason } => {

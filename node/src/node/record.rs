@@ -387,6 +387,8 @@ pub(super) struct Body {
     pub(super) composition: Composition,
     /// For each operator: why it is where it is.
     pub(super) reasons: Vec<(String, String)>,
+    /// The terms under which it was admitted.
+    pub(super) terms: composition::Terms,
 }
 
 impl Body {

@@ -12,7 +12,7 @@ use overlay::Identity;
 use super::{Config, Effect, Input, Node};
 
 /// The version of recordings.
-const VERSION: u32 = 4;
+const VERSION: u32 = 5;
 
 /// The largest input that is read back. Unit: bytes. Source: guess; a complete list of 16,384 entries of 1 KiB.
 const INPUT_BYTES_MAX: usize = 64 << 20;
@@ -28,6 +28,7 @@ struct Header {
     first_number: u64,
     is_new: bool,
     migrates: bool,
+    repairs: bool,
 }
 
 /// Writes down what happens to a node.
@@ -51,6 +52,7 @@ impl<W: Write> Recorder<W> {
             first_number: config.first_number,
             is_new: config.is_new,
             migrates: config.migrates,
+            repairs: config.repairs,
         };
         write_frame(&mut writer, &wire::encode(&header))?;
         Ok(Self { writer })
@@ -119,6 +121,7 @@ pub fn replay(mut reader: impl Read, identity: Identity) -> Result<(Digest, Node
         first_number: header.first_number,
         is_new: header.is_new,
         migrates: header.migrates,
+        repairs: header.repairs,
     };
     let mut node = Node::new(config, Rng::from_seed(header.seed));
     let mut digest = EffectsDigest::default();

@@ -345,11 +345,12 @@ impl Node {
         if listing.is_running() {
             self.on_record_of_part(now, listing.head.composition, out);
         }
+        // What is bound to this host and is not here may be made.
+        self.compare_graphs(now, &id, out);
         self.look_for_part(now, &id, out);
         if lacks_body {
             self.ask_for_body(&listing, out);
         }
-        self.compare_graphs(now, &id, out);
         Adopted::Newer
     }
 

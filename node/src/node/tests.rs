@@ -54,6 +54,7 @@ pub(super) fn node() -> Node {
         first_number: 100,
         is_new: false,
         migrates: true,
+        repairs: false,
     };
     let mut node = Node::new(config, Rng::from_seed(1));
     handle(&mut node, Input::Timeout);
@@ -121,6 +122,7 @@ pub(super) fn record() -> Record {
         composition: composed::unasked(&graph),
         graph,
         reasons: Vec::new(),
+        terms: composition::Terms::default(),
     };
     Record::new(application, id, body, &identity(2))
 }
@@ -153,6 +155,7 @@ fn a_node_lists_its_host_with_its_first_input() {
         first_number: 100,
         is_new: false,
         migrates: true,
+        repairs: false,
     };
     let mut node = Node::new(config, Rng::from_seed(1));
     assert_eq!(node.poll_timeout(), Some(Instant::ZERO));
@@ -441,6 +444,7 @@ fn node_of(number: u8) -> Node {
         first_number: 1,
         is_new: false,
         migrates: true,
+        repairs: false,
     };
     let mut node = Node::new(config, Rng::from_seed(1));
     handle(&mut node, Input::Timeout);

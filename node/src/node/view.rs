@@ -155,6 +155,7 @@ impl Node {
             out.push(Effect::Describe(host.clone()));
         }
         self.end_second(now, busy_cores, out);
+        self.tend_backups(now, out);
     }
 
     /// Puts this host into the index of hosts, so that lists are complete, and where those find it that are told of it and do not

@@ -16,7 +16,7 @@ use super::sink::{self, Limit};
 use super::source;
 use super::{News, Options, RunError, Status};
 use crate::application::{self, Application};
-use crate::connector::{self, Context};
+use crate::connector::{self, Context, Opening};
 use crate::priority;
 
 /// An application that runs.
@@ -101,7 +101,8 @@ pub(super) fn launch(
             id: *id,
             idle_after: idle_after(&qos),
         };
-        let thread = source::Thread::new(place, entry.source, entry.origin, Arc::clone(clock));
+        let thread =
+            source::Thread::new(place, entry.source, entry.origin, Arc::clone(clock), None);
         spawn(runtime.handle(), "source", *id, move || thread.run())?;
     }
     let (handle, ends) = (runtime.handle(), ends.clone());
@@ -142,7 +143,7 @@ fn open_sinks(
     context: &Context<'_>,
 ) -> Result<Vec<Box<dyn connector::Sink>>, RunError> {
     let open = |(part, sink): (&model::plan::Sink, &application::Sink)| {
-        let opened = (sink.kind.open)(&sink.arguments, &sink.schema, context);
+        let opened = (sink.kind.open)(&sink.arguments, &sink.schema, context, Opening::Anew);
         opened.map_err(|errors| {
             let reasons: Vec<String> = errors.iter().map(ToString::to_string).collect();
             RunError::Sink {

@@ -130,7 +130,9 @@ async fn start(
             migrates: true,
             // All of them end together.
             drain: Duration::ZERO,
+            data_dir: None,
             results: results.clone(),
+            store: None,
             hooks: driver::Hooks::default(),
         };
         let started = driver::start(

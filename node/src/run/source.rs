@@ -7,16 +7,20 @@ use std::time::Duration;
 use arrow_schema::SchemaRef;
 use engine::batch::ROWS_MAX;
 use engine::columns;
+use engine::edge::Mark;
 use engine::intake::{Intake, Records};
-use engine::runtime::{Ended, Handle};
+use engine::runtime::{Ended, Handle, Turn};
 use model::{Clock, ComponentId, EventTime, Instant, Origin, convert};
 
 use crate::connector::{Overflow, Pace, Reading, Source, SourceError};
 
+mod checkpoints;
 mod linger;
 #[cfg(test)]
 mod tests;
 
+use checkpoints::{Checkpoints, Start};
+pub(crate) use checkpoints::{Shelf, shelf_name};
 use linger::Linger;
 
 /// How many records a source that drops the oldest holds while there is no room for them.
@@ -53,6 +57,9 @@ pub(crate) struct Thread {
     /// When something was last read, or progress last grew by itself.
     active: Instant,
     linger: Linger,
+    checkpoints: Checkpoints,
+    /// Up to there somebody has asked for what was read before: it leaves at once.
+    known_through: u64,
 }
 
 /// A clock that can be printed.
@@ -90,9 +97,17 @@ impl Thread {
         source: Box<dyn Source>,
         origin: Origin,
         clock: Arc<dyn Clock>,
+        shelf: Option<Shelf>,
     ) -> Self {
         let pace = source.pace();
+        // What is dropped for lack of room is no function of the data, and cannot be read again.
+        let bookmark = match pace.overflow {
+            Overflow::Block => source.bookmark(),
+            Overflow::DropOldest => None,
+        };
         Self {
+            checkpoints: Checkpoints::new(bookmark, shelf),
+            known_through: 0,
             place,
             schema: columns::to_arrow(source.schema()),
             source,
@@ -107,36 +122,116 @@ impl Thread {
 
     /// Reads until the source or the application ends.
     pub(crate) fn run(mut self) {
-        let stopped = match self.pace.overflow {
+        let stopped = self.begin().and_then(|()| match self.pace.overflow {
             Overflow::Block => self.read_with_room(),
             Overflow::DropOldest => self.read_always(),
-        };
-        if let Err(Stop::Broken(error)) = stopped {
-            self.place
-                .handle
-                .break_source(self.place.id, &error.to_string());
+        });
+        match stopped {
+            Err(Stop::Broken(error)) => {
+                let reason = error.to_string();
+                self.place.handle.break_source(self.place.id, &reason);
+            }
+            Ok(()) | Err(Stop::Ended) if self.place.handle.is_stopping() => {}
+            Ok(()) | Err(Stop::Ended) => self.checkpoints.forget(),
         }
+    }
+
+    /// Begins where those who read it ask, once they have.
+    fn begin(&mut self) -> Result<(), Stop> {
+        let Place {
+            handle,
+            application,
+            id,
+            ..
+        } = &self.place;
+        if self.checkpoints.is_again() {
+            handle.set_again(*id);
+        }
+        handle.wait_for_room(*application, *id)?;
+        match self.checkpoints.start(handle.asked(*id)) {
+            Start::Beginning => Ok(()),
+            Start::Behind { index, latest } => self.go_back(index, latest),
+            Start::Reserved(mark) => {
+                self.go_on(mark, mark.index);
+                Ok(())
+            }
+        }
+    }
+
+    /// Reads again what lies behind an index; who takes whatever comes next begins behind `latest`.
+    fn go_back(&mut self, index: u64, latest: u64) -> Result<(), Stop> {
+        let Some(checkpoint) = self.checkpoints.before(index) else {
+            self.place.handle.end_again(self.place.id);
+            return Ok(());
+        };
+        let (mark, bookmark) = (checkpoint.mark(), checkpoint.bookmark.clone());
+        if let Err(error) = self.source.go_to(&bookmark) {
+            self.place.handle.end_again(self.place.id);
+            return Err(error.into());
+        }
+        self.known_through = self.known_through.max(index);
+        self.go_on(mark, latest);
+        Ok(())
+    }
+
+    fn go_on(&mut self, mark: Mark, latest: u64) {
+        let intake = Intake::new(self.intake.origin(), self.pace.out_of_order_micros);
+        self.intake = intake.behind(mark);
+        self.replay = None;
+        self.place.handle.read_again(self.place.id, mark, latest);
     }
 
     /// Reads when there is room, and so lets the source wait where there is none.
     fn read_with_room(&mut self) -> Result<(), Stop> {
         loop {
-            self.place
-                .handle
-                .wait_for_room(self.place.application, self.place.id)?;
-            match self.source.read(self.place.idle_after)? {
-                Reading::Records(records) if self.pace.speed.is_some() && !self.pace.is_live => {
-                    self.replay(self.clock.0.now(), records)?;
-                }
-                Reading::Records(records) => {
-                    if self.gather(records)? {
-                        return self.end();
+            let (application, id) = (self.place.application, self.place.id);
+            let back = match self.place.handle.wait_for_turn(application, id)? {
+                Turn::Offer if self.read_once()? => {
+                    if !self.checkpoints.is_again() {
+                        return Ok(());
                     }
+                    self.place.handle.wait_to_go_back(application, id)?
                 }
-                Reading::Idle => self.idle(),
-                Reading::End => return self.end(),
-            }
+                Turn::Offer => continue,
+                Turn::Back(index) => index,
+            };
+            let reached = self.intake.mark().index;
+            self.known_through = self.known_through.max(reached);
+            self.go_back(back, reached)?;
         }
+    }
+
+    /// Hands in what can be read now. Says whether that is all.
+    fn read_once(&mut self) -> Result<bool, Stop> {
+        self.remember(true);
+        let has_ended = match self.source.read(self.place.idle_after)? {
+            Reading::Records(records) if self.pace.speed.is_some() && !self.pace.is_live => {
+                self.replay(self.clock.0.now(), records)?;
+                false
+            }
+            Reading::Records(records) => self.gather(records)?,
+            Reading::Idle => {
+                self.idle();
+                false
+            }
+            Reading::End => true,
+        };
+        if has_ended {
+            self.end();
+        }
+        Ok(has_ended)
+    }
+
+    /// Notes where the source is from time to time. Between readings everything that was read was handed in.
+    fn remember(&mut self, is_between: bool) {
+        let now = self.clock.0.now();
+        if !self.checkpoints.is_due(now) {
+            return;
+        }
+        let bookmark = self.source.bookmark().filter(|_| is_between);
+        let at = bookmark.map(|bookmark| (self.intake.mark(), bookmark));
+        let kept = self.place.handle.kept(self.place.id);
+        self.checkpoints.note(now, at, kept);
     }
 
     /// Hands in what was read, with what comes shortly after it where records come closely. Says whether the source has ended.
@@ -204,7 +299,8 @@ impl Thread {
                             .wait_for_room(self.place.application, self.place.id)?;
                         self.replay(read, records)?;
                     }
-                    return self.end();
+                    self.end();
+                    return Ok(());
                 }
             }
             while held_count > HELD_MAX
@@ -222,7 +318,16 @@ impl Thread {
             self.hand_in(read, records);
             return Ok(());
         };
-        loop {
+        let known = self.known_through.saturating_sub(self.intake.mark().index);
+        let known = records.places.partition_point(|it| u64::from(*it) < known);
+        if known > 0 {
+            let rest = records.split_off(known);
+            let known = std::mem::replace(&mut records, rest);
+            self.hand_in(self.clock.0.now(), known);
+        }
+        // Who goes back reads what is left here again.
+        while records.count > 0 && self.place.handle.goes_back(self.place.id).is_none() {
+            self.remember(false);
             let now = self.clock.0.now();
             let Some(first) = records.times.first().copied().map(EventTime) else {
                 self.hand_in(now, records);
@@ -238,9 +343,6 @@ impl Thread {
             if due > 0 {
                 let rest = records.split_off(due);
                 self.hand_in(now, std::mem::replace(&mut records, rest));
-                if records.count == 0 {
-                    return Ok(());
-                }
                 continue;
             }
             let ahead = first.since(reached);
@@ -255,14 +357,16 @@ impl Thread {
                 self.advance(reached.min(next));
             }
         }
+        Ok(())
     }
 
     /// Hands in records of which the first arrived at `arrival`.
     fn hand_in(&mut self, arrival: Instant, records: Records) {
-        self.active = self.clock.0.now();
-        self.place
-            .handle
-            .offer(self.place.id, self.intake.take(arrival, records));
+        let now = self.clock.0.now();
+        self.active = now;
+        let taken = self.intake.take(arrival, records);
+        self.checkpoints.reserve(now, self.intake.mark());
+        self.place.handle.offer(self.place.id, taken);
     }
 
     /// Lets progress grow with time where the source says how the two are related; else nobody knows
@@ -280,16 +384,14 @@ impl Thread {
 
     fn advance(&mut self, progress: EventTime) {
         let now = self.clock.0.now();
-        self.place.handle.offer(
-            self.place.id,
-            self.intake.advance(now, progress, &self.schema),
-        );
+        let taken = self.intake.advance(now, progress, &self.schema);
+        self.checkpoints.reserve(now, self.intake.mark());
+        self.place.handle.offer(self.place.id, taken);
     }
 
     /// The source has ended: every window that waits for it closes.
-    fn end(&mut self) -> Result<(), Stop> {
+    fn end(&mut self) {
         self.advance(EventTime::MAX);
-        Ok(())
     }
 }
 

@@ -191,6 +191,8 @@ fn moved() -> Moved {
             reason: None,
         }],
         state_bytes: 1 << 20,
+        sent_bytes: 4 << 20,
+        transfer_ms: 240.0,
         switch_ms: 40.0,
         total_ms: 160.0,
         shared_with: Vec::new(),

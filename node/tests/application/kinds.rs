@@ -10,7 +10,9 @@ use engine::operator::{
 };
 use model::{Arguments, DataType, Field, Scalar, Schema, Value};
 use node::application::Kinds;
-use node::connector::{Context, Reading, Sink, SinkKind, Source, SourceError, SourceKind};
+use node::connector::{
+    Context, Elsewhere, Reading, Sink, SinkKind, Source, SourceError, SourceKind,
+};
 
 pub(crate) const KINDS: Kinds = Kinds {
     operators: &[&FILTER, &PICK, &UNION, &MEET],
@@ -94,11 +96,12 @@ fn open_rows(
 
 static VOID: SinkKind = SinkKind {
     is_shown: false,
+    elsewhere: Elsewhere::Same,
     check: |_, _| Ok(()),
     name: "void",
     doc: "Nowhere.",
     parameters: &[parameter("token", Shape::Text, false)],
-    open: |_, _, _| Ok(Box::new(Void)),
+    open: |_, _, _, _| Ok(Box::new(Void)),
 };
 
 #[derive(Debug)]

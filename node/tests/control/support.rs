@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use composition::{Order, Place};
+use composition::{Order, Place, Taken};
 use model::plan::Builder;
 use model::{
     ApplicationId, ComponentGraph, CompositionId, Coordinate, DataType, Demand, Entry, Field,
@@ -88,6 +88,7 @@ pub(crate) fn config(index: usize) -> Config {
         first_number: 1,
         is_new: false,
         migrates: true,
+        repairs: false,
     }
 }
 
@@ -309,9 +310,18 @@ impl Net {
                 self.push(host, delay, Input::Reported { ticket, report });
             }
             Effect::Prepare { id, .. } => {
-                let state_bytes = 7;
-                let input = Input::Prepared { id, state_bytes };
+                let taken = Taken {
+                    state_bytes: 7,
+                    ..Taken::default()
+                };
+                let input = Input::Prepared { id, taken };
                 self.push(host, Duration::from_millis(5), input);
+            }
+            Effect::Adopt { id, graph, .. } => {
+                match graph.hosts().contains(&host) {
+                    true => self.deployed.insert((host, id), (*graph, true)),
+                    false => self.deployed.remove(&(host, id)),
+                };
             }
             Effect::Switch { id, graph, .. } => self.switch(host, id.composition, *graph),
             Effect::Describe(summary) => {

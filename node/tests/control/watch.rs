@@ -62,6 +62,7 @@ fn pass_seconds(net: &mut Net, seconds: u32, budget_ms: u64, background: impl Fn
                 let measured = Measured {
                     operators: operators.iter().map(usage).collect(),
                     paces: operators.iter().map(pace).collect(),
+                    kept: Vec::new(),
                     delay: None,
                 };
                 net.push(host, Duration::ZERO, Input::Measured { id, measured });

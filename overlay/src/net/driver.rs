@@ -29,7 +29,7 @@ use crate::machine::{Effect, Input, Overlay, Peer, QueryId, WalkId};
 
 mod heard;
 mod leave;
-mod links;
+pub(super) mod links;
 mod outbox;
 mod swarm;
 mod walks;

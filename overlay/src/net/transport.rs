@@ -16,6 +16,7 @@ use libp2p::{PeerId, dns, noise, tcp, yamux};
 use model::NodeId;
 use tokio::sync::watch;
 
+use super::driver::links::STREAMS_MAX;
 use super::identity::node_id;
 use crate::net::transport::held::Held;
 
@@ -29,8 +30,31 @@ pub(super) use held::Life;
 /// Unit: time. Source: guess; three round trips to the other side of the world are below 1 s.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(3);
 
-/// Substreams of a connection. Source: the bound on data streams, twice, and those of the routing library.
-const SUBSTREAMS_MAX: usize = 4_096;
+/// How much of a substream may be under way before its reader has read any of it, and what each keeps at least. Unit: bytes. Source: yamux.
+const WINDOW_BYTES: usize = 256 << 10;
+
+/// How much may be under way on all substreams of a connection together. Unit: bytes. Source: the multiplexer's bound, which cannot be set.
+const WINDOWS_BYTES: usize = 1 << 30;
+
+/// By how much the windows of a connection's substreams may grow, all together.
+///
+/// A window doubles while its reader takes half of it within two round trips: so a stream comes to what its way holds, and one whose reader is
+/// slow never does. Memory is taken only for what has arrived and nobody has read.
+///
+/// Unit: bytes. Range: from what one stream needs, the product of rate and round trip. Source: 100 MB/s around the world, 300 ms, twice.
+const GROWTH_BYTES: usize = 64 << 20;
+
+/// Substreams of a connection.
+///
+/// The multiplexer sets aside [`WINDOW_BYTES`] for each that there might be, and lets windows grow into what is left: as many as may be would leave nothing.
+///
+/// Range: from the bound on data streams, twice, and those of the routing library.
+const SUBSTREAMS_MAX: usize = (WINDOWS_BYTES - GROWTH_BYTES) / WINDOW_BYTES;
+
+const _: () = assert!(
+    SUBSTREAMS_MAX > 3 * STREAMS_MAX,
+    "there is room for data streams both ways, and for others"
+);
 
 /// How the way from a peer to this node is shaped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -195,3 +195,36 @@ async fn a_delay_is_felt_by_streams() {
     receiver.receive().await.expect("open").expect("a frame");
     assert!(start.elapsed() >= delay, "{:?}", start.elapsed());
 }
+
+#[tokio::test]
+async fn a_stream_comes_to_what_a_long_way_holds() {
+    const DELAY: Duration = Duration::from_millis(100);
+    const FRAMES: usize = 64;
+    const FRAME_BYTES: usize = 128 << 10;
+    let mut config_of_second = config(2, vec![]);
+    config_of_second.ways = Some(late(DELAY));
+    let mut second = Node::start(config_of_second).await;
+    let mut config_of_first = config(1, second.network.addresses());
+    config_of_first.ways = Some(late(DELAY));
+    let first = Node::start(config_of_first).await;
+    first.wait_for_connection().await;
+    let ((mut sender, near), (far, mut receiver)) = stream(&first, &mut second).await;
+    let begin = tokio::time::Instant::now();
+    let send = async {
+        for _ in 0..FRAMES {
+            sender.send(&vec![7; FRAME_BYTES]).await.expect("open");
+        }
+        sender.flush().await.expect("open");
+    };
+    let receive = async {
+        for _ in 0..FRAMES {
+            receiver.receive().await.expect("open").expect("a frame");
+        }
+    };
+    let both = timeout(PATIENCE, futures::future::join(send, receive));
+    both.await.expect("all arrives");
+    // Windows that stay as they begin, 256 KiB, let 32 of these 8 MiB through in as many round trips.
+    let took = begin.elapsed();
+    assert!(took < DELAY * 2 * 16, "{took:?} for 8 MiB");
+    drop((near, far));
+}

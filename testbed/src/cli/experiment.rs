@@ -10,6 +10,7 @@ use composition::policy::{self, Policy};
 use composition::queue::Discipline;
 use node::application::units;
 
+use super::chaos::Failover;
 use super::local::duration;
 use super::note;
 use crate::bench::report::Report;
@@ -125,6 +126,9 @@ pub(super) enum Name {
     /// How long after joining the delays of all hosts are known, of real processes.
     #[command(name = "R4")]
     R4(Prototype),
+    /// How long results are away and what is lost when hosts fail, of real processes.
+    #[command(name = "R5")]
+    R5(Failover),
     /// How far predicted rates and execution times are off, by predictor, on real series.
     #[command(name = "H1")]
     H1(Prediction),
@@ -427,6 +431,7 @@ impl Name {
             Self::Agreement(it) => return it.run("agreement"),
             Self::D10(it) => return it.run(),
             Self::R4(it) => return it.run("R4"),
+            Self::R5(it) => return it.run(),
             Self::R1(it) => return it.run("R1"),
             Self::R2(it) => return it.run("R2"),
             Self::R2Small(it) => return it.run("R2-small"),

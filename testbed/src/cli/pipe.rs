@@ -23,6 +23,9 @@ pub(super) struct Pipe {
     /// How often both are measured, in turns.
     #[arg(long, default_value = "3")]
     runs: NonZeroU32,
+    /// How long everything is held back that arrives, such as 40ms: then beside a data stream with nothing at its ends.
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "0ms")]
+    delay: Duration,
     /// How many threads each process has for operators, and as many for its network; one for each core if not given.
     #[arg(long, value_name = "N")]
     workers: Option<NonZeroUsize>,
@@ -37,6 +40,8 @@ pub(super) struct End {
     size: usize,
     #[arg(long)]
     workers: NonZeroUsize,
+    #[arg(long, value_parser = duration)]
+    delay: Duration,
 }
 
 /// The one that counts.
@@ -57,6 +62,7 @@ pub(super) struct Sink {
 enum Series {
     Synergy,
     Tcp,
+    Stream,
 }
 
 impl Pipe {
@@ -66,6 +72,7 @@ impl Pipe {
             warm_up: self.warm_up,
             time: self.for_,
             runs: self.runs.get(),
+            delay: self.delay,
             workers: self.workers.unwrap_or_else(cores),
         }
     }
@@ -76,8 +83,9 @@ impl End {
         let series = match self.series {
             Series::Synergy => pipe::Series::Synergy,
             Series::Tcp => pipe::Series::Tcp,
+            Series::Stream => pipe::Series::Stream,
         };
-        pipe::child(role, series, self.size, self.workers)
+        pipe::child(role, series, self.size, self.workers, self.delay)
     }
 }
 
@@ -85,8 +93,7 @@ impl Sink {
     pub(super) fn execute(self) -> anyhow::Result<()> {
         let role = Role::Sink {
             at: self.at,
-            warm_up: self.warm_up,
-            time: self.for_,
+            times: (self.warm_up, self.for_),
         };
         self.end.execute(role)
     }

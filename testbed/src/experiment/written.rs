@@ -37,7 +37,7 @@ pub(super) fn write(
 ///
 /// # Errors
 /// When a file cannot be written; the other may have been.
-pub(super) fn report(folder: &Path, name: &str, report: &Report) -> anyhow::Result<()> {
+pub(crate) fn report(folder: &Path, name: &str, report: &Report) -> anyhow::Result<()> {
     let table = report.body();
     let page = format!("{}\n```text\n{}\n```\n", report.page(), table.trim_end());
     begin(folder, name, report, &page)

@@ -16,8 +16,10 @@ use super::interrupt::Interrupt;
 use super::launch::log_end;
 use super::process::{self, Process};
 use super::up::{self, Testbed};
-use super::{api, down, program};
+use super::{down, program};
 use crate::cli::note;
+
+mod hurt;
 
 /// Nodes that know one another, and a folder for the files of their sources. They are ended when it is dropped.
 #[derive(Debug)]
@@ -60,11 +62,7 @@ impl<'a> Bed<'a> {
             clock: MachineClock::start(),
         };
         for node in 1..=options.nodes {
-            let data = folder.node(node);
-            let token = std::fs::read_to_string(data.join("token"))?;
-            let address = api::address(&data)?.to_string();
-            let client = Client::new(address, Some(token.trim().to_owned()));
-            bed.clients.push(client);
+            bed.clients.push(hurt::client(folder, node)?);
         }
         Ok(bed)
     }
@@ -128,6 +126,19 @@ impl<'a> Bed<'a> {
     /// # Errors
     /// With what the node says where it refuses, or when this process was told to stop.
     pub fn ask(&self, node: usize, text: String) -> Result<Composition, Failure> {
+        self.ask_spread(node, text, false)
+    }
+
+    /// The same; with `is_spread` no two of its operators are to be on one host.
+    ///
+    /// # Errors
+    /// With what the node says where it refuses, or when this process was told to stop.
+    pub fn ask_spread(
+        &self,
+        node: usize,
+        text: String,
+        is_spread: bool,
+    ) -> Result<Composition, Failure> {
         let failed = |message: String| Failure::new(FailureKind::Failed, message);
         self.interrupt
             .check()
@@ -136,7 +147,7 @@ impl<'a> Bed<'a> {
             file: "app.toml".to_owned(),
             text,
             folder: self.files.path().to_owned(),
-            spread: false,
+            spread: is_spread,
         };
         let answer = self.clients[node].post("/v1/apps", &body)?;
         serde_json::from_value(answer).map_err(|error| failed(error.to_string()))

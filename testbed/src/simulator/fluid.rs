@@ -54,8 +54,6 @@ struct Part {
     has_sinks: bool,
     is_started: bool,
     is_released: bool,
-    /// Whether some of its operators have ended, and others go on.
-    is_partial: bool,
     /// Operators that are made ready here and serve nobody yet.
     coming: BTreeSet<usize>,
     /// Operators that run elsewhere by now, and here only for others who read them still.
@@ -73,7 +71,6 @@ impl Part {
             has_sinks: false,
             is_started: false,
             is_released: false,
-            is_partial: false,
             coming: BTreeSet::new(),
             left: BTreeSet::new(),
         }
@@ -292,12 +289,6 @@ impl Fluid {
     pub(super) fn is_serving(&self, host: usize, id: CompositionId) -> bool {
         let part = self.parts.get(&(host, id));
         part.is_some_and(|part| !part.is_released && (part.is_started || !part.has_sinks))
-    }
-
-    /// Whether all that was deployed on a host and has not gone runs: nothing of it has ended because nobody reads it.
-    pub(super) fn is_whole(&self, host: usize) -> bool {
-        self.parts_of(host)
-            .all(|id| !self.parts[&(host, id)].is_partial)
     }
 
     /// The graph of a composition that runs.

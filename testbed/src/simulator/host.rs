@@ -94,6 +94,7 @@ pub(super) fn node(
         first_number: 1 + u64::from(start) * NUMBERS_PER_START,
         is_new: start == 0,
         migrates: true,
+        repairs: false,
     };
     Node::new(config, rng.keyed(&format!("node {number} {start}")))
 }

@@ -5,6 +5,7 @@
 
 mod support;
 
+mod chaos;
 mod faults;
 mod moves;
 mod network;

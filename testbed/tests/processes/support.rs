@@ -156,12 +156,21 @@ pub(crate) fn signal(id: u32, signal: Signal) {
 
 /// Runs a command to its end; one that hangs fails the test.
 pub(crate) fn run(command: &mut Command) -> Output {
+    run_within(command, COMMAND_WAIT)
+}
+
+/// The same of one that takes its time.
+pub(crate) fn run_within(command: &mut Command, most: Duration) -> Output {
     let child = command.spawn().expect("the program is there");
-    end(child, &format!("{command:?}"))
+    end_within(child, &format!("{command:?}"), most)
 }
 
 /// What a command that runs comes to; one that hangs fails the test.
-pub(crate) fn end(mut child: Child, what: &str) -> Output {
+pub(crate) fn end(child: Child, what: &str) -> Output {
+    end_within(child, what, COMMAND_WAIT)
+}
+
+fn end_within(mut child: Child, what: &str, most: Duration) -> Output {
     // Read at the same time, so that a full pipe stops nobody.
     let stdout = child.stdout.take().map(read);
     let stderr = child.stderr.take().map(read);
@@ -170,7 +179,7 @@ pub(crate) fn end(mut child: Child, what: &str) -> Output {
         if let Some(status) = child.try_wait().expect("it can be waited for") {
             break status;
         }
-        if clock.now().since(Instant::ZERO) > COMMAND_WAIT {
+        if clock.now().since(Instant::ZERO) > most {
             child.kill().expect("it runs");
             panic!("it hangs: {what}");
         }

@@ -107,7 +107,7 @@ fn encoded(piece: &Piece) -> Vec<u8> {
 proptest! {
     #[test]
     fn pieces_cross_the_wire(item in item(), number in any::<(u64, u64)>(), place in 0u32..9) {
-        let piece = Piece { number: number.0, base: number.1, place, count: 9, item };
+        let piece = Piece { number: number.0, base: number.1, place, item };
         let bytes = encoded(&piece);
         prop_assert_eq!(&decode_piece(&bytes, &[], NOW), &Ok(piece));
         for len in 0..bytes.len() {
@@ -125,7 +125,7 @@ proptest! {
             rows: batch.rows.clone(),
         });
         let item = Item::Retained { port: 1, batch: Arc::clone(&batch) };
-        let piece = Piece { number: 1, base: 0, place: 1, count: 2, item };
+        let piece = Piece { number: 1, base: 0, place: 1, item };
         let bytes = encoded(&piece);
         let schemas = [Arc::clone(&schema), schema];
         let decoded = decode_piece(&bytes, &schemas, NOW).expect("our own bytes");
@@ -177,7 +177,6 @@ fn lists_of_lists_cross_the_wire_and_deeper_ones_do_not() {
             number: 1,
             base: 0,
             place: 0,
-            count: 1,
             item,
         };
         let decoded = decode_piece(&encoded(&piece), &[], NOW);
@@ -201,7 +200,6 @@ fn what_no_state_can_have_is_refused() {
         number: 1,
         base: 0,
         place: 0,
-        count: 1,
         item: Item::Standing(standing),
     };
     let bytes = encoded(&piece);
@@ -210,11 +208,8 @@ fn what_no_state_can_have_is_refused() {
         damaged[place] = value;
         decode_piece(&damaged, &[], NOW)
     };
-    // The place lies behind the count, which is none or too many.
-    assert_eq!(with(17, 1), Err(FrameError::Count("pieces", 1)));
-    assert_eq!(with(21, 0), Err(FrameError::Count("pieces", 0)));
-    assert_eq!(with(24, 1), Err(FrameError::Count("pieces", (1 << 24) + 1)));
-    assert_eq!(with(25, 9), Err(FrameError::Flags("the item", 9)));
-    assert_eq!(with(26, 200), Err(FrameError::Count("ports", 200)));
-    assert_eq!(with(28, 2), Err(FrameError::Flags("what was counted", 2)));
+    assert_eq!(with(19, 1), Err(FrameError::Count("pieces", 1 << 16)));
+    assert_eq!(with(21, 9), Err(FrameError::Flags("the item", 9)));
+    assert_eq!(with(22, 200), Err(FrameError::Count("ports", 200)));
+    assert_eq!(with(24, 2), Err(FrameError::Flags("what was counted", 2)));
 }

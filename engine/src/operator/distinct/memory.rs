@@ -72,6 +72,12 @@ impl Memory {
         later.map(|(tick, keys)| (*tick, keys.iter().map(|key| &**key).collect()))
     }
 
+    /// The first tick behind this one in which keys were last seen, and those; a key that leaves is replaced by the last.
+    pub(super) fn next_behind(&self, tick: i64) -> Option<(i64, &IndexSet<Arc<[u8]>, FixedState>)> {
+        let mut later = self.ticks.range(tick.saturating_add(1)..);
+        later.next().map(|(tick, keys)| (*tick, keys))
+    }
+
     fn leave(&mut self, key: &Arc<[u8]>, tick: i64) {
         if let Some(keys) = self.ticks.get_mut(&tick) {
             keys.swap_remove(key);

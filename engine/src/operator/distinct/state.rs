@@ -7,10 +7,10 @@ use arrow_array::{Array, BinaryArray, RecordBatch};
 use arrow_schema::{DataType, Field, Schema};
 use model::Origin;
 
-use super::Distinct;
+use super::{Distinct, Memory};
 use crate::operator::chunk::{self, CLOSED};
 use crate::operator::selection::Selection;
-use crate::operator::{ImportError, Part, StateChunk, Tick, ticks};
+use crate::operator::{Cursor, ImportError, Part, StateChunk, Tick, ticks};
 
 /// The part of keys; that of rows is of their origin and has the number zero.
 const SEEN: Part = Part {
@@ -27,7 +27,7 @@ pub(super) fn export(distinct: &Distinct, since: Option<Tick>) -> Vec<StateChunk
         .map(|(tick, keys)| StateChunk {
             tick: Tick(tick),
             part: SEEN,
-            columns: to_columns(&keys),
+            columns: to_columns(keys.into_iter()),
         });
     let rows = distinct.pending.since(behind);
     let rows = rows.map(|(tick, origin, columns)| StateChunk {
@@ -38,7 +38,37 @@ pub(super) fn export(distinct: &Distinct, since: Option<Tick>) -> Vec<StateChunk
     chunk::export(ticks::open(distinct.closed), since, seen.chain(rows))
 }
 
-fn to_columns(keys: &[&[u8]]) -> RecordBatch {
+/// Some of the keys behind a cursor. Those of a tick leave from the last to the first: a key that is seen anew, and so leaves its tick, lets the last
+/// one take its place, which went then.
+pub(super) fn export_some(memory: &Memory, at: &mut Cursor, bytes_max: usize) -> Vec<StateChunk> {
+    let (mut chunks, mut bytes) = (Vec::new(), 0);
+    while bytes < bytes_max
+        && let Some((tick, keys)) = memory.next_behind(at.since.map_or(i64::MIN, |tick| tick.0))
+    {
+        let tick = Tick(tick);
+        let within = at.within.take().filter(|(known, _)| *known == tick);
+        let left = within.map_or(keys.len(), |(_, left)| left.min(keys.len()));
+        let mut from = left;
+        while from > 0 && bytes < bytes_max {
+            from -= 1;
+            bytes += keys[from].len() + size_of::<i32>();
+        }
+        if from < left {
+            chunks.push(StateChunk {
+                tick,
+                part: SEEN,
+                columns: to_columns((from..left).map(|place| &*keys[place])),
+            });
+        }
+        match from {
+            0 => at.since = Some(tick),
+            left => at.within = Some((tick, left)),
+        }
+    }
+    chunks
+}
+
+fn to_columns<'k>(keys: impl Iterator<Item = &'k [u8]>) -> RecordBatch {
     let keys = BinaryArray::from_iter_values(keys);
     let field = Field::new("key", DataType::Binary, false);
     RecordBatch::try_new(Arc::new(Schema::new(vec![field])), vec![Arc::new(keys)])

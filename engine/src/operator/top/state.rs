@@ -12,7 +12,7 @@ use arrow_schema::{DataType, Field, Schema};
 use super::best::{Best, Candidate, Groups, Wanted};
 use super::encoding::Encoding;
 use crate::expression::Expression;
-use crate::operator::{ImportError, StateChunk, Tick};
+use crate::operator::{Cursor, ImportError, StateChunk, Tick};
 
 /// The columns behind those of the input.
 const POSITION: [(&str, DataType); 2] = [("#time", DataType::Int64), ("#index", DataType::UInt64)];
@@ -21,6 +21,20 @@ const POSITION: [(&str, DataType); 2] = [("#time", DataType::Int64), ("#index", 
 pub(super) fn export(best: &Best, encoding: &Encoding, since: Option<Tick>) -> Vec<StateChunk> {
     let to_columns = |groups: &Groups| to_columns(&groups.candidates(), encoding);
     best.slots.export(since, to_columns)
+}
+
+/// Some of what was closed behind a cursor.
+pub(super) fn export_some(
+    best: &Best,
+    encoding: &Encoding,
+    at: &mut Cursor,
+    bytes_max: usize,
+) -> Vec<StateChunk> {
+    let Some(windows) = best.slots.next_closed(at, bytes_max) else {
+        return Vec::new();
+    };
+    let to_columns = |groups: &Groups| to_columns(&groups.candidates(), encoding);
+    best.slots.chunks(windows, to_columns).collect()
 }
 
 fn to_columns(rows: &[&Candidate], encoding: &Encoding) -> RecordBatch {

@@ -5,9 +5,8 @@
 
 use datafusion_common::Result;
 
-use super::slots::{Measured, Slot, Slots};
+use super::slots::{Measured, Slot, Slots, Windows};
 use crate::aggregate::{Aggregates, Frozen, Groups};
-use crate::operator::Tick;
 
 /// The partials of all windows that are not closed.
 pub(super) type Panes = Slots<Partial>;
@@ -77,12 +76,12 @@ impl Panes {
         })
     }
 
-    /// Freezes what counts first in windows behind `since`; later rows are kept beside it.
+    /// Freezes what counts first in some windows; later rows are kept beside it.
     ///
     /// # Errors
     /// When an accumulator cannot give its state.
-    pub(super) fn freeze(&mut self, since: Option<Tick>, aggregates: &Aggregates) -> Result<()> {
-        self.change_behind(since, |partial| partial.freeze(aggregates))
+    pub(super) fn freeze(&mut self, windows: Windows, aggregates: &Aggregates) -> Result<()> {
+        self.change_all(windows, |partial| partial.freeze(aggregates))
     }
 
     /// What a window comes to: all of its partials, merged in order of origin, pane and first window.

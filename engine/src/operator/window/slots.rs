@@ -7,7 +7,9 @@ use model::{EventTime, Origin};
 
 use super::layout::{Layout, Place};
 use crate::operator::chunk::{self, CLOSED};
-use crate::operator::{Closing, CompleteTick, Emitter, ImportError, Part, StateChunk, Tick};
+use crate::operator::{
+    Closing, CompleteTick, Cursor, Emitter, ImportError, Part, StateChunk, Tick,
+};
 
 /// Things by slot, for all windows that are not closed.
 #[derive(Debug)]
@@ -162,17 +164,17 @@ impl<T: Measured> Slots<T> {
         }
     }
 
-    /// Lets `change` change all that counts first in windows behind `since`.
+    /// Lets `change` change all that counts first in some windows.
     ///
     /// # Errors
     /// The first that `change` gives; what comes behind that is as it was.
-    pub(in crate::operator) fn change_behind<E>(
+    pub(in crate::operator) fn change_all<E>(
         &mut self,
-        since: Option<Tick>,
+        windows: Windows,
         mut change: impl FnMut(&mut T) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut slots = self.held.iter_mut();
-        slots.try_for_each(|(slot, held)| match slot.is_behind(since) {
+        slots.try_for_each(|(slot, held)| match windows.have(*slot) {
             true => held.touch(&mut self.bytes, &mut change),
             false => Ok(()),
         })
@@ -184,17 +186,53 @@ impl<T: Measured> Slots<T> {
         since: Option<Tick>,
         to_columns: impl Fn(&T) -> RecordBatch,
     ) -> Vec<StateChunk> {
+        let chunks = self.chunks(Windows::behind(since), to_columns);
+        chunk::export(Tick(self.open), since, chunks)
+    }
+
+    /// What counts first in some windows, as chunks of state.
+    pub(in crate::operator) fn chunks(
+        &self,
+        windows: Windows,
+        to_columns: impl Fn(&T) -> RecordBatch,
+    ) -> impl Iterator<Item = StateChunk> {
         let slots = self.held.iter();
-        let behind = slots.filter(|(slot, _)| slot.is_behind(since));
-        let chunks = behind.map(|(slot, held)| StateChunk {
+        let wanted = slots.filter(move |(slot, _)| windows.have(**slot));
+        wanted.map(move |(slot, held)| StateChunk {
             tick: slot.tick(),
             part: Part {
                 origin: slot.origin,
                 number: slot.place.pane,
             },
             columns: to_columns(&held.it),
+        })
+    }
+
+    /// The next closed windows behind a cursor, of which what counts first holds about so many bytes; the cursor goes on behind them. Nothing where
+    /// less is left.
+    pub(in crate::operator) fn next_closed(
+        &self,
+        at: &mut Cursor,
+        bytes_max: usize,
+    ) -> Option<Windows> {
+        let mut sizes: BTreeMap<i64, usize> = BTreeMap::new();
+        let closed = self.held.iter().filter(|(slot, _)| {
+            slot.place.first < self.open && Windows::behind(at.since).have(**slot)
         });
-        chunk::export(Tick(self.open), since, chunks)
+        for (slot, held) in closed {
+            *sizes.entry(slot.place.first).or_default() += held.bytes;
+        }
+        let mut sum = 0;
+        let (last, _) = sizes.into_iter().find(|(_, bytes)| {
+            sum += bytes;
+            sum >= bytes_max
+        })?;
+        let windows = Windows {
+            since: at.since,
+            through: last,
+        };
+        at.since = Some(Tick(last));
+        Some(windows)
     }
 
     /// Takes a chunk of state in: in the place of what is in its slot, or nothing where no open window needs it.
@@ -245,15 +283,30 @@ impl<T: Measured> Slots<T> {
     }
 }
 
+/// A run of windows.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::operator) struct Windows {
+    since: Option<Tick>,
+    through: i64,
+}
+
+impl Windows {
+    /// All behind one.
+    pub(in crate::operator) const fn behind(since: Option<Tick>) -> Self {
+        let through = i64::MAX;
+        Self { since, through }
+    }
+
+    /// Whether one of them is the first in which a slot counts.
+    fn have(self, slot: Slot) -> bool {
+        self.since.is_none_or(|since| slot.tick() > since) && slot.place.first <= self.through
+    }
+}
+
 impl Slot {
     /// The tick of its chunk of state.
     const fn tick(&self) -> Tick {
         Tick(self.place.first)
-    }
-
-    /// Whether it counts first in a window behind `since`.
-    fn is_behind(&self, since: Option<Tick>) -> bool {
-        since.is_none_or(|since| self.tick() > since)
     }
 
     /// The first slot that a pane can have.

@@ -7,8 +7,9 @@ use arrow_array::{ArrayRef, RecordBatch};
 
 use super::panes::{Panes, Partial};
 use super::select::Selected;
+use super::slots::Windows;
 use crate::aggregate::{EncodedKeys, Frozen};
-use crate::operator::{ImportError, StateChunk, Tick, chunk};
+use crate::operator::{Cursor, ImportError, StateChunk, Tick, chunk};
 
 /// The partials that count first behind `since`, and which windows are closed.
 pub(super) fn export(
@@ -16,13 +17,34 @@ pub(super) fn export(
     selected: &Selected,
     since: Option<Tick>,
 ) -> Vec<StateChunk> {
+    freeze(panes, selected, Windows::behind(since));
+    panes.export(since, |partial| frozen_columns(selected, partial))
+}
+
+/// Some of what was closed behind a cursor.
+pub(super) fn export_some(
+    panes: &mut Panes,
+    selected: &Selected,
+    at: &mut Cursor,
+    bytes_max: usize,
+) -> Vec<StateChunk> {
+    let Some(windows) = panes.next_closed(at, bytes_max) else {
+        return Vec::new();
+    };
+    freeze(panes, selected, windows);
+    let chunks = panes.chunks(windows, |partial| frozen_columns(selected, partial));
+    chunks.collect()
+}
+
+fn freeze(panes: &mut Panes, selected: &Selected, windows: Windows) {
     panes
-        .freeze(since, selected.aggregates())
+        .freeze(windows, selected.aggregates())
         .expect("accumulators give their state");
-    panes.export(since, |partial| {
-        let frozen = partial.frozen().expect("it was frozen just now");
-        to_columns(selected, frozen)
-    })
+}
+
+fn frozen_columns(selected: &Selected, partial: &Partial) -> RecordBatch {
+    let frozen = partial.frozen().expect("it was frozen just now");
+    to_columns(selected, frozen)
 }
 
 /// Takes a chunk in.

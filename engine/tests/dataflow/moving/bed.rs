@@ -15,10 +15,10 @@ const SHADOW_BYTES: u64 = 16 << 20;
 
 /// A dataflow over hosts, and where its parts are by now.
 pub(crate) struct Bed {
-    flow: Box<dyn Fn() -> Flow>,
+    pub(crate) flow: Box<dyn Fn() -> Flow>,
     pub(crate) hosts: Hosts,
     pub(crate) places: Places,
-    plan: QueryPlan,
+    pub(crate) plan: QueryPlan,
     /// What was deployed on each host, the latest last.
     pub(crate) deployed: Vec<Vec<Deployed>>,
     pub(crate) feeds: Vec<Feed>,
@@ -27,7 +27,7 @@ pub(crate) struct Bed {
     pub(crate) missing: u64,
     /// How many rows may come in at once.
     pub(crate) rows_max: u64,
-    draws: Rng,
+    pub(crate) draws: Rng,
 }
 
 /// A shadow and the frames under way between it and what it is the shadow of.
@@ -72,6 +72,11 @@ impl Bed {
         rng: &Rng,
         config: Config,
     ) -> Self {
+        // States are small here: so small a part of them leaves at a time.
+        let config = Config {
+            export_bytes: 64,
+            ..config
+        };
         let mut hosts = Hosts::new(host_count, config, faults, rng.keyed("hosts"));
         let deployed = hosts.deploy(&flow, &places);
         let deployed: Vec<Deployed> = deployed.into_iter().map(Option::unwrap).collect();
@@ -114,10 +119,17 @@ impl Bed {
         }
         for (sink, host) in self.places.sinks.clone().into_iter().enumerate() {
             if self.draws.below(4) == 0 {
-                let id = self.deployed[host][0].sinks[sink].unwrap();
+                let (_, id) = self.sink(sink);
                 self.missing += drain(&mut self.hosts, host, id, &mut self.left[sink]);
             }
         }
+    }
+
+    /// A sink, and which application it is of.
+    pub(crate) fn sink(&self, sink: usize) -> (u64, model::ComponentId) {
+        let mut deployed = self.deployed[self.places.sinks[sink]].iter().rev();
+        let found = deployed.find_map(|it| Some((it.application, it.sinks[sink]?)));
+        found.unwrap()
     }
 
     pub(crate) fn steps(&mut self, count: u64) {
@@ -125,8 +137,8 @@ impl Bed {
     }
 
     pub(crate) fn has_finished(&self) -> bool {
-        self.places.sinks.iter().all(|host| {
-            let application = self.deployed[*host][0].application;
+        self.places.sinks.iter().enumerate().all(|(sink, host)| {
+            let (application, _) = self.sink(sink);
             self.hosts.events[*host].contains(&Event::Finished { application })
         })
     }
@@ -234,7 +246,7 @@ impl Bed {
     }
 
     /// Lets some moments pass, often none.
-    fn linger(&mut self) {
+    pub(crate) fn linger(&mut self) {
         let most = [0, 0, 30, 400][usize::try_from(self.draws.below(4)).unwrap()];
         let count = self.draws.below(most + 1);
         self.steps(count);
@@ -273,12 +285,7 @@ impl Bed {
             let fork = self.hosts.engines[host].fork_edge(now, edge).unwrap();
             forks.push(((*stream, *reader), (host, fork)));
         }
-        let nowhere = Places {
-            sources: vec![usize::MAX; self.places.sources.len()],
-            operators: vec![usize::MAX; self.places.operators.len()],
-            sinks: vec![usize::MAX; self.places.sinks.len()],
-        };
-        let mut deployment = part((self.flow)(), &nowhere, to);
+        let mut deployment = part((self.flow)(), &self.nowhere(), to);
         deployment.operators[operator] = OperatorPart::Resumed(Box::new(resumed));
         let now = self.hosts.now_at(to);
         let deployed = self.hosts.engines[to].deploy(now, deployment).unwrap();
@@ -322,9 +329,7 @@ impl Bed {
     /// Lets one reader read a stream where it is now.
     pub(crate) fn turn(&mut self, stream: Stream, reader: Reader) {
         let (there, here) = (self.host_of(stream), self.host_of_reader(reader));
-        let yielding = self.deployed[there].last().unwrap().downstream.iter();
-        let mut yielding = yielding.filter(|end| (end.stream, end.reader) == (stream, reader));
-        let yielding = yielding.next().unwrap().edge;
+        let yielding = self.yielding_end(there, stream, reader);
         let reading = self.reading(here, stream, reader);
         let now = self.hosts.now_at(here);
         let engine = &mut self.hosts.engines[here];
@@ -336,6 +341,25 @@ impl Bed {
             let edge = engine.rebind(now, reading, Provider::Elsewhere).unwrap();
             self.hosts.link((there, yielding), (here, edge));
         }
+    }
+
+    /// No part is anywhere.
+    pub(crate) fn nowhere(&self) -> Places {
+        Places {
+            sources: vec![usize::MAX; self.places.sources.len()],
+            operators: vec![usize::MAX; self.places.operators.len()],
+            sinks: vec![usize::MAX; self.places.sinks.len()],
+        }
+    }
+
+    /// The edge that the latest deployment on a host has for a reader elsewhere.
+    pub(crate) fn yielding_end(&self, host: usize, stream: Stream, reader: Reader) -> EdgeId {
+        let mut ends = self.deployed[host]
+            .iter()
+            .rev()
+            .flat_map(|it| &it.downstream);
+        let end = ends.find(|end| (end.stream, end.reader) == (stream, reader));
+        end.unwrap().edge
     }
 
     /// The shadow says goodbye: nothing is kept for it any more.

@@ -9,7 +9,7 @@ use crate::hosts::{Faults, Places};
 use crate::support::{Flow, Left, Record, records};
 
 /// What leaves at each sink when nothing moves.
-pub(super) fn alone(flow: fn() -> Flow, places: &Places, feeds: &[Vec<Record>]) -> Vec<Left> {
+pub(crate) fn alone(flow: fn() -> Flow, places: &Places, feeds: &[Vec<Record>]) -> Vec<Left> {
     let faults = Faults { one_in: 0 };
     let mut bed = Bed::new(flow, places.clone(), 4, feeds, faults, &Rng::from_seed(1));
     bed.rows_max = 100;
@@ -46,7 +46,7 @@ fn check(case: &Case, seed: u64, moves: u64) {
 }
 
 /// At each sink the same has left, each position once: twice is noticed when it leaves.
-pub(super) fn assert_equal(left: &[Left], expected: &[Left], what: &str) {
+pub(crate) fn assert_equal(left: &[Left], expected: &[Left], what: &str) {
     for (sink, (left, expected)) in left.iter().zip(expected).enumerate() {
         let of = |(position, row): &(&_, &_), other: &Left| other.get(position) != Some(*row);
         let lacks = expected.iter().find(|row| of(row, left));

@@ -51,6 +51,12 @@ pub(crate) const CASES: &[Case] = &[
         sources: 1,
     },
     Case {
+        name: "a chain and windows behind it",
+        flow: filtered,
+        places: || places(1, &[1, 2, 3, 1], &[0, 2]),
+        sources: 1,
+    },
+    Case {
         name: "a stateless chain that several read",
         flow: chain,
         places: || places(1, &[1, 2, 3, 1], &[0, 2, 3]),
@@ -78,6 +84,20 @@ pub(crate) fn windows() -> Flow {
     let counted = flow.window(10, passed);
     let coarse = flow.filter("n > 0", counted);
     flow.sink(coarse);
+    flow.sink(counted);
+    flow
+}
+
+/// A chain that keeps positions, and windows behind it.
+pub(crate) fn filtered() -> Flow {
+    let mut flow = Flow::new();
+    let source = flow.source();
+    let passed = flow.filter("v % 7 <> 3", source);
+    let renamed = [("select", table([("k", "k"), ("v", "v + 1")]))];
+    let mapped = flow.operator("map", renamed, &[passed]).port(0).unwrap();
+    let few = flow.filter("v % 5 <> 2", mapped);
+    let counted = flow.window(10, mapped);
+    flow.sink(few);
     flow.sink(counted);
     flow
 }

@@ -23,7 +23,10 @@ fn check(arguments: &[(&str, &str)], expected: Result<&str, &str>) {
     );
     let schema = Schema::new(vec![Field::new("n", DataType::Int64)]).unwrap();
     std::fs::write(folder.path().join("out.csv"), "what was there before").unwrap();
-    let mut sink = match (open_file(&arguments, &schema, &context), expected) {
+    let mut sink = match (
+        open_file(&arguments, &schema, &context, Opening::Anew),
+        expected,
+    ) {
         (Ok(sink), _) => sink,
         (Err(errors), Err(parameter)) => {
             assert_eq!(errors[0].parameter, parameter);
@@ -50,6 +53,49 @@ fn files_are_written_anew_in_the_format_that_is_asked_for() {
     check(&[("path", "out.txt")], Err("format"));
     check(&[("path", "no/such/folder.csv")], Err("path"));
     check(&[], Err("path"));
+}
+
+/// Writes a row behind what a file has, as after a restart, and compares.
+fn check_again(name: &str, before: Option<&str>, expected: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let context = Context {
+        folder: folder.path(),
+        clock: Arc::new(MachineClock::start()),
+        epoch: EventTime(0),
+    };
+    let path = folder.path().join(name);
+    if let Some(before) = before {
+        std::fs::write(&path, before).unwrap();
+    }
+    let arguments = Arguments::from_iter([("path", Value::from(name))]);
+    let schema = Schema::new(vec![Field::new("n", DataType::Int64)]).unwrap();
+    let mut sink = open_file(&arguments, &schema, &context, Opening::Again).unwrap();
+    let column: ArrayRef = Arc::new(Int64Array::from(vec![7]));
+    let rows = RecordBatch::try_new(columns::to_arrow(&schema), vec![column]).unwrap();
+    sink.write(&rows).unwrap();
+    let written = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(written, expected, "behind {before:?}");
+}
+
+#[test]
+fn a_file_that_is_opened_again_goes_on_behind_its_last_whole_row() {
+    check_again("out.csv", None, "n\n7\n");
+    check_again("out.csv", Some(""), "n\n7\n");
+    check_again("out.csv", Some("n"), "n\n7\n");
+    check_again("out.csv", Some("n\n"), "n\n7\n");
+    check_again("out.csv", Some("n\n1\n2"), "n\n1\n7\n");
+    // A line end in quotes ends no row.
+    check_again("out.csv", Some("n\n\"a\nb"), "n\n7\n");
+    check_again("out.csv", Some("n\n\"a\nb\"\n\"\"\"\n"), "n\n\"a\nb\"\n7\n");
+    check_again("out.jsonl", None, "{\"n\":7}\n");
+    // In a line of JSON a quote may stand alone, escaped.
+    let (whole, torn) = ("{\"n\":\"\\\"\"}\n", "{\"n\":");
+    let before = [whole, torn].concat();
+    check_again("out.jsonl", Some(&before), &[whole, "{\"n\":7}\n"].concat());
+    // Longer than what is read at once.
+    let long = "1\n".repeat(READ_BYTES);
+    let before = ["n\n", &long, "2"].concat();
+    check_again("out.csv", Some(&before), &["n\n", &long, "7\n"].concat());
 }
 
 #[test]

@@ -101,14 +101,21 @@ pub enum Decision {
         /// The names of the hosts that it runs on from then on.
         hosts: Vec<String>,
     },
-    /// What a host ran that is gone runs elsewhere.
+    /// It said that what hosts ran that are gone runs elsewhere from then on.
     Repaired {
-        /// The name of that host.
+        /// The names of those hosts.
         lost: String,
-        /// Which operators.
-        operators: Vec<String>,
-        /// How long it took until they gave results. Unit: milliseconds.
-        took_ms: f64,
+        /// What ran there.
+        components: Vec<String>,
+        /// How long after they were missed. Unit: milliseconds.
+        after_ms: f64,
+    },
+    /// It made a component in the place of one that was lost, which goes on.
+    Restored {
+        /// Which component.
+        component: String,
+        /// How much state it goes on with. Unit: bytes.
+        state_bytes: u64,
     },
     /// A load or a delay was seen, or is expected, that is too much.
     HotSpot {
@@ -189,7 +196,7 @@ impl Decision {
             Self::Moved {
                 slack_ms, moved, ..
             } => all(&[*slack_ms]) && moved.is_sound(),
-            Self::Repaired { took_ms, .. } => all(&[Some(*took_ms)]),
+            Self::Repaired { after_ms, .. } => all(&[Some(*after_ms)]),
             Self::HotSpot {
                 load,
                 load_after,
@@ -204,6 +211,7 @@ impl Decision {
             }
             Self::Refused { .. }
             | Self::Rebound { .. }
+            | Self::Restored { .. }
             | Self::Degraded { .. }
             | Self::Disconnected { .. }
             | Self::Returned { .. }

@@ -24,6 +24,10 @@ pub struct Moved {
     pub candidates: Vec<Candidate>,
     /// How much state went along. Unit: bytes.
     pub state_bytes: u64,
+    /// How much came over the network for it. Unit: bytes.
+    pub sent_bytes: u64,
+    /// How long that took, from when its first piece was there until its new host could go on from it. Unit: milliseconds.
+    pub transfer_ms: f64,
     /// How long it took from when all were ready until all had gone over. Unit: milliseconds.
     pub switch_ms: f64,
     /// How long all of it took. Unit: milliseconds.
@@ -47,7 +51,7 @@ pub struct Candidate {
 impl Moved {
     /// Whether all numbers are such as a host can have measured, and no list is longer than it can be.
     pub(in crate::node) fn is_sound(&self) -> bool {
-        let times = [self.switch_ms, self.total_ms];
+        let times = [self.transfer_ms, self.switch_ms, self.total_ms];
         times.iter().all(|time| time.is_finite() && *time >= 0.0)
             && self.candidates.len() <= CANDIDATES_MAX
     }

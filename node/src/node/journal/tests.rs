@@ -204,6 +204,8 @@ fn programs_read_what_is_told() {
         to_node: hex(identity(3).node()),
         candidates: Vec::new(),
         state_bytes: 1,
+        sent_bytes: 4 << 20,
+        transfer_ms: 240.0,
         switch_ms: 2.0,
         total_ms: 3.0,
         shared_with: Vec::new(),

@@ -21,6 +21,8 @@ fn moved() -> Moved {
             reason: None,
         }],
         state_bytes: 1,
+        sent_bytes: 4 << 20,
+        transfer_ms: 240.0,
         switch_ms: 2.0,
         total_ms: 3.0,
         shared_with: Vec::new(),

@@ -126,7 +126,7 @@ impl Listing {
     }
 
     /// The version of the newest graph, and who made it.
-    pub(super) fn graph_version(&self) -> (u64, Option<NodeId>) {
+    pub(in crate::node) fn graph_version(&self) -> (u64, Option<NodeId>) {
         match self.handovers.last() {
             Some(handover) => (handover.version, Some(handover.signer)),
             None => (self.head.version, self.head.signer),

@@ -128,7 +128,7 @@ fn run(
         id: deployed.sources[0].unwrap(),
         idle_after: Duration::from_millis(5),
     };
-    let thread = Thread::new(place, source, ORIGIN, clock);
+    let thread = Thread::new(place, source, ORIGIN, clock, None);
     let mut script = Some(script);
     std::thread::scope(|scope| {
         scope.spawn(move || thread.run());

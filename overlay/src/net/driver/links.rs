@@ -27,7 +27,7 @@ const FRAMES_MAX: usize = 1_024;
 const BYTES_MAX: usize = 4 << 20;
 
 /// Data streams with one peer. Unit: streams. Source: design.
-pub(super) const STREAMS_MAX: usize = 1_024;
+pub(in crate::net) const STREAMS_MAX: usize = 1_024;
 
 /// Streams that are to be opened as soon as there is a connection. Source: as for those that wait there.
 const OPENS_MAX: usize = 256;

@@ -13,6 +13,9 @@ pub(super) const ECHO: u8 = b'e';
 /// How much is read at once. Unit: bytes. Source: `field/measurements.md`, section 3.
 pub(super) const READ_BYTES: usize = 128 << 10;
 
+/// How large a length is. Unit: bytes.
+pub(super) const LENGTH_BYTES: usize = 4;
+
 /// A length and the frame of one batch.
 pub(super) fn bytes(size: usize) -> anyhow::Result<Vec<u8>> {
     let columns = flow::batches(size).swap_remove(0);
@@ -30,9 +33,9 @@ pub(super) fn bytes(size: usize) -> anyhow::Result<Vec<u8>> {
         header,
         rows: Rows::dense(columns, vec![1; len], None),
     };
-    let mut bytes = vec![0; 4];
+    let mut bytes = vec![0; LENGTH_BYTES];
     frame::encode_batch(Instant::ZERO, Instant::ZERO, &batch, &mut bytes)?;
-    let length = u32::try_from(bytes.len() - 4)?;
-    bytes[..4].copy_from_slice(&length.to_le_bytes());
+    let length = u32::try_from(bytes.len() - LENGTH_BYTES)?;
+    bytes[..LENGTH_BYTES].copy_from_slice(&length.to_le_bytes());
     Ok(bytes)
 }

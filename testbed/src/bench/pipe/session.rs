@@ -22,6 +22,19 @@ pub enum Series {
     Synergy,
     /// One TCP connection, and nothing at its ends.
     Tcp,
+    /// A data stream of the overlay, and nothing at its ends.
+    Stream,
+}
+
+impl Series {
+    /// Its name, in figures and commands.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Synergy => "synergy",
+            Self::Tcp => "tcp",
+            Self::Stream => "stream",
+        }
+    }
 }
 
 /// What a child says to who started it, as lines of JSON.
@@ -103,7 +116,6 @@ impl Session {
         let Said::Address(address) = source.hear()? else {
             anyhow::bail!("the source does not say where it is");
         };
-        let seconds = |time: Duration| format!("{}us", time.as_micros());
         let sink = Process::start(
             "pipe-sink",
             series,
@@ -112,9 +124,9 @@ impl Session {
                 "--at",
                 &address,
                 "--warm-up",
-                &seconds(options.warm_up),
+                &micros(options.warm_up),
                 "--for",
-                &seconds(options.time),
+                &micros(options.time),
             ],
         )?;
         Self { source, sink }.measure()
@@ -158,16 +170,17 @@ impl Session {
     }
 }
 
+fn micros(time: Duration) -> String {
+    format!("{}us", time.as_micros())
+}
+
 impl Process {
     fn start(role: &str, series: Series, options: &Options, more: &[&str]) -> anyhow::Result<Self> {
-        let series = match series {
-            Series::Synergy => "synergy",
-            Series::Tcp => "tcp",
-        };
         let mut child = Command::new(std::env::current_exe()?)
-            .args(["child", role, "--series", series])
+            .args(["child", role, "--series", series.name()])
             .args(["--size", &options.size.to_string()])
             .args(["--workers", &options.workers.to_string()])
+            .args(["--delay", &micros(options.delay)])
             .args(more)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -202,10 +215,8 @@ pub enum Role {
     Sink {
         /// Where the source is reached.
         at: String,
-        /// For how long nothing is counted.
-        warm_up: Duration,
-        /// For how long rows are counted.
-        time: Duration,
+        /// For how long nothing is counted, and then rows are.
+        times: (Duration, Duration),
     },
 }
 
@@ -218,20 +229,23 @@ pub fn child(
     series: Series,
     size: usize,
     workers: std::num::NonZeroUsize,
+    delay: Duration,
 ) -> anyhow::Result<()> {
     let tasks = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers.get())
         .enable_all()
         .build()?;
     let done = match (role, series) {
-        (Role::Source, Series::Synergy) => tasks.block_on(source::synergy(size, workers)),
+        (Role::Source, Series::Synergy) => tasks.block_on(source::synergy(size, workers, delay)),
+        (Role::Source, Series::Stream) => tasks.block_on(source::stream(size, delay)),
         (Role::Source, Series::Tcp) => tasks.block_on(source::tcp(size)),
-        (Role::Sink { at, warm_up, time }, Series::Synergy) => {
-            tasks.block_on(sink::synergy(&at, workers, warm_up, time))
+        (Role::Sink { at, times }, Series::Synergy) => {
+            tasks.block_on(sink::synergy(&at, workers, times, delay))
         }
-        (Role::Sink { at, warm_up, time }, Series::Tcp) => {
-            tasks.block_on(sink::tcp(&at, size, warm_up, time))
+        (Role::Sink { at, times }, Series::Stream) => {
+            tasks.block_on(sink::stream(&at, size, times, delay))
         }
+        (Role::Sink { at, times }, Series::Tcp) => tasks.block_on(sink::tcp(&at, size, times)),
     };
     // A thread that still waits for standard input must not hold up the end.
     tasks.shutdown_background();

@@ -6,10 +6,10 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::Context;
-use model::Clock;
+use model::{Clock, NodeId};
 use node::clock::MachineClock;
 use node::driver::edge;
-use overlay::net::Event;
+use overlay::net::Network;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
@@ -27,21 +27,11 @@ const IDLE: Duration = Duration::from_secs(2);
 pub(super) async fn synergy(
     at: &str,
     workers: NonZeroUsize,
-    warm_up: Duration,
-    time: Duration,
+    times: (Duration, Duration),
+    delay: Duration,
 ) -> anyhow::Result<()> {
     let clock: Arc<dyn Clock> = Arc::new(MachineClock::start());
-    let (network, mut events) = network::start(2, vec![at.to_owned()], Arc::clone(&clock)).await?;
-    let joined = async {
-        loop {
-            if let Event::Seen { summary, .. } = events.recv().await? {
-                return Some(summary.node);
-            }
-        }
-    };
-    let host = tokio::time::timeout(PATIENCE, joined).await?;
-    let host = host.context("the network has ended")?;
-    tokio::spawn(async move { while events.recv().await.is_some() {} });
+    let (network, host) = join(at, &clock, delay).await?;
     let (sender, receiver) = network.open(host, network::ECHO.to_vec()).await?;
     let mut line = Line::Synergy(sender, receiver);
     let idle = line.measure(&clock, IDLE).await?;
@@ -69,8 +59,7 @@ pub(super) async fn synergy(
     handle.start(application);
     let window = Window {
         clock: &clock,
-        warm_up,
-        time,
+        times,
     };
     window.measure(&mut line, idle, &counted).await?;
     if reading.is_finished() {
@@ -82,13 +71,51 @@ pub(super) async fn synergy(
     Ok(())
 }
 
-/// Counts what comes over plain TCP from `at`.
-pub(super) async fn tcp(
+/// Joins the node at `at`, as one that hears of nothing else.
+async fn join(
+    at: &str,
+    clock: &Arc<dyn Clock>,
+    delay: Duration,
+) -> anyhow::Result<(Network, NodeId)> {
+    let (network, mut events) =
+        network::start(2, vec![at.to_owned()], Arc::clone(clock), delay).await?;
+    let host = network::first_seen(&mut events).await?;
+    tokio::spawn(async move { while events.recv().await.is_some() {} });
+    Ok((network, host))
+}
+
+/// Counts the frames that come over a data stream from `at`. Nothing looks into them.
+pub(super) async fn stream(
     at: &str,
     size: usize,
-    warm_up: Duration,
-    time: Duration,
+    times: (Duration, Duration),
+    delay: Duration,
 ) -> anyhow::Result<()> {
+    let clock: Arc<dyn Clock> = Arc::new(MachineClock::start());
+    let (network, host) = join(at, &clock, delay).await?;
+    let (sender, receiver) = network.open(host, network::ECHO.to_vec()).await?;
+    let mut line = Line::Synergy(sender, receiver);
+    let idle = line.measure(&clock, IDLE).await?;
+    let counted = Arc::new(Count::default());
+    let (_sender, mut receiver) = network.open(host, network::BARE.to_vec()).await?;
+    let (counting, rows) = (Arc::clone(&counted), flow::batch_rows(size));
+    tokio::spawn(async move {
+        while let Ok(Some(_)) = receiver.receive().await {
+            let rows = model::convert::size(rows);
+            counting.rows.fetch_add(rows, Ordering::Relaxed);
+        }
+    });
+    let window = Window {
+        clock: &clock,
+        times,
+    };
+    window.measure(&mut line, idle, &counted).await?;
+    network.leave().await;
+    Ok(())
+}
+
+/// Counts what comes over plain TCP from `at`.
+pub(super) async fn tcp(at: &str, size: usize, times: (Duration, Duration)) -> anyhow::Result<()> {
     let clock: Arc<dyn Clock> = Arc::new(MachineClock::start());
     let connect = async |purpose: u8| -> std::io::Result<TcpStream> {
         let mut stream = TcpStream::connect(at).await?;
@@ -103,8 +130,7 @@ pub(super) async fn tcp(
     tokio::spawn(count(stream, Arc::clone(&counted), flow::batch_rows(size)));
     let window = Window {
         clock: &clock,
-        warm_up,
-        time,
+        times,
     };
     window.measure(&mut line, idle, &counted).await
 }
@@ -125,8 +151,8 @@ async fn count(stream: TcpStream, counted: Arc<Count>, rows: usize) -> anyhow::R
 /// When rows are counted.
 struct Window<'w> {
     clock: &'w Arc<dyn Clock>,
-    warm_up: Duration,
-    time: Duration,
+    /// For how long nothing is counted, and then they are.
+    times: (Duration, Duration),
 }
 
 impl Window<'_> {
@@ -136,6 +162,7 @@ impl Window<'_> {
         idle: RoundTrips,
         counted: &Count,
     ) -> anyhow::Result<()> {
+        let (warm_up, time) = self.times;
         let wait = async {
             while counted.rows.load(Ordering::Relaxed) == 0 {
                 tokio::time::sleep(Duration::from_millis(5)).await;
@@ -143,10 +170,10 @@ impl Window<'_> {
         };
         let waited = tokio::time::timeout(PATIENCE, wait).await;
         waited.context("no row arrives")?;
-        tokio::time::sleep(self.warm_up).await;
+        tokio::time::sleep(warm_up).await;
         Said::Begin { idle }.say()?;
         let (began, before) = (self.clock.now(), counted.rows.load(Ordering::Relaxed));
-        let loaded = line.measure(self.clock, self.time).await?;
+        let loaded = line.measure(self.clock, time).await?;
         let seconds = self.clock.now().since(began).as_secs_f64();
         let rows = counted.rows.load(Ordering::Relaxed) - before;
         Said::End {

@@ -3,6 +3,7 @@
 use std::io::Read;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use engine::runtime::Handle;
@@ -18,13 +19,17 @@ use super::session::Said;
 use super::{flow, network, plain};
 
 /// Produces rows for whoever opens an edge, until standard input ends.
-pub(super) async fn synergy(size: usize, workers: NonZeroUsize) -> anyhow::Result<()> {
+pub(super) async fn synergy(
+    size: usize,
+    workers: NonZeroUsize,
+    delay: Duration,
+) -> anyhow::Result<()> {
     let clock: Arc<dyn Clock> = Arc::new(MachineClock::start());
     let part = flow::Part::deploy(true, workers, Arc::clone(&clock))?;
     let handle = part.runtime.handle();
     let source = part.deployed.sources[0].context("the generator is here")?;
     let edge = part.deployed.downstream.first().context("an edge")?.edge;
-    let (network, mut events) = network::start(1, Vec::new(), Arc::clone(&clock)).await?;
+    let (network, mut events) = network::start(1, Vec::new(), Arc::clone(&clock), delay).await?;
     let address = network.addresses().into_iter().next();
     Said::Address(address.context("it listens")?).say()?;
 
@@ -60,6 +65,39 @@ async fn serve(incoming: Incoming, handle: Handle, edge: EdgeId, clock: Arc<dyn 
         drop(Line::Synergy(sender, receiver).serve().await);
     } else {
         edge::send_batches(handle, edge, sender, receiver, clock).await;
+    }
+}
+
+/// Sends the frame of a batch to whoever opens a data stream, again and again, until standard input ends.
+pub(super) async fn stream(size: usize, delay: Duration) -> anyhow::Result<()> {
+    let frame: Arc<[u8]> = plain::bytes(size)?.split_off(plain::LENGTH_BYTES).into();
+    let clock: Arc<dyn Clock> = Arc::new(MachineClock::start());
+    let (network, mut events) = network::start(1, Vec::new(), clock, delay).await?;
+    let address = network.addresses().into_iter().next();
+    Said::Address(address.context("it listens")?).say()?;
+    let mut ended = std::pin::pin!(end_of_input());
+    loop {
+        tokio::select! {
+            () = &mut ended => break,
+            event = events.recv() => {
+                if let Event::Incoming(incoming) = event.context("the network has ended")? {
+                    tokio::spawn(send(incoming, Arc::clone(&frame)));
+                }
+            }
+        }
+    }
+    network.leave().await;
+    Ok(())
+}
+
+async fn send(incoming: Incoming, frame: Arc<[u8]>) -> anyhow::Result<()> {
+    let is_echo = incoming.hello == network::ECHO;
+    let (mut sender, receiver) = incoming.accept().await?;
+    if is_echo {
+        return Line::Synergy(sender, receiver).serve().await;
+    }
+    loop {
+        sender.send(&frame).await?;
     }
 }
 

@@ -253,7 +253,6 @@ impl Fluid {
                 for index in &ending {
                     part.operators.remove(index);
                 }
-                part.is_partial |= !ending.is_empty();
                 let is_source_read = part.has_sources && is_any_source_read(&graph, &is_read);
                 let is_over = part.operators.is_empty()
                     && part.left.is_empty()

@@ -42,8 +42,6 @@ impl Fluid {
             let part = self.parts.entry((host, composition));
             let part = part.or_insert_with(|| Part::new(Arc::clone(graph)));
             if !binding.shared {
-                // One that was left here for others is what comes back.
-                part.left.remove(&operator);
                 part.coming.insert(operator);
             }
             if let Some(running) = self.running.get_mut(&composition) {
@@ -80,6 +78,8 @@ impl Fluid {
         part.is_started = true;
         if hosts.get_index_of(&binding.host) == Some(host) {
             part.coming.remove(&operator);
+            // One that was left here for others is what came back.
+            part.left.remove(&operator);
             let list = match binding.shared {
                 true => &mut part.shared,
                 false => &mut part.operators,
@@ -118,13 +118,16 @@ impl Fluid {
 
     /// The graph does not come about: what was made for it goes.
     pub(in crate::simulator) fn abandon(&mut self, host: usize, id: MigrationId) {
+        // Hosts measure once a second what runs, and here where something may be other than they think.
+        self.changed.insert(id.composition);
         let Some(operator) = self.prepared.remove(&(host, id)) else {
             return;
         };
         let Some(part) = self.parts.get_mut(&(host, id.composition)) else {
             return;
         };
-        if part.coming.remove(&operator) {
+        // What was left here for others is there for them still.
+        if part.coming.remove(&operator) && !part.left.contains(&operator) {
             let graph = Arc::clone(&part.graph);
             self.remove_operator(host, (id.composition, operator), &graph);
             self.touch(host);
@@ -147,6 +150,9 @@ impl Fluid {
                 continue;
             };
             part.left.remove(&operator);
+            if part.coming.contains(&operator) {
+                continue;
+            }
             let graph = Arc::clone(&part.graph);
             self.remove_operator(host, (id, operator), &graph);
             self.touch(host);

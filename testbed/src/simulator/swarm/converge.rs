@@ -171,8 +171,7 @@ fn promises(world: &World, wrong: &mut Wrong) {
             wrong.add(Some(host), format!("{reserved:?} is reserved still"));
         }
         let running = world.fluid.cores(host);
-        // An application keeps what it was allocated until the last of it goes.
-        if world.fluid.is_whole(host) && (allocated.cpu_cores - running).abs() > 1e-6 {
+        if (allocated.cpu_cores - running).abs() > 1e-6 {
             let what = format!(
                 "{:.6} cores are allocated, and components for {running:.6} run",
                 allocated.cpu_cores

@@ -79,6 +79,11 @@ impl World {
                 ..
             } => self.prepare(host, cause, id, *graph, (operator, from)),
             Effect::Switch { id, graph, .. } => self.switch(host, id, *graph),
+            Effect::Adopt { id, .. } => {
+                // Nodes of simulations do not repair.
+                let what = format!("{id:?} has a graph that it was never ready for");
+                self.checker.report(self.now, Some(host), what);
+            }
             Effect::Abandon(id) => {
                 self.fluid.abandon(host, id);
                 self.follow_loads();

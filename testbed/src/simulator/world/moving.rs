@@ -2,7 +2,7 @@
 
 use model::NodeId;
 
-use composition::MigrationId;
+use composition::{MigrationId, Taken};
 
 use super::effects::DEPLOYED_AFTER;
 use super::{Arc, ComponentGraph, Input, World};
@@ -44,7 +44,10 @@ impl World {
         };
         self.follow_loads();
         let input = match made {
-            Ok(()) => Input::Prepared { id, state_bytes: 0 },
+            Ok(()) => Input::Prepared {
+                id,
+                taken: Taken::default(),
+            },
             Err(reason) => Input::PrepareFailed { id, reason },
         };
         self.later(host, after, cause, input);

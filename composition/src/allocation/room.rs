@@ -1,0 +1,69 @@
+//! What is held on this host, and whether there is room for more.
+//!
+//! What is allocated is the sum over what is here: each component by itself, from when it is ordered until it runs no more, whoever made it
+//! and whoever reads it; and of each graph what leaves this host by it. So it cannot differ from what is here, and nobody need give anything back.
+
+use model::{NodeView, Resources};
+
+use super::{ALLOCATIONS_MAX, Allocation};
+use crate::composer::Composer;
+use crate::effect::Check;
+use crate::ledger::Claim;
+use crate::measure::{Lack, Spare};
+use crate::serving::Newcomer;
+
+impl Composer {
+    /// What confirmed graphs take here, and what they left here for others.
+    pub fn allocated(&self) -> Resources {
+        let leaves = self.allocations.values().map(|it| it.leaves()).sum();
+        self.serving.takes() + uplink(leaves)
+    }
+
+    /// What this host could give a claim.
+    pub(crate) fn spare(&self, view: &NodeView, claim: Claim) -> Spare {
+        self.ledger.spare(view, claim, self.allocated())
+    }
+
+    /// Makes room for who comes with a graph, of which so much leaves this host.
+    ///
+    /// # Errors
+    /// What this host lacks; nothing was changed then.
+    pub(crate) fn make_room(
+        &mut self,
+        view: &NodeView,
+        claim: Claim,
+        newcomer: &Newcomer,
+        leaves: f64,
+    ) -> Result<(), Lack> {
+        let known = self.allocations.get(&claim.id);
+        if known.is_none() && self.allocations.len() >= ALLOCATIONS_MAX {
+            // As many applications as a host counts.
+            return Err(Lack {
+                check: Check::Memory,
+                needed: 1.0,
+                had: 0.0,
+                suffers: None,
+            });
+        }
+        let left = known.map_or(0.0, |it| it.leaves());
+        let asked = self.serving.takes_more(claim.id, newcomer) + uplink((leaves - left).max(0.0));
+        let allocated = self.allocated();
+        self.ledger.make_room(view, claim, asked, allocated)
+    }
+}
+
+impl Allocation {
+    /// What leaves this host by its graph; while it makes ready for another, the most of both. Unit: bytes per second.
+    fn leaves(&self) -> f64 {
+        let after = self.pending.as_ref().map_or(0.0, |it| it.leaves);
+        self.leaves.max(after)
+    }
+}
+
+/// So much of the uplink and nothing else.
+fn uplink(bytes_per_second: f64) -> Resources {
+    Resources {
+        uplink_bytes_per_second: bytes_per_second,
+        ..Resources::default()
+    }
+}

@@ -1,0 +1,113 @@
+//! A graph that holds, whoever was asked: where hosts are gone nobody can agree with them, so that a record alone says where their parts run from then on.
+//!
+//! The record that stands is the same everywhere in the end, and each host takes it as it comes. What a host is bound to it runs, whether or not it
+//! has room: whoever is late by that is seen to be, and something moves.
+
+use model::{Instant, NodeView};
+
+use super::host::uses;
+use crate::allocation::{Allocation, State, newcomer};
+use crate::composer::{Composer, Outbox, Rebound};
+use crate::effect::{Effect, Event, Unmigrated};
+
+impl Composer {
+    /// The record of a composition says that it has a graph: a host that is ready for it goes over, and any other takes it as it is.
+    pub(crate) fn on_rebound(
+        &mut self,
+        now: Instant,
+        view: &NodeView,
+        rebound: Rebound,
+        out: &mut Outbox<'_>,
+    ) {
+        if let Some(allocation) = self.allocations.get_mut(&rebound.id) {
+            if allocation.graph == rebound.graph && allocation.state == State::Started {
+                allocation.generation = allocation.generation.max(rebound.generation);
+                return;
+            }
+            let pending = &mut allocation.pending;
+            let ready = pending.take_if(|it| it.is_ready && it.graph == rebound.graph);
+            if let Some(pending) = ready {
+                return self.go_over(view, pending.id, *pending, out);
+            }
+            if allocation.state == State::Ended {
+                return;
+            }
+            // What is being composed starts or lapses; what this host knows of a later graph, the record will.
+            let is_coming = allocation.state != State::Started && allocation.pending.is_none();
+            if is_coming || allocation.generation > rebound.generation {
+                return;
+            }
+        }
+        if rebound.is_adopted && rebound.terms.is_of(rebound.graph.plan()) {
+            self.adopt(now, view, rebound, out);
+        }
+    }
+
+    fn adopt(&mut self, now: Instant, view: &NodeView, rebound: Rebound, out: &mut Outbox<'_>) {
+        let (id, here) = (rebound.id, view.node());
+        self.give_up_moves(now, id, out);
+        let Rebound {
+            application,
+            generation,
+            graph,
+            terms,
+            ..
+        } = rebound;
+        let before = self.allocations.get(&id).map(|it| it.graph.clone());
+        let job = |operator: usize| terms.jobs[operator];
+        let mut newcomer = newcomer(here, application.clone(), (before.as_ref(), &graph), job);
+        // What others had here and is not made yet is made for this one.
+        let serving = &self.serving;
+        let is_here = |shared: &crate::serving::Shared| {
+            serving.find(shared.stream, &shared.made_of).is_some()
+        };
+        newcomer.shared.retain(is_here);
+        // All that it shares is here, so that it is admitted.
+        let _: Result<(), _> = self.serving.admit(id, newcomer);
+        if self.serving.delay(id).is_none() {
+            self.serving.set_delay(id, terms.delay);
+        }
+        let allocation = self.allocations.entry(id).or_insert_with(|| {
+            let graph = graph.clone();
+            Box::new(Allocation::joining(application, terms.attempt, graph))
+        });
+        allocation.graph = graph.clone();
+        allocation.state = State::Started;
+        allocation.generation = generation;
+        allocation.switched = None;
+        allocation.projection = terms.projection;
+        allocation.leaves = terms.wants.leaves(&graph, here);
+        allocation.wants = terms.wants;
+        allocation.ages = terms.ages;
+        let application = allocation.application.clone();
+        self.serving.rebind(id, uses(&graph, here));
+        out.effect(Effect::Adopt {
+            id,
+            application,
+            graph,
+            cores: self.serving.cores(id),
+        });
+        Self::withdraw(id, &self.allocations[&id], out);
+        self.register(view, id, out);
+    }
+
+    /// Nothing that is being moved of a composition goes on: the graph that it was to have is not the one that follows.
+    fn give_up_moves(&mut self, now: Instant, id: model::CompositionId, out: &mut Outbox<'_>) {
+        if let Some(migration) = self.migrations.remove(&id) {
+            self.reminders
+                .remove(&(id, crate::reminder::Kind::Migration));
+            out.event(Event::Unmigrated(Unmigrated {
+                composition: id,
+                operator: migration.operator,
+                declined: vec![(
+                    out.node(),
+                    "a host of it is gone, or has come back".to_owned(),
+                )],
+            }));
+        }
+        let pending = self.allocations.get(&id).and_then(|it| it.pending.as_ref());
+        if let Some(pending) = pending.map(|it| it.id) {
+            self.undo(now, pending, out);
+        }
+    }
+}

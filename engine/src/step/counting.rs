@@ -1,0 +1,227 @@
+//! How rows of a stateful operator are numbered: by tick and chunk, when the progress of all that comes in has passed the tick.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use model::{EventTime, Interval, Origin, convert};
+
+use super::{Stamp, declared};
+use crate::batch::{Batch, Header, Note, ROWS_MAX, Rows};
+use crate::mailbox::Channel;
+use crate::operator::{CompleteTick, Emitter, Tick};
+
+/// The ticks that can be numbered lie between this and its negative.
+///
+/// With a slide of a millisecond that is 2,200 years on either side of the epoch.
+pub const TICK_MAX: i64 = 1 << 46;
+
+/// The chunks of one tick. Unit: chunks of [`ROWS_MAX`] rows.
+pub const CHUNKS_MAX: u64 = 1 << 16;
+
+/// How far a stateful operator is: what it waits for, and what it has numbered.
+#[derive(Debug)]
+pub(super) struct Counting {
+    pub(super) origin: Origin,
+    /// The progress that is being completed, and what the batch that brought it says of its urgency.
+    pub(super) closing: Option<(EventTime, Stamp)>,
+    pub(super) counted: Counted,
+    /// What it leaves out is told as missing: another instance was read before.
+    pub(super) tells_left_out: bool,
+}
+
+/// What the frame around an operator has counted, between two batches and with nothing left to close. With it another
+/// instance of the operator goes on numbering where this one was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Counted {
+    /// The progress of every origin that is waited for, by the way it comes in.
+    pub inputs: BTreeMap<Channel, EventTime>,
+    /// The least of them, as the operator was told.
+    pub reached: EventTime,
+    /// The last index that was given.
+    pub through: u64,
+    /// The tick that the last rows were of, and how many chunks of it there were.
+    pub chunks: (Tick, u64),
+    /// The progress of what leaves.
+    pub progress: EventTime,
+    /// Rows known to be absent that no result has said yet.
+    pub missing: u32,
+    /// Ticks that began before this are not given: some way in was joined in its middle.
+    pub complete_from: EventTime,
+    /// The ways in that were joined in their middle, nobody knows at which progress.
+    pub joined_blindly: BTreeSet<Channel>,
+}
+
+impl Counted {
+    /// Nothing yet, with these ways in.
+    fn new(inputs: impl IntoIterator<Item = Channel>) -> Self {
+        let inputs = inputs.into_iter();
+        Self {
+            inputs: inputs.map(|channel| (channel, EventTime::MIN)).collect(),
+            reached: EventTime::MIN,
+            through: 0,
+            chunks: (Tick(i64::MIN), 0),
+            progress: EventTime::MIN,
+            missing: 0,
+            complete_from: EventTime::MIN,
+            joined_blindly: BTreeSet::new(),
+        }
+    }
+}
+
+impl Counting {
+    pub(super) fn new(origin: Origin, inputs: impl IntoIterator<Item = Channel>) -> Self {
+        Self {
+            origin,
+            closing: None,
+            counted: Counted::new(inputs),
+            tells_left_out: false,
+        }
+    }
+
+    /// Notes the progress that a batch brings; where the least of all inputs has grown, that is closed.
+    pub(super) fn reach(&mut self, channel: Channel, batch: &Batch) {
+        self.counted.missing = self.counted.missing.saturating_add(batch.header.missing);
+        self.join(channel, &batch.header);
+        let progress = self.counted.inputs.entry(channel).or_insert(EventTime::MIN);
+        *progress = (*progress).max(batch.header.progress);
+        let least = self
+            .counted
+            .inputs
+            .values()
+            .copied()
+            .min()
+            .unwrap_or(EventTime::MIN);
+        if least > self.counted.reached {
+            self.counted.reached = least;
+            let Header { arrival, token, .. } = batch.header;
+            self.closing = Some((least, Stamp { arrival, token }));
+        }
+    }
+
+    /// Notes whether a way in begins in its middle. Rows before that count in ticks that began before the
+    /// progress there, and in no later ones: those are not given.
+    fn join(&mut self, channel: Channel, header: &Header) {
+        let begins = header.note == Some(Note::Gap) && header.interval.is_empty();
+        if begins && header.progress == EventTime::MIN {
+            self.counted.joined_blindly.insert(channel);
+        } else if header.progress > EventTime::MIN
+            && (begins || self.counted.joined_blindly.contains(&channel))
+        {
+            self.counted.joined_blindly.remove(&channel);
+            self.counted.complete_from = self.counted.complete_from.max(header.progress);
+        }
+    }
+
+    /// The rows of complete ticks, numbered, and how far they go.
+    pub(super) fn number(&mut self, emit: &mut Emitter, stamp: Stamp, none: &Rows) -> Vec<Batch> {
+        let schema = none.columns().schema_ref();
+        let mut numbered = Vec::new();
+        for done in emit.ticks.drain(..) {
+            if done.began < self.counted.complete_from {
+                // Its rows before this component joined are not in it.
+                if self.tells_left_out && done.columns.num_rows() > 0 {
+                    numbered.push(self.leave_out(&done, stamp, none));
+                }
+                continue;
+            }
+            let (tick, time, columns) = (done.tick, done.time, done.columns);
+            // Later rows come at this time or after it.
+            self.counted.progress = self.counted.progress.max(time);
+            let rows = columns.num_rows();
+            if self.counted.chunks.0 != tick {
+                self.counted.chunks = (tick, 0);
+            }
+            for start in (0..rows).step_by(ROWS_MAX) {
+                let chunk = self.counted.chunks.1;
+                self.counted.chunks.1 += 1;
+                let columns = declared(columns.slice(start, ROWS_MAX.min(rows - start)), schema);
+                let interval = Interval::new(self.counted.through, index(tick, chunk));
+                self.counted.through = interval.through();
+                let missing = std::mem::take(&mut self.counted.missing);
+                let header = self.header(interval, stamp, missing);
+                numbered.push(Batch {
+                    header,
+                    rows: Rows::chunk(columns, time),
+                });
+            }
+        }
+        let Some(progress) = emit
+            .progress
+            .filter(|progress| *progress > self.counted.progress)
+        else {
+            return numbered;
+        };
+        self.counted.progress = progress;
+        if let Some(last) = numbered.last_mut() {
+            last.header.progress = progress;
+            return numbered;
+        }
+        // What no result can say any more is said at the end.
+        let missing = match progress {
+            EventTime::MAX => std::mem::take(&mut self.counted.missing),
+            _ => 0,
+        };
+        let header = self.header(Interval::empty(self.counted.through), stamp, missing);
+        vec![Batch {
+            header,
+            rows: none.clone(),
+        }]
+    }
+
+    /// What tells that the rows of a tick are missing, by the indices that they have: who got them from another instance drops it.
+    fn leave_out(&mut self, done: &CompleteTick, stamp: Stamp, none: &Rows) -> Batch {
+        let rows = done.columns.num_rows();
+        let before = match self.counted.chunks.0 == done.tick {
+            true => self.counted.chunks.1,
+            false => 0,
+        };
+        let chunks = before + convert::size(rows.div_ceil(ROWS_MAX));
+        self.counted.chunks = (done.tick, chunks);
+        let interval = Interval::new(self.counted.through, index(done.tick, chunks - 1));
+        self.counted.through = interval.through();
+        let missing = u32::try_from(rows).unwrap_or(u32::MAX);
+        Batch {
+            header: self.header(interval, stamp, missing),
+            rows: none.clone(),
+        }
+    }
+
+    fn header(&self, interval: Interval, stamp: Stamp, missing: u32) -> Header {
+        Header {
+            origin: self.origin,
+            interval,
+            arrival: stamp.arrival,
+            progress: self.counted.progress,
+            token: stamp.token,
+            missing,
+            note: None,
+        }
+    }
+}
+
+/// The index of a chunk of a tick.
+///
+/// # Panics
+/// When the tick or the chunk is beyond what can be numbered: operators see to the first, memory to the
+/// second but for ticks that leave in parts, whose application then fails.
+pub(super) fn index(tick: Tick, chunk: u64) -> u64 {
+    assert!(
+        -TICK_MAX < tick.0 && tick.0 < TICK_MAX,
+        "tick {} cannot be numbered",
+        tick.0
+    );
+    assert!(
+        chunk < CHUNKS_MAX,
+        "tick {} has more than {CHUNKS_MAX} chunks",
+        tick.0
+    );
+    let shifted =
+        u64::try_from(tick.0 + TICK_MAX).expect("a tick lies above the negative of the limit");
+    shifted * CHUNKS_MAX + chunk
+}
+
+/// Whether an index is that of a tick's chunk, and not of a record.
+///
+/// Ticks since long before the epoch have indices from here on. Who numbers a record each nanosecond comes here after 73 years.
+pub(crate) const fn is_of_tick(index: u64) -> bool {
+    index >= TICK_MAX.unsigned_abs() / 2 * CHUNKS_MAX
+}

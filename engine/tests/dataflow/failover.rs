@@ -1,0 +1,8 @@
+//! Hosts that vanish in mid-stream: their components are made anew elsewhere, and what leaves is what leaves without.
+
+mod anew;
+mod bed;
+mod ends;
+mod exact;
+
+use crate::moving::bed::{Bed, StateLink};

@@ -1,0 +1,391 @@
+//! Graphs that hold without anybody having been asked: hosts are gone, have come back, or hold backups from now on.
+//!
+//! What a graph binds to this host and is not here is made, on a thread that may block; then readers here are turned to it, and what feeds others is
+//! theirs to pull. Each edge is opened by its reader, again and again until the other host is as far: so no order among hosts matters.
+
+use std::collections::BTreeSet;
+
+use engine::{
+    Deployed, Deployment, OperatorPart, Provider, RemoteEdge, SinkDeployment, SourcePart,
+};
+use model::plan::{Reader, Stream};
+use model::{
+    ApplicationId, Binding, Clock, ComponentGraph, ComponentId, CompositionId, EdgeId, NodeId,
+};
+
+use super::control::{Control, Inbound};
+use super::deploy::{Pieces, Wanted};
+use super::effects;
+use super::parts::Part;
+use crate::connector::Opening;
+use crate::node::{Input, PartEvent};
+
+impl Control {
+    /// A graph holds: this host runs what it says, and nothing else of it.
+    pub(super) fn adopt(
+        &mut self,
+        id: CompositionId,
+        application: ApplicationId,
+        graph: Box<ComponentGraph>,
+        cores: f64,
+    ) {
+        self.drop_migrations(id);
+        let (here, now) = (self.network.node(), self.means.clock.now());
+        let part = self.parts.entry(id);
+        let part = part.or_insert_with(|| Part::new(now, application.clone(), graph.clone()));
+        let before = std::mem::replace(&mut part.graph, graph);
+        part.cores = cores;
+        part.let_go(&self.means.engine, &before, here);
+        part.turn(&self.means, id, &before, here);
+        self.make(id, application);
+    }
+
+    /// Begins to make what is bound to this host and is not here.
+    fn make(&mut self, id: CompositionId, application: ApplicationId) {
+        let here = self.network.node();
+        let Some(part) = self.parts.get(&id) else {
+            return;
+        };
+        let engine = &self.means.engine;
+        let wanted = part.wanted(here, |it| engine.is_running(it));
+        if wanted.is_empty() {
+            return self.on_made(id, Pieces::default());
+        }
+        let graph = part.graph.clone();
+        // What is held here of an operator is compiled already.
+        let held =
+            |operator: &usize| u16::try_from(*operator).is_ok_and(|it| self.has_backup((id, it)));
+        let compiled = wanted.operators.iter().copied();
+        let wanted = Wanted {
+            operators: compiled.filter(|it| !held(it)).collect(),
+            ..wanted
+        };
+        let preparation = effects::preparation(self, id, &application, graph, Opening::Again);
+        let number = self.adopting.begin(id);
+        let inbox = self.means.inbox.clone();
+        tokio::spawn(async move {
+            let made = tokio::task::spawn_blocking(move || preparation.pieces(&wanted)).await;
+            let made = Box::new(made.unwrap_or_default());
+            drop(inbox.send(Inbound::Made { id, number, made }).await);
+        });
+    }
+
+    /// What is bound to this host can be deployed: what of it was to be opened and compiled, is.
+    pub(super) fn on_made(&mut self, id: CompositionId, pieces: Pieces) {
+        let here = self.network.node();
+        let Some(part) = self.parts.get(&id) else {
+            return;
+        };
+        let graph = part.graph.clone();
+        let wanted = part.wanted(here, |it| self.means.engine.is_running(it));
+        let failed = match wanted.is_empty() {
+            true => Ok(Vec::new()),
+            false => self.deploy_made(id, &graph, &wanted, pieces),
+        };
+        let Some(part) = self.parts.get_mut(&id) else {
+            return;
+        };
+        part.close_former(&self.means.engine, here);
+        part.start(&self.means.engine, part.cores);
+        let is_left = !graph.hosts().contains(&here) && part.numbers.is_empty();
+        if is_left {
+            self.parts.remove(&id);
+            let event = PartEvent::Retired;
+            return self.pending.push_back(Input::Happened { id, event });
+        }
+        let events = match failed {
+            Ok(events) => events,
+            Err(reason) => {
+                let names = wanted.names(&graph);
+                let unmade = |component| PartEvent::Unmade {
+                    component,
+                    reason: reason.clone(),
+                };
+                names.map(unmade).collect()
+            }
+        };
+        self.follow_backups(id);
+        for event in events {
+            self.pending.push_back(Input::Happened { id, event });
+        }
+    }
+
+    /// Deploys what was made, and turns readers that are here to it. Gives what is to be told of it.
+    fn deploy_made(
+        &mut self,
+        id: CompositionId,
+        graph: &ComponentGraph,
+        wanted: &Wanted,
+        pieces: Pieces,
+    ) -> Result<Vec<PartEvent>, String> {
+        let here = self.network.node();
+        let plan = graph.plan();
+        let mut events = Vec::new();
+        let unmade = |component: &str, reason: &str| PartEvent::Unmade {
+            component: component.to_owned(),
+            reason: reason.to_owned(),
+        };
+        let restored = |component: &str, state_bytes| PartEvent::Restored {
+            component: component.to_owned(),
+            state_bytes,
+        };
+        let Pieces {
+            mut sources,
+            mut operators,
+            mut sinks,
+        } = pieces;
+        let mut source_parts = Vec::new();
+        let mut opened = Vec::new();
+        for (index, source) in plan.sources().iter().enumerate() {
+            let made = sources
+                .remove(&index)
+                .filter(|_| wanted.sources.contains(&index));
+            let (part, source) = match made {
+                None => (SourcePart::Elsewhere, None),
+                Some(Ok(made)) => {
+                    events.push(restored(&source.name, 0));
+                    made
+                }
+                Some(Err(reason)) => {
+                    events.push(unmade(&source.name, &reason));
+                    (SourcePart::Elsewhere, None)
+                }
+            };
+            source_parts.push(part);
+            opened.push(source);
+        }
+        let mut operator_parts = Vec::new();
+        for (index, operator) in plan.operators().iter().enumerate() {
+            let binding = graph.operators()[index];
+            let place = (id, u16::try_from(index).unwrap_or(u16::MAX));
+            let elsewhere = match binding.shared {
+                true => OperatorPart::RunningElsewhere,
+                false => OperatorPart::Elsewhere,
+            };
+            if !wanted.operators.contains(&index) {
+                operator_parts.push(elsewhere);
+                continue;
+            }
+            let running = binding
+                .shared
+                .then(|| self.running_here(graph, index))
+                .flatten();
+            let made = match (running, self.take_backup(place), operators.remove(&index)) {
+                (Some(component), _, _) => Ok((OperatorPart::Followed(component), 0)),
+                (None, Some((resumed, bytes)), _) => {
+                    Ok((OperatorPart::Resumed(Box::new(resumed)), bytes))
+                }
+                (None, None, Some(Ok(part))) => Ok((OperatorPart::Rebuilt(part), 0)),
+                (None, None, Some(Err(reason))) => Err(reason),
+                (None, None, None) => Err("its state was lost in the meantime".to_owned()),
+            };
+            operator_parts.push(match made {
+                Ok((part, bytes)) => {
+                    events.push(restored(&operator.name, bytes));
+                    part
+                }
+                Err(reason) => {
+                    events.push(unmade(&operator.name, &reason));
+                    elsewhere
+                }
+            });
+        }
+        let mut open_sinks = Vec::new();
+        for (index, sink) in plan.sinks().iter().enumerate() {
+            let made = sinks
+                .remove(&index)
+                .filter(|_| wanted.sinks.contains(&index));
+            open_sinks.push(match made {
+                None => None,
+                Some(Ok(open)) => {
+                    events.push(restored(&sink.name, 0));
+                    open
+                }
+                Some(Err(reason)) => {
+                    events.push(unmade(&sink.name, &reason));
+                    None
+                }
+            });
+        }
+        let target = plan.qos().latency;
+        let sink_parts = open_sinks.iter();
+        let deployment = Deployment {
+            plan: plan.clone(),
+            origins: graph.origins().to_vec(),
+            sources: source_parts,
+            operators: operator_parts,
+            sinks: sink_parts
+                .map(|sink| sink.as_ref().map(|_| SinkDeployment { target }))
+                .collect(),
+        };
+        let deployed = self.runtime.deploy(deployment);
+        let mut deployed = deployed.map_err(|error| error.to_string())?;
+        let part = self.parts.get_mut(&id).ok_or("it has ended")?;
+        let is_near = |edge: &RemoteEdge| graph.producer(edge.stream).host == here;
+        let (near, far) = deployed.upstream.into_iter().partition(is_near);
+        deployed.upstream = far;
+        let before: Vec<u64> = part.numbers.clone();
+        part.add(&self.means, id, graph, &deployed);
+        let engine = &self.means.engine;
+        for edge in near {
+            if let Err(reason) = part.read_here(engine, edge) {
+                tracing::warn!(?edge, reason, "a reader finds nothing here");
+            }
+        }
+        turn_to(part, engine, &deployed, &before, here);
+        let spawned = part.spawn_threads(&self.means, id, &deployed, opened, open_sinks);
+        spawned.map_err(|error| format!("the system gives no thread: {error}"))?;
+        Ok(events)
+    }
+
+    /// A component here that yields the stream of an operator, whoever has it.
+    fn running_here(&self, graph: &ComponentGraph, operator: usize) -> Option<ComponentId> {
+        let name = graph.plan().stream_name(Stream::Operator(operator, 0));
+        let found = self.parts.values().filter_map(|part| part.find(name, None));
+        let engine = &self.means.engine;
+        let mut running = found.filter(|(component, _)| engine.is_running(*component));
+        running.next().map(|(component, _)| component)
+    }
+}
+
+/// Turns readers of a part that are here, and were before, to what was just made here.
+fn turn_to(
+    part: &mut Part,
+    engine: &engine::runtime::Handle,
+    deployed: &Deployed,
+    before: &[u64],
+    here: NodeId,
+) {
+    for remote in &deployed.downstream {
+        if part.graph.reader(remote.reader).host != here {
+            continue;
+        }
+        let mut numbers = before.iter().rev();
+        let edge = numbers.find_map(|it| engine.reading_edge(*it, remote.stream, remote.reader));
+        part.downstream
+            .remove(&(remote.stream, remote.reader, here));
+        let rebound = edge.map(|edge| engine.rebind(edge, Provider::Here(remote.edge)));
+        if !matches!(rebound, Some(Ok(_))) {
+            tracing::warn!(?remote, "a reader could not be turned");
+        }
+    }
+}
+
+impl Part {
+    /// Lets go of what runs elsewhere from now on: operators stay as long as somebody reads them here, sinks go at once.
+    fn let_go(&mut self, engine: &engine::runtime::Handle, before: &ComponentGraph, here: NodeId) {
+        let after = self.graph.clone();
+        for (index, binding) in after.operators().iter().enumerate() {
+            let Binding { host, shared } = before.operators()[index];
+            if host == here
+                && binding.host != here
+                && let Some(component) = self.leave(index)
+                && !shared
+            {
+                engine.set_moved(component, binding.host);
+            }
+        }
+        for (index, binding) in after.sinks().iter().enumerate() {
+            if binding.host != here
+                && let Some(component) = self.sinks[index].take()
+            {
+                engine.end(component);
+            }
+        }
+    }
+
+    /// Turns what reads and is read here where the other end is on another host by now.
+    fn turn(
+        &mut self,
+        means: &super::parts::Means,
+        id: CompositionId,
+        before: &ComponentGraph,
+        here: NodeId,
+    ) {
+        let engine = &means.engine;
+        for (stream, reader) in edges(&self.graph) {
+            let (from, to) = (self.graph.producer(stream), self.graph.reader(reader));
+            if to.shared {
+                continue;
+            }
+            if to.host == here && from.host != here && before.producer(stream).host != from.host {
+                let mut numbers = self.numbers.iter().rev();
+                let edge = numbers.find_map(|it| engine.reading_edge(*it, stream, reader));
+                if let Some(edge) = edge {
+                    let edge = RemoteEdge {
+                        edge,
+                        stream,
+                        reader,
+                    };
+                    self.pull(means, id, (edge, from.host), true);
+                }
+            }
+            let by = (stream, reader, to.host);
+            if from.host == here && to.host != here && !self.downstream.contains_key(&by) {
+                // What is made here only now serves them by itself.
+                let edge = self.yielding_edge(engine, stream, reader);
+                if let Ok(Ok(fork)) = edge.map(|edge| engine.fork_edge(edge)) {
+                    self.serve(by, fork);
+                }
+            }
+        }
+    }
+
+    /// Closes the edges of readers that are on other hosts by now, or here, as soon as something else is kept for those.
+    fn close_former(&mut self, engine: &engine::runtime::Handle, here: NodeId) {
+        let graph = &self.graph;
+        let is_here = |reader: Reader| match reader {
+            Reader::Operator(index, _) => {
+                self.operators[index].is_some_and(|it| engine.is_running(it))
+            }
+            Reader::Sink(index) => self.sinks[index].is_some_and(|it| engine.is_running(it)),
+        };
+        let is_former = |by: &(Stream, Reader, NodeId)| {
+            let host = graph.reader(by.1).host;
+            let is_followed = match host == here {
+                true => is_here(by.1),
+                false => self.downstream.contains_key(&(by.0, by.1, host)),
+            };
+            host != by.2 && is_followed
+        };
+        let former = self.downstream.keys().filter(|by| is_former(by));
+        let former: Vec<(Stream, Reader, NodeId)> = former.copied().collect();
+        for by in former {
+            if let Some(edge) = self.downstream.remove(&by) {
+                let edge: EdgeId = edge.edge;
+                engine.close_edge(edge);
+            }
+        }
+    }
+
+    /// What the graph binds to this host and is not here.
+    fn wanted(&self, here: NodeId, is_running: impl Fn(ComponentId) -> bool) -> Wanted {
+        let lacks = |bindings: &[Binding], known: &[Option<ComponentId>]| -> BTreeSet<usize> {
+            let bound = bindings.iter().zip(known).enumerate();
+            bound
+                .filter(|(_, (binding, known))| {
+                    binding.host == here && !known.is_some_and(&is_running)
+                })
+                .map(|(index, _)| index)
+                .collect()
+        };
+        Wanted {
+            sources: lacks(self.graph.sources(), &self.sources),
+            operators: lacks(self.graph.operators(), &self.operators),
+            sinks: lacks(self.graph.sinks(), &self.sinks),
+        }
+    }
+}
+
+/// All streams of a graph with those who read them.
+fn edges(graph: &ComponentGraph) -> Vec<(Stream, Reader)> {
+    let plan = graph.plan();
+    let operators = plan.operators().iter().enumerate();
+    let inputs = operators.flat_map(|(index, operator)| {
+        let inputs = operator.inputs.iter().enumerate();
+        inputs.map(move |(port, stream)| (*stream, Reader::Operator(index, port)))
+    });
+    let sinks = plan.sinks().iter().enumerate();
+    let sinks = sinks.map(|(index, sink)| (sink.input, Reader::Sink(index)));
+    inputs.chain(sinks).collect()
+}

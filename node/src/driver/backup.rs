@@ -1,0 +1,296 @@
+//! Backups: this host holds the state of operators that run elsewhere, to go on with them where their hosts are gone.
+//!
+//! The state is pulled as a migration's is, again and again. What is held stays until a newer state is whole, also while the host where the operator
+//! runs is another one by now.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use engine::operator::{KINDS, Numbering};
+use engine::state::{Arrived, Resumed, Shadow, StatePull};
+use engine::{CopyId, frame};
+use model::{Clock, ComponentGraph, CompositionId, Instant, NodeId, wire};
+use tokio::task::JoinHandle;
+
+use super::control::{Control, Inbound};
+use super::deploy::compile;
+use super::hello::Hello;
+use super::migration::STATE_DIVISOR;
+use super::parts::Means;
+use super::state::PULL_INTERVAL;
+use crate::node::{Input, PartEvent};
+
+/// How long after a state was whole the next one is asked for.
+///
+/// Unit: time. Range: from some milliseconds: what a component has done since is done again where it is taken over, and is kept upstream until then.
+/// Source: design, state streams.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long to wait before a state is asked for again that could not be had: doubled each time, from the first to the second.
+///
+/// Unit: time. Source: as for edges.
+const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
+
+/// The last whole state, where there is one.
+type Slot = Arc<Mutex<Option<Shadow>>>;
+
+/// The state of an operator that runs elsewhere.
+#[derive(Debug)]
+pub(super) struct Backup {
+    primary: NodeId,
+    slot: Slot,
+    copy: CopyId,
+    task: JoinHandle<()>,
+}
+
+/// Whether the state of an operator is to be held: what keeps none goes on from what it is asked for.
+fn has_state(graph: &ComponentGraph, operator: usize) -> bool {
+    let kind = &graph.plan().operators()[operator].kind;
+    let kind = KINDS.iter().find(|it| it.name == *kind);
+    kind.is_some_and(|kind| kind.numbering == Numbering::Own)
+}
+
+impl Control {
+    /// Holds the state of what this host is a backup of, and of nothing else.
+    pub(super) fn follow_backups(&mut self, id: CompositionId) {
+        let here = self.network.node();
+        let part = self.parts.get(&id).filter(|part| !part.is_released);
+        let graph = part.map(|part| part.graph.clone());
+        let wanted: BTreeMap<u16, NodeId> =
+            graph.iter().flat_map(|graph| wanted(graph, here)).collect();
+        let known = self.backups.keys().filter(|(it, _)| *it == id);
+        let known: Vec<(CompositionId, u16)> = known.copied().collect();
+        for place in known {
+            match wanted.get(&place.1) {
+                Some(primary) if self.backups[&place].primary == *primary => {}
+                Some(_) => {}
+                None => self.drop_backup(place),
+            }
+        }
+        let Some(graph) = graph else { return };
+        for (operator, primary) in wanted {
+            let place = (id, operator);
+            if self
+                .backups
+                .get(&place)
+                .is_some_and(|it| it.primary == primary)
+            {
+                continue;
+            }
+            let before = self.backups.remove(&place);
+            let (slot, copy) = match before {
+                Some(before) => {
+                    before.task.abort();
+                    (before.slot, before.copy)
+                }
+                None => (Slot::default(), self.means.engine.open_copy()),
+            };
+            let following = Following {
+                means: self.means.clone(),
+                graph: graph.clone(),
+                id,
+                operator,
+                primary,
+                slot: Arc::clone(&slot),
+                copy,
+                bytes_max: self.config.memory_bytes / STATE_DIVISOR,
+            };
+            let task = tokio::spawn(following.run());
+            let backup = Backup {
+                primary,
+                slot,
+                copy,
+                task,
+            };
+            self.backups.insert(place, backup);
+        }
+    }
+
+    /// Takes the state that is held of an operator, which goes on here.
+    pub(super) fn take_backup(&mut self, place: (CompositionId, u16)) -> Option<(Resumed, u64)> {
+        let slot = self
+            .backups
+            .get(&place)
+            .map(|backup| Arc::clone(&backup.slot))?;
+        let shadow = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.drop_backup(place);
+        let shadow = shadow?;
+        let bytes = shadow.bytes();
+        Some((shadow.activate()?, bytes))
+    }
+
+    /// Whether a state is held of an operator.
+    pub(super) fn has_backup(&self, place: (CompositionId, u16)) -> bool {
+        let backup = self.backups.get(&place);
+        backup.is_some_and(|it| it.slot.lock().is_ok_and(|slot| slot.is_some()))
+    }
+
+    /// Holds nothing any more of a composition.
+    pub(super) fn drop_backups(&mut self, id: CompositionId) {
+        let known = self.backups.keys().filter(|(it, _)| *it == id);
+        let known: Vec<(CompositionId, u16)> = known.copied().collect();
+        for place in known {
+            self.drop_backup(place);
+        }
+    }
+
+    fn drop_backup(&mut self, place: (CompositionId, u16)) {
+        if let Some(backup) = self.backups.remove(&place) {
+            backup.task.abort();
+            self.means.engine.close_copy(backup.copy);
+        }
+    }
+}
+
+/// The operators with state that this host is a backup of, and where each of them runs.
+fn wanted(graph: &ComponentGraph, here: NodeId) -> Vec<(u16, NodeId)> {
+    let operators = (0u16..).zip(graph.operators()).zip(graph.backups());
+    operators
+        .filter(|((operator, binding), backups)| {
+            binding.host != here
+                && backups.contains(&here)
+                && has_state(graph, usize::from(*operator))
+        })
+        .map(|((operator, binding), _)| (operator, binding.host))
+        .collect()
+}
+
+/// What follows an operator's state.
+struct Following {
+    means: Means,
+    graph: Box<ComponentGraph>,
+    id: CompositionId,
+    operator: u16,
+    primary: NodeId,
+    slot: Slot,
+    copy: CopyId,
+    bytes_max: u64,
+}
+
+impl Following {
+    async fn run(self) {
+        let mut wait = RETRY.0;
+        self.tell(false).await;
+        loop {
+            let begun = self.means.clock.now();
+            match self.follow().await {
+                // It goes on here.
+                Ok(()) => return,
+                Err(reason) => {
+                    tracing::debug!(host = %self.primary, reason, "a state is not to be had");
+                }
+            }
+            if self.means.clock.now().since(begun) >= RETRY.1 {
+                wait = RETRY.0;
+                self.tell(false).await;
+            }
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(RETRY.1);
+        }
+    }
+
+    /// Follows the state by one stream, until that ends or the state is taken.
+    async fn follow(&self) -> Result<(), String> {
+        let hello = Hello::State {
+            composition: self.id,
+            operator: self.operator,
+        };
+        let (network, engine) = (&self.means.network, &self.means.engine);
+        let clock: &dyn Clock = self.means.clock.as_ref();
+        let stream = network.open(self.primary, wire::encode(&hello)).await;
+        let (mut sender, mut receiver) = stream.map_err(|error| error.to_string())?;
+        let (graph, index) = (self.graph.clone(), usize::from(self.operator));
+        let compiling = move || compile(graph.plan(), index);
+        let compiled = tokio::task::spawn_blocking(compiling).await;
+        let compiled = compiled.map_err(|error| format!("panicked: {error}"))??;
+        let mut next = Shadow::new(compiled, self.bytes_max);
+        let schemas = next.schemas().to_vec();
+        next.want();
+        // Until the first state of this stream is whole, what was held before stays.
+        let mut fresh = Some(next);
+        let mut next_at: Option<Instant> = None;
+        let mut bytes = Vec::new();
+        loop {
+            let now = clock.now();
+            if next_at.take_if(|at| *at <= now).is_some() {
+                let wanted = self.with(&mut fresh, |shadow| shadow.want());
+                if wanted.is_none() {
+                    return Ok(());
+                }
+            }
+            while let Some(pull) = self.with(&mut fresh, |it| it.pull_due(now)) {
+                let Some(pull) = pull else { break };
+                send(&mut sender, pull, &mut bytes).await?;
+            }
+            let Some(due) = self.with(&mut fresh, |it| it.poll_timeout()) else {
+                return Ok(());
+            };
+            let due = due.into_iter().chain(next_at).min();
+            let due = due.map_or(PULL_INTERVAL, |due| due.since(clock.now()));
+            let Ok(received) = tokio::time::timeout(due, receiver.receive()).await else {
+                continue;
+            };
+            let received = received.map_err(|error| error.to_string())?;
+            let received = received.ok_or("the operator is not there any more")?;
+            let now = clock.now();
+            let piece = frame::decode_piece(received, &schemas, now);
+            let piece = piece.map_err(|error| error.to_string())?;
+            let arrived = self.with(&mut fresh, |it| {
+                let arrived = it.handle_piece(now, piece);
+                (arrived, it.bytes())
+            });
+            let Some((arrived, held)) = arrived else {
+                return Ok(());
+            };
+            let arrived = arrived.map_err(|error| error.to_string())?;
+            if !engine.set_copy(self.copy, held) {
+                return Err("there is no memory for its state".to_owned());
+            }
+            if arrived == Arrived::Whole {
+                if let Some(shadow) = fresh.take() {
+                    self.put(shadow);
+                    self.tell(true).await;
+                }
+                next_at = Some(now + INTERVAL);
+            }
+        }
+    }
+
+    /// Does something with the state that comes; nothing where it was taken.
+    fn with<T>(&self, fresh: &mut Option<Shadow>, act: impl FnOnce(&mut Shadow) -> T) -> Option<T> {
+        if let Some(shadow) = fresh {
+            return Some(act(shadow));
+        }
+        let mut slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
+        slot.as_mut().map(act)
+    }
+
+    /// A newer state is held from now on.
+    fn put(&self, shadow: Shadow) {
+        let mut slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
+        *slot = Some(shadow);
+    }
+
+    async fn tell(&self, is_held: bool) {
+        let operators = self.graph.plan().operators();
+        let event = PartEvent::Backup {
+            operator: operators[usize::from(self.operator)].name.clone(),
+            is_held,
+        };
+        let input = Input::Happened { id: self.id, event };
+        // Nobody hears it only where the node goes down.
+        drop(self.means.inbox.send(Inbound::Input(input)).await);
+    }
+}
+
+async fn send(
+    sender: &mut overlay::net::FrameSender,
+    pull: StatePull,
+    bytes: &mut Vec<u8>,
+) -> Result<(), String> {
+    bytes.clear();
+    frame::encode_state_pull(pull, bytes);
+    sender.send(bytes).await.map_err(|it| it.to_string())?;
+    sender.flush().await.map_err(|it| it.to_string())
+}

@@ -1,0 +1,465 @@
+//! What of an application runs elsewhere from now on, since a host of it is gone; and who would go on in whose place after that.
+//!
+//! A graph names, beside the host of each operator, those that hold its state and go on with it where that host is gone. Whoever misses a host says,
+//! by a handover of the record, where everything that ran there runs from then on: the next host in rank, [`placement::repair`]. Nobody is asked, for
+//! those that are gone could not answer; every host of the graph takes the record as it comes ([`composition::Rebound`]). Two that say it at once do no
+//! harm: of two records one stands everywhere, and rows are judged by their positions.
+//!
+//! Of a stateful operator nobody may go on but who holds its state: without backups it waits for its host. What keeps no state goes on
+//! anywhere; sinks go where they are fed from. Sources stay: they are where their data is.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use engine::operator::{KINDS, Numbering};
+use model::plan::Stream;
+use model::{
+    ApplicationId, Binding, ComponentGraph, CompositionId, HostSummary, Instant, NodeId, Resources,
+    convert,
+};
+use placement::repair::Next;
+use placement::replicas;
+
+use super::{Decision, Effect, Node};
+
+/// How long a host that cannot be reached is waited for before others go on in its place, and how much longer by each that is to do so before this one.
+///
+/// Unit: time. Range: above what a connection takes that is made again. Source: guess; whoever closes a connection to make another does so within milliseconds.
+const WAIT: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(400));
+
+/// How long it is waited for what is being moved to be decided. Unit: time. Source: guess.
+const AGAIN: Duration = Duration::from_millis(250);
+
+/// How often what could not be made here is tried again. Unit: time. Source: guess; a host comes up in about a second.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// How likely a host is up, where nothing is known of it. Source: guess; it is the same for all, so that only how few hosts are needed counts.
+const AVAILABLE: f64 = 0.99;
+
+/// What a backup is expected to hold. Unit: bytes. Source: guess; what it does hold is in its ledger.
+const STANDBY_MEMORY_BYTES: u64 = 1 << 20;
+
+/// What of the applications here is to be looked at. Bounded by the parts that run here.
+#[derive(Debug, Default)]
+pub(super) struct Repairs {
+    due: BTreeMap<CompositionId, Due>,
+}
+
+/// When an application is looked at.
+#[derive(Debug, Clone, Copy)]
+struct Due {
+    at: Instant,
+    /// Since when a host of it is missed.
+    since: Instant,
+}
+
+impl Repairs {
+    /// When something is to be looked at.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.due.values().map(|due| due.at).min()
+    }
+}
+
+/// A graph without the hosts that are gone.
+struct Mended {
+    graph: ComponentGraph,
+    /// What runs elsewhere then.
+    moved: Vec<String>,
+}
+
+/// Whether an operator of this kind goes on from nothing but what it is asked for.
+fn is_stateless(kind: &str) -> bool {
+    let kind = KINDS.iter().find(|it| it.name == kind);
+    kind.is_some_and(|kind| kind.numbering != Numbering::Own)
+}
+
+/// Whether an operator is read for others alone: what is shared is made of it.
+fn is_of_others(graph: &ComponentGraph, operator: usize) -> bool {
+    let readers = graph.plan().readers_of(operator);
+    graph.operators()[operator].shared
+        && readers
+            .into_iter()
+            .all(|reader| graph.reader(reader).shared)
+}
+
+impl Node {
+    /// A host cannot be reached: what it ran is to go on elsewhere.
+    pub(super) fn on_missed(&mut self, now: Instant, node: NodeId) {
+        if !self.config.repairs {
+            return;
+        }
+        let here = self.id();
+        let parts = self.parts.iter().filter(|(_, part)| part.is_running());
+        let missing = parts.filter(|(_, part)| part.graph.hosts().contains(&node));
+        for (id, part) in missing {
+            // Those that have to do with it know it first, and one of them says it.
+            let near = neighbors(&part.graph, node);
+            let present = |host: &&NodeId| !self.view.is_absent(**host);
+            let before = match near.contains(&here) {
+                true => near.iter().filter(present).position(|host| *host == here),
+                false => Some(near.iter().filter(present).count() + 1),
+            };
+            let turn = u32::try_from(before.unwrap_or_default()).unwrap_or(u32::MAX);
+            let at = now + WAIT.0 + WAIT.1.saturating_mul(turn.min(8));
+            let due = self
+                .repairs
+                .due
+                .entry(*id)
+                .or_insert(Due { at, since: now });
+            due.at = due.at.min(at);
+        }
+    }
+
+    /// Looks at what is due.
+    pub(super) fn tend_repairs(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        let due = self.repairs.due.iter().filter(|(_, due)| due.at <= now);
+        let due: Vec<(CompositionId, Due)> = due.map(|(id, due)| (*id, *due)).collect();
+        for (id, due) in due {
+            self.repairs.due.remove(&id);
+            self.repair(now, id, due, out);
+        }
+    }
+
+    /// Says where everything of an application runs, where a host of it is gone.
+    fn repair(&mut self, now: Instant, id: CompositionId, due: Due, out: &mut Vec<Effect>) {
+        let Some(part) = self.parts.get(&id).filter(|part| part.is_running()) else {
+            return;
+        };
+        let application = part.application.clone();
+        let gone: BTreeSet<NodeId> = part.graph.hosts();
+        let gone: BTreeSet<NodeId> = gone
+            .into_iter()
+            .filter(|host| self.view.is_absent(*host))
+            .collect();
+        if gone.is_empty() || !self.is_current(&application, id) {
+            return;
+        }
+        if self.composer.is_making_ready(id) {
+            // It is abandoned, since a host of it cannot be reached, or comes about.
+            let at = now + AGAIN;
+            self.repairs.due.insert(id, Due { at, ..due });
+            return;
+        }
+        let graph = part.graph.clone();
+        let mended = self.mended(id, &graph, &gone);
+        if mended.moved.is_empty() {
+            return;
+        }
+        let names = gone.iter().map(|host| self.view.name(*host));
+        let decision = Decision::Repaired {
+            lost: names.collect::<Vec<_>>().join(", "),
+            components: mended.moved,
+            after_ms: super::status::milliseconds(now.since(due.since)),
+        };
+        if self
+            .say_rebound(now, &application, mended.graph, out)
+            .is_ok()
+        {
+            self.counts.add("repaired");
+            self.decided(now, &application, decision);
+        }
+    }
+
+    /// Whether a composition is the one that the record of its application is about, and runs.
+    fn is_current(&self, application: &ApplicationId, id: CompositionId) -> bool {
+        let record = self.records.find(application);
+        record.is_some_and(|record| {
+            record.listing.head.composition == id
+                && record.listing.is_running()
+                && record.listing.may_change(self.id())
+                && record.body.is_some()
+        })
+    }
+
+    /// A graph of which nothing that can be elsewhere is bound to those that are gone.
+    fn mended(&self, id: CompositionId, graph: &ComponentGraph, gone: &BTreeSet<NodeId>) -> Mended {
+        let mut mended = Mended {
+            graph: graph.clone(),
+            moved: Vec::new(),
+        };
+        // Readers go before what they read: what is made for nobody would be read by nobody.
+        for index in (0..graph.operators().len()).rev() {
+            let host = graph.operators()[index].host;
+            if !gone.contains(&host) || is_of_others(&mended.graph, index) {
+                continue;
+            }
+            let backups = &graph.backups()[index];
+            let ranked: Vec<NodeId> = [host].into_iter().chain(backups.iter().copied()).collect();
+            let operator = &graph.plan().operators()[index];
+            let to = match placement::repair::next(&ranked, 0, gone) {
+                Next::Activate(rank) => Some(ranked[rank]),
+                Next::Recompose if is_stateless(&operator.kind) => {
+                    self.nearest(id, &mended.graph, index, gone)
+                }
+                Next::Recompose | Next::Stay => None,
+            };
+            let rebound = to.map(|to| mended.graph.rebound(index, Binding::new(to)));
+            if let Some(Ok(graph)) = rebound {
+                mended.graph = graph;
+                mended.moved.push(operator.name.clone());
+            }
+        }
+        for (index, sink) in graph.plan().sinks().iter().enumerate() {
+            if !gone.contains(&graph.sinks()[index].host) {
+                continue;
+            }
+            let feeding = mended.graph.producer(sink.input).host;
+            let mut others = mended.graph.hosts().into_iter();
+            let to = match gone.contains(&feeding) {
+                false => Some(feeding),
+                true => others.find(|host| !gone.contains(host)),
+            };
+            if let Some(to) = to {
+                mended.graph = mended.graph.with_sink(index, to);
+                mended.moved.push(sink.name.clone());
+            }
+        }
+        mended
+    }
+
+    /// The host that an operator goes to which nobody holds a place for: one that runs something beside it, before others.
+    fn nearest(
+        &self,
+        id: CompositionId,
+        graph: &ComponentGraph,
+        operator: usize,
+        gone: &BTreeSet<NodeId>,
+    ) -> Option<NodeId> {
+        let may_run: BTreeSet<NodeId> = self.hosts_for(id, operator).collect();
+        let beside = graph.running_hosts();
+        let is_there = |host: &&NodeId| !gone.contains(host) && may_run.contains(host);
+        let mut beside = beside.iter().filter(is_there);
+        let mut others = may_run.iter().filter(is_there);
+        beside.next().or_else(|| others.next()).copied()
+    }
+
+    /// The hosts that may run an operator and can be reached, this one among them.
+    fn hosts_for(&self, id: CompositionId, operator: usize) -> impl Iterator<Item = NodeId> {
+        let operator = u16::try_from(operator).unwrap_or(u16::MAX);
+        let hosts = self.composer.hosts_for(&self.view.hosts, id, operator);
+        let nodes = hosts.map(|host| host.node);
+        nodes.filter(|node| !self.view.is_absent(*node))
+    }
+
+    /// Sees to it that as many hosts hold the state of every operator as were asked for; and makes again what could not be made here.
+    pub(super) fn tend_backups(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        if !self.config.repairs {
+            return;
+        }
+        let ids: Vec<CompositionId> = self.parts.keys().copied().collect();
+        for id in ids {
+            self.protect(now, id, out);
+            self.make_again(now, id, out);
+        }
+    }
+
+    /// What could not be made here is tried again.
+    fn make_again(&mut self, now: Instant, id: CompositionId, out: &mut Vec<Effect>) {
+        let Some(part) = self.parts.get_mut(&id).filter(|part| part.is_running()) else {
+            return;
+        };
+        if part.unmade.is_empty() || now < part.made_again {
+            return;
+        }
+        part.made_again = now + RETRY;
+        let effect = Effect::Adopt {
+            id,
+            application: part.application.clone(),
+            graph: Box::new(part.graph.clone()),
+            cores: part.cores,
+        };
+        out.push(effect);
+    }
+
+    /// Chooses backups where some are missing: the first host that runs anything of it does.
+    fn protect(&mut self, now: Instant, id: CompositionId, out: &mut Vec<Effect>) {
+        let Some(part) = self.parts.get(&id).filter(|part| part.is_running()) else {
+            return;
+        };
+        let wanted = usize::from(part.graph.plan().qos().replicas);
+        let application = part.application.clone();
+        let hosts = part.graph.running_hosts();
+        let mut present = hosts.iter().filter(|host| !self.view.is_absent(**host));
+        let is_mine = present.next() == Some(&self.id());
+        if wanted == 0 || now < part.protect_at || !self.is_current(&application, id) {
+            return;
+        }
+        if !is_mine {
+            if let Some(part) = self.parts.get_mut(&id) {
+                part.degraded.remove(BACKUPS);
+            }
+            return;
+        }
+        if self.composer.is_making_ready(id) || self.repairs.due.contains_key(&id) {
+            return;
+        }
+        let graph = part.graph.clone();
+        let (after, missing) = self.protected(id, &graph, wanted);
+        if let Some(part) = self.parts.get_mut(&id) {
+            if !missing.is_empty() {
+                part.protect_at = now + RETRY;
+            }
+            match missing.is_empty() {
+                true => part.degraded.remove(BACKUPS),
+                false => {
+                    let reason = format!("no host is left for a backup of {}", missing.join(", "));
+                    part.degraded.insert(BACKUPS.to_owned(), reason)
+                }
+            };
+        }
+        if after != graph {
+            // Where it cannot be said, nothing has changed, and it is counted.
+            let _: Result<(), _> = self.say_rebound(now, &application, after, out);
+        }
+    }
+
+    /// A graph with the backups that there should be, and the operators that have fewer.
+    fn protected(
+        &self,
+        id: CompositionId,
+        graph: &ComponentGraph,
+        wanted: usize,
+    ) -> (ComponentGraph, Vec<String>) {
+        let lacks = |index: usize| {
+            let backups = graph.backups()[index].iter();
+            !is_of_others(graph, index)
+                && backups.filter(|host| !self.view.is_absent(**host)).count() < wanted
+        };
+        let operators = 0..graph.operators().len();
+        if !operators.clone().any(lacks) {
+            return (graph.clone(), Vec::new());
+        }
+        let ranked = self.ranked(id, graph, wanted);
+        let mut after = graph.clone();
+        let mut missing = Vec::new();
+        for index in operators.filter(|index| lacks(*index)) {
+            let known = graph.backups()[index].iter().copied();
+            let known = known.filter(|host| !self.view.is_absent(*host));
+            let mut seen = BTreeSet::from([graph.operators()[index].host]);
+            let others = self.hosts_for(id, index);
+            let chosen = known.chain(ranked[index].iter().copied()).chain(others);
+            let chosen: Vec<NodeId> = chosen
+                .filter(|host| seen.insert(*host))
+                .take(wanted)
+                .collect();
+            if chosen.len() < wanted {
+                missing.push(graph.plan().operators()[index].name.clone());
+            }
+            after = after.with_backups(index, chosen);
+        }
+        (after, missing)
+    }
+
+    /// The hosts that each operator is ranked on behind its own, so that the whole is up as often as can be; nothing where that cannot be said.
+    fn ranked(&self, id: CompositionId, graph: &ComponentGraph, wanted: usize) -> Vec<Vec<NodeId>> {
+        let nothing = vec![Vec::new(); graph.operators().len()];
+        let view = &self.view.hosts;
+        let mut hosts: Vec<&HostSummary> = view.hosts.values().map(|host| &**host).collect();
+        hosts.push(&view.host);
+        hosts.retain(|host| !self.view.is_absent(host.node));
+        hosts.sort_unstable_by_key(|host| host.node);
+        let place = |node: NodeId| hosts.binary_search_by_key(&node, |host| host.node).ok();
+        let components: Option<Vec<replicas::Component>> = graph
+            .operators()
+            .iter()
+            .enumerate()
+            .map(|(index, binding)| {
+                let primary = place(binding.host)?;
+                let candidates = self.hosts_for(id, index).filter_map(place);
+                let candidates: BTreeSet<usize> = candidates.chain([primary]).collect();
+                Some(replicas::Component {
+                    active: Resources::default(),
+                    standby: Resources {
+                        memory_bytes: STANDBY_MEMORY_BYTES,
+                        ..Resources::default()
+                    },
+                    state_bytes_per_second: 0.0,
+                    ranks: (wanted + 1).min(candidates.len()),
+                    candidates: candidates.into_iter().collect(),
+                    primary: Some(primary),
+                    weight: 1.0,
+                })
+            })
+            .collect();
+        let Some(components) = components else {
+            return nothing;
+        };
+        let plan = graph.plan();
+        let links = plan
+            .operators()
+            .iter()
+            .enumerate()
+            .flat_map(|(index, operator)| {
+                let inputs = operator.inputs.iter().filter_map(move |input| match input {
+                    Stream::Operator(before, _) => Some(*before),
+                    Stream::Source(..) => None,
+                });
+                inputs.map(move |before| replicas::Link {
+                    from: replicas::End::Component(before),
+                    to: replicas::End::Component(index),
+                    weight: 1.0,
+                })
+            });
+        let host = |host: &&HostSummary| replicas::Host {
+            node: host.node,
+            room: replicas::usable(
+                &host.capacity,
+                &Resources {
+                    cpu_cores: host.load.middle() * host.capacity.cpu_cores,
+                    ..Resources::default()
+                },
+            ),
+            coordinate: host.coordinate,
+            available: AVAILABLE,
+        };
+        let request = replicas::Request {
+            hosts: hosts.iter().map(host).collect(),
+            components,
+            links: links.collect(),
+        };
+        let seed = model::Rng::from_seed(convert::size(hosts.len()));
+        let placed = replicas::find("concentrate").map(|policy| {
+            let mut rng = seed.keyed("backups");
+            policy.place(&request, &mut rng)
+        });
+        let Some(Ok(placement)) = placed else {
+            return nothing;
+        };
+        let mut ranked = request.nodes(&placement);
+        for hosts in &mut ranked {
+            hosts.remove(0);
+        }
+        ranked
+    }
+}
+
+/// As which component it is said that an application has fewer backups than were asked for.
+pub(super) const BACKUPS: &str = "replicas";
+
+/// The hosts that have to do with what runs on one: that feed it, read it, or hold its state; each once, in order.
+fn neighbors(graph: &ComponentGraph, node: NodeId) -> BTreeSet<NodeId> {
+    let plan = graph.plan();
+    let mut near = BTreeSet::new();
+    let mut edge = |from: NodeId, to: NodeId| {
+        if from == node {
+            near.insert(to);
+        }
+        if to == node {
+            near.insert(from);
+        }
+    };
+    for (index, operator) in plan.operators().iter().enumerate() {
+        let at = graph.operators()[index].host;
+        for input in &operator.inputs {
+            edge(graph.producer(*input).host, at);
+        }
+        for backup in &graph.backups()[index] {
+            edge(at, *backup);
+        }
+    }
+    for (sink, binding) in plan.sinks().iter().zip(graph.sinks()) {
+        edge(graph.producer(sink.input).host, binding.host);
+    }
+    near.remove(&node);
+    near
+}

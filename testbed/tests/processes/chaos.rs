@@ -1,0 +1,43 @@
+//! Hosts that fail while applications run over them, in the small: what `bench chaos` does, and that it says the truth.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::support::{Bed, Turn, run_within, text};
+
+/// How long a run may take. Unit: time. Source: three times what it takes where nothing else runs.
+const RUN_WAIT: Duration = Duration::from_secs(180);
+
+/// What a run says in the end, where all that must hold does. Time is not what is looked at here: the machine may be busy.
+fn figures(arguments: &str) -> Value {
+    let _turn = Turn::take();
+    let bed = Bed::new();
+    let common = "bench -o json chaos --recovery 1min --settle 30s";
+    let arguments: Vec<&str> = common.split(' ').chain(arguments.split(' ')).collect();
+    let output = run_within(&mut bed.testbed(&arguments), RUN_WAIT);
+    let said = text(&output.stderr);
+    let report: Value =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {said}"));
+    assert!(output.status.success(), "{said}{report:#}");
+    bed.assert_nothing_is_left();
+    report["figures"].clone()
+}
+
+#[test]
+fn hosts_that_stop_for_a_moment_change_nothing() {
+    let figures = figures("-n 3 -a 3 -k 3 --fault silence --away 200ms");
+    assert_eq!(figures["kills"], 3, "{figures}");
+    for count in ["lost", "doubled", "rewritten", "wrong", "never_recovered"] {
+        assert_eq!(figures[count], 0, "{count}: {figures}");
+    }
+    assert!(figures["results"].as_u64() > Some(100), "{figures}");
+}
+
+#[test]
+#[ignore = "hosts that are killed are not replaced yet"]
+fn hosts_that_are_killed_one_after_the_other_lose_and_double_nothing() {
+    let figures = figures("-n 4 -a 3 -k 4");
+    assert_eq!(figures["kills"], 4, "{figures}");
+    assert_eq!(figures["none_lost"], 1, "{figures}");
+}
