@@ -4,6 +4,7 @@ mod applications;
 mod events;
 mod failures;
 mod moves;
+mod repair;
 mod streams;
 mod support;
 mod watch;

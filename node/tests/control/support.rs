@@ -44,6 +44,8 @@ pub(crate) struct Net {
     pub has_old_entries: bool,
     /// Whether the overlay answers.
     pub has_overlay: bool,
+    /// Whether hosts that are started anew repair.
+    pub repairs: bool,
     /// What runs where, and whether it was started.
     pub deployed: BTreeMap<(NodeId, CompositionId), (ComponentGraph, bool)>,
     pub entries: BTreeMap<(Key, NodeId, u64), Entry>,
@@ -101,13 +103,24 @@ impl Net {
 
     /// One whose hosts move components by themselves, or do not.
     pub(crate) fn that_moves(count: usize, seed: u64, migrates: bool) -> Self {
-        let host = |index| {
-            let config = Config {
-                migrates,
-                ..config(index)
-            };
-            Self::host(config)
-        };
+        Self::of(count, seed, |index| Config {
+            migrates,
+            ..config(index)
+        })
+    }
+
+    /// One whose hosts go on in the place of those that are gone.
+    pub(crate) fn that_repairs(count: usize, seed: u64) -> Self {
+        let mut net = Self::of(count, seed, |index| Config {
+            repairs: true,
+            ..config(index)
+        });
+        net.repairs = true;
+        net
+    }
+
+    fn of(count: usize, seed: u64, config: impl Fn(usize) -> Config) -> Self {
+        let host = |index| Self::host(config(index));
         let hosts: BTreeMap<NodeId, Host> = (0..count).map(host).collect();
         let mut net = Self {
             now: Instant::from_nanos(1),
@@ -119,6 +132,7 @@ impl Net {
             is_read_by_others: false,
             has_old_entries: false,
             has_overlay: true,
+            repairs: false,
             deployed: BTreeMap::new(),
             entries: BTreeMap::new(),
             steps: 0,
@@ -192,6 +206,7 @@ impl Net {
         let (id, mut host) = Self::host(config(index));
         let config = Config {
             first_number: 1 + self.steps,
+            repairs: self.repairs,
             ..config(index)
         };
         host.recorder = Recorder::start(Vec::new(), &config, SEED).expect("memory");
@@ -432,6 +447,13 @@ impl Net {
             .filter(|(to, _)| *to == self.ids[index]);
         let all: BTreeSet<Vec<u8>> = to.map(|(_, bytes)| bytes.clone()).collect();
         all.into_iter().collect()
+    }
+
+    /// A second ends at every host that is up.
+    pub(crate) fn load(&mut self) {
+        for host in self.up() {
+            self.push(host, Duration::ZERO, Input::Load { busy_cores: 0.1 });
+        }
     }
 
     /// Lets time pass.
