@@ -6,13 +6,16 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 use indexmap::{IndexMap, IndexSet};
 
+/// Keys that were last seen in one tick.
+pub(super) type Keys = IndexSet<Arc<[u8]>, FixedState>;
+
 /// The keys of closed ticks.
 #[derive(Debug)]
 pub(super) struct Memory {
     /// The tick that each was last seen in.
     seen: IndexMap<Arc<[u8]>, i64, FixedState>,
     /// The same by tick: what is forgotten together and exported together.
-    ticks: BTreeMap<i64, IndexSet<Arc<[u8]>, FixedState>>,
+    ticks: BTreeMap<i64, Keys>,
     bytes: usize,
 }
 
@@ -73,7 +76,7 @@ impl Memory {
     }
 
     /// The first tick behind this one in which keys were last seen, and those; a key that leaves is replaced by the last.
-    pub(super) fn next_behind(&self, tick: i64) -> Option<(i64, &IndexSet<Arc<[u8]>, FixedState>)> {
+    pub(super) fn next_behind(&self, tick: i64) -> Option<(i64, &Keys)> {
         let mut later = self.ticks.range(tick.saturating_add(1)..);
         later.next().map(|(tick, keys)| (*tick, keys))
     }
