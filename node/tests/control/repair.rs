@@ -37,7 +37,13 @@ fn with_replicas(plan: &model::QueryPlan, replicas: u8) -> model::QueryPlan {
     for operator in plan.operators() {
         let (name, kind) = (&operator.name, &operator.kind);
         let parameters = operator.parameters.clone();
-        let added = copy.operator(name, kind, parameters, &operator.inputs, operator.outputs.clone());
+        let added = copy.operator(
+            name,
+            kind,
+            parameters,
+            &operator.inputs,
+            operator.outputs.clone(),
+        );
         added.expect("an operator");
     }
     for sink in plan.sinks() {
@@ -49,7 +55,10 @@ fn with_replicas(plan: &model::QueryPlan, replicas: u8) -> model::QueryPlan {
 /// The graph that all hosts that are up and have anything of it agree on.
 fn agreed(net: &Net) -> ComponentGraph {
     let up: BTreeSet<NodeId> = net.up().into_iter().collect();
-    let here = net.deployed.iter().filter(|((host, _), _)| up.contains(host));
+    let here = net
+        .deployed
+        .iter()
+        .filter(|((host, _), _)| up.contains(host));
     let graphs: Vec<(NodeId, &ComponentGraph)> =
         here.map(|((host, _), (graph, _))| (*host, graph)).collect();
     let (_, first) = graphs.first().expect("somebody runs something");
@@ -135,12 +144,19 @@ fn sinks_go_on_where_they_are_fed_from_and_their_host_takes_back_its_sources() {
     net.pass(Duration::from_secs(1));
     let after = agreed(&net);
     assert_eq!(after.sinks()[0].host, after.operators()[2].host);
-    assert_eq!(after.sources()[0].host, owner, "a source is where its data is");
+    assert_eq!(
+        after.sources()[0].host,
+        owner,
+        "a source is where its data is"
+    );
     net.restart(0);
     net.pass(REST);
     let back = agreed(&net);
     assert_eq!(back.sources()[0].host, owner);
-    assert!(net.deployed.keys().any(|(host, _)| *host == owner), "it reads again");
+    assert!(
+        net.deployed.keys().any(|(host, _)| *host == owner),
+        "it reads again"
+    );
     let (word, reason) = status(&mut net, 3);
     assert_eq!(word, "running", "{reason:?}");
 }
@@ -205,7 +221,11 @@ fn whatever_happens_to_hosts_all_agree_in_the_end() {
         net.command(2, Command::Stop("intrusion".to_owned()))
             .expect("it is stopped");
         net.pass(REST);
-        assert!(net.deployed.is_empty(), "seed {seed}: {:?}", net.deployed.keys());
+        assert!(
+            net.deployed.is_empty(),
+            "seed {seed}: {:?}",
+            net.deployed.keys()
+        );
         assert!(net.taken().abs() < 1e-9, "seed {seed}");
     }
 }
