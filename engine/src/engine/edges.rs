@@ -59,8 +59,6 @@ pub(crate) struct Inbound {
     pub(crate) credit: u64,
     /// Bytes worked off since the last pull.
     pub(crate) unpulled_bytes: u64,
-    /// Its producer is here and had more for it than it could send, when that last changed.
-    pub(crate) is_lagging: bool,
 }
 
 impl Inbound {

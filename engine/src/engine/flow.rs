@@ -167,29 +167,32 @@ impl Engine {
         };
         inbound.state.take(channel.origin, through, kept);
         let releases = inbound.state.releases();
-        let is_lagging = inbound.is_lagging;
         inbound.unpulled_bytes += bytes;
         let is_due =
             inbound.unpulled_bytes >= inbound.credit / PULL_DIVISOR || inbound.state.must_pull();
         if is_remote {
             self.count_received(id);
         }
-        if is_due || has_drained && (releases || is_remote || is_lagging) {
+        if is_due || has_drained && (releases || is_remote || self.lags(edge_id)) {
             self.pull(now, edge_id);
         }
     }
 
+    /// Whether the producer of an edge, which is here, has more for its consumer than the credit lets it send.
+    fn lags(&self, id: EdgeId) -> bool {
+        let producing = self.edges.get(&id).map(|edge| &edge.producer);
+        let Some(Producing::Here(producer, output)) = producing else {
+            return false;
+        };
+        let output = &self.component(*producer).outputs[usize::from(*output)];
+        output.producer.lags(id)
+    }
+
     /// What was appended to an output port could not be sent to all: consumers here that have nothing of its origin left to work on give back
-    /// their credit, which until now nobody needed; the others when that is so.
+    /// their credit, which until now nobody needed.
     fn call_in(&mut self, now: Instant, id: ComponentId, port: u16, origin: Origin) {
         let output = &self.component(id).outputs[usize::from(port)];
         for reader in output.readers.clone() {
-            let output = &self.component(id).outputs[usize::from(port)];
-            let is_lagging = output.producer.lags(reader);
-            let edge = self.edges.get_mut(&reader);
-            if let Some(inbound) = edge.and_then(Edge::inbound_mut) {
-                inbound.is_lagging = is_lagging;
-            }
             let inbound = self.edges.get(&reader).and_then(Edge::inbound);
             let is_owed = inbound.is_some_and(|inbound| {
                 let port = inbound.input;
@@ -237,7 +240,6 @@ impl Engine {
         } else {
             pulled.handle_moves(now, id, inbound.state.moves(), &mut sends);
         }
-        inbound.is_lagging = pulled.lags(id);
         self.pulled(now, producer);
         self.deliver(now, sends);
     }

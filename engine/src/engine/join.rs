@@ -207,7 +207,6 @@ impl Engine {
             state: Consumer::latest(credit),
             credit,
             unpulled_bytes: 0,
-            is_lagging: false,
         }
     }
 
