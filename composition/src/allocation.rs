@@ -58,6 +58,8 @@ pub(crate) struct Allocation {
     pub(crate) graph: ComponentGraph,
     /// How often operators of it were moved, as this host knows.
     pub(crate) generation: u64,
+    /// How many hosts this one has asked to take operators of it, modulo 256: no two are asked under one id.
+    pub(crate) moves_tried: u8,
     /// The migration that the graph came of, where one did.
     pub(crate) switched: Option<MigrationId>,
     /// The graph that this host makes ready for.
@@ -103,11 +105,7 @@ impl Allocation {
     }
 
     /// Of a graph that runs elsewhere and of which an operator is to come here.
-    pub(crate) const fn joining(
-        application: ApplicationId,
-        attempt: u8,
-        graph: ComponentGraph,
-    ) -> Self {
+    pub(crate) fn joining(application: ApplicationId, attempt: u8, graph: ComponentGraph) -> Self {
         Self {
             attempt,
             application,
@@ -116,12 +114,10 @@ impl Allocation {
             },
             graph,
             generation: 0,
+            moves_tried: 0,
             switched: None,
             pending: None,
-            wants: Wants {
-                sources: Vec::new(),
-                operators: Vec::new(),
-            },
+            wants: Wants::default(),
             leaves: 0.0,
             projection: Projection::Rank,
             charges: Vec::new(),
@@ -146,15 +142,22 @@ impl Allocation {
         }
     }
 
-    /// The operators of its own that are to come to a host, whether they are there yet or not.
-    fn coming(&self, here: NodeId) -> BTreeSet<u16> {
-        let graph = self.lapses_at().map(|_| &self.graph);
-        let pending = self.pending.as_deref().map(Pending::graph);
-        let operators = graph.into_iter().chain(pending).flat_map(|graph| {
+    /// Whether it is of another graph than the composing node knows, or makes ready for one.
+    const fn has_moved(&self) -> bool {
+        self.generation > 0 || self.pending.is_some()
+    }
+
+    /// The operators of its own that its graph wants on a host, and those that are to come there, whether they are there yet or not.
+    fn wanted(&self, here: NodeId) -> (BTreeSet<u16>, BTreeSet<u16>) {
+        let own = |graph: &ComponentGraph| {
             let own = (0..).zip(graph.operators());
-            own.filter(|(_, binding)| binding.host == here && !binding.shared)
-        });
-        operators.map(|(index, _)| index).collect()
+            let own = own.filter(|(_, binding)| binding.host == here && !binding.shared);
+            own.map(|(index, _)| index).collect()
+        };
+        let graph = (self.state != State::Ended).then_some(&self.graph);
+        let pending = self.pending.as_deref().map(Pending::graph);
+        let (graph, pending) = (graph.map(own), pending.map(own));
+        (graph.unwrap_or_default(), pending.unwrap_or_default())
     }
 
     /// What its request is projected by.
@@ -404,8 +407,9 @@ impl Composer {
         if from != id.node {
             return self.counts.ignore(Ignored::Foreign);
         }
-        let known = self.allocations.get(&id).map(|it| it.attempt);
-        if known.is_some_and(|known| known > attempt) {
+        // Who was asked in vain may have come by a migration since, before it heard that it is not of the graph that came about.
+        let known = self.allocations.get(&id);
+        if known.is_some_and(|known| known.attempt > attempt || known.has_moved()) {
             self.counts.ignore(Ignored::Late);
         } else {
             self.drop_allocation(now, id, out);
@@ -443,7 +447,7 @@ impl Composer {
         }
     }
 
-    /// The application has ended on this host; what others read of it runs on.
+    /// The application has ended on this host; what others read of it runs on, and nothing of it goes elsewhere any more.
     pub(crate) fn on_application_ended(
         &mut self,
         now: Instant,
@@ -454,6 +458,9 @@ impl Composer {
             && allocation.state == State::Started
         {
             allocation.state = State::Ended;
+            if let Some(pending) = allocation.pending.take() {
+                out.effect(Effect::Abandon { id: pending.id });
+            }
         }
         self.serving.end(id);
         self.answer_deferred(now, out);

@@ -36,6 +36,7 @@ mod adopt;
 mod host;
 mod message;
 mod targets;
+mod waiting;
 
 pub(crate) use host::Pending;
 use host::say;
@@ -179,13 +180,15 @@ impl Composer {
                 .push((view.node(), "it does not run here any more".to_owned()));
             return self.ask_next(now, view, migration, out);
         };
-        migration.id.attempt += 1;
+        let allocation = self.allocations.get_mut(&composition);
+        let allocation = allocation.expect("what runs here has one");
+        allocation.moves_tried = allocation.moves_tried.wrapping_add(1);
+        migration.id.attempt = allocation.moves_tried;
         migration.to = to;
         migration.graph = graph;
         migration.told.clear();
         migration.waiting = migration.hosts();
-        migration.until = now + self.config.migration_max;
-        let allocation = &self.allocations[&composition];
+        migration.until = now + self.config.lease;
         let prepare = Prepare {
             application: allocation.application.clone(),
             attempt: allocation.attempt(),
@@ -279,10 +282,12 @@ impl Composer {
             migration.taken = prepared.taken;
         }
         if !migration.waiting.is_empty() {
+            self.wait_for_target(now, &mut migration);
             self.migrations.insert(id.composition, migration);
             return;
         }
-        if !self.allocations.contains_key(&id.composition) {
+        let known = self.allocations.get(&id.composition);
+        if known.is_none_or(|known| known.state == State::Ended) {
             let why = "it does not run here any more".to_owned();
             return self.abandon(now, view, *migration, (view.node(), why), out);
         }
@@ -359,9 +364,12 @@ impl Composer {
     ) {
         self.reminders
             .remove(&(migration.id.composition, Kind::Migration));
-        for host in migration.hosts() {
+        let here = view.node();
+        for host in migration.hosts().into_iter().filter(|it| *it != here) {
             say(host, migration.id, Word::Abandon, out);
         }
+        // Before anybody hears that it is over, and begins another one.
+        self.on_abandon(now, migration.id, out);
         migration.declined.push(declined);
         self.ask_next(now, view, migration, out);
     }
@@ -449,49 +457,5 @@ impl Composer {
             unheard: waiting.into_iter().collect(),
             sharing,
         }));
-    }
-
-    /// Nobody waits for a host that cannot be reached.
-    pub(crate) fn on_unreachable_in_migrations(
-        &mut self,
-        now: Instant,
-        view: &NodeView,
-        node: NodeId,
-        out: &mut Outbox<'_>,
-    ) {
-        let waiting = self.migrations.values();
-        let waiting = waiting.filter(|it| !it.is_switching && it.waiting.contains(&node));
-        let waiting: Vec<CompositionId> = waiting.map(|it| it.id.composition).collect();
-        for composition in waiting {
-            if let Some(migration) = self.migrations.remove(&composition) {
-                let why = "it cannot be reached".to_owned();
-                self.abandon(now, view, *migration, (node, why), out);
-            }
-        }
-    }
-
-    /// Gives up what takes too long.
-    pub(crate) fn time_out_migrations(
-        &mut self,
-        now: Instant,
-        view: &NodeView,
-        out: &mut Outbox<'_>,
-    ) {
-        let due = self.migrations.values().filter(|it| it.until <= now);
-        let due: Vec<CompositionId> = due.map(|it| it.id.composition).collect();
-        for composition in due {
-            let Some(migration) = self.migrations.remove(&composition) else {
-                continue;
-            };
-            if migration.is_switching {
-                // Who was not heard learns it from the record.
-                self.end_migration(now, *migration, out);
-            } else {
-                let silent = migration.waiting.first().copied();
-                let why = format!("not ready within {:?}", self.config.migration_max);
-                let silent = (silent.unwrap_or(migration.to), why);
-                self.abandon(now, view, *migration, silent, out);
-            }
-        }
     }
 }

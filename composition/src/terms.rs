@@ -17,7 +17,7 @@ pub struct Terms {
     pub(crate) projection: Projection,
     /// What each operator of the plan takes, and can wait, as it was declared.
     pub(crate) jobs: Vec<Job>,
-    /// What else is known of each operator.
+    /// What else is known of its parts.
     pub(crate) wants: Wants,
     /// How old what each operator yields was expected to be.
     pub(crate) ages: Vec<Duration>,

@@ -214,6 +214,7 @@ impl Node {
             }
             Input::Happened { id, event } => self.on_happened(now, id, event, out),
             Input::Reported { ticket, report } => self.on_reported(now, ticket, report, out),
+            Input::Recalled(record) => self.on_recalled(now, &record, out),
             Input::Timeout => self.on_timeout(now, out),
         }
         self.trim();

@@ -12,7 +12,8 @@
 //! x_i <- x_i + c_c w (rtt - dist(x_i, x_j)) u(x_i - x_j)
 //! ```
 //!
-//! Differences from the paper: one step moves by at most [`STEP_MAX`], so that a liar or one bad measurement does not
+//! Differences from the paper: a host that has measured nothing goes all the way that its first sample says, or half of it where the other one knows
+//! as little and goes as well, and takes the sample for right: so that one measurement says something. One step moves by at most [`STEP_MAX`], so that a liar or one bad measurement does not
 //! throw a host across the world, and what comes out is always a valid coordinate.
 
 use std::time::Duration;
@@ -63,20 +64,28 @@ pub fn update(
     let estimated = here.round_trip(there).as_secs_f64();
     let mine = here.error.clamp(ERROR_MIN, 1.0);
     let trust = mine / (mine + there.error.clamp(ERROR_MIN, 1.0));
-    let sample_error = ((estimated - measured).abs() / measured).min(1.0);
+    // Who has measured nothing has nothing to be wrong about.
+    let (share, sample_error) = match (here.is_known(), there.is_known()) {
+        (true, _) => {
+            let error = ((estimated - measured).abs() / measured).min(1.0);
+            (C_C * trust, error)
+        }
+        (false, true) => (1.0, 0.0),
+        (false, false) => (0.5, 0.0),
+    };
     let error = sample_error * C_E * trust + mine * (1.0 - C_E * trust);
-    let force = (C_C * trust * (measured - estimated)).clamp(-STEP_MAX, STEP_MAX);
+    let force = (share * (measured - estimated)).clamp(-STEP_MAX, STEP_MAX);
 
     let (direction, apart) = direction(here, there, rng);
     let heights = here.height + there.height;
     let norm = (apart + heights).max(f64::MIN_POSITIVE);
-    let mut moved = Coordinate {
-        place: here.place,
-        height: (here.height + force * heights / norm).max(HEIGHT_MIN),
-        error: error.clamp(ERROR_MIN, 1.0),
-    };
     // Two hosts in one place have nothing but a random direction to part in: there, all of the force is for it.
     let share = if apart > 0.0 { apart / norm } else { 1.0 };
+    let mut moved = Coordinate {
+        place: here.place,
+        height: (here.height + force * (1.0 - share)).max(HEIGHT_MIN),
+        error: error.clamp(ERROR_MIN, 1.0),
+    };
     for (coordinate, component) in moved.place.iter_mut().zip(direction) {
         *coordinate += force * share * component;
     }

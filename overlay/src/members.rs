@@ -3,16 +3,17 @@
 //! Every 10 s a node pings at most [`NEIGHBORS_MAX`] neighbors: the three that are closest to it by key, which makes one
 //! network of all nodes, and three at random, which makes it a narrow one. A ping and its answer carry what the sender
 //! says of itself and what it heard of sixteen others. They also carry a digest of whom the sender
-//! knows: where two that know fewer than 128 hosts differ, they tell each other all. A node that hears of a host for the
-//! first time pings its neighbors at once, so that news crosses a small network in a few round trips.
+//! knows, and of who of them has found where it is: where two that know fewer than 128 hosts differ, they tell each other all. A node that hears
+//! of a host for the first time, or for the first time where it is, pings its neighbors at once, so that news crosses a small network in a few round
+//! trips: delays are known by what the first answer to each node measured, before anybody has met all others.
 //!
 //! Where fewer than 128 hosts are known, each is met: pinged once, four a second, over a connection that is kept, and from then on in
 //! turns, three every round. Whoever composes then knows all ways, and a probe that goes to a host for the first time need not connect: over
 //! a wide area that is several round trips. A connection that is kept costs 55 KiB, and no message but those turns.
 //!
 //! What it costs. Idle: 9 pings out, 9 in and their answers every 10 s are 3.6 messages a second of about 4 KiB
-//! (seventeen summaries): at 0.1 ms each, 0.04 % of a core. A join: each of n < 128 nodes pings its neighbors once or twice more, at most
-//! 24 n messages in all; at n = 30 they are below 64 KiB in and out of each node. Larger networks tell no news early.
+//! (seventeen summaries): at 0.1 ms each, 0.04 % of a core. A join: each of n < 128 nodes pings its neighbors once or twice more for who came, and as often for where it is, at most
+//! 48 n messages in all. Where 30 nodes join together each sends some eighty (`members/tests/soon.rs`). Larger networks tell no news early.
 //! How fresh: of n hosts, about 200 rumors in 10 s come in; up to two hundred hosts are heard of every 10 s each.
 //!
 //! What a host says of itself over its own connection always counts; what others say of it counts if it is newer.
@@ -40,9 +41,9 @@ mod tests;
 /// The time between two rounds of pings; jittered by a tenth. Unit: time. Source: design.
 pub const ROUND: Duration = Duration::from_secs(10);
 
-/// How soon a round follows on news: this, and up to twice as long. Unit: time. Source: guess; it lets news of several
-/// hosts travel together.
-const EARLY: Duration = Duration::from_millis(100);
+/// How soon a round follows on news: this, and up to twice as long. Unit: time. Range: well below the 200 ms within which all delays are to be
+/// known; as long as it lets news of several hosts travel together. Source: `members/tests/soon.rs`.
+const EARLY: Duration = Duration::from_millis(25);
 
 /// How many neighbors are pinged in a round: half of them by key, half at random. Unit: nodes. Source: design.
 pub const NEIGHBORS_MAX: usize = 6;

@@ -94,8 +94,8 @@ impl Message {
 pub struct Gossip {
     /// What the sender says of itself.
     pub summary: HostSummary,
-    /// The exclusive or of a hash of each host that the sender knows, itself among them: equal where two know
-    /// the same ones.
+    /// The exclusive or of a hash of each host that the sender knows, itself among them, and of whether it has said where it is: equal where
+    /// two know the same.
     pub known: u64,
     /// What it heard of others.
     pub rumors: Bounded<Rumor, RUMORS_MAX>,

@@ -21,6 +21,7 @@ mod clock;
 pub(crate) mod coordinates;
 pub(crate) mod cores;
 pub mod discrete;
+mod exact;
 mod fluid;
 mod host;
 pub mod network;

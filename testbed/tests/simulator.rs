@@ -4,6 +4,8 @@
 mod conformance;
 #[path = "simulator/discrete.rs"]
 mod discrete;
+#[path = "simulator/exact.rs"]
+mod exact;
 #[path = "simulator/network.rs"]
 mod network;
 #[path = "simulator/swarm.rs"]

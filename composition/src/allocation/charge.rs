@@ -3,6 +3,7 @@
 //! A sink grants what its application can still spare: its target less its delay and what it has granted already and not yet seen. An
 //! application that has not started knows its delay when its hosts have confirmed; who asks before that waits, unless its id is the lower.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use model::{CompositionId, Instant, NodeId, NodeView};
@@ -118,14 +119,10 @@ impl Composer {
         let Some(allocation) = self.allocations.get(&id) else {
             return;
         };
-        let mut here = allocation.coming(view.node());
-        here.extend(
-            usage
-                .iter()
-                .map(|it| it.operator)
-                .chain(kept.iter().copied()),
-        );
-        self.serving.keep(id, &here);
+        let (wanted, coming) = allocation.wanted(view.node());
+        let measured = usage.iter().map(|it| it.operator);
+        let here: BTreeSet<u16> = measured.chain(kept.iter().copied()).collect();
+        self.serving.keep(id, &here, &wanted, &coming);
         if allocation.state != State::Started || allocation.graph.sinks()[0].host != view.node() {
             return;
         }

@@ -250,7 +250,8 @@ impl Composer {
         id: MigrationId,
         out: &mut Outbox<'_>,
     ) {
-        let Some(allocation) = self.allocations.get_mut(&id.composition) else {
+        let allocation = self.allocations.get_mut(&id.composition);
+        let Some(allocation) = allocation.filter(|it| it.state != State::Ended) else {
             // It has ended here in the meantime: nothing is left to switch.
             self.counts.ignore(Ignored::Unknown);
             return say(from, id, Word::Switched, out);
@@ -309,9 +310,7 @@ impl Composer {
         allocation.leaves = pending.leaves;
         allocation.generation = id.generation;
         allocation.switched = Some(id);
-        if allocation.state != State::Ended {
-            allocation.state = State::Started;
-        }
+        allocation.state = State::Started;
         let graph = allocation.graph.clone();
         self.serving.rebind(composition, uses(&graph, here));
         let cores = self.serving.cores(composition);
@@ -325,7 +324,7 @@ impl Composer {
         self.register(view, composition, out);
     }
 
-    fn on_abandon(&mut self, now: Instant, id: MigrationId, out: &mut Outbox<'_>) {
+    pub(super) fn on_abandon(&mut self, now: Instant, id: MigrationId, out: &mut Outbox<'_>) {
         if self.pending(id).is_some() {
             self.undo(now, id, out);
         }

@@ -19,7 +19,7 @@ pub struct MigrationId {
     pub generation: u64,
     /// Who moves it: a host of the graph before.
     pub by: NodeId,
-    /// Which of the hosts that are asked one after the other, counted from 1.
+    /// Which of the attempts of that host with that composition: of 256 in a row each has its own.
     pub attempt: u8,
 }
 

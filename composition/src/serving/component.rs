@@ -26,6 +26,8 @@ pub(super) struct Component {
     pub(super) made_of: MadeOf,
     /// As it was declared when it was admitted.
     declared: Job,
+    /// Whether it was seen to run here: before that it is only ordered.
+    pub(super) was_here: bool,
     /// What each application that depends on it can wait: it is as strict as the strictest of them.
     pub(super) dependents: BTreeMap<CompositionId, Dependent>,
     /// Processor time a second, as measured.
@@ -92,6 +94,7 @@ impl Component {
         Self {
             made_of,
             declared,
+            was_here: false,
             dependents: BTreeMap::new(),
             samples: VecDeque::new(),
             execution: None,

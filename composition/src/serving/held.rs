@@ -7,10 +7,22 @@ use model::{CompositionId, Resources};
 use super::{Newcomer, Serving, component};
 
 impl Serving {
-    /// Of a composition's own components these are here, and no others.
-    pub(crate) fn keep(&mut self, id: CompositionId, here: &BTreeSet<u16>) {
-        self.components
-            .retain(|(_, owner, operator), _| *owner != id || here.contains(operator));
+    /// Of a composition's own components these are here, those that its graph wants here may not have come yet, and these are coming.
+    pub(crate) fn keep(
+        &mut self,
+        id: CompositionId,
+        here: &BTreeSet<u16>,
+        wanted: &BTreeSet<u16>,
+        coming: &BTreeSet<u16>,
+    ) {
+        self.components.retain(|(_, owner, operator), component| {
+            if *owner != id {
+                return true;
+            }
+            component.was_here |= here.contains(operator);
+            let is_awaited = wanted.contains(operator) && !component.was_here;
+            here.contains(operator) || coming.contains(operator) || is_awaited
+        });
     }
 
     /// What all that runs here takes.

@@ -220,6 +220,7 @@ impl Network {
                 }
                 self.measure(at);
             }
+            Effect::Adopt { id, .. } => panic!("{id:?}: no record is told here"),
             Effect::Abandon { id } => {
                 assert!(member.ready.remove(&id), "{id:?} was ready");
                 self.measure(at);

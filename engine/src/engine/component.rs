@@ -433,13 +433,6 @@ impl Component {
         }
     }
 
-    /// How rarely it, or who lies before it, closes anything; in microseconds of event time.
-    pub(crate) fn grain_micros(&self) -> i64 {
-        let before = self.grains_micros.iter().copied().max().unwrap_or(0);
-        self.slide
-            .map_or(before, |slide| slide.every_micros.max(before))
-    }
-
     /// The budget that is told to other hosts whose stream it reads: less the way from there, and what batches wait here, so
     /// that the slack that is seen there is that of the whole way; of that no more than leaves it above the least age.
     pub(crate) fn asked_upstream(&self, transit: Duration) -> Option<Budget> {

@@ -13,10 +13,10 @@ use super::{DeployError, Deployed, Deployment, Engine, OperatorPart, RemoteEdge,
 use crate::edge::{Begin, Consumer, Opening};
 use crate::mailbox::Channel;
 
-/// The most credit that an edge gives for one origin.
+/// The credit that an edge gives for one origin where its way is short.
 ///
 /// Unit: bytes. Source: guess; some ten full batches of usual rows.
-const CREDIT_MAX: u64 = 1 << 20;
+const CREDIT_NEAR: u64 = 1 << 20;
 
 /// How many bytes a second an edge from another host lets through at least, as far as memory allows: its credit is under way for a round trip before more is granted.
 ///
@@ -195,8 +195,12 @@ impl Engine {
         let round_trip =
             u64::try_from(transit.as_micros()).map_or(u64::MAX, |way| way.saturating_mul(2));
         let under_way = CREDIT_RATE.saturating_mul(round_trip) / 1_000_000;
-        let most = self.config.memory_bytes / CREDIT_DIVISOR;
-        CREDIT_MAX.max(under_way).min(most)
+        CREDIT_NEAR.max(under_way).min(self.credit_max())
+    }
+
+    /// The most credit that is given, or taken, for one origin of an edge.
+    pub(super) const fn credit_max(&self) -> u64 {
+        self.config.memory_bytes / CREDIT_DIVISOR
     }
 
     fn inbound(&self, component: ComponentId, port: usize) -> Inbound {

@@ -351,6 +351,13 @@ impl Component {
         });
     }
 
+    /// How rarely it, or who lies before it, closes anything; in microseconds of event time.
+    fn grain_micros(&self) -> i64 {
+        let before = self.grains_micros.iter().copied().max().unwrap_or(0);
+        self.slide
+            .map_or(before, |slide| slide.every_micros.max(before))
+    }
+
     fn closing_work(&self, now: Instant, stamp: crate::step::Stamp, rules: Rules) -> FirstWork {
         let start_by = budget::deadline(stamp.arrival, self.budget.strictest());
         let is_late = rules.late && start_by < signed(now);

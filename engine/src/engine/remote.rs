@@ -178,7 +178,7 @@ impl Engine {
         let keep = pull.keep.as_ref().map(|keep| link.possible(keep));
         let credit = match is_tap {
             true => self.config.memory_bytes / TAP_DIVISOR,
-            false => self.credit(),
+            false => self.credit_max(),
         };
         let credit = pull.credit.min(credit);
         let (budget, is_clamped) = self.admit(id, pull.budget.as_ref());

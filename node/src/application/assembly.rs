@@ -48,9 +48,6 @@ pub(super) fn assemble(
     if outline.qos.replicas > 0 && host.streams.is_none() {
         let remark = "\"replicas\" counts in an overlay; in one process there are none";
         assembly.remarks.push(format!("qos: {remark}"));
-    } else if outline.qos.replicas > 0 {
-        let remark = "\"replicas\" goes along with the order; no host keeps backups yet";
-        assembly.remarks.push(format!("qos: {remark}"));
     }
     for index in order::topological(outline) {
         assembly.add(&outline.sections[index]);

@@ -274,18 +274,16 @@ fn turn_to(
 impl Part {
     /// Lets go of what runs elsewhere from now on: operators stay as long as somebody reads them here, sinks go at once.
     fn let_go(&mut self, engine: &engine::runtime::Handle, before: &ComponentGraph, here: NodeId) {
-        let after = self.graph.clone();
-        for (index, binding) in after.operators().iter().enumerate() {
-            let Binding { host, shared } = before.operators()[index];
-            if host == here
-                && binding.host != here
-                && let Some(component) = self.leave(index)
-                && !shared
+        for (index, Binding { host, shared }) in before.operators().iter().enumerate() {
+            let to = self.graph.operators()[index].host;
+            if *host == here
+                && to != here
+                && let Some(component) = self.leave(index, *shared)
             {
-                engine.set_moved(component, binding.host);
+                engine.set_moved(component, to);
             }
         }
-        for (index, binding) in after.sinks().iter().enumerate() {
+        for (index, binding) in self.graph.sinks().iter().enumerate() {
             if binding.host != here
                 && let Some(component) = self.sinks[index].take()
             {

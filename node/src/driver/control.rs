@@ -217,6 +217,7 @@ impl Control {
         let mut load = tokio::time::interval_at(first, LOAD_INTERVAL);
         load.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         let engine = self.means.engine.clone();
+        self.recall();
         while self.is_leaving.is_none() {
             let timeout = self.machine.poll_timeout();
             tokio::select! {
@@ -235,6 +236,18 @@ impl Control {
             }
         }
         self.leave().await;
+    }
+
+    /// Hands in what was kept of applications before a restart.
+    fn recall(&mut self) {
+        let Some(store) = self.config.store.clone() else {
+            return;
+        };
+        for name in store.names(effects::RECORDS) {
+            if let Some(record) = store.read(&name) {
+                self.handle(Input::Recalled(record));
+            }
+        }
     }
 
     /// Hands an input to the machine and carries out what it wants.

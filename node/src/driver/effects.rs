@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use engine::Admitted;
 use engine::report::Report;
+use model::name::Digest;
 use model::plan::Stream;
 use model::{
-    ApplicationId, Binding, Clock, ComponentGraph, ComponentId, CompositionId, StreamName,
+    ApplicationId, Binding, Clock, ComponentGraph, ComponentId, CompositionId, StreamName, wire,
 };
 
 use super::control::{Control, Inbound};
@@ -77,6 +78,10 @@ pub(super) fn carry_out(control: &mut Control, effects: Vec<Effect>) {
                     .pending
                     .push_back(Input::Reported { ticket, report });
             }
+            Effect::Keep {
+                application,
+                record,
+            } => keep(control, &application, record),
             Effect::Describe(host) => control.network.describe(host),
             Effect::Note(text) => tracing::info!("{text}"),
         }
@@ -190,6 +195,23 @@ fn retire(control: &mut Control, id: CompositionId) {
     // What its file keeps here stays: the next attempt may need it.
     if let Some(part) = control.parts.remove(&id) {
         part.retire(&control.means.engine);
+    }
+}
+
+/// What the names of kept records begin with.
+pub(super) const RECORDS: &str = "record-";
+
+/// Keeps a record on the disk, or forgets it.
+fn keep(control: &Control, application: &ApplicationId, record: Option<Vec<u8>>) {
+    let Some(store) = &control.config.store else {
+        return;
+    };
+    let hash = Digest::of("synergy 2026 kept record", &[&wire::encode(application)]);
+    let hash: String = hash.0[..16].iter().map(|it| format!("{it:02x}")).collect();
+    let name = format!("{RECORDS}{hash}");
+    match record {
+        Some(record) => store.put(&name, record),
+        None => store.remove(&name),
     }
 }
 

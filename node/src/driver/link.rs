@@ -91,9 +91,13 @@ impl Upstream {
         while self.engine.is_upstream(self.edge) {
             let opened = match early.take() {
                 Some(opened) => Ok(opened),
-                None => self.open().await,
+                None if self.engine.is_reading(self.edge) => self.open().await,
+                // No stream is opened to say goodbye: what came after may be found at its other end, and would take the word for its own
+                // reader's. Who does not hear it notices the silence.
+                None => return,
             };
             match opened {
+                Ok(_) if !self.engine.is_reading(self.edge) => return,
                 Ok((sender, receiver)) => {
                     if !is_connected {
                         self.tell(PartEvent::Reconnected { host: self.host }).await;

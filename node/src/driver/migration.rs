@@ -281,8 +281,7 @@ impl Control {
             }
         }
         if migration.from == here
-            && !shared
-            && let Some(component) = part.leave(index)
+            && let Some(component) = part.leave(index, shared)
         {
             engine.set_moved(component, to);
         }

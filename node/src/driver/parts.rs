@@ -204,9 +204,9 @@ impl Part {
         self.downstream.retain(|_, it| !edges.contains(&it.edge));
     }
 
-    /// An operator runs elsewhere from now on; what was here of it stays until nobody reads it. Gives that, where anything was here.
-    pub(super) fn leave(&mut self, operator: usize) -> Option<ComponentId> {
-        let component = self.operators[operator].take()?;
+    /// An operator runs elsewhere from now on; what was here of it stays until nobody reads it. Gives that, unless it was another's.
+    pub(super) fn leave(&mut self, operator: usize, is_shared: bool) -> Option<ComponentId> {
+        let component = self.operators[operator].take().filter(|_| !is_shared)?;
         self.left.push((operator, component));
         Some(component)
     }

@@ -110,6 +110,13 @@ pub enum Effect {
         /// Of which composition.
         id: CompositionId,
     },
+    /// Keep the record of an application across a restart, or forget it: [`Input::Recalled`] hands in what was kept.
+    Keep {
+        /// Of which application.
+        application: ApplicationId,
+        /// The record; nothing where it is to be forgotten.
+        record: Option<Vec<u8>>,
+    },
     /// What this host says of itself from now on.
     Describe(HostSummary),
     /// Something that people should find in the log.

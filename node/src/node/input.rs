@@ -94,6 +94,8 @@ pub enum Input {
         /// What was counted.
         report: PartReport,
     },
+    /// A record that was kept before a restart: see [`Effect::Keep`].
+    Recalled(Vec<u8>),
     /// The time of [`Node::poll_timeout`] has come.
     Timeout,
 }

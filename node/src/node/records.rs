@@ -197,6 +197,33 @@ impl Node {
         self.confirm(from, 0, &id, out);
     }
 
+    /// A record was kept before a restart: what it binds to this host is made again, unless others know better.
+    pub(super) fn on_recalled(&mut self, now: Instant, bytes: &[u8], out: &mut Vec<Effect>) {
+        match wire::decode_large::<Record>(bytes) {
+            Ok(record) if self.is_genuine(&record) && self.concerns(&record.listing) => {
+                self.adopt(now, record, out);
+            }
+            Ok(_) | Err(_) => self.counts.add("recalled_records_refused"),
+        }
+    }
+
+    /// Keeps across a restart what this host runs a part of, and nothing else.
+    fn keep(&self, id: &ApplicationId, out: &mut Vec<Effect>) {
+        if !self.config.repairs {
+            return;
+        }
+        let record = self.records.find(id);
+        let kept = record.filter(|record| {
+            record.listing.is_running()
+                && record.listing.is_host(self.id())
+                && record.body.is_some()
+        });
+        out.push(Effect::Keep {
+            application: id.clone(),
+            record: kept.map(wire::encode),
+        });
+    }
+
     /// Tells a peer which record of an application this node holds.
     pub(super) fn confirm(
         &self,
@@ -282,6 +309,7 @@ impl Node {
             if theirs <= ours {
                 if is_same_graph && before.lacks_body() && record.body.is_some() {
                     before.body = record.body;
+                    self.keep(&id, out);
                     self.register(&id, out);
                     self.compare_graphs(now, &id, out);
                     return Adopted::Same;
@@ -339,6 +367,7 @@ impl Node {
         if let Some(news) = news {
             self.decided(now, &id, news);
         }
+        self.keep(&id, out);
         self.end_parts_before(now, &listing, out);
         self.register(&id, out);
         self.on_spread_overtaken(now, &listing);

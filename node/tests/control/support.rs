@@ -332,12 +332,7 @@ impl Net {
                 let input = Input::Prepared { id, taken };
                 self.push(host, Duration::from_millis(5), input);
             }
-            Effect::Adopt { id, graph, .. } => {
-                match graph.hosts().contains(&host) {
-                    true => self.deployed.insert((host, id), (*graph, true)),
-                    false => self.deployed.remove(&(host, id)),
-                };
-            }
+            Effect::Adopt { id, graph, .. } => self.switch(host, id, *graph),
             Effect::Switch { id, graph, .. } => self.switch(host, id.composition, *graph),
             Effect::Describe(summary) => {
                 let summary = Arc::new(summary);
@@ -349,7 +344,7 @@ impl Net {
                     self.push(other, Duration::from_millis(1), seen);
                 }
             }
-            Effect::Abandon(_) | Effect::Note(_) => {}
+            Effect::Abandon(_) | Effect::Keep { .. } | Effect::Note(_) => {}
         }
     }
 

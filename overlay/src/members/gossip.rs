@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use model::{Instant, NodeId, convert};
+use model::{HostSummary, Instant, NodeId, convert};
 
 use super::Members;
 use super::bounds::KNOWN_MAX;
@@ -85,17 +85,20 @@ impl Members {
             .collect()
     }
 
-    /// The exclusive or of the first bytes of all that are known, this node among them: those are keys, and random.
+    /// The exclusive or of the first bytes of all that are known, this node among them: those are keys, and random. Of who has said where it is they are
+    /// turned, so that this is told as it is told who came.
     pub(super) fn digest(&self) -> u64 {
-        let own = head(self.host.node);
-        self.known
-            .keys()
-            .fold(own, |digest, node| digest ^ head(*node))
+        let others = self.known.values().map(|member| head(&member.summary));
+        others.fold(head(&self.host), |digest, head| digest ^ head)
     }
 }
 
-fn head(node: NodeId) -> u64 {
+fn head(host: &HostSummary) -> u64 {
     let mut head = [0; 8];
-    head.copy_from_slice(&node.0[..8]);
-    u64::from_le_bytes(head)
+    head.copy_from_slice(&host.node.0[..8]);
+    let head = u64::from_le_bytes(head);
+    match host.coordinate.is_known() {
+        true => head.rotate_left(1),
+        false => head,
+    }
 }

@@ -39,7 +39,7 @@ impl Members {
         let node = summary.node;
         self.gone.remove(&node);
         if let Some(round_trip) = round_trip {
-            self.learn_place(&summary.coordinate, round_trip, out);
+            self.learn_place(now, &summary.coordinate, round_trip, out);
         }
         let Some(member) = self.known.get_mut(&node) else {
             self.make_room(out);
@@ -49,6 +49,7 @@ impl Members {
         member.heard = stamp(now);
         member.missed = 0;
         let is_news = member.summary != summary;
+        let is_placed = has_found(&member.summary, &summary);
         member.summary = summary;
         if let Some(round_trip) = round_trip {
             if member.samples.len() == SAMPLES {
@@ -58,6 +59,9 @@ impl Members {
         }
         if is_news || round_trip.is_some() {
             out.push(seen(member));
+        }
+        if is_placed {
+            self.spread_soon(now);
         }
     }
 
@@ -87,8 +91,12 @@ impl Members {
         }
         member.heard = member.heard.max(heard);
         if rumor.summary.version > member.summary.version {
+            let is_placed = has_found(&member.summary, &rumor.summary);
             member.summary = rumor.summary;
             out.push(seen(member));
+            if is_placed {
+                self.spread_soon(now);
+            }
         }
     }
 
@@ -115,6 +123,13 @@ impl Members {
         self.changes.push(Change::Came(node));
         if self.tells_all() {
             self.next_meeting.get_or_insert(now + MEETING);
+        }
+        self.spread_soon(now);
+    }
+
+    /// There is news that all should hear: a host that came, or that has found where it is.
+    fn spread_soon(&mut self, now: Instant) {
+        if self.tells_all() {
             let soon = now + EARLY.mul_f64(1.0 + self.rng.fraction());
             self.next_round = self.next_round.min(soon);
         }
@@ -122,14 +137,19 @@ impl Members {
 
     pub(super) fn learn_place(
         &mut self,
+        now: Instant,
         there: &Coordinate,
         round_trip: Duration,
         out: &mut Vec<Effect>,
     ) {
         self.coordinate = coordinate::update(&self.coordinate, there, round_trip, &mut self.rng);
         if coordinate::is_news(&self.host.coordinate, &self.coordinate) {
+            let was_known = self.host.coordinate.is_known();
             self.host.coordinate = self.coordinate;
             self.host.version += 1;
+            if !was_known && self.coordinate.is_known() {
+                self.spread_soon(now);
+            }
             // Whoever asks for what is near has to know where this node is itself.
             out.push(Effect::Seen {
                 summary: self.host.clone(),
@@ -137,4 +157,9 @@ impl Members {
             });
         }
     }
+}
+
+/// Whether a host that did not know where it is has found out.
+const fn has_found(before: &HostSummary, now: &HostSummary) -> bool {
+    !before.coordinate.is_known() && now.coordinate.is_known()
 }

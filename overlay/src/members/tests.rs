@@ -1,3 +1,5 @@
+mod soon;
+
 use super::bounds::KNOWN_MAX;
 use super::*;
 use crate::message::Bounded;

@@ -231,10 +231,16 @@ impl Chaos<'_> {
     /// Asks for all applications, each at its owner, and waits until they flow.
     fn begin(&mut self) -> anyhow::Result<()> {
         for load in &self.loads {
-            self.asked.push(self.now());
-            let file = load.file(self.options.replicas, true);
-            let asked = self.bed.ask_spread(load.owner, file, load.is_spread);
-            asked.map_err(|refused| anyhow!("{}: {}", load.name, refused.message))?;
+            self.asked.push(self.reader.clock.now());
+            self.bed.until(&format!("{} is admitted", load.name), || {
+                let file = load.file(self.options.replicas, true);
+                let asked = self.bed.ask_spread(load.owner, file, load.is_spread);
+                // A machine with more to do than it can has refused or said nothing: what runs by then is left as it is.
+                asked.map_err(|refused| {
+                    note(&format!("{}: {}", load.name, refused.message));
+                    anyhow!(refused.message)
+                })
+            })?;
         }
         self.bed.until("all applications yield results", || {
             let silent = (0..self.loads.len()).find(|it| self.last_end(*it).is_none());

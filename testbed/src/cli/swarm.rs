@@ -7,6 +7,7 @@ use anyhow::Context;
 use clap::Args;
 
 use super::note;
+use crate::simulator::Fidelity;
 use crate::simulator::swarm::{self, Run};
 
 /// Networks drawn from seeds, in which everything goes wrong for a while.
@@ -18,6 +19,9 @@ pub(super) struct Swarm {
     /// One seed alone.
     #[arg(long, value_name = "N", conflicts_with = "seeds")]
     seed: Option<u64>,
+    /// Small networks of engines that run rows, and no others.
+    #[arg(long)]
+    rows: bool,
     /// Tell what happens step by step.
     #[arg(long)]
     trace: bool,
@@ -37,7 +41,8 @@ impl Swarm {
                 true => Some(&mut print),
                 false => None,
             };
-            let run = swarm::run(seed, trace);
+            let fidelity = self.rows.then_some(Fidelity::Discrete);
+            let run = swarm::run_in(seed, fidelity, trace);
             print_run(&run).context("standard output")?;
             if !run.violations.is_empty() {
                 failed.push(seed);
@@ -45,7 +50,8 @@ impl Swarm {
                     note(&format!("  {violation}"));
                 }
                 note(&format!(
-                    "  again: synergy-testbed swarm --seed {seed} --trace"
+                    "  again: synergy-testbed swarm --seed {seed}{} --trace",
+                    if self.rows { " --rows" } else { "" }
                 ));
             }
         }
@@ -60,7 +66,7 @@ fn print_run(run: &Run) -> std::io::Result<()> {
     let mut stdout = std::io::stdout().lock();
     writeln!(
         stdout,
-        "seed {} {} {}: {} asked, {} admitted, {} operators shared, {} moved, {} events, {} violations",
+        "seed {} {} {}: {} asked, {} admitted, {} operators shared, {} moved, {} rows, {} events, {} violations",
         run.seed,
         run.digest,
         run.case,
@@ -68,6 +74,7 @@ fn print_run(run: &Run) -> std::io::Result<()> {
         run.admitted,
         run.shared,
         run.moved,
+        run.rows,
         run.events,
         run.violations.len()
     )?;

@@ -125,7 +125,8 @@ fn measure(
     let bed = Bed::up(&options.folder, &wanted, interrupt)?;
     let moves_s = MOVE_TIME.as_secs() * options.moves;
     let flow = START_TIME + Duration::from_secs(moves_s);
-    let (rows, expected) = rows(options.state_bytes.div_ceil(KEY_BYTES), flow);
+    let keys = options.state_bytes.div_ceil(KEY_BYTES);
+    let (rows, expected) = rows(keys, flow);
     std::fs::write(bed.files().join("rows.csv"), rows)?;
     bed.until("it is admitted", || {
         let asked = bed.ask(0, APPLICATION.to_owned());
@@ -137,13 +138,16 @@ fn measure(
         let row = status.components.into_iter().find(|it| it.name == OPERATOR);
         row.context("it has no such operator")
     };
-    bed.until("the state is there", || {
-        let row = row()?;
+    let sink = bed.files().join("out.jsonl");
+    let of_keys = expected.lines().take(convert::index(keys));
+    let of_keys: usize = of_keys.map(|line| line.len() + 1).sum();
+    bed.until("the state is there, and what came of it has left", || {
+        let (row, written) = (row()?, std::fs::metadata(&sink)?.len());
         anyhow::ensure!(row.state_bytes >= options.state_bytes);
+        anyhow::ensure!(written > convert::size(of_keys));
         Ok(())
     })?;
     let (mut seen, mut rng) = (Seen::default(), Rng::from_seed(seed));
-    let sink = bed.files().join("out.jsonl");
     for _ in 0..options.moves {
         let host = row()?.host;
         let others: Vec<&str> = bed

@@ -5,38 +5,43 @@
 //! numbered rows one by one, as [`Arrivals`] says; every application has sources of its own.
 //!
 //! Streams between hosts break where a host goes down or is cut off, and are opened again as production's are. What runs
-//! already is shared: readers of another composition have edges of their own.
+//! already is shared: readers of another composition have edges of their own. Operators move with their state, by streams that break as well
+//! (`moving`). What was offered and what came of it is compared by who knows nothing of engines (`ledger`).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::{
-    Admitted, Config, Deployed, Deployment, Engine, Event, OperatorDeployment, OperatorPart,
-    SinkDeployment, SourcePart, columns, operator,
-};
+use composition::{MigrationId, Taken};
+use engine::{Admitted, Batch, Config, Engine, Event};
 use model::plan::{Reader, Stream};
-use model::{
-    ComponentGraph, ComponentId, CompositionId, EdgeId, Instant, NodeId, QueryPlan, Rng, Schema,
-    StreamName,
-};
+use model::{ComponentGraph, ComponentId, CompositionId, EdgeId, Instant, Origin, Rng, Schema};
 use node::node::PartEvent;
 
+use super::exact::Offered;
 use super::fluid::{Facts, Hosts};
 use edges::Ends;
 use feed::Feed;
+use moving::{Coming, Migration, Outgoing};
+use parts::Part;
 use sink::Sink;
 use work::Work;
 
 mod edges;
 mod feed;
+mod moving;
+mod parts;
 mod sink;
+mod states;
+mod tampering;
 mod work;
 
 pub(super) use edges::BROKEN_AFTER;
 pub use edges::Link;
 pub use feed::Arrivals;
+pub(super) use moving::Wish;
 pub use sink::Counted;
+pub use tampering::Tampering;
 pub use work::Costs;
 
 /// Something that happens at an engine.
@@ -57,10 +62,17 @@ pub enum Happening {
         /// What it reads.
         wanted: Wanted,
     },
-    /// A stream is open: which edge, and the other end.
+    /// Who is to go on in its place wants the state of an operator.
+    StateHello {
+        /// The stream that it opens.
+        link: Link,
+        /// Of which composition.
+        composition: CompositionId,
+        /// Its place in the plan.
+        operator: usize,
+    },
+    /// A stream is open: the other end.
     Opened {
-        /// The reader's end.
-        edge: EdgeId,
         /// The stream.
         link: Link,
         /// The other end.
@@ -70,10 +82,37 @@ pub enum Happening {
     Broken(Link),
     /// An edge asks for its stream again.
     Again(EdgeId),
+    /// Whoever takes over a state says that it is there, and asks again for what did not come.
+    Keep(Link),
+    /// A frame with a piece of a state.
+    Piece(Link, Vec<u8>),
+    /// A frame with a pull of who takes over a state.
+    StatePull(EdgeId, Link, Vec<u8>),
     /// A frame with a batch.
-    Batch(EdgeId, Link, Vec<u8>),
+    Batch(Link, Vec<u8>),
     /// A frame with a pull.
     Pull(EdgeId, Link, Vec<u8>),
+}
+
+impl Happening {
+    /// The stream that it comes by, where it comes from another host.
+    pub(super) const fn link(&self) -> Option<Link> {
+        match self {
+            Self::Hello { link, .. }
+            | Self::StateHello { link, .. }
+            | Self::Opened { link, .. }
+            | Self::Piece(link, _)
+            | Self::StatePull(_, link, _)
+            | Self::Batch(link, _)
+            | Self::Pull(_, link, _) => Some(*link),
+            Self::Worked(_)
+            | Self::Timer
+            | Self::Row(_)
+            | Self::Broken(_)
+            | Self::Again(_)
+            | Self::Keep(_) => None,
+        }
+    }
 }
 
 /// A stream of a composition, and who reads it.
@@ -93,28 +132,16 @@ pub(super) enum Out {
     Later(Duration, Happening),
     /// The last of a composition is gone.
     Retired(CompositionId),
+    /// A host is ready for another graph, with the state that it has taken over, or cannot be.
+    Prepared(Box<Wish>, Result<Taken, String>),
     /// Something else happened to the components of a composition.
     Happened(CompositionId, PartEvent),
+    /// A source of a composition offers a row.
+    Offered((CompositionId, usize), Origin, Offered),
+    /// A batch leaves at a sink of a composition.
+    Left((CompositionId, usize), Arc<Batch>),
     /// Something must never be.
     Wrong(String),
-}
-
-/// What runs on a host for a composition.
-#[derive(Debug)]
-struct Part {
-    graph: Arc<ComponentGraph>,
-    deployed: Deployed,
-}
-
-impl Part {
-    /// The sources that are its own, by their places in the plan: what it shares is fed by whose it is.
-    fn own_sources(&self) -> impl Iterator<Item = (usize, ComponentId)> {
-        let sources = self.graph.sources().iter().zip(&self.deployed.sources);
-        let own = sources
-            .enumerate()
-            .filter(|(_, (binding, _))| !binding.shared);
-        own.filter_map(|(index, (_, component))| Some((index, (*component)?)))
-    }
 }
 
 /// A host's engine and its virtual cores.
@@ -128,7 +155,12 @@ struct Machine {
     edges: Ends,
     feeds: BTreeMap<ComponentId, Feed>,
     sinks: BTreeMap<ComponentId, Sink>,
+    migrations: BTreeMap<MigrationId, Migration>,
+    /// States that come, by their streams; and those that go.
+    coming: BTreeMap<Link, Coming>,
+    outgoing: BTreeMap<EdgeId, Outgoing>,
     timer: Option<Instant>,
+    tampering: Option<Tampering>,
 }
 
 impl Machine {
@@ -141,7 +173,11 @@ impl Machine {
             edges: Ends::default(),
             feeds: BTreeMap::new(),
             sinks: BTreeMap::new(),
+            migrations: BTreeMap::new(),
+            coming: BTreeMap::new(),
+            outgoing: BTreeMap::new(),
             timer: None,
+            tampering: None,
         }
     }
 }
@@ -178,9 +214,10 @@ impl Discrete {
         id: CompositionId,
         graph: &Arc<ComponentGraph>,
         facts: &Facts,
-        node: NodeId,
+        hosts: &Hosts,
     ) -> Result<Vec<Out>, String> {
         let machine = &mut self.machines[host];
+        let node = *hosts.get_index(host).ok_or("a host without a name")?.0;
         let deployment = machine.deployment(graph, node)?;
         let deployed = machine
             .engine
@@ -197,32 +234,30 @@ impl Discrete {
                 machine.work.costs.insert(*component, cost);
             }
         }
-        let part = Part {
-            graph: Arc::clone(graph),
-            deployed,
-        };
+        let mut part = Part::new(Arc::clone(graph));
+        part.add(graph, &deployed);
         for (index, component) in part.own_sources() {
             let schema: &Schema = &plan.sources()[index].outputs[0].1;
             let rate = facts.source_demands[index].rows_per_second;
             let rng = self.rng.keyed(&format!("feed {host} {component} {id:?}"));
-            let feed = Feed::new(graph.origins()[index], schema, rate, self.arrivals, rng)?;
+            let feed = Feed::new(
+                (id, index),
+                graph.origins()[index],
+                schema,
+                rate,
+                self.arrivals,
+                rng,
+            )?;
             machine.feeds.insert(component, feed);
             out.push(Out::Later(Duration::ZERO, Happening::Row(component)));
         }
-        for component in part.deployed.sinks.iter().flatten() {
-            machine
-                .sinks
-                .insert(*component, Sink::new(plan.qos().latency));
+        for (index, component) in part.sinks.iter().enumerate() {
+            if let Some(component) = component {
+                let sink = Sink::new((id, index), plan.qos().latency);
+                machine.sinks.insert(*component, sink);
+            }
         }
-        for end in &part.deployed.upstream {
-            let wanted = Wanted {
-                composition: id,
-                stream: end.stream,
-                reader: end.reader,
-            };
-            let schema = columns::to_arrow(plan.schema(end.stream));
-            machine.edges.read(end.edge, wanted, schema, now);
-        }
+        machine.read(now, id, graph, &deployed.upstream, hosts);
         machine.parts.insert(id, part);
         Ok(out)
     }
@@ -234,38 +269,45 @@ impl Discrete {
         host: usize,
         id: CompositionId,
         cores: f64,
-        admitted: Admitted,
+        admitted: &Admitted,
     ) {
         let machine = &mut self.machines[host];
         if let Some(part) = machine.parts.get(&id) {
-            machine.engine.set_demand(part.deployed.application, cores);
-            machine
-                .engine
-                .set_admitted(part.deployed.application, admitted);
-            machine.engine.start(now, part.deployed.application);
+            for number in &part.numbers {
+                machine.engine.set_demand(*number, cores);
+                machine.engine.set_admitted(*number, admitted.clone());
+                machine.engine.start(now, *number);
+            }
         }
     }
 
     /// Drops what is here of a composition.
-    pub(super) fn retire(&mut self, now: Instant, host: usize, id: CompositionId) {
+    pub(super) fn retire(&mut self, now: Instant, host: usize, id: CompositionId) -> Vec<Out> {
+        let mut out = Vec::new();
         let machine = &mut self.machines[host];
+        machine.drop_migrations(now, id, &mut out);
         let Some(part) = machine.parts.remove(&id) else {
-            return;
+            return out;
         };
-        machine.engine.retire(now, part.deployed.application);
+        for number in &part.numbers {
+            machine.engine.retire(now, *number);
+        }
         for (_, source) in part.own_sources() {
             machine.feeds.remove(&source);
         }
-        for sink in part.deployed.sinks.iter().flatten() {
+        for sink in part.sinks.iter().flatten() {
             machine.sinks.remove(sink);
         }
+        out
     }
 
     /// Ends the sinks of a composition on a host; what others read stays. What is gone at last is told by [`Out::Retired`].
     pub(super) fn release(&mut self, now: Instant, host: usize, id: CompositionId) {
         let machine = &mut self.machines[host];
         if let Some(part) = machine.parts.get(&id) {
-            machine.engine.release(now, part.deployed.application);
+            for number in &part.numbers {
+                machine.engine.release(now, *number);
+            }
         }
     }
 
@@ -283,7 +325,7 @@ impl Discrete {
     pub(super) fn counted(&self, host: usize, id: CompositionId) -> Vec<&Counted> {
         let machine = &self.machines[host];
         let part = machine.parts.get(&id);
-        let sinks = part.into_iter().flat_map(|part| part.deployed.sinks.iter());
+        let sinks = part.into_iter().flat_map(|part| part.sinks.iter());
         sinks
             .flatten()
             .filter_map(|sink| machine.sinks.get(sink))
@@ -309,6 +351,11 @@ impl Discrete {
         }
     }
 
+    /// Doubles or drops the next rows that come to a host.
+    pub(super) fn tamper(&mut self, host: usize, tampering: Tampering) {
+        self.machines[host].tampering = Some(tampering);
+    }
+
     /// No source offers any more: what is under way comes to its end.
     pub(super) fn stop_feeds(&mut self) {
         for machine in &mut self.machines {
@@ -332,26 +379,26 @@ impl Discrete {
             Happening::Timer => machine.timer = None,
             Happening::Row(source) => machine.feed(now, source, &mut out),
             Happening::Hello { edge, link, wanted } => {
-                let reader = (link.reader, edge);
-                let answer = match machine.open(wanted) {
-                    Some(here) => {
-                        machine.edges.serve(here, reader, link, now);
-                        machine.engine.reconnected(here);
-                        let peer = (host, here);
-                        Happening::Opened { edge, link, peer }
-                    }
-                    None => Happening::Broken(link),
-                };
-                out.push(Out::Send(link.reader, answer, link, 64));
+                machine.serve(now, (link, edge), wanted, hosts, &mut out);
             }
-            Happening::Opened { edge, link, peer } => {
-                machine.opened(now, edge, link, peer, &mut out);
-            }
+            Happening::StateHello {
+                link,
+                composition,
+                operator,
+            } => machine.give_state(now, link, (composition, operator), &mut out),
+            Happening::Opened { link, peer } => machine.opened(now, link, peer, &mut out),
             Happening::Broken(link) => machine.broken(now, link, &mut out),
-            Happening::Again(edge) => machine.hello(edge, hosts, &mut out),
-            Happening::Batch(edge, link, bytes) => {
+            Happening::Again(edge) => machine.hello(edge, &mut out),
+            Happening::Keep(link) => machine.keep(now, link, &mut out),
+            Happening::Piece(link, bytes) => {
+                machine.take_piece(now, (link, &bytes), hosts, &mut out)
+            }
+            Happening::StatePull(edge, link, bytes) => {
+                machine.take_state_pull(now, (edge, link), &bytes, &mut out);
+            }
+            Happening::Batch(link, bytes) => {
                 let half = |peer: usize| round_trip(host, peer) / 2;
-                machine.take_batch(now, (edge, link), &bytes, half, &mut out);
+                machine.take_batch(now, link, &bytes, half, &mut out);
             }
             Happening::Pull(edge, link, bytes) => match engine::frame::decode_pull(&bytes) {
                 Ok(pull) if machine.edges.serves(edge, link) => {
@@ -362,12 +409,12 @@ impl Discrete {
                 Err(error) => out.push(Out::Wrong(format!("a pull cannot be read: {error}"))),
             },
         }
-        self.drive(now, host, hosts, &mut out);
+        self.drive(now, host, &mut out);
         out
     }
 
     /// Lets an engine do all that it can do now.
-    pub(super) fn drive(&mut self, now: Instant, host: usize, hosts: &Hosts, out: &mut Vec<Out>) {
+    pub(super) fn drive(&mut self, now: Instant, host: usize, out: &mut Vec<Out>) {
         let machine = &mut self.machines[host];
         if machine.engine.poll_timeout().is_some_and(|due| due <= now) {
             machine.engine.handle_timeout(now);
@@ -375,19 +422,27 @@ impl Discrete {
         machine.work.begin(now, &mut machine.engine, out);
         machine.drain(now, out);
         for source in machine.feeds.keys().copied().collect::<Vec<_>>() {
-            machine.offer(now, source);
+            machine.offer(now, source, out);
         }
         machine.work.begin(now, &mut machine.engine, out);
-        machine.exchange(now, hosts, out);
+        machine.exchange(now, out);
         machine.engine.take_signals();
         for event in machine.engine.take_events() {
-            let mut parts = machine.parts.iter();
-            let of_it = parts.find(|(_, part)| part.deployed.application == event.application());
-            let Some(id) = of_it.map(|(id, _)| *id) else {
+            let number = event.application();
+            let mut parts = machine.parts.iter_mut();
+            let of_it = parts.find(|(_, part)| part.numbers.contains(&number));
+            let Some((id, part)) = of_it.map(|(id, part)| (*id, part)) else {
                 continue;
             };
             out.push(match event {
-                Event::Retired { .. } => Out::Retired(id),
+                Event::Retired { .. } => {
+                    part.numbers.retain(|it| *it != number);
+                    if !part.numbers.is_empty() {
+                        // What came later, or was there before, goes on.
+                        continue;
+                    }
+                    Out::Retired(id)
+                }
                 Event::Finished { .. } => Out::Happened(id, PartEvent::Finished),
                 Event::Degraded {
                     component, reason, ..
@@ -413,98 +468,4 @@ impl Discrete {
             out.push(Out::Later(after, Happening::Timer));
         }
     }
-}
-
-impl Machine {
-    /// The edge by which a reader elsewhere gets a stream of this host.
-    fn open(&self, wanted: Wanted) -> Option<EdgeId> {
-        let part = self.parts.get(&wanted.composition)?;
-        let mut ends = part.deployed.downstream.iter();
-        let end = ends.find(|it| (it.stream, it.reader) == (wanted.stream, wanted.reader))?;
-        self.engine.is_open(end.edge).then_some(end.edge)
-    }
-
-    /// The component that yields a stream here, of whichever composition; made of this, where that is said.
-    fn running(
-        &self,
-        name: StreamName,
-        made_of: Option<&BTreeMap<StreamName, NodeId>>,
-    ) -> Option<ComponentId> {
-        let mut running = self.parts.values().flat_map(|part| {
-            let streams = part.graph.plan().streams_named(name);
-            streams.filter_map(move |stream| match stream {
-                Stream::Source(index, _) if made_of.is_none() => part.deployed.sources[index],
-                Stream::Operator(index, _)
-                    if made_of.is_none_or(|made_of| part.graph.made_of(index) == *made_of) =>
-                {
-                    part.deployed.operators[index]
-                }
-                Stream::Source(..) | Stream::Operator(..) => None,
-            })
-        });
-        running.find(|id| self.engine.is_running(*id))
-    }
-
-    /// What of a graph runs here, made of what the plan says.
-    fn deployment(&self, graph: &ComponentGraph, node: NodeId) -> Result<Deployment, String> {
-        let plan = graph.plan();
-        let running = |stream: Stream| {
-            let made_of = match stream {
-                Stream::Operator(index, _) => Some(graph.made_of(index)),
-                Stream::Source(..) => None,
-            };
-            let running = self.running(plan.stream_name(stream), made_of.as_ref());
-            running.ok_or_else(|| format!("{stream:?} does not run here any more"))
-        };
-        let mut sources = Vec::new();
-        for (index, binding) in graph.sources().iter().enumerate() {
-            sources.push(match (binding.host == node, binding.shared) {
-                (false, _) => SourcePart::Elsewhere,
-                (true, true) => SourcePart::Running(running(Stream::Source(index, 0))?),
-                (true, false) => SourcePart::Here,
-            });
-        }
-        let mut operators = Vec::new();
-        for (index, binding) in graph.operators().iter().enumerate() {
-            operators.push(match (binding.host == node, binding.shared) {
-                (false, false) => OperatorPart::Elsewhere,
-                (false, true) => OperatorPart::RunningElsewhere,
-                (true, true) => OperatorPart::Running(running(Stream::Operator(index, 0))?),
-                (true, false) => OperatorPart::Here(compiled(plan, index)?),
-            });
-        }
-        let target = plan.qos().latency;
-        let sink = |binding: &model::Binding| {
-            let is_here = binding.host == node;
-            is_here.then_some(SinkDeployment { target })
-        };
-        Ok(Deployment {
-            plan: plan.clone(),
-            origins: graph.origins().to_vec(),
-            sources,
-            operators,
-            sinks: graph.sinks().iter().map(sink).collect(),
-        })
-    }
-}
-
-/// An operator of a plan, to be run.
-fn compiled(plan: &QueryPlan, index: usize) -> Result<OperatorDeployment, String> {
-    let part = &plan.operators()[index];
-    let kind = operator::find(&part.kind).ok_or_else(|| format!("no operator {}", part.kind))?;
-    let inputs: Vec<Schema> = part
-        .inputs
-        .iter()
-        .map(|input| plan.schema(*input).clone())
-        .collect();
-    let compiled = (kind.compile)(&part.parameters, &inputs)
-        .map_err(|errors| format!("{}: {errors:?}", part.name))?;
-    if compiled.outputs != part.outputs {
-        return Err(format!("{} has other ports than in the plan", part.name));
-    }
-    Ok(OperatorDeployment {
-        compiled,
-        numbering: kind.numbering,
-        declared: None,
-    })
 }

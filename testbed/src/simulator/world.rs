@@ -15,6 +15,7 @@ use super::acquaintance::Acquaintances;
 use super::check::{Checker, Violation};
 use super::clock::HostClock;
 use super::discrete::Discrete;
+use super::exact::Exact;
 use super::fluid::{Facts, Fluid, Hosts};
 use super::host::{self, Host};
 use super::network::{Network, Rule, Uplinks, Ways};
@@ -88,6 +89,7 @@ pub struct World {
     pub(super) fluid: Fluid,
     /// In discrete fidelity alone.
     pub(super) discrete: Option<Discrete>,
+    pub(super) exact: Option<Exact>,
     pub(super) facts: BTreeMap<ApplicationId, Arc<Facts>>,
     /// The last graph that was deployed of each composition, and of each application the last composition.
     pub(super) graphs: BTreeMap<CompositionId, Arc<ComponentGraph>>,
@@ -157,6 +159,7 @@ impl World {
             acquaintances,
             fluid,
             discrete,
+            exact: None,
             hosts: Vec::with_capacity(count),
             numbers: Hosts::default(),
             queue: Queue::default(),

@@ -1,6 +1,6 @@
 //! What a consumer has, where its source is read again from before it.
 
-use model::Origin;
+use model::{EventTime, Origin};
 
 use super::{Cursor, Mark, Reader};
 use crate::batch::Batch;
@@ -60,10 +60,12 @@ impl Reader {
 }
 
 impl Cursor {
-    /// Whether nothing of a batch is new to the consumer. One without rows that ends where it is may have grown.
+    /// Whether nothing of a batch is new to the consumer. One without rows that ends where it is may have grown; and the end of an
+    /// origin is news also where it is told before.
     pub(super) fn has(&self, batch: &Batch) -> bool {
         let through = batch.header.interval.through();
-        through < self.reached || through == self.reached && !batch.rows.is_empty()
+        let is_before = through < self.reached && batch.header.progress < EventTime::MAX;
+        is_before || through == self.reached && !batch.rows.is_empty()
     }
 
     /// The next batch is not for it.

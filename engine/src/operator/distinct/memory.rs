@@ -6,8 +6,8 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 use indexmap::{IndexMap, IndexSet};
 
-/// Keys that were last seen in one tick.
-pub(super) type Keys = IndexSet<Arc<[u8]>, FixedState>;
+/// Keys of one tick, in the order in which they came.
+type Keys = IndexSet<Arc<[u8]>, FixedState>;
 
 /// The keys of closed ticks.
 #[derive(Debug)]

@@ -161,6 +161,17 @@ impl Hit {
     }
 }
 
+/// What a shock was for an application.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Back {
+    /// Which of all shocks.
+    pub(super) shock: usize,
+    pub(super) part: Part,
+    pub(super) recovery: Recovery,
+    /// From the same moment to the first right result, of whichever time: not long after it where results only have much to catch up with.
+    pub(super) any: Option<Duration>,
+}
+
 /// How an application came back after hosts of it failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Recovery {
@@ -184,11 +195,11 @@ pub(super) fn recoveries(
     started: Instant,
     right: &[(Instant, Row)],
     shocks: &[Shock],
-) -> Vec<(Part, Recovery)> {
+) -> Vec<Back> {
     let mut came_back = Vec::new();
     // Since when its sources read without a break, and until when it is away.
     let (mut since, mut away_until) = (started, Some(started));
-    for shock in shocks {
+    for (index, shock) in shocks.iter().enumerate() {
         let Some(part) = shock.applications.get(&application) else {
             continue;
         };
@@ -197,12 +208,12 @@ pub(super) fn recoveries(
         let (first, last) = first.zip(last).expect("somebody failed");
         let of_sources = shock.hits.iter().find(|it| it.host == owner);
         let from = of_sources.map_or(last, |it| it.again.max(last));
+        let after = right.iter().filter(|(at, _)| *at >= from);
         let recovery = match away_until.is_none_or(|until| until > first) {
             true => Recovery::StillAway,
             false => {
                 let known = known_at(first, since, right);
-                let mut after = right.iter().filter(|(at, _)| *at >= from);
-                let back = after.find(|(_, row)| row.end_ms > known);
+                let back = after.clone().find(|(_, row)| row.end_ms > known);
                 away_until = back.map(|(at, _)| *at);
                 let took = away_until.map(|until| until.since(from));
                 took.map_or(Recovery::Never, |took| match of_sources {
@@ -211,7 +222,12 @@ pub(super) fn recoveries(
                 })
             }
         };
-        came_back.push((*part, recovery));
+        came_back.push(Back {
+            shock: index,
+            part: *part,
+            recovery,
+            any: after.clone().next().map(|(at, _)| at.since(from)),
+        });
         if of_sources.is_some() {
             since = from;
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use model::{Instant, convert};
 
-use super::check::{Part, Recovery, Shock, Verdict, judge, recoveries};
+use super::check::{Back, Part, Recovery, Shock, Verdict, judge, recoveries};
 use super::load::{Input, Load, Rate};
 use super::reference::{Row, results};
 use super::{Options, Report, Written};
@@ -34,7 +34,7 @@ pub struct Outcome {
 /// What is said of an application.
 struct Said {
     verdict: Verdict,
-    recoveries: Vec<(Part, Recovery)>,
+    backs: Vec<Back>,
     sinks: usize,
 }
 
@@ -58,13 +58,13 @@ impl Outcome {
         let (results, lost) = (sum(|it| it.expected), sum(|it| it.lost));
         let (doubled, wrong) = (sum(|it| it.doubled), sum(|it| it.wrong));
         let taken_back = sum(|it| it.taken_back);
-        let all = || said.iter().flat_map(|it| it.recoveries.iter().copied());
-        let count = |wanted| convert::size(all().filter(|(_, it)| *it == wanted).count());
+        let all = || said.iter().flat_map(|it| &it.backs);
+        let count = |wanted| convert::size(all().filter(|it| it.recovery == wanted).count());
         let (never, still) = (count(Recovery::Never), count(Recovery::StillAway));
-        let mut times = vec![("all", Times::of(all().map(|(_, it)| it)))];
+        let mut times = vec![("all", Times::of(all()))];
         times.extend(Part::ALL.map(|part| {
-            let of_part = all().filter(|(it, _)| *it == part);
-            (part.word(), Times::of(of_part.map(|(_, it)| it)))
+            let of_part = all().filter(|it| it.part == part);
+            (part.word(), Times::of(of_part))
         }));
         let hits: usize = self.shocks.iter().map(|it| it.hits.len()).sum();
         let not_running = self.statuses.iter().filter(|it| *it != "running").count();
@@ -103,7 +103,7 @@ impl Outcome {
                 ("none_wrong", wrong == 0 && taken_back == 0),
             ],
             times,
-            table: self.table(&said),
+            table: self.table(&said) + &self.slow(&said),
         }
     }
 
@@ -121,7 +121,7 @@ impl Outcome {
         right.sort_unstable();
         Said {
             verdict: judge(&reference, self.until_ms[application], &files, &self.shocks),
-            recoveries: recoveries(
+            backs: recoveries(
                 application,
                 load.owner,
                 self.asked[application],
@@ -150,9 +150,8 @@ impl Outcome {
             "worst ms"
         );
         for ((load, said), status) in self.loads.iter().zip(said).zip(&self.statuses) {
-            let never = said.recoveries.iter();
-            let never = never.filter(|(_, it)| matches!(it, Recovery::Never | Recovery::StillAway));
-            let worst = said.recoveries.iter().filter_map(|(_, it)| it.time());
+            let never = said.backs.iter().filter(|it| it.recovery.time().is_none());
+            let worst = said.backs.iter().filter_map(|it| it.recovery.time());
             let worst = worst
                 .max()
                 .map_or_else(|| "-".to_owned(), |it| it.as_millis().to_string());
@@ -168,12 +167,50 @@ impl Outcome {
                 it.doubled,
                 it.rewritten,
                 it.wrong + it.taken_back,
-                said.recoveries.len(),
+                said.backs.len(),
                 never.count(),
             )
             .expect(INTO_MEMORY);
         }
         text.push('\n');
+        text
+    }
+
+    /// A line for each time at which an application was away for too long.
+    fn slow(&self, said: &[Said]) -> String {
+        let ms = |time: Option<Duration>| {
+            time.map_or_else(|| "never".to_owned(), |it| format!("{} ms", it.as_millis()))
+        };
+        let mut text = String::new();
+        for (load, said) in self.loads.iter().zip(said) {
+            let backs = said.backs.iter().filter(|it| {
+                let time = it.recovery.time();
+                time.is_none_or(|time| time > self.options.recovery)
+            });
+            for back in backs {
+                let hits = self.shocks[back.shock].hits.iter();
+                let hosts: Vec<String> = hits.map(|it| format!("n{}", it.host + 1)).collect();
+                writeln!(
+                    text,
+                    "  {} away too long after failure {} of {}, which ran {}: first result {}, first new result {}{}",
+                    load.name,
+                    back.shock + 1,
+                    hosts.join(" and "),
+                    back.part.word(),
+                    ms(back.any),
+                    ms(back.recovery.time()),
+                    match back.recovery {
+                        Recovery::AfterStart(_) => ", from when it began to come back",
+                        Recovery::StillAway => ", still away from before",
+                        Recovery::After(_) | Recovery::Never => "",
+                    },
+                )
+                .expect(INTO_MEMORY);
+            }
+        }
+        if !text.is_empty() {
+            text.push('\n');
+        }
         text
     }
 }
@@ -242,8 +279,9 @@ impl Recovery {
 struct Times(Vec<Duration>);
 
 impl Times {
-    fn of(recoveries: impl Iterator<Item = Recovery>) -> Self {
-        let mut times: Vec<Duration> = recoveries.filter_map(Recovery::time).collect();
+    fn of<'a>(backs: impl Iterator<Item = &'a Back>) -> Self {
+        let times = backs.filter_map(|it| it.recovery.time());
+        let mut times: Vec<Duration> = times.collect();
         times.sort_unstable();
         Self(times)
     }

@@ -66,7 +66,7 @@ async fn receive(
     while received < bytes {
         let frame = receiver.receive().await?.context("it ended too early")?;
         received += frame.len();
-        since.get_or_insert(clock.now());
+        since.get_or_insert_with(|| clock.now());
     }
     Ok(since.map_or(Duration::ZERO, |since| clock.now().since(since)))
 }

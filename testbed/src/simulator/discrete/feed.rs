@@ -8,9 +8,10 @@ use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow_schema::SchemaRef;
 use engine::columns;
 use engine::intake::{Intake, Records};
-use model::{ComponentId, DataType, Instant, Origin, Rng, Schema, convert};
+use model::{ComponentId, CompositionId, DataType, Instant, Origin, Rng, Schema, convert};
 
 use super::{Happening, Machine, Out};
+use crate::simulator::exact::Offered;
 
 /// How rows come.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -34,12 +35,17 @@ pub enum Arrivals {
 /// Source: guess; ten seconds of a usual source.
 const WAITING_MAX: usize = 10_000;
 
+/// How far rows are apart in event time. Unit: microseconds. Source: guess; ten rows of a window.
+const ROW_MICROS: i64 = 100_000;
+
 /// How often a source looks that nobody pulls. Unit: time. Source: guess.
 const IDLE: Duration = Duration::from_millis(10);
 
 /// A source.
 #[derive(Debug)]
 pub(super) struct Feed {
+    /// Which source of which composition it is.
+    of: (CompositionId, usize),
     intake: Intake,
     schema: SchemaRef,
     types: Vec<DataType>,
@@ -62,6 +68,7 @@ impl Feed {
     /// # Errors
     /// When it has columns of a type for which nothing is made up.
     pub(super) fn new(
+        of: (CompositionId, usize),
         origin: Origin,
         schema: &Schema,
         rate: f64,
@@ -75,6 +82,7 @@ impl Feed {
             return Err("a simulated source makes integers, floats and texts alone".to_owned());
         }
         Ok(Self {
+            of,
             intake: Intake::new(origin, 0),
             schema: columns::to_arrow(schema),
             types,
@@ -114,7 +122,8 @@ impl Feed {
         }
     }
 
-    fn row(&mut self, arrival: Instant) -> Option<Records> {
+    /// The next row. What it says is of its number alone, so that sources of one origin say the same.
+    fn row(&mut self) -> Option<Records> {
         self.number += 1;
         let columns = self.types.iter().map(|data_type| match data_type {
             DataType::Float64 => {
@@ -128,11 +137,10 @@ impl Feed {
             _ => Arc::new(Int64Array::from(vec![self.number])) as ArrayRef,
         });
         let columns: Vec<ArrayRef> = columns.collect();
-        let time = convert::micros(arrival.since(Instant::ZERO));
         Some(Records {
             count: 1,
             columns: RecordBatch::try_new(Arc::clone(&self.schema), columns).ok()?,
-            times: vec![time],
+            times: vec![self.number * ROW_MICROS],
             places: vec![0],
             bad: Vec::new(),
         })
@@ -162,11 +170,11 @@ impl Machine {
         }
         let pause = feed.pause(now);
         out.push(Out::Later(pause, Happening::Row(source)));
-        self.offer(now, source);
+        self.offer(now, source, out);
     }
 
     /// Offers what waits at a source, as far as there is room.
-    pub(super) fn offer(&mut self, now: Instant, source: ComponentId) {
+    pub(super) fn offer(&mut self, now: Instant, source: ComponentId, out: &mut Vec<Out>) {
         let Some(feed) = self.feeds.get_mut(&source) else {
             return;
         };
@@ -174,8 +182,14 @@ impl Machine {
             && self.engine.has_room(source)
         {
             feed.waiting.pop_front();
-            if let Some(records) = feed.row(arrival) {
+            if let Some(records) = feed.row() {
                 feed.offered += 1;
+                let row = Offered {
+                    number: feed.offered,
+                    value: feed.number,
+                    time: records.times[0],
+                };
+                out.push(Out::Offered(feed.of, feed.intake.origin(), row));
                 let taken = feed.intake.take(arrival, records);
                 self.engine.offer(now, source, taken);
             }

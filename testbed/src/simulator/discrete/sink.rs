@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use engine::Batch;
-use model::{Instant, Origin, convert};
+use model::{CompositionId, Instant, Origin, convert};
 
 use super::{Machine, Out};
 
@@ -64,6 +64,8 @@ impl Counted {
 /// A sink.
 #[derive(Debug)]
 pub(super) struct Sink {
+    /// Which sink of which composition it is.
+    of: (CompositionId, usize),
     target: Duration,
     pub(super) counted: Counted,
     /// The last index that left, by origin.
@@ -72,8 +74,9 @@ pub(super) struct Sink {
 
 impl Sink {
     /// A sink whose rows are to leave within a target.
-    pub(super) fn new(target: Duration) -> Self {
+    pub(super) fn new(of: (CompositionId, usize), target: Duration) -> Self {
         Self {
+            of,
             target,
             counted: Counted::default(),
             last: BTreeMap::new(),
@@ -110,6 +113,7 @@ impl Machine {
         for (id, sink) in &mut self.sinks {
             while let Some((channel, batch)) = self.engine.receive(now, *id) {
                 sink.take(now, &batch, out);
+                out.push(Out::Left(sink.of, batch.clone()));
                 self.engine.acknowledge(now, *id, channel, &batch);
             }
         }

@@ -10,11 +10,12 @@ use composition::{Order, Place, Policy, policy};
 use engine::operator;
 use model::plan::{Builder, Stream};
 use model::{
-    ApplicationId, Arguments, DataType, Demand, Field, Origin, Qos, QueryPlan, Rng, Schema,
+    ApplicationId, Arguments, DataType, Demand, Field, Origin, Qos, QueryPlan, Rng, Scalar, Schema,
     SourceName, Value, convert,
 };
 
 use super::Plane;
+use crate::simulator::exact::WINDOW_MICROS;
 use crate::simulator::network::{Duplicate, Jitter, Loss, Partition, Rule, Slow};
 use crate::simulator::{Fidelity, HostSetup, Setup, World};
 
@@ -108,6 +109,8 @@ pub(super) struct Request {
     /// Operators in a row, and whether a second row joins them.
     length: u64,
     is_forked: bool,
+    /// Whether rows are counted and summed by windows at the end.
+    is_windowed: bool,
     /// Whether it only asks what would be.
     is_trial: bool,
     target: Duration,
@@ -120,9 +123,11 @@ fn draw(rng: &mut Rng, below: usize) -> usize {
 }
 
 impl Case {
-    pub(super) fn draw(seed: u64, rng: &mut Rng) -> Self {
+    /// The case of a seed; one of small networks and of rows, where that is wanted.
+    pub(super) fn draw(seed: u64, wanted: Option<Fidelity>, rng: &mut Rng) -> Self {
         // Small ones are quick, and most of what goes wrong needs few.
         let count = match rng.below(4) {
+            _ if wanted == Some(Fidelity::Discrete) => 2 + draw(rng, DISCRETE_MAX - 1),
             0 => 2 + draw(rng, 4),
             1 | 2 => 4 + draw(rng, 12),
             _ => 12 + draw(rng, 29),
@@ -155,7 +160,8 @@ impl Case {
             .filter(|_| rng.below(20) == 0)
             .take(count / 4)
             .collect();
-        let is_discrete = count <= DISCRETE_MAX && rng.keyed("fidelity").below(2) == 0;
+        let drawn = count <= DISCRETE_MAX && rng.keyed("fidelity").below(2) == 0;
+        let is_discrete = wanted.map_or(drawn, |wanted| wanted == Fidelity::Discrete);
         Self {
             seed,
             fidelity: if is_discrete {
@@ -266,7 +272,10 @@ impl Case {
         Step::Move(Move {
             at,
             request: draw(rng, self.request_count),
-            operator: format!("filter{}", rng.below(2)),
+            operator: match self.fidelity == Fidelity::Discrete && rng.below(2) == 0 {
+                true => "sums".to_owned(),
+                false => format!("filter{}", rng.below(2)),
+            },
             to: (rng.below(3) > 0).then(|| draw(rng, hosts)),
         })
     }
@@ -291,6 +300,7 @@ impl Case {
             meaning: rng.below(3),
             length: 1 + rng.below(4),
             is_forked: rng.below(4) == 0,
+            is_windowed: self.fidelity == Fidelity::Discrete && rng.keyed("windowed").below(2) == 0,
             is_trial: rng.below(12) == 0,
             target: Duration::from_millis(20 + rng.below(500)),
             demand: Demand {
@@ -361,16 +371,38 @@ impl Request {
         for number in 0..self.length {
             let text = format!("value > {}", self.meaning + number);
             let name = format!("filter{number}");
-            stream = add(&mut plan, &name, "filter", Some(&text), &[stream], &schema)?;
+            let condition = where_(&text);
+            stream = add(&mut plan, &name, "filter", condition, &[stream], &schema)?;
         }
         if self.is_forked {
             let text = format!("value < {}", self.meaning);
-            let other = add(&mut plan, "other", "filter", Some(&text), &[first], &schema)?;
-            stream = add(&mut plan, "both", "union", None, &[stream, other], &schema)?;
+            let condition = where_(&text);
+            let other = add(&mut plan, "other", "filter", condition, &[first], &schema)?;
+            let (both, none) = ([stream, other], Arguments::new());
+            stream = add(&mut plan, "both", "union", none, &both, &schema)?;
+        }
+        if self.is_windowed {
+            stream = add(&mut plan, "sums", "window", sums(), &[stream], &schema)?;
         }
         plan.sink("out", stream).ok()?;
         plan.build().ok()
     }
+}
+
+/// What a filter lets pass.
+fn where_(text: &str) -> Arguments {
+    Arguments::from_iter([("where".to_owned(), Value::from(text))])
+}
+
+/// How many rows a window has, and what they come to.
+fn sums() -> Arguments {
+    let column = |name: &str, text: &str| (name.to_owned(), Scalar::from(text));
+    let columns = vec![column("rows", "count(*)"), column("sum", "sum(value)")];
+    let window = vec![("tumbling".to_owned(), Scalar::Micros(WINDOW_MICROS))];
+    Arguments::from_iter([
+        ("window".to_owned(), Value::Table(window)),
+        ("select".to_owned(), Value::Table(columns)),
+    ])
 }
 
 /// Puts an operator into a plan, with the ports that it really has. Gives its first one.
@@ -378,13 +410,11 @@ fn add(
     plan: &mut Builder,
     name: &str,
     kind: &str,
-    condition: Option<&str>,
+    arguments: Arguments,
     inputs: &[Stream],
     schema: &Schema,
 ) -> Option<Stream> {
     let kind = operator::find(kind)?;
-    let condition = condition.map(|text| ("where".to_owned(), Value::from(text)));
-    let arguments = Arguments::from_iter(condition);
     let schemas = vec![schema.clone(); inputs.len()];
     let compiled = (kind.compile)(&arguments, &schemas).ok()?;
     let (parameters, outputs) = (compiled.parameters, compiled.outputs);

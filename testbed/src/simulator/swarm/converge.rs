@@ -86,6 +86,31 @@ impl Wrong {
     }
 }
 
+/// Where rows are kept: each has left once, at every sink; all of them, where nothing has happened to the hosts of its application. Gives how many rows that are.
+pub(super) fn check_rows(world: &World, progress: &Progress) -> (usize, Vec<Violation>) {
+    let mut wrong = Wrong {
+        at: world.now(),
+        found: Vec::new(),
+    };
+    let mut rows = 0;
+    for ticket in &progress.tickets {
+        let asked = world.asked_of(*ticket);
+        let graph = asked.composition.and_then(|id| world.graphs.get(&id));
+        let hosts = graph.map(|graph| graph.hosts()).unwrap_or_default();
+        let mut numbers = hosts.iter().filter_map(|node| world.host_of(*node));
+        let is_whole = numbers.all(|host| !progress.has_crashed(host, asked.at));
+        let is_running = progress.is_stopped(world, *ticket) == Some(false);
+        let is_drained = is_whole && is_running && world.is_up(asked.host);
+        let (count, found) = world.check_rows(*ticket, is_drained);
+        rows += count;
+        for what in found {
+            let name = asked.application.as_ref().map_or("", |it| it.name.as_str());
+            wrong.add(Some(asked.host), format!("{name}: {what}"));
+        }
+    }
+    (rows, wrong.found)
+}
+
 /// Each request has ended, unless who was asked went down.
 fn ends(world: &World, progress: &Progress, wrong: &mut Wrong) {
     for ticket in &progress.tickets {

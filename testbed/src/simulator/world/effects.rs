@@ -69,25 +69,22 @@ impl World {
                 ages,
             } => {
                 self.fluid.start(host, id);
-                self.start_engine(host, id, cores, Admitted { slack, ages });
+                self.start_engine(host, id, cores, &Admitted { slack, ages });
             }
             Effect::Prepare {
                 id,
+                application,
                 graph,
                 operator,
                 from,
-                ..
-            } => self.prepare(host, cause, id, *graph, (operator, from)),
-            Effect::Switch { id, graph, .. } => self.switch(host, id, *graph),
+            } => self.prepare(host, cause, (id, &application), *graph, (operator, from)),
+            Effect::Switch { id, graph, cores } => self.switch(host, id, *graph, cores),
             Effect::Adopt { id, .. } => {
                 // Nodes of simulations do not repair.
                 let what = format!("{id:?} has a graph that it was never ready for");
                 self.checker.report(self.now, Some(host), what);
             }
-            Effect::Abandon(id) => {
-                self.fluid.abandon(host, id);
-                self.follow_loads();
-            }
+            Effect::Abandon(id) => self.abandon(host, id),
             Effect::Retire(id) => {
                 self.retire_engine(host, id);
                 let gone = self.fluid.retire(host, id, &self.numbers);
@@ -111,7 +108,7 @@ impl World {
                 self.overlay.describe(host, summary);
                 self.spread_gossip(host);
             }
-            Effect::Note(_) => {}
+            Effect::Keep { .. } | Effect::Note(_) => {}
         }
     }
 

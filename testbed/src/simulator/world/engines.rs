@@ -3,11 +3,15 @@
 use std::time::Duration;
 
 use engine::Admitted;
+use model::Binding;
 
 use super::{
     Arc, ComponentGraph, CompositionId, Delays, Event, Facts, Input, Ticket, World, convert,
 };
-use crate::simulator::discrete::{Arrivals, BROKEN_AFTER, Costs, Counted, Happening, Out};
+use crate::simulator::discrete::{
+    Arrivals, BROKEN_AFTER, Costs, Counted, Happening, Out, Tampering,
+};
+use crate::simulator::exact::{Exact, Through};
 use crate::simulator::network::Passing;
 
 impl World {
@@ -29,6 +33,42 @@ impl World {
     pub fn stop_sources(&mut self) {
         if let Some(discrete) = &mut self.discrete {
             discrete.stop_feeds();
+        }
+    }
+
+    /// From now on, keeps all rows that sources offer and that leave at sinks, in discrete fidelity: see [`World::check_rows`].
+    pub fn keep_rows(&mut self) {
+        if self.discrete.is_some() {
+            self.exact = Some(Exact::default());
+        }
+    }
+
+    /// Compares what has left for an application with what a sequential reference makes of what its sources have offered; all of that where
+    /// nothing is under way any more (`is_drained`). Gives how many rows left, and what is wrong.
+    pub fn check_rows(&self, ticket: Ticket, is_drained: bool) -> (usize, Vec<String>) {
+        let id = self.asked_of(ticket).composition;
+        let Some(((exact, id), graph)) = self
+            .exact
+            .as_ref()
+            .zip(id)
+            .and_then(|(exact, id)| Some(((exact, id), self.graphs.get(&id)?)))
+        else {
+            return (0, Vec::new());
+        };
+        let through = if is_drained {
+            Through::All
+        } else {
+            Through::Last
+        };
+        let mut wrong = exact.wrong().to_vec();
+        wrong.extend(exact.check(id, graph, through));
+        (exact.left_rows(id), wrong)
+    }
+
+    /// Doubles or drops the next rows that come to a host, in discrete fidelity: to show that what checks them can fail.
+    pub fn tamper(&mut self, host: usize, tampering: Tampering) {
+        if let Some(discrete) = &mut self.discrete {
+            discrete.tamper(host, tampering);
         }
     }
 
@@ -98,13 +138,23 @@ impl World {
         facts: &Facts,
     ) -> Result<(), String> {
         let local = self.hosts[host].clock.local(self.now);
-        let node = self.hosts[host].id;
         let Some(discrete) = &mut self.discrete else {
             return Ok(());
         };
-        discrete.retire(local, host, id);
-        let mut out = discrete.deploy(local, host, id, graph, facts, node)?;
-        discrete.drive(local, host, &self.numbers, &mut out);
+        let mut out = discrete.retire(local, host, id);
+        out.extend(discrete.deploy(local, host, id, graph, facts, &self.numbers)?);
+        if let Some(exact) = &mut self.exact {
+            let node = self.hosts[host].id;
+            let is_here = |(_, binding): &(usize, &Binding)| binding.host == node;
+            let sources = graph.sources().iter().enumerate().filter(is_here);
+            for (index, _) in sources.filter(|(_, binding)| !binding.shared) {
+                exact.begin_source((id, index));
+            }
+            for (index, _) in graph.sinks().iter().enumerate().filter(is_here) {
+                exact.begin_sink((id, index));
+            }
+        }
+        discrete.drive(local, host, &mut out);
         self.carry(host, out);
         Ok(())
     }
@@ -114,13 +164,13 @@ impl World {
         host: usize,
         id: CompositionId,
         cores: f64,
-        admitted: Admitted,
+        admitted: &Admitted,
     ) {
         let local = self.hosts[host].clock.local(self.now);
         if let Some(discrete) = &mut self.discrete {
             let mut out = Vec::new();
             discrete.start(local, host, id, cores, admitted);
-            discrete.drive(local, host, &self.numbers, &mut out);
+            discrete.drive(local, host, &mut out);
             self.carry(host, out);
         }
     }
@@ -128,9 +178,8 @@ impl World {
     pub(super) fn retire_engine(&mut self, host: usize, id: CompositionId) {
         let local = self.hosts[host].clock.local(self.now);
         if let Some(discrete) = &mut self.discrete {
-            let mut out = Vec::new();
-            discrete.retire(local, host, id);
-            discrete.drive(local, host, &self.numbers, &mut out);
+            let mut out = discrete.retire(local, host, id);
+            discrete.drive(local, host, &mut out);
             self.carry(host, out);
         }
     }
@@ -140,7 +189,7 @@ impl World {
         if let Some(discrete) = &mut self.discrete {
             let mut out = Vec::new();
             discrete.release(local, host, id);
-            discrete.drive(local, host, &self.numbers, &mut out);
+            discrete.drive(local, host, &mut out);
             self.carry(host, out);
         }
     }
@@ -161,7 +210,7 @@ impl World {
         }
     }
 
-    fn carry(&mut self, from: usize, out: Vec<Out>) {
+    pub(super) fn carry(&mut self, from: usize, out: Vec<Out>) {
         for out in out {
             match out {
                 Out::Later(after, what) => self.engine_later(from, after, what),
@@ -191,15 +240,26 @@ impl World {
                     gone.push((from, id));
                     self.tell_retired(gone);
                 }
+                Out::Prepared(wish, made) => self.on_prepared(from, 0, &wish, made),
                 Out::Happened(id, event) => {
                     self.later(from, Duration::ZERO, 0, Input::Happened { id, event });
+                }
+                Out::Offered(of, origin, row) => {
+                    if let Some(exact) = &mut self.exact {
+                        exact.offer(of, origin, row);
+                    }
+                }
+                Out::Left(of, batch) => {
+                    if let Some(exact) = &mut self.exact {
+                        exact.leave(of, &batch);
+                    }
                 }
                 Out::Wrong(what) => self.checker.report(self.now, Some(from), what),
             }
         }
     }
 
-    fn engine_later(&mut self, host: usize, after: Duration, what: Happening) {
+    pub(super) fn engine_later(&mut self, host: usize, after: Duration, what: Happening) {
         let start = self.hosts[host].start;
         let event = Event::Engine {
             host,

@@ -1,11 +1,11 @@
 //! Operators that go to other hosts, as nodes want it done.
 
-use model::NodeId;
-
 use composition::{MigrationId, Taken};
+use model::{ApplicationId, NodeId};
 
 use super::effects::DEPLOYED_AFTER;
 use super::{Arc, ComponentGraph, Input, World};
+use crate::simulator::discrete::Wish;
 
 impl World {
     /// A host makes ready for another graph.
@@ -13,61 +13,127 @@ impl World {
         &mut self,
         host: usize,
         cause: u32,
-        id: MigrationId,
+        (id, application): (MigrationId, &ApplicationId),
         graph: ComponentGraph,
         (operator, from): (u16, NodeId),
     ) {
-        let index = usize::from(operator);
-        let binding = graph.operators()[index];
-        let mut after = DEPLOYED_AFTER;
-        let made = match self.host_of(from) {
-            _ if self.discrete.is_some() => {
-                Err("engines of this simulation move nothing".to_owned())
-            }
-            None => Err("its state is not to be had".to_owned()),
-            Some(from) => {
-                let is_taken = binding.host == self.node(host) && !binding.shared;
-                let is_cut = !self.hosts[from].is_up || self.network.cuts(from, host);
-                if is_taken && from != host {
-                    // Its state is asked for and comes; nothing is known of how large it is.
-                    after += self.round_trip(host, from);
-                }
-                match is_taken && is_cut {
-                    true => Err("its state is not to be had".to_owned()),
-                    false => {
-                        let places = (index, from);
-                        let graph = Arc::new(graph);
-                        self.fluid.prepare(host, id, &graph, places, &self.numbers)
-                    }
-                }
-            }
+        let operator = usize::from(operator);
+        let facts = self.facts.get(application);
+        let cost = facts.and_then(|it| Some(it.demands.get(operator)?.cost_seconds));
+        let (Some(from), Some(cost)) = (self.host_of(from), cost) else {
+            let reason = "its state is not to be had".to_owned();
+            let input = Input::PrepareFailed { id, reason };
+            return self.later(host, DEPLOYED_AFTER, cause, input);
         };
+        let wish = Wish {
+            id,
+            graph: Arc::new(graph),
+            operator,
+            from,
+            cost,
+        };
+        let local = self.hosts[host].clock.local(self.now);
+        if let Some(discrete) = &mut self.discrete {
+            let mut out = discrete.prepare(local, host, wish, &self.numbers);
+            discrete.drive(local, host, &mut out);
+            return self.carry(host, out);
+        }
+        let binding = wish.graph.operators()[operator];
+        let is_taken = binding.host == self.node(host) && !binding.shared;
+        let is_cut = !self.hosts[from].is_up || self.network.cuts(from, host);
+        let made = match is_taken && is_cut {
+            true => Err("its state is not to be had".to_owned()),
+            false => Ok(Taken::default()),
+        };
+        self.on_prepared(host, cause, &wish, made);
+    }
+
+    /// What a host makes ready is there, or cannot be: what it takes of the host is noted.
+    pub(super) fn on_prepared(
+        &mut self,
+        host: usize,
+        cause: u32,
+        wish: &Wish,
+        made: Result<Taken, String>,
+    ) {
+        let (id, from) = (wish.id, wish.from);
+        let binding = wish.graph.operators()[wish.operator];
+        let mut after = DEPLOYED_AFTER;
+        if self.discrete.is_none()
+            && binding.host == self.node(host)
+            && !binding.shared
+            && from != host
+        {
+            // Its state is asked for and comes; nothing is known of how large it is.
+            after += self.round_trip(host, from);
+        }
+        let made = made.and_then(|taken| {
+            let places = (wish.operator, from);
+            let noted = self
+                .fluid
+                .prepare(host, id, &wish.graph, places, &self.numbers);
+            if noted.is_err() {
+                self.abandon_engine(host, id);
+            }
+            noted.map(|()| taken)
+        });
         self.follow_loads();
         let input = match made {
-            Ok(()) => Input::Prepared {
-                id,
-                taken: Taken::default(),
-            },
+            Ok(taken) => Input::Prepared { id, taken },
             Err(reason) => Input::PrepareFailed { id, reason },
         };
         self.later(host, after, cause, input);
     }
 
     /// The graph that a host is ready for holds there.
-    pub(super) fn switch(&mut self, host: usize, id: MigrationId, graph: ComponentGraph) {
+    pub(super) fn switch(
+        &mut self,
+        host: usize,
+        id: MigrationId,
+        graph: ComponentGraph,
+        cores: f64,
+    ) {
         // Hosts of one composition share one graph.
         let known = self.graphs.get(&id.composition);
         let known = known.filter(|known| ***known == graph);
         let graph = known.map_or_else(|| Arc::new(graph), Arc::clone);
         let Some(gone) = self.fluid.switch(host, id, &graph, &self.numbers) else {
-            let what = format!("{id:?} was never ready");
-            return self.checker.report(self.now, Some(host), what);
+            // Engines may have let go of it already, and be about to say so.
+            if self.discrete.is_none() {
+                let what = format!("{id:?} was never ready");
+                self.checker.report(self.now, Some(host), what);
+            }
+            return;
         };
         let generation = self.moved.entry(id.composition).or_default();
         if *generation < id.generation {
             *generation = id.generation;
-            self.graphs.insert(id.composition, graph);
+            self.graphs.insert(id.composition, Arc::clone(&graph));
         }
-        self.tell_retired(gone);
+        let local = self.hosts[host].clock.local(self.now);
+        let Some(discrete) = &mut self.discrete else {
+            return self.tell_retired(gone);
+        };
+        // What goes is told by engines when it has gone.
+        let mut out = discrete.switch(local, host, (id, &graph), cores, &self.numbers);
+        discrete.drive(local, host, &mut out);
+        self.carry(host, out);
+        self.follow_loads();
+    }
+
+    /// The graph does not come about.
+    pub(super) fn abandon(&mut self, host: usize, id: MigrationId) {
+        self.abandon_engine(host, id);
+        self.fluid.abandon(host, id);
+        self.follow_loads();
+    }
+
+    fn abandon_engine(&mut self, host: usize, id: MigrationId) {
+        let local = self.hosts[host].clock.local(self.now);
+        if let Some(discrete) = &mut self.discrete {
+            let mut out = discrete.abandon(local, host, id);
+            discrete.drive(local, host, &mut out);
+            self.carry(host, out);
+        }
     }
 }

@@ -7,6 +7,7 @@ use node::node::Measured;
 
 use super::faults::Now;
 use super::{Arc, Cost, Digest, EffectsDigest, Event, Input, LOAD_AFTER, MEASURE, Query, World};
+use crate::simulator::discrete::{BROKEN_AFTER, Happening};
 
 /// After what time a sender hears that nothing comes through. Source: production asks after each burst whether it arrived;
 /// a killed process is noticed after a round trip, a broken way by the system's and production's time-outs.
@@ -54,6 +55,9 @@ impl World {
             Event::Engine { host, start, what } => {
                 if self.hosts[host].is_up && self.hosts[host].start == start {
                     self.on_engine(host, *what);
+                } else if let Some(link) = what.link().filter(|link| link.reader != host) {
+                    // The host went down meanwhile: who reads misses its beats.
+                    self.engine_later(link.reader, BROKEN_AFTER, Happening::Broken(link));
                 }
             }
             Event::Check => {

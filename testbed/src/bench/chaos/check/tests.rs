@@ -111,7 +111,7 @@ fn flowing(from_s: f64, until_s: f64, asked_s: f64) -> Vec<(Instant, Row)> {
 
 fn recovered(owner: usize, right: &[(Instant, Row)], shocks: &[Shock]) -> Vec<Recovery> {
     let came_back = recoveries(0, owner, seconds(1.0), right, shocks);
-    came_back.into_iter().map(|(_, it)| it).collect()
+    came_back.into_iter().map(|it| it.recovery).collect()
 }
 
 #[test]
