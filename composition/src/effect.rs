@@ -36,6 +36,10 @@ pub enum Effect {
         id: CompositionId,
         /// With how many cores it was admitted here.
         cores: f64,
+        /// What its target leaves over the delay that is expected.
+        slack: Duration,
+        /// How old what each operator of its plan yields is expected to be.
+        ages: Vec<Duration>,
     },
     /// Drop all components that were made for a composition: it did not come about.
     Undeploy {

@@ -92,6 +92,16 @@ impl Budget {
         self
     }
 
+    /// At least so much of each part.
+    #[must_use]
+    pub fn at_least(mut self, least: Slack) -> Self {
+        self.at_once = self.at_once.max(least);
+        for (_, slack) in &mut self.slides {
+            *slack = (*slack).max(least);
+        }
+        self
+    }
+
     /// The stricter of both in each part.
     pub fn join(&mut self, other: &Self) {
         self.at_once = self.at_once.min(other.at_once);

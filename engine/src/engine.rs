@@ -10,7 +10,7 @@
 //! [`handle_pull`](Engine::handle_pull) and [`take_pull`](Engine::take_pull).
 //!
 //! How data moves is in `flow`, how components are made in `deploy` and joined in `join`, how they go in `retire`,
-//! edges to other hosts in `remote`, what is told of all that in [`crate::report`] and `sample`.
+//! edges to other hosts in `remote`, budgets between them in `admitted`, what is told of all that in [`crate::report`] and `sample`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,7 +28,9 @@ use crate::report::{self, ComponentReport, Report};
 use crate::scheduler::{Policy, Rules, Scheduler, Worker};
 use crate::share::Share;
 
+mod admitted;
 mod again;
+mod application;
 mod component;
 mod deploy;
 mod dispatch;
@@ -50,7 +52,9 @@ mod shape;
 mod storage;
 mod timers;
 
-pub(crate) use component::{Application, Component, Role};
+pub use admitted::Admitted;
+pub(crate) use application::Application;
+pub(crate) use component::{Component, Role};
 pub use deploy::{
     DeployError, Deployed, Deployment, EDGES_MAX, OperatorDeployment, OperatorPart, RemoteEdge,
     SinkDeployment, SourcePart,

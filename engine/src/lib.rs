@@ -30,7 +30,8 @@ pub mod transit;
 
 pub use batch::{Batch, Header, Note, Rows, Token};
 pub use engine::{
-    Completed, Config, CopyId, DeployError, Deployed, Deployment, Dispatch, EDGES_MAX, EdgeKind,
-    Engine, Event, MEMORY_MIN, OperatorDeployment, OperatorPart, OperatorSample, Panicked,
-    Provider, RemoteEdge, SHADOWS_MAX, Sample, Signals, SinkDeployment, Slot, SourcePart, TAPS_MAX,
+    Admitted, Completed, Config, CopyId, DeployError, Deployed, Deployment, Dispatch, EDGES_MAX,
+    EdgeKind, Engine, Event, MEMORY_MIN, OperatorDeployment, OperatorPart, OperatorSample,
+    Panicked, Provider, RemoteEdge, SHADOWS_MAX, Sample, Signals, SinkDeployment, Slot, SourcePart,
+    TAPS_MAX,
 };

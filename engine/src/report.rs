@@ -60,6 +60,8 @@ pub struct ComponentReport {
     pub drops: u64,
     /// Batches of other hosts that were refused: beyond what was granted, or of too many origins.
     pub refused: u64,
+    /// Pulls of other hosts that asked for more urgency than was admitted; they were given that.
+    pub clamped: u64,
     /// How much older batches could have been when they started here, and still meet every target: the budget
     /// less their age, smoothed; nothing before the first, or where no target lies behind.
     pub slack: Option<Slack>,
@@ -172,6 +174,7 @@ pub(crate) fn component(
         waiting: component.mailbox.len(),
         dropped: dropped.fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1)),
         drops: component.drops(),
+        clamped: counters.clamped,
         refused: inputs().map(|edge| engine.refused(*edge)).sum(),
         slack: component.slack(),
         rate: counters.rate.per_second(now),

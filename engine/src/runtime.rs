@@ -14,7 +14,7 @@ use std::time::Duration;
 use model::{Clock, ComponentId, EdgeId, Instant, Origin, Schema, convert};
 
 use crate::batch::Batch;
-use crate::engine::{Config, DeployError, Deployed, Deployment, Engine, Event, Sample};
+use crate::engine::{Admitted, Config, DeployError, Deployed, Deployment, Engine, Event, Sample};
 use crate::intake::Taken;
 use crate::mailbox::Channel;
 use crate::report::{ComponentReport, Report};
@@ -219,6 +219,11 @@ impl Handle {
     /// See [`Engine::set_demand`].
     pub fn set_demand(&self, application: u64, cores: f64) {
         self.change(|engine, _| engine.set_demand(application, cores));
+    }
+
+    /// See [`Engine::set_admitted`].
+    pub fn set_admitted(&self, application: u64, admitted: Admitted) {
+        self.change(|engine, _| engine.set_admitted(application, admitted));
     }
 
     /// Takes what was measured of an application here since this was last asked; see [`Engine::sample`].

@@ -44,8 +44,13 @@ impl Composer {
             State::Deployed { .. } => {
                 allocation.state = State::Started;
                 allocation.ages.clone_from(&start.ages);
-                let cores = self.serving.cores(id);
-                out.effect(Effect::Start { id, cores });
+                let target = allocation.graph.plan().qos().latency;
+                out.effect(Effect::Start {
+                    id,
+                    cores: self.serving.cores(id),
+                    slack: target.saturating_sub(start.delay),
+                    ages: start.ages.clone(),
+                });
                 let others: BTreeSet<NodeId> = hosts
                     .into_iter()
                     .filter(|it| *it != view.node() && *it != from)

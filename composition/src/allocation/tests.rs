@@ -210,8 +210,14 @@ fn a_start_is_passed_on_to_the_others_and_answered_however_often_it_comes() {
     let [first, second, Effect::Register { key, payload, .. }, last] = &effects[..] else {
         panic!("{effects:?}");
     };
-    let cores = 0.5;
-    assert_eq!(*first, Effect::Start { id: ID, cores });
+    let millis = Duration::from_millis;
+    let expected = Effect::Start {
+        id: ID,
+        cores: 0.5,
+        slack: millis(1000 - 9),
+        ages: vec![millis(8)],
+    };
+    assert_eq!(*first, expected);
     assert_eq!(*second, send(THIRD, start(1)));
     assert_eq!(*last, started(COMPOSING));
     let record: StreamRecord = wire::decode(payload).unwrap();

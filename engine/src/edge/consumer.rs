@@ -260,6 +260,11 @@ impl Consumer {
         self.budget = budget;
     }
 
+    /// What the last pull said that batches may be old, or what the next one is to say.
+    pub const fn budget(&self) -> Option<&Budget> {
+        self.budget.as_ref()
+    }
+
     /// The pull that is due: of the origins that moved, and with a place to send from where one is wanted.
     pub fn pull(&mut self) -> Pull {
         let from = self.wants_rewind.then(|| self.from());

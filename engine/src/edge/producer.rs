@@ -263,18 +263,18 @@ impl Producer {
             return self.has_unpaced_room();
         }
         if let Some(only) = self.readers.only() {
-            let mut applications = only.applications.iter();
-            return only.has_all(origin, log) && applications.any(|it| self.has_room_of(*it));
+            let mut applications = only.applications();
+            return only.has_all(origin, log) && applications.any(|it| self.has_room_of(it));
         }
-        let all_have = |application: &u64| {
+        let all_have = |application: u64| {
             self.pacing()
-                .filter(|reader| reader.is_of(*application))
+                .filter(|reader| reader.is_of(application))
                 .all(|reader| reader.has_all(origin, log))
         };
         let mut leaders = self.pacing().filter(|reader| reader.has_all(origin, log));
         leaders.any(|reader| {
-            let mut applications = reader.applications.iter();
-            applications.any(|it| all_have(it) && self.has_room_of(*it))
+            let mut applications = reader.applications();
+            applications.any(|it| all_have(it) && self.has_room_of(it))
         })
     }
 
@@ -299,8 +299,7 @@ impl Producer {
 
     /// The applications that set the pace of the stream.
     pub fn applications(&self) -> impl Iterator<Item = u64> + '_ {
-        self.pacing()
-            .flat_map(|reader| reader.applications.iter().copied())
+        self.pacing().flat_map(Reader::applications)
     }
 
     /// Of these, the ones of which some consumer was not sent all there is: of an origin, or of any.
@@ -312,9 +311,7 @@ impl Producer {
                 !reader.has_pulled || logs.any(|(origin, log)| !reader.has_all(*origin, Some(log)))
             }
         };
-        self.pacing()
-            .filter(lacks)
-            .flat_map(|reader| reader.applications.iter().copied())
+        self.pacing().filter(lacks).flat_map(Reader::applications)
     }
 
     /// How many bytes are retained for an application, or came behind what is.

@@ -20,8 +20,8 @@ pub(super) type Sends = Vec<(EdgeId, Arc<Batch>)>;
 #[derive(Debug)]
 pub(super) struct Reader {
     pub(super) opening: Opening,
-    /// The applications for which it reads: whose it is, and those that share what it feeds.
-    pub(super) applications: Vec<u64>,
+    /// The applications for which it reads beside the one whose it is: they share what it feeds.
+    sharing: Vec<u64>,
     pub(super) heard: Instant,
     pub(super) has_pulled: bool,
     pub(super) has_lapsed: bool,
@@ -45,7 +45,7 @@ impl Reader {
     pub(super) fn new(now: Instant, opening: Opening, logs: &Few<Origin, Log>) -> Self {
         let mut reader = Self {
             opening,
-            applications: vec![opening.application],
+            sharing: Vec::new(),
             heard: now,
             has_pulled: false,
             has_lapsed: false,
@@ -89,7 +89,7 @@ impl Reader {
                 begin: Begin::Retained,
                 ..self.opening
             },
-            applications: self.applications.clone(),
+            sharing: self.sharing.clone(),
             heard: now,
             has_pulled: false,
             has_lapsed: false,
@@ -107,36 +107,37 @@ impl Reader {
 
     /// Its consumer is in this process now, and so is its application.
     pub(super) fn bring_here(&mut self, application: u64) {
-        let own = std::mem::replace(&mut self.opening.application, application);
+        self.opening.application = application;
         self.opening.lapses = false;
         self.has_lapsed = false;
-        self.applications.retain(|other| *other != own);
-        self.join(application);
+        self.leave(application);
     }
 
     /// It reads for one more application.
     pub(super) fn join(&mut self, application: u64) {
         if !self.is_of(application) {
-            self.applications.push(application);
+            self.sharing.push(application);
         }
     }
 
     /// It no longer reads for an application whose it is not.
     pub(super) fn leave(&mut self, application: u64) {
-        let own = self.opening.application;
-        self.applications
-            .retain(|other| *other == own || *other != application);
+        self.sharing.retain(|other| *other != application);
     }
 
     /// Whether it reads for others than the application whose it is.
     pub(super) fn is_shared(&self) -> bool {
-        let own = self.opening.application;
-        self.applications.iter().any(|it| *it != own)
+        !self.sharing.is_empty()
     }
 
     /// Whether it reads for an application.
     pub(super) fn is_of(&self, application: u64) -> bool {
-        self.applications.contains(&application)
+        self.opening.application == application || self.sharing.contains(&application)
+    }
+
+    /// The applications for which it reads: whose it is, and those that share what it feeds.
+    pub(super) fn applications(&self) -> impl Iterator<Item = u64> + '_ {
+        std::iter::once(self.opening.application).chain(self.sharing.iter().copied())
     }
 
     /// Whether nothing is kept for it and nobody waits for it.

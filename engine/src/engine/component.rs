@@ -1,10 +1,10 @@
-//! What an engine keeps of each component, edge and application.
+//! What an engine keeps of each component.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
-use model::{ComponentId, EventTime, Instant, NodeId, Origin, Slack, convert};
+use model::{EventTime, Instant, NodeId, Origin, Slack, convert};
 
 use super::measures::{Ages, Counters, SLACK_WEIGHT, Smoothed};
 use super::rebuild::Rebuilding;
@@ -17,8 +17,6 @@ use crate::few::Few;
 use crate::frontier::{Frontiers, Slide};
 use crate::mailbox::{Channel, Mailbox};
 use crate::operator::Numbering;
-use crate::report::ComponentReport;
-use crate::share::Share;
 use crate::step::{Ports, Stamp, Step};
 use crate::times::{Precision, Recent, Times};
 
@@ -157,28 +155,6 @@ impl Entry {
             broken: None,
         }
     }
-}
-
-/// An application.
-#[derive(Debug)]
-pub(crate) struct Application {
-    pub(crate) name: String,
-    /// Its components that are here, in the order of their ids.
-    pub(crate) members: Vec<ComponentId>,
-    /// It cannot go on.
-    pub(crate) has_failed: bool,
-    /// All its results have left that leave here.
-    pub(crate) has_finished: bool,
-    /// Whether one of its sources cannot be read on.
-    pub(crate) is_broken: bool,
-    /// It was ended: what is left of it is there for others who read it.
-    pub(crate) is_released: bool,
-    /// Edges of others that are read for it too: what they feed is shared by it.
-    pub(crate) joined: Vec<model::EdgeId>,
-    /// How many of its rows go first, where that is limited.
-    pub(crate) share: Option<Share>,
-    /// What was last known of those of its components that are not here any more.
-    pub(crate) gone: Vec<ComponentReport>,
 }
 
 impl Component {

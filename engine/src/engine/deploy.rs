@@ -199,6 +199,9 @@ impl Engine {
         } = deployment;
         let application = self.add_application(plan.application());
         self.set_share(application, plan.qos().rows_per_second.map(Share::new));
+        if let Some(application) = self.applications.get_mut(&application) {
+            application.target = plan.qos().latency;
+        }
         let mut deployed = Deployed {
             application,
             sources: Vec::new(),
@@ -330,6 +333,8 @@ impl Engine {
         self.next_application += 1;
         let application = Application {
             name: name.to_owned(),
+            target: Duration::ZERO,
+            admitted: None,
             members: Vec::new(),
             has_failed: false,
             has_finished: false,

@@ -16,6 +16,8 @@ pub(crate) struct Counters {
     pub(crate) bad: u64,
     pub(crate) bad_reason: Option<String>,
     pub(crate) missing: u64,
+    /// Pulls that asked for more urgency than was admitted.
+    pub(crate) clamped: u64,
     pub(crate) busy: Duration,
     pub(crate) rate: Rate,
     /// Rows that readers did not get who do not read any more.

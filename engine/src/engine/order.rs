@@ -92,6 +92,7 @@ impl Engine {
         for id in order {
             self.refresh(now, id);
         }
+        self.tell_budgets();
     }
 
     /// Says of each way in how rarely those before it close anything, where a policy asks.

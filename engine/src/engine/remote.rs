@@ -180,15 +180,18 @@ impl Engine {
             true => self.config.memory_bytes / TAP_DIVISOR,
             false => self.credit_max(),
         };
+        let credit = pull.credit.min(credit);
+        let (budget, is_clamped) = self.admit(id, pull.budget.as_ref());
         let granted = Pull {
             from: pull.from.clone(),
             taken,
             keep,
-            credit: pull.credit.min(credit),
-            budget: pull.budget.clone(),
+            credit,
+            budget,
         };
         let mut sends = Vec::new();
         let component = self.component_mut(producer);
+        component.counters.clamped += u64::from(is_clamped);
         component.outputs[usize::from(output)]
             .producer
             .handle_pull(now, id, &granted, &mut sends);

@@ -102,6 +102,34 @@ fn a_new_place_takes_that_of_the_old() {
 }
 
 #[test]
+fn the_order_is_that_of_ranks_whatever_changes_meanwhile() {
+    let mut scheduler = Scheduler::new(Policy::Deadline);
+    let mut expected = BTreeMap::new();
+    for n in 0..20_000_u64 {
+        let id = ComponentId(n * 7919 % 31);
+        let start_by = i64::try_from(n * 104_729 % 9973).expect("a small number");
+        match n % 7 {
+            0 => {
+                let first = expected.iter().min_by_key(|(id, rank)| (**rank, **id));
+                let first = first.map(|(id, rank)| (*id, *rank));
+                assert_eq!(scheduler.pop(FIRST), first);
+                expected.retain(|id, _| first.is_none_or(|(popped, _)| *id != popped));
+            }
+            1 => {
+                assert_eq!(scheduler.remove(id), expected.remove(&id));
+            }
+            _ => {
+                let rank = (Policy::Deadline.kind().rank)(&runnable(start_by));
+                scheduler.set(id, Some(rank), None);
+                expected.insert(id, rank);
+            }
+        }
+        assert_eq!(scheduler.len(), expected.len());
+        assert_eq!(scheduler.has_timely(), !expected.is_empty());
+    }
+}
+
+#[test]
 fn who_waits_keeps_its_turn() {
     let mut scheduler = Scheduler::new(Policy::Fifo);
     let rank = Some(Rank::turn(0));

@@ -7,6 +7,7 @@
 )]
 
 mod again;
+mod budgets;
 mod clocks;
 mod failover;
 mod failures;
@@ -17,6 +18,7 @@ mod links;
 mod measured;
 mod memory;
 mod moving;
+mod overload;
 mod published;
 mod shared;
 mod sharing;

@@ -208,7 +208,7 @@ impl Out<'_> {
     }
 
     fn components(&mut self, components: &[(&str, &ComponentRow)]) -> Result<(), Error> {
-        let figures: [Figure<ComponentRow, u64>; 6] = [
+        let figures: [Figure<ComponentRow, u64>; 7] = [
             ("component_rows_in", "Rows that came in", |it| it.rows_in),
             ("component_rows_out", "Rows that left", |it| it.rows_out),
             ("component_late", "Rows that were late", |it| it.late),
@@ -222,6 +222,11 @@ impl Out<'_> {
                 "component_batches",
                 "Batches that were worked off, several small ones as one",
                 |it| it.batches,
+            ),
+            (
+                "component_clamped_pulls",
+                "Pulls of other hosts that asked for more urgency than was admitted",
+                |it| it.clamped,
             ),
         ];
         for (name, help, figure) in figures {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use engine::Admitted;
 use engine::report::Report;
 use model::name::Digest;
 use model::plan::Stream;
@@ -42,9 +43,16 @@ pub(super) fn carry_out(control: &mut Control, effects: Vec<Effect>) {
                 application,
                 graph,
             } => deploy(control, id, application, graph),
-            Effect::Start { id, cores } => {
+            Effect::Start {
+                id,
+                cores,
+                slack,
+                ages,
+            } => {
                 if let Some(part) = control.parts.get(&id) {
-                    part.start(&control.means.engine, cores);
+                    let engine = &control.means.engine;
+                    part.admit(engine, &Admitted { slack, ages });
+                    part.start(engine, cores);
                 }
             }
             Effect::Prepare {

@@ -8,7 +8,7 @@ use composition::Usage;
 use engine::columns;
 use engine::report::ComponentReport;
 use engine::runtime::{Handle, Runtime};
-use engine::{Deployed, OperatorSample, Provider, RemoteEdge};
+use engine::{Admitted, Deployed, OperatorSample, Provider, RemoteEdge};
 use model::plan::{Reader, Stream};
 use model::{
     ApplicationId, Clock, ComponentGraph, ComponentId, CompositionId, EdgeId, Instant, NodeId,
@@ -445,6 +445,13 @@ impl Part {
                 Reader::Operator(index, _) => plan.operators()[index].name.clone(),
                 Reader::Sink(index) => plan.sinks()[index].name.clone(),
             },
+        }
+    }
+
+    /// Says what it was let in with: those elsewhere who read here for it get no more urgency than that.
+    pub(super) fn admit(&self, engine: &Handle, admitted: &Admitted) {
+        for number in &self.numbers {
+            engine.set_admitted(*number, admitted.clone());
         }
     }
 

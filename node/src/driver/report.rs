@@ -114,6 +114,7 @@ fn row(component: &ComponentReport, plan: &QueryPlan, elapsed: Duration) -> Comp
         duplicates: component.dropped.0,
         gaps: component.dropped.1,
         refused: component.refused,
+        clamped: component.clamped,
     }
 }
 

@@ -322,7 +322,17 @@ impl Node {
                     application,
                     graph,
                 } => self.on_deploy(now, id, application, graph, out),
-                composition::Effect::Start { id, cores } => out.push(Effect::Start { id, cores }),
+                composition::Effect::Start {
+                    id,
+                    cores,
+                    slack,
+                    ages,
+                } => out.push(Effect::Start {
+                    id,
+                    cores,
+                    slack,
+                    ages,
+                }),
                 composition::Effect::Undeploy { id } => self.on_undeploy(now, id, out),
                 composition::Effect::Prepare {
                     id,

@@ -271,7 +271,7 @@ impl Node {
         let here = self.id();
         let part = part.zip(report).map(|(part, report)| PartTold {
             report,
-            degraded: part.degraded.clone().into_iter().collect(),
+            degraded: part.faults().into_iter().collect(),
             failed: part.failed.clone(),
             disconnected: part.disconnected.iter().copied().collect(),
             is_finished: part.finished.contains(&here),

@@ -1,5 +1,7 @@
 //! What a node wants done, or tells.
 
+use std::time::Duration;
+
 use composition::MigrationId;
 use model::{ApplicationId, ComponentGraph, CompositionId, HostSummary, NodeId, Query};
 
@@ -48,6 +50,10 @@ pub enum Effect {
         id: CompositionId,
         /// With how many cores it was admitted here.
         cores: f64,
+        /// What its target leaves over the delay that was foretold.
+        slack: Duration,
+        /// How old what each operator of its plan yields was foretold to be.
+        ages: Vec<Duration>,
     },
     /// Make ready for another graph of a composition, of which one operator goes elsewhere. Nothing that runs here changes before
     /// [`Effect::Switch`]. Where the operator comes here, it takes over its state and runs on beside the one that it follows; where something here is

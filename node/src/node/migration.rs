@@ -51,11 +51,11 @@ impl Node {
         cores: f64,
         out: &mut Vec<Effect>,
     ) {
-        let before = self.operators_here(id.composition);
+        let (here, before) = (self.id(), self.operators_here(id.composition));
         let part = self.parts.entry(id.composition);
         let part =
             part.or_insert_with(|| Box::new(Part::new(now, application.clone(), graph.clone())));
-        part.graph = graph.clone();
+        part.take_graph(graph.clone(), here);
         out.push(Effect::Switch {
             id,
             graph: Box::new(graph),
@@ -80,11 +80,11 @@ impl Node {
         (graph, cores): (ComponentGraph, f64),
         out: &mut Vec<Effect>,
     ) {
-        let before = self.operators_here(id);
+        let (here, before) = (self.id(), self.operators_here(id));
         let part = self.parts.entry(id);
         let part =
             part.or_insert_with(|| Box::new(Part::new(now, application.clone(), graph.clone())));
-        part.graph = graph.clone();
+        part.take_graph(graph.clone(), here);
         part.cores = cores;
         let hosts = graph.hosts();
         part.disconnected.retain(|host| hosts.contains(host));

@@ -33,6 +33,8 @@ pub(super) struct Part {
     pub(super) degraded: BTreeMap<String, String>,
     /// The component that failed, and why.
     pub(super) failed: Option<(String, String)>,
+    /// Operators that run elsewhere and whose state is to be held here, and is not yet.
+    pub(super) unheld: BTreeSet<String>,
     /// What is bound to this host and could not be made here; and when it is tried again.
     pub(super) unmade: BTreeSet<String>,
     pub(super) made_again: Instant,
@@ -58,6 +60,7 @@ impl Part {
             graph,
             degraded: BTreeMap::new(),
             failed: None,
+            unheld: BTreeSet::new(),
             unmade: BTreeSet::new(),
             made_again: now,
             protect_at: now,
@@ -79,6 +82,23 @@ impl Part {
     /// Whether its application has not ended.
     pub(super) const fn is_running(&self) -> bool {
         !self.is_released
+    }
+
+    /// What does not do what it should, and why.
+    pub(super) fn faults(&self) -> BTreeMap<String, String> {
+        let reason = "its state is not held by a backup yet";
+        let unheld = self.unheld.iter();
+        let unheld = unheld.map(|operator| (operator.clone(), reason.to_owned()));
+        unheld.chain(self.degraded.clone()).collect()
+    }
+
+    /// It has another graph: what this host is to hold the state of is another thing, too.
+    pub(super) fn take_graph(&mut self, graph: ComponentGraph, here: NodeId) {
+        let operators = graph.plan().operators().iter().zip(graph.backups());
+        let held = operators.filter(|(_, backups)| backups.contains(&here));
+        let held: BTreeSet<&str> = held.map(|(it, _)| it.name.as_str()).collect();
+        self.unheld.retain(|operator| held.contains(operator.as_str()));
+        self.graph = graph;
     }
 
     /// The hosts that have sinks.
@@ -280,11 +300,8 @@ impl Node {
             PartEvent::Backup { operator, is_held } => {
                 let application = part.application.clone();
                 match is_held {
-                    true => part.degraded.remove(&operator),
-                    false => {
-                        let reason = "its state is not held by a backup yet".to_owned();
-                        part.degraded.insert(operator, reason)
-                    }
+                    true => part.unheld.remove(&operator),
+                    false => part.unheld.insert(operator),
                 };
                 self.list_application(&application, out);
             }

@@ -206,7 +206,7 @@ impl Thread {
         self.remember(true);
         let has_ended = match self.source.read(self.place.idle_after)? {
             Reading::Records(records) if self.pace.speed.is_some() && !self.pace.is_live => {
-                self.replay(records)?;
+                self.replay(self.clock.0.now(), records)?;
                 false
             }
             Reading::Records(records) => self.gather(records)?,
@@ -265,19 +265,20 @@ impl Thread {
         Ok(has_ended)
     }
 
-    /// Reads whether there is room or not, and drops the oldest records where there is none.
+    /// Reads whether there is room or not, and drops the oldest records where there is none. What was held is as old as when it was read:
+    /// who sheds is late, and gets its part beside others that are.
     fn read_always(&mut self) -> Result<(), Stop> {
-        let mut held: VecDeque<Records> = VecDeque::new();
+        let mut held: VecDeque<(Instant, Records)> = VecDeque::new();
         let mut held_count = 0;
         loop {
             while self
                 .place
                 .handle
                 .has_room(self.place.application, self.place.id)?
-                && let Some(records) = held.pop_front()
+                && let Some((read, records)) = held.pop_front()
             {
                 held_count -= u64::from(records.count);
-                self.replay(records)?;
+                self.replay(read, records)?;
             }
             let wait = if held.is_empty() {
                 self.place.idle_after
@@ -287,23 +288,23 @@ impl Thread {
             match self.source.read(wait)? {
                 Reading::Records(records) => {
                     held_count += u64::from(records.count);
-                    held.push_back(records);
+                    held.push_back((self.clock.0.now(), records));
                 }
                 Reading::Idle if held.is_empty() => self.idle(),
                 Reading::Idle => {}
                 Reading::End => {
-                    for records in held {
+                    for (read, records) in held {
                         self.place
                             .handle
                             .wait_for_room(self.place.application, self.place.id)?;
-                        self.replay(records)?;
+                        self.replay(read, records)?;
                     }
                     self.end();
                     return Ok(());
                 }
             }
             while held_count > HELD_MAX
-                && let Some(oldest) = held.pop_front()
+                && let Some((_, oldest)) = held.pop_front()
             {
                 held_count -= u64::from(oldest.count);
                 self.intake.drop(&oldest);
@@ -311,10 +312,10 @@ impl Thread {
         }
     }
 
-    /// Hands records in when they are due: at once, or at the declared speed of event time.
-    fn replay(&mut self, mut records: Records) -> Result<(), Stop> {
+    /// Hands in records that were read then, when they are due: at once, or at the declared speed of event time.
+    fn replay(&mut self, read: Instant, mut records: Records) -> Result<(), Stop> {
         let Some(speed) = self.pace.speed.filter(|_| !self.pace.is_live) else {
-            self.hand_in(self.clock.0.now(), records);
+            self.hand_in(read, records);
             return Ok(());
         };
         let known = self.known_through.saturating_sub(self.intake.mark().index);

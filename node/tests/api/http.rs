@@ -337,6 +337,7 @@ fn what_is_measured_is_told_to_prometheus() {
         "synergy_component_rows_in_total{application=\"intrusion\",component=\"syn\"} 100",
         "synergy_component_drops_total{application=\"intrusion\",component=\"syn\"} 3",
         "synergy_component_batches_total{application=\"intrusion\",component=\"syn\"} 9",
+        "synergy_component_clamped_pulls_total{application=\"intrusion\",component=\"syn\"} 7",
         "synergy_component_dropped_batches_total{application=\"intrusion\",component=\"syn\",reason=\"duplicate\"} 4",
         "synergy_component_dropped_batches_total{application=\"intrusion\",component=\"syn\",reason=\"gap\"} 5",
         "synergy_component_dropped_batches_total{application=\"intrusion\",component=\"syn\",reason=\"refused\"} 6",

@@ -99,6 +99,7 @@ pub(crate) fn component() -> ComponentRow {
         duplicates: 4,
         gaps: 5,
         refused: 6,
+        clamped: 7,
     }
 }
 

@@ -90,6 +90,9 @@ pub(super) enum Name {
     /// Delays over the cost of the others' batches.
     #[command(name = "D7-batch")]
     D7Batch(Deadlines),
+    /// Who is on time where batches do not cost what they usually do.
+    #[command(name = "D7-noise")]
+    D7Noise(Deadlines),
     /// Throughput by shares.
     #[command(name = "D8")]
     D8(Deadlines),
@@ -421,6 +424,7 @@ impl Name {
             Self::D5(it) => return it.run("D5"),
             Self::D7(it) => return it.run("D7"),
             Self::D7Batch(it) => return it.run("D7-batch"),
+            Self::D7Noise(it) => return it.run("D7-noise"),
             Self::D8(it) => return it.run("D8"),
             Self::D9(it) => return it.run("D9"),
             Self::D11(it) => return it.run("D11"),

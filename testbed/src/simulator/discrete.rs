@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use composition::{MigrationId, Taken};
-use engine::{Batch, Config, Engine, Event};
+use engine::{Admitted, Batch, Config, Engine, Event};
 use model::plan::{Reader, Stream};
 use model::{ComponentGraph, ComponentId, CompositionId, EdgeId, Instant, Origin, Rng, Schema};
 use node::node::PartEvent;
@@ -263,11 +263,19 @@ impl Discrete {
     }
 
     /// The sinks that are here of a composition pull.
-    pub(super) fn start(&mut self, now: Instant, host: usize, id: CompositionId, cores: f64) {
+    pub(super) fn start(
+        &mut self,
+        now: Instant,
+        host: usize,
+        id: CompositionId,
+        cores: f64,
+        admitted: &Admitted,
+    ) {
         let machine = &mut self.machines[host];
         if let Some(part) = machine.parts.get(&id) {
             for number in &part.numbers {
                 machine.engine.set_demand(*number, cores);
+                machine.engine.set_admitted(*number, admitted.clone());
                 machine.engine.start(now, *number);
             }
         }

@@ -183,6 +183,9 @@ pub struct ComponentRow {
     /// Batches of other hosts that were refused: beyond what was granted, or of too many origins.
     #[serde(default)]
     pub refused: u64,
+    /// Pulls of other hosts that asked for more urgency than was admitted; they were given that.
+    #[serde(default)]
+    pub clamped: u64,
 }
 
 /// Why the parts of an application are where they are.

@@ -18,7 +18,7 @@ use engine::Batch;
 use engine::columns;
 use engine::frontier::Slide;
 use engine::operator::{Closing, Compiled, CompleteTick, DefaultCost, Emitter, Operator, Tick};
-use model::{Arguments, Clock, DataType, EventTime, Field, Schema, convert};
+use model::{Arguments, Clock, DataType, EventTime, Field, Origin, Rng, Schema, convert};
 
 /// What becomes of the processor time that work takes. Cheap to clone; clones tell together.
 #[derive(Clone)]
@@ -103,6 +103,8 @@ pub(super) struct Load {
     pub(super) batch: Duration,
     /// How many rows that are: of what operators give, one.
     pub(super) rows_per_batch: u32,
+    /// How much more or less than that each of them costs at most, as a fraction of it.
+    pub(super) cost_noise: f64,
     /// What it costs to close a window.
     pub(super) closing: Duration,
     /// What becomes of that.
@@ -139,6 +141,15 @@ impl Load {
             cost,
         }
     }
+}
+
+/// How many times the usual a batch of rows of one time costs: the same under each policy and however it is cut.
+fn factor(noise: f64, time: i64, origin: Origin) -> f64 {
+    if noise <= 0.0 {
+        return 1.0;
+    }
+    let mut drawn = Rng::from_seed(time.unsigned_abs()).keyed(&origin.0.to_string());
+    noise.mul_add(2.0 * drawn.fraction() - 1.0, 1.0)
 }
 
 /// Counts and sums by window. A window is told of by its last slide, which ends where it does.
@@ -178,7 +189,9 @@ impl Operator for Accumulate {
         }
         let rows = u32::try_from(batch.rows.len()).unwrap_or(u32::MAX);
         let cost = self.load.batch * rows / self.load.rows_per_batch;
-        self.load.burner.burn(cost);
+        let time = batch.rows.times().first().copied().unwrap_or_default();
+        let factor = factor(self.load.cost_noise, time, batch.header.origin);
+        self.load.burner.burn(cost.mul_f64(factor));
         emit.holds(self.panes.len() * PANE_BYTES);
     }
 
@@ -241,3 +254,23 @@ fn whole(rows: usize) -> i64 {
 
 /// What a slide takes of memory. Unit: bytes. Source: its key and two sums.
 const PANE_BYTES: usize = 24;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn noise_is_even_and_bounded_and_drawn_once_for_each_batch() {
+        for (noise, least, most) in [(0.0, 1.0, 1.0), (0.25, 0.75, 1.25), (1.0, 0.0, 2.0)] {
+            let times = 0..2000_i64;
+            let factors: Vec<f64> = times.map(|time| factor(noise, time, Origin(7))).collect();
+            let within = factors.iter().all(|it| (least..=most).contains(it));
+            assert!(within, "noise {noise}");
+            let mean = factors.iter().sum::<f64>() / 2000.0;
+            assert!((mean - 1.0).abs() < 0.05, "noise {noise}: {mean}");
+            assert!((factor(noise, 5, Origin(7)) - factors[5]).abs() < 1e-12);
+        }
+        let differ = (factor(1.0, 5, Origin(7)) - factor(1.0, 5, Origin(8))).abs();
+        assert!(differ > 1e-6, "each origin has its own");
+    }
+}

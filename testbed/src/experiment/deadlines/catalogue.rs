@@ -32,6 +32,8 @@ pub enum Axis {
     Count(f64, &'static [f64]),
     /// How many times the cost of its scenario a bulk batch has, at this load.
     BatchCost(f64, &'static [f64]),
+    /// How much more or less than usual a batch costs at most, at this load.
+    CostNoise(f64, &'static [f64]),
 }
 
 macro_rules! scenario {
@@ -121,6 +123,7 @@ pub const ALL: &[Experiment] = &[
             "tight_deviation_ms",
             "bulk_p50_ms",
             "tight_on_time_fraction",
+            "tight_windows_until_on_time",
             "tight_unfinished_fraction",
             "fifo_over_ours_p50",
             "fifo_over_ours_p99",
@@ -170,6 +173,13 @@ pub const ALL: &[Experiment] = &[
         axis: Axis::BatchCost(0.8, &[1.0, 5.0, 20.0, 40.0]),
         series: &["fifo", "ours"],
         shown: SHOWN,
+    },
+    Experiment {
+        name: "D7-noise",
+        scenarios: &[scenario!("tenants"), scenario!("tight")],
+        axis: Axis::CostNoise(0.88, &[0.0, 0.25, 0.5, 1.0]),
+        series: &["fifo", "llf", "ours"],
+        shown: ON_TIME,
     },
     Experiment {
         name: "D8",
@@ -223,6 +233,7 @@ impl Axis {
             Self::Workers(..) => "workers",
             Self::Count(..) => "bulk applications",
             Self::BatchCost(..) => "times the cost of a bulk batch",
+            Self::CostNoise(..) => "noise of costs",
         }
     }
 
@@ -233,7 +244,8 @@ impl Axis {
             | Self::Agreement(places)
             | Self::Workers(_, places)
             | Self::Count(_, places)
-            | Self::BatchCost(_, places) => places,
+            | Self::BatchCost(_, places)
+            | Self::CostNoise(_, places) => places,
         }
     }
 
@@ -264,6 +276,13 @@ impl Axis {
                 let most = usize::try_from(convert::round(most)).unwrap_or(1);
                 let loaded = with_bulk(scenario, |count| *count = most).loaded(*load, overheads)?;
                 Ok(with_bulk(&loaded, |count| *count = whole))
+            }
+            Self::CostNoise(load, _) => {
+                let loaded = scenario.loaded(*load, overheads)?;
+                Ok(Scenario {
+                    cost_noise: place,
+                    ..loaded
+                })
             }
             Self::BatchCost(load, _) => {
                 let mut long = scenario.clone();

@@ -152,14 +152,12 @@ pub fn figures(
             figures.insert(names.windows, count);
         }
     }
-    if let Some(hold) = scenario.group.iter().find_map(|it| it.hold) {
-        let from = millis(hold.at_ms + hold.for_ms);
+    if let Some((from, window_ms)) = scenario.disturbed() {
         let again = delays.on_time_again(Role::Tight, from);
         // Whoever never was on time again is told as if it were behind the end.
         let again = again.unwrap_or_else(|| scenario.end().saturating_sub(from));
-        let window = scenario.group.iter().find(|it| it.hold.is_some());
-        let window = window.map_or(1.0, |it| it.slide_ms() / 1e3);
-        figures.insert("tight_windows_until_on_time", again.as_secs_f64() / window);
+        let windows = again.as_secs_f64() / (window_ms / 1e3);
+        figures.insert("tight_windows_until_on_time", windows);
     }
     figures.extend(share_error(scenario, run).map(|it| ("share_error_fraction", it)));
     let total = run.total();

@@ -98,6 +98,7 @@ fn deployment(
                 slides: if reads_sources { group.slides() } else { 1 },
                 batch: micros(stage.batch_us),
                 rows_per_batch,
+                cost_noise: scenario.cost_noise,
                 closing: micros(stage.closing_us),
                 burner: burner.clone(),
             };

@@ -22,6 +22,9 @@ pub struct Scenario {
     /// How many rows a batch has. Range: above half of a full batch, so that waiting batches are never joined and the unit of scheduling is what
     /// the scenario says; up to a full one.
     pub rows_per_batch: u32,
+    /// How much more or less than it says at its stage a batch costs at most, drawn evenly for each. Unit: fraction of that. Range: 0 to 1.
+    #[serde(default)]
+    pub cost_noise: f64,
     /// What progress follows from.
     #[serde(default)]
     pub progress: Progress,
@@ -220,6 +223,10 @@ impl Scenario {
             "{rows} rows in a batch: more than {} and at most {full} are",
             full / 2
         );
+        ensure!(
+            (0.0..=1.0).contains(&self.cost_noise),
+            "nothing costs less than nothing"
+        );
         for group in &self.group {
             group
                 .check()
@@ -231,6 +238,21 @@ impl Scenario {
     /// When the last batch arrives.
     pub fn end(&self) -> Duration {
         millis(self.warm_up_ms + self.measured_ms + self.tail_ms)
+    }
+
+    /// When the last thing that disturbs it ends, and how long the windows are that it disturbs; nothing where all is even.
+    pub(super) fn disturbed(&self) -> Option<(Duration, f64)> {
+        let counted = self.warm_up_ms + self.measured_ms;
+        self.group.iter().find_map(|group| {
+            let until = match (group.hold, group.arrivals) {
+                (Some(hold), _) => hold.at_ms + hold.for_ms,
+                // Spikes end with their periods.
+                (None, Arrivals::Spike { every_ms, .. }) => (counted / every_ms).floor() * every_ms,
+                (None, _) => return None,
+            };
+            let tight = self.group.iter().find(|it| it.role == Role::Tight);
+            Some((millis(until), tight.unwrap_or(group).slide_ms()))
+        })
     }
 
     /// The same at another pace: what takes time takes `factor` times as long, what comes per second comes as much less often. The load
@@ -528,5 +550,19 @@ mod tests {
             let text = TEXT.replace(right, wrong);
             assert!(Scenario::parse(&text).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn the_last_disturbance_is_that_of_a_hold_or_of_spikes() {
+        let spikes = include_str!("../../../scenarios/deadlines/spike.toml");
+        let hold = include_str!("../../../scenarios/deadlines/delayed.toml");
+        let even = include_str!("../../../scenarios/deadlines/sum.toml");
+        let disturbed = |text| Scenario::parse(text).unwrap().disturbed();
+        assert_eq!(disturbed(spikes), Some((Duration::from_secs(60), 1000.0)));
+        let scenario = Scenario::parse(hold).unwrap();
+        let held = scenario.group.iter().find_map(|it| it.hold).unwrap();
+        let until = millis(held.at_ms + held.for_ms);
+        assert_eq!(disturbed(hold).map(|(at, _)| at), Some(until));
+        assert_eq!(disturbed(even), None);
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use engine::Admitted;
 use model::{CompositionId, convert};
 use node::node::{ComponentRow, Effect, Input, PartEvent, PartReport};
 
@@ -61,9 +62,14 @@ impl World {
                 self.follow_loads();
                 self.later(host, DEPLOYED_AFTER, cause, input);
             }
-            Effect::Start { id, cores } => {
+            Effect::Start {
+                id,
+                cores,
+                slack,
+                ages,
+            } => {
                 self.fluid.start(host, id);
-                self.start_engine(host, id, cores);
+                self.start_engine(host, id, cores, &Admitted { slack, ages });
             }
             Effect::Prepare {
                 id,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use engine::Admitted;
 use model::Binding;
 
 use super::{
@@ -158,11 +159,17 @@ impl World {
         Ok(())
     }
 
-    pub(super) fn start_engine(&mut self, host: usize, id: CompositionId, cores: f64) {
+    pub(super) fn start_engine(
+        &mut self,
+        host: usize,
+        id: CompositionId,
+        cores: f64,
+        admitted: &Admitted,
+    ) {
         let local = self.hosts[host].clock.local(self.now);
         if let Some(discrete) = &mut self.discrete {
             let mut out = Vec::new();
-            discrete.start(local, host, id, cores);
+            discrete.start(local, host, id, cores, admitted);
             discrete.drive(local, host, &mut out);
             self.carry(host, out);
         }
