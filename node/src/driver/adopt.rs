@@ -35,8 +35,9 @@ impl Control {
         let part = part.or_insert_with(|| Part::new(now, application.clone(), graph.clone()));
         let before = std::mem::replace(&mut part.graph, graph);
         part.cores = cores;
-        part.let_go(&self.means.engine, &before, here);
+        // What others read next has to be there before what they read until now is let go of.
         part.turn(&self.means, id, &before, here);
+        part.let_go(&self.means.engine, &before, here);
         self.make(id, application);
     }
 

@@ -20,8 +20,9 @@ use crate::node::{Input, PartEvent};
 
 /// How long to wait before a broken edge is opened again: doubled each time, from the first to the second.
 ///
-/// Unit: time. Source: guess; a component is there some milliseconds after its reader, a host comes back in seconds.
-const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(2));
+/// Unit: time. Source: guess; a component is there some milliseconds after its reader, and who waits for a host that comes back should
+/// not wait for much else.
+const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
 
 /// What an edge to another host needs.
 #[derive(Debug, Clone)]

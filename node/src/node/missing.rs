@@ -113,6 +113,7 @@ impl Node {
         let due = self.missing.iter().filter(|(_, it)| it.next <= now);
         let due: Vec<ApplicationId> = due.map(|(id, _)| id.clone()).collect();
         for id in due {
+            self.compare_graphs(now, &id, out);
             self.look_for_part(now, &id, out);
             let Some(missing) = self.missing.get_mut(&id) else {
                 continue;

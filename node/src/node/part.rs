@@ -310,6 +310,8 @@ impl Node {
                 self.parts.remove(&id);
                 self.decided(now, &application, Decision::Retired);
                 self.compose(now, composition::Input::Retired(id), out);
+                // What the record binds to this host is made again.
+                self.compare_graphs(now, &application, out);
                 self.list_application(&application, out);
                 self.look_for_part(now, &application, out);
                 return;

@@ -63,7 +63,7 @@ impl Part {
 }
 
 /// What came of an application's results.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Verdict {
     /// How many there should be.
     pub(super) expected: u64,
@@ -77,6 +77,10 @@ pub(super) struct Verdict {
     pub(super) wrong: u64,
     /// Lines that were there and were taken back.
     pub(super) taken_back: u64,
+    /// The ends of the first and of the last window of which something is lost. Unit: milliseconds behind the first row.
+    pub(super) lost_ms: Option<(u64, u64)>,
+    /// The first result that is doubled: which, and who wrote it before and after.
+    pub(super) doubled_by: Option<(Row, Copy, Copy)>,
 }
 
 /// How long before its host fails a result may be written, so that whoever takes over cannot know of it.
@@ -104,7 +108,11 @@ pub(super) fn judge(
     }
     for row in reference.iter().filter(|row| row.end_ms <= until_ms) {
         verdict.expected += 1;
-        verdict.lost += u64::from(!copies.contains_key(row));
+        if !copies.contains_key(row) {
+            verdict.lost += 1;
+            let first = verdict.lost_ms.map_or(row.end_ms, |(first, _)| first);
+            verdict.lost_ms = Some((first, row.end_ms));
+        }
     }
     for (row, mut copies) in copies {
         copies.sort_unstable();
@@ -113,9 +121,12 @@ pub(super) fn judge(
             continue;
         }
         for pair in copies.windows(2) {
-            match pair[1].is_by_another(pair[0], shocks) {
-                true => verdict.rewritten += 1,
-                false => verdict.doubled += 1,
+            if pair[1].is_by_another(pair[0], shocks) {
+                verdict.rewritten += 1;
+            } else {
+                verdict.doubled += 1;
+                let first = verdict.doubled_by.take();
+                verdict.doubled_by = first.or(Some((row, pair[0], pair[1])));
             }
         }
     }
@@ -124,10 +135,10 @@ pub(super) fn judge(
 
 /// A line that says a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Copy {
-    at: Instant,
+pub(super) struct Copy {
+    pub(super) at: Instant,
     file: usize,
-    host: usize,
+    pub(super) host: usize,
 }
 
 impl Copy {
@@ -168,6 +179,8 @@ pub(super) struct Back {
     pub(super) shock: usize,
     pub(super) part: Part,
     pub(super) recovery: Recovery,
+    /// Whether it had come back from what was before.
+    pub(super) is_back: bool,
     /// From the same moment to the first right result, of whichever time: not long after it where results only have much to catch up with.
     pub(super) any: Option<Duration>,
 }
@@ -181,7 +194,7 @@ pub(super) enum Recovery {
     AfterStart(Duration),
     /// There was none.
     Never,
-    /// It had not come back from what was before.
+    /// It never came back from what was before.
     StillAway,
 }
 
@@ -197,8 +210,8 @@ pub(super) fn recoveries(
     shocks: &[Shock],
 ) -> Vec<Back> {
     let mut came_back = Vec::new();
-    // Since when its sources read without a break, and until when it is away.
-    let (mut since, mut away_until) = (started, Some(started));
+    // Since when its sources read without a break, when it is back from what was last, and which window is known of.
+    let (mut since, mut back_at, mut known) = (started, Some(started), 0);
     for (index, shock) in shocks.iter().enumerate() {
         let Some(part) = shock.applications.get(&application) else {
             continue;
@@ -209,13 +222,14 @@ pub(super) fn recoveries(
         let of_sources = shock.hits.iter().find(|it| it.host == owner);
         let from = of_sources.map_or(last, |it| it.again.max(last));
         let after = right.iter().filter(|(at, _)| *at >= from);
-        let recovery = match away_until.is_none_or(|until| until > first) {
-            true => Recovery::StillAway,
-            false => {
-                let known = known_at(first, since, right);
+        let is_back = back_at.is_some_and(|at| at <= first);
+        let recovery = match back_at {
+            None => Recovery::StillAway,
+            Some(_) => {
+                known = known_at(first, since, right).max(known);
                 let back = after.clone().find(|(_, row)| row.end_ms > known);
-                away_until = back.map(|(at, _)| *at);
-                let took = away_until.map(|until| until.since(from));
+                back_at = back.map(|(at, _)| *at);
+                let took = back_at.map(|at| at.since(from));
                 took.map_or(Recovery::Never, |took| match of_sources {
                     None => Recovery::After(took),
                     Some(_) => Recovery::AfterStart(took),
@@ -226,6 +240,7 @@ pub(super) fn recoveries(
             shock: index,
             part: *part,
             recovery,
+            is_back,
             any: after.clone().next().map(|(at, _)| at.since(from)),
         });
         if of_sources.is_some() {

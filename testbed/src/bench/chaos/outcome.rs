@@ -61,6 +61,7 @@ impl Outcome {
         let all = || said.iter().flat_map(|it| &it.backs);
         let count = |wanted| convert::size(all().filter(|it| it.recovery == wanted).count());
         let (never, still) = (count(Recovery::Never), count(Recovery::StillAway));
+        let coming_back = all().filter(|it| !it.is_back).count();
         let mut times = vec![("all", Times::of(all()))];
         times.extend(Part::ALL.map(|part| {
             let of_part = all().filter(|it| it.part == part);
@@ -83,7 +84,7 @@ impl Outcome {
                 ("wrong", wrong),
                 ("taken_back", taken_back),
                 ("never_recovered", never),
-                ("hit_while_away", still),
+                ("hit_while_away", convert::size(coming_back)),
                 ("unsettled", self.unsettled),
                 ("applications_not_running", convert::size(not_running)),
             ],
@@ -155,7 +156,7 @@ impl Outcome {
             let worst = worst
                 .max()
                 .map_or_else(|| "-".to_owned(), |it| it.as_millis().to_string());
-            let it = said.verdict;
+            let it = &said.verdict;
             writeln!(
                 text,
                 "{:<12} n{:<3} {status:<10} {:>5} {:>8} {:>8} {:>8} {:>9} {:>6} {:>6} {:>6} {worst:>8}",
@@ -176,13 +177,55 @@ impl Outcome {
         text
     }
 
-    /// A line for each time at which an application was away for too long.
+    /// What of an application's results is lost, and the first that is doubled.
+    fn strange(&self, load: &Load, verdict: &Verdict) -> String {
+        let mut text = String::new();
+        if let Some((first, last)) = verdict.lost_ms {
+            writeln!(
+                text,
+                "  {} lost {} results of windows that end {first} to {last} ms behind its first row",
+                load.name, verdict.lost
+            )
+            .expect(INTO_MEMORY);
+        }
+        if let Some((row, before, after)) = verdict.doubled_by {
+            let wrote = |host: usize, at: Instant| format!("n{} {}", host + 1, self.moment(at));
+            writeln!(
+                text,
+                "  {} doubled {} results; first {:?} of the window that ends at {} ms, by {}, and by {}",
+                load.name,
+                verdict.doubled,
+                row.values,
+                row.end_ms,
+                wrote(before.host, before.at),
+                wrote(after.host, after.at),
+            )
+            .expect(INTO_MEMORY);
+        }
+        text
+    }
+
+    /// A moment by the failure before it.
+    fn moment(&self, at: Instant) -> String {
+        let hits = self.shocks.iter().flat_map(|it| &it.hits);
+        match hits.filter(|it| it.at <= at).max_by_key(|it| it.at) {
+            None => "before any failure".to_owned(),
+            Some(hit) => format!(
+                "{} ms after n{} failed",
+                at.since(hit.at).as_millis(),
+                hit.host + 1
+            ),
+        }
+    }
+
+    /// A line for each result that is strange, and for each time at which an application was away for too long.
     fn slow(&self, said: &[Said]) -> String {
         let ms = |time: Option<Duration>| {
             time.map_or_else(|| "never".to_owned(), |it| format!("{} ms", it.as_millis()))
         };
         let mut text = String::new();
         for (load, said) in self.loads.iter().zip(said) {
+            text.push_str(&self.strange(load, &said.verdict));
             let backs = said.backs.iter().filter(|it| {
                 let time = it.recovery.time();
                 time.is_none_or(|time| time > self.options.recovery)
@@ -200,9 +243,9 @@ impl Outcome {
                     ms(back.any),
                     ms(back.recovery.time()),
                     match back.recovery {
-                        Recovery::AfterStart(_) => ", from when it began to come back",
-                        Recovery::StillAway => ", still away from before",
-                        Recovery::After(_) | Recovery::Never => "",
+                        Recovery::AfterStart(_) if back.is_back => ", from when it began to come back",
+                        Recovery::After(_) | Recovery::Never if back.is_back => "",
+                        _ => ", not back from what was before",
                     },
                 )
                 .expect(INTO_MEMORY);

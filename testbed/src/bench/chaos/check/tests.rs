@@ -54,6 +54,7 @@ fn what_is_nowhere_is_lost_and_what_is_none_is_wrong() {
     let expected = Verdict {
         expected: 4,
         lost: 2,
+        lost_ms: Some((400, 800)),
         wrong: 1,
         ..Verdict::default()
     };
