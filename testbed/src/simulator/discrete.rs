@@ -391,7 +391,7 @@ impl Discrete {
             Happening::Again(edge) => machine.hello(edge, &mut out),
             Happening::Keep(link) => machine.keep(now, link, &mut out),
             Happening::Piece(link, bytes) => {
-                machine.take_piece(now, (link, &bytes), hosts, &mut out)
+                machine.take_piece(now, (link, &bytes), hosts, &mut out);
             }
             Happening::StatePull(edge, link, bytes) => {
                 machine.take_state_pull(now, (edge, link), &bytes, &mut out);

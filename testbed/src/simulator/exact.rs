@@ -119,8 +119,7 @@ impl Exact {
             if let Some(left) = self.left.get(&(id, sink)) {
                 match self.expected(id, graph, sink) {
                     Ok(expected) => {
-                        let mut parts = graph.sources().iter().chain(graph.operators());
-                        let is_own = parts.all(|binding| !binding.shared);
+                        let is_own = is_all_own(graph);
                         let found = compare(left, &expected, is_own, through);
                         wrong.extend(found.map(|what| format!("sink {sink} of {id:?}: {what}")));
                     }
@@ -149,21 +148,23 @@ impl Exact {
         graph: &ComponentGraph,
         sink: usize,
     ) -> Result<Output, String> {
-        let sources = graph.sources().iter().zip(graph.origins()).enumerate();
-        let sources = sources.map(|(index, (binding, origin))| {
+        let is_own = is_all_own(graph);
+        let sources = graph.origins().iter().enumerate();
+        let sources = sources.map(|(index, origin)| {
             let all = self.offered.get(origin).map_or(&[][..], Vec::as_slice);
-            // Of what another composition feeds it is not known here how far that is.
-            let count = match binding.shared {
-                true => all.len(),
-                false => self
-                    .counts
-                    .get(&(id, index))
-                    .map_or(0, |it| convert::index(*it)),
-            };
+            // Of what another composition feeds, by a source or something later that is shared, it is not known here how far that is.
+            let own = self.counts.get(&(id, index)).filter(|_| is_own);
+            let count = own.map_or(all.len(), |it| convert::index(*it));
             (*origin, &all[..count.min(all.len())])
         });
         reference::evaluate(graph.plan(), &sources.collect::<Vec<_>>(), sink)
     }
+}
+
+/// Whether a composition shares nothing that others feed.
+fn is_all_own(graph: &ComponentGraph) -> bool {
+    let mut parts = graph.sources().iter().chain(graph.operators());
+    parts.all(|binding| !binding.shared)
 }
 
 /// What is wrong with what left, if anything is.

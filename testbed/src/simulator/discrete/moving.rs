@@ -201,7 +201,9 @@ impl Machine {
         let Some(mut migration) = self.migrations.remove(&id) else {
             return;
         };
-        let resumed = shadow.activate().ok_or("no state has come".to_owned());
+        let resumed = shadow
+            .activate()
+            .ok_or_else(|| "no state has come".to_owned());
         let made = resumed.and_then(|resumed| {
             let part = OperatorPart::Resumed(Box::new(resumed));
             self.deploy_operator(now, &mut migration, part, hosts)
@@ -278,16 +280,13 @@ impl Machine {
         let (near, far): (Vec<_>, Vec<_>) = deployed.upstream.iter().partition(is_near);
         let far: Vec<RemoteEdge> = far.into_iter().copied().collect();
         // What is here already is read from where the state ends: by an edge beside that of the one that it follows.
-        let mut forked = Ok(());
-        for edge in near {
-            let before = part.yielding_edge(&self.engine, edge.stream, edge.reader);
-            forked = forked.and(before.and_then(|before| {
-                let fork = self.engine.fork_edge(now, before);
-                let fork = fork.map_err(|error| error.to_string())?;
-                let rebound = self.engine.rebind(now, edge.edge, Provider::Here(fork));
-                rebound.map(drop).map_err(|error| error.to_string())
-            }));
-        }
+        let forked: Result<(), String> = near.into_iter().try_for_each(|edge| {
+            let before = part.yielding_edge(&self.engine, edge.stream, edge.reader)?;
+            let fork = self.engine.fork_edge(now, before);
+            let fork = fork.map_err(|error| error.to_string())?;
+            let rebound = self.engine.rebind(now, edge.edge, Provider::Here(fork));
+            rebound.map(drop).map_err(|error| error.to_string())
+        });
         let number = deployed.application;
         let graph = Arc::clone(graph);
         migration.deployed = Some(deployed);

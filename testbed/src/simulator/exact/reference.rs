@@ -113,7 +113,7 @@ fn rows(
             let Some(Value::Scalar(Scalar::Text(text))) = condition else {
                 return Err(format!("{condition:?} has no reference"));
             };
-            let (is_above, bound) = comparison(&text)?;
+            let (is_above, bound) = comparison(text)?;
             let passes = |row: &Row| match is_above {
                 true => row.value > bound,
                 false => row.value < bound,
