@@ -189,12 +189,9 @@ impl Consumer {
             .origins
             .get_or_insert_with(batch.header.origin, Standing::default);
         let next = match interval.judge(standing.received) {
-            // Where it begins was told before.
-            Judgement::Next
-                if batch.header.note == Some(Note::Gap)
-                    && interval.is_empty()
-                    && batch.header.progress <= standing.progress =>
-            {
+            // It has begun, here or where another one was that it goes on for. A producer that has not heard from where it reads tells a
+            // beginning all the same, and who counts what came since would leave out what it has from before.
+            Judgement::Next if batch.header.note == Some(Note::Gap) && interval.is_empty() => {
                 self.duplicates += 1;
                 return Arrival::Duplicate;
             }
@@ -381,5 +378,7 @@ fn news_of(batch: &Batch, received: u64) -> Batch {
     let mut news = batch.cut(batch.header.interval.through());
     news.header.interval = Interval::empty(received);
     news.header.missing = 0;
+    // Where another reader began is no beginning here.
+    news.header.note = None;
     news
 }

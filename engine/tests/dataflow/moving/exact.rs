@@ -95,6 +95,26 @@ fn check_neighbors(case: &Case, seed: u64) {
     assert_equal(&bed.left, &alone, &format!("{}, seed {seed}", case.name));
 }
 
+/// Seeds at which neighbors that moved at once once lost a row.
+#[test]
+fn neighbors_that_moved_at_once_lose_nothing() {
+    let seeds = [
+        1_196_024_084_205_849_527,
+        11_395_039_820_859_531_675,
+        10_682_849_832_055_810_946,
+        10_593_826_083_455_345_855,
+        10_549_314_209_155_113_310,
+    ];
+    for seed in seeds {
+        for case in CASES
+            .iter()
+            .filter(|case| (case.places)().operators.len() > 1)
+        {
+            check_neighbors(case, seed);
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(4))]
 
