@@ -192,6 +192,36 @@ fn who_reads_what_goes_on_here_begins_where_that_begins() {
 }
 
 #[test]
+fn where_a_fork_begins_is_no_beginning_to_who_goes_on_from_a_state() {
+    let mut producer = read_to(&[(0, 10), (10, 20)], 20, 10);
+    producer.fork(Instant::ZERO, FORK, EDGE);
+    producer.close(EDGE);
+    let mut resumed = Consumer::resumed(&[(Origin(1), 10)].into_iter().collect(), 1 << 20);
+    // The first pull, which says from where, is lost; one that only says where it stands comes through.
+    let first = resumed.pull();
+    assert!(first.from.is_some());
+    let second = Pull {
+        from: None,
+        ..first
+    };
+    let mut out = Vec::new();
+    producer.handle_pull(Instant::ZERO, FORK, &second, &mut out);
+    let told = &out[0].1.header;
+    assert_eq!(
+        (told.note, told.interval),
+        (Some(Note::Gap), Interval::empty(10))
+    );
+    let arrivals: Vec<Arrival> = out
+        .into_iter()
+        .map(|(_, batch)| resumed.handle_batch(batch))
+        .collect();
+    let [Arrival::Duplicate, Arrival::Next(next)] = arrivals.as_slice() else {
+        panic!("its rows and nothing else: {arrivals:?}")
+    };
+    assert_eq!(next.header.interval, Interval::new(10, 20));
+}
+
+#[test]
 fn an_origin_that_has_ended_says_so_to_who_comes_after_all_was_released() {
     let mut producer = read_to(&[(0, 10)], 0, 0);
     let mut last = batch(1, 10, 20);
