@@ -22,7 +22,7 @@ use crate::node::{Input, PartEvent};
 ///
 /// Unit: time. Source: guess; a component is there some milliseconds after its reader, and who waits for a host that comes back should
 /// not wait for much else.
-const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
+const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(250));
 
 /// What an edge to another host needs.
 #[derive(Debug, Clone)]

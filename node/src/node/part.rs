@@ -97,7 +97,8 @@ impl Part {
         let operators = graph.plan().operators().iter().zip(graph.backups());
         let held = operators.filter(|(_, backups)| backups.contains(&here));
         let held: BTreeSet<&str> = held.map(|(it, _)| it.name.as_str()).collect();
-        self.unheld.retain(|operator| held.contains(operator.as_str()));
+        self.unheld
+            .retain(|operator| held.contains(operator.as_str()));
         self.graph = graph;
     }
 
