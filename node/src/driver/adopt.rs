@@ -4,6 +4,7 @@
 //! theirs to pull. Each edge is opened by its reader, again and again until the other host is as far: so no order among hosts matters.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use engine::{
     Deployed, Deployment, OperatorPart, Provider, RemoteEdge, SinkDeployment, SourcePart,
@@ -19,6 +20,11 @@ use super::effects;
 use super::parts::Part;
 use crate::connector::Opening;
 use crate::node::{Input, PartEvent};
+
+/// How long an operator goes on here that runs elsewhere by now.
+///
+/// Unit: time. Range: above what a record takes to all hosts of an application. Source: guess; who has not heard of it by then is sent it again.
+const LEFT_WAIT: Duration = Duration::from_secs(1);
 
 impl Control {
     /// A graph holds: this host runs what it says, and nothing else of it.
@@ -37,8 +43,28 @@ impl Control {
         part.cores = cores;
         // What others read next has to be there before what they read until now is let go of.
         part.turn(&self.means, id, &before, here);
-        part.let_go(&self.means.engine, &before, here);
+        let left = part.let_go(&self.means.engine, &before, here);
+        self.end_later(left);
         self.make(id, application);
+    }
+
+    /// Ends operators that run elsewhere by now, a moment later: what feeds them has to have heard of who comes after them. Who shares one keeps it.
+    fn end_later(&self, left: Vec<ComponentId>) {
+        let is_shared = |component: &ComponentId| {
+            let mut parts = self.parts.values();
+            parts.any(|part| part.operators.contains(&Some(*component)))
+        };
+        let ended: Vec<ComponentId> = left.into_iter().filter(|it| !is_shared(it)).collect();
+        if ended.is_empty() {
+            return;
+        }
+        let engine = self.means.engine.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(LEFT_WAIT).await;
+            for component in ended {
+                engine.end(component);
+            }
+        });
     }
 
     /// Begins to make what is bound to this host and is not here.
@@ -273,8 +299,14 @@ fn turn_to(
 }
 
 impl Part {
-    /// Lets go of what runs elsewhere from now on: operators stay as long as somebody reads them here, sinks go at once.
-    fn let_go(&mut self, engine: &engine::runtime::Handle, before: &ComponentGraph, here: NodeId) {
+    /// Lets go of what runs elsewhere from now on: sinks go at once. Gives the operators of its own that are left.
+    fn let_go(
+        &mut self,
+        engine: &engine::runtime::Handle,
+        before: &ComponentGraph,
+        here: NodeId,
+    ) -> Vec<ComponentId> {
+        let mut left = Vec::new();
         for (index, Binding { host, shared }) in before.operators().iter().enumerate() {
             let to = self.graph.operators()[index].host;
             if *host == here
@@ -282,6 +314,7 @@ impl Part {
                 && let Some(component) = self.leave(index, *shared)
             {
                 engine.set_moved(component, to);
+                left.push(component);
             }
         }
         for (index, binding) in self.graph.sinks().iter().enumerate() {
@@ -291,6 +324,7 @@ impl Part {
                 engine.end(component);
             }
         }
+        left
     }
 
     /// Turns what reads and is read here where the other end is on another host by now.

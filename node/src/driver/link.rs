@@ -22,7 +22,7 @@ use crate::node::{Input, PartEvent};
 ///
 /// Unit: time. Source: guess; a component is there some milliseconds after its reader, and who waits for a host that comes back should
 /// not wait for much else.
-const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
+const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(250));
 
 /// What an edge to another host needs.
 #[derive(Debug, Clone)]
@@ -85,9 +85,21 @@ impl Upstream {
     }
 
     /// Pulls by a stream, and by another one where it breaks, until the edge is closed.
-    async fn go_on(self, mut early: Option<(FrameSender, FrameReceiver)>) {
-        let mut wait = RETRY.0;
+    async fn go_on(self, early: Option<(FrameSender, FrameReceiver)>) {
         let mut is_connected = true;
+        self.pull_on(early, &mut is_connected).await;
+        if !is_connected {
+            // Nobody waits for it any more.
+            self.tell(PartEvent::Reconnected { host: self.host }).await;
+        }
+    }
+
+    async fn pull_on(
+        &self,
+        mut early: Option<(FrameSender, FrameReceiver)>,
+        is_connected: &mut bool,
+    ) {
+        let mut wait = RETRY.0;
         // The edge may go while nobody can be told: then there is nothing left to open.
         while self.engine.is_upstream(self.edge) {
             let opened = match early.take() {
@@ -100,9 +112,9 @@ impl Upstream {
             match opened {
                 Ok(_) if !self.engine.is_reading(self.edge) => return,
                 Ok((sender, receiver)) => {
-                    if !is_connected {
+                    if !*is_connected {
                         self.tell(PartEvent::Reconnected { host: self.host }).await;
-                        is_connected = true;
+                        *is_connected = true;
                     }
                     let opened = self.clock.now();
                     // What it then says holds all that a new stream must know.
@@ -134,9 +146,9 @@ impl Upstream {
                 }
                 Err(OpenError::Unreachable(_)) => wait = (wait * 2).min(RETRY.1),
             }
-            if is_connected && wait > RETRY.0 {
+            if *is_connected && wait > RETRY.0 {
                 self.tell(PartEvent::Disconnected { host: self.host }).await;
-                is_connected = false;
+                *is_connected = false;
             }
             // Whoever comes up again cannot say so to those that it does not know.
             tokio::time::sleep(wait).await;

@@ -273,7 +273,7 @@ impl Node {
             report,
             degraded: part.faults().into_iter().collect(),
             failed: part.failed.clone(),
-            disconnected: part.disconnected.iter().copied().collect(),
+            disconnected: part.disconnected.keys().copied().collect(),
             is_finished: part.finished.contains(&here),
         });
         let record = self.records.find(&waiting.application).map(|record| {

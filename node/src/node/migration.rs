@@ -87,7 +87,6 @@ impl Node {
         part.take_graph(graph.clone(), here);
         part.cores = cores;
         let hosts = graph.hosts();
-        part.disconnected.retain(|host| hosts.contains(host));
         out.push(Effect::Adopt {
             id,
             application: application.clone(),

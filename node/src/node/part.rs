@@ -42,8 +42,8 @@ pub(super) struct Part {
     pub(super) protect_at: Instant,
     /// With how many cores it is held here, as far as it was told.
     pub(super) cores: f64,
-    /// Hosts to which edges are broken.
-    pub(super) disconnected: BTreeSet<NodeId>,
+    /// Hosts to which edges are broken, and how many.
+    pub(super) disconnected: BTreeMap<NodeId, u32>,
     /// Hosts all of whose sinks are finished, this one among them.
     pub(super) finished: BTreeSet<NodeId>,
     /// The application has ended: what is left is there for others who read it.
@@ -65,7 +65,7 @@ impl Part {
             made_again: now,
             protect_at: now,
             cores: 0.0,
-            disconnected: BTreeSet::new(),
+            disconnected: BTreeMap::new(),
             finished: BTreeSet::new(),
             is_released: false,
             record_deadline: Some(now + RECORD_WAIT),
@@ -97,7 +97,8 @@ impl Part {
         let operators = graph.plan().operators().iter().zip(graph.backups());
         let held = operators.filter(|(_, backups)| backups.contains(&here));
         let held: BTreeSet<&str> = held.map(|(it, _)| it.name.as_str()).collect();
-        self.unheld.retain(|operator| held.contains(operator.as_str()));
+        self.unheld
+            .retain(|operator| held.contains(operator.as_str()));
         self.graph = graph;
     }
 
@@ -309,14 +310,22 @@ impl Node {
                 part.failed.get_or_insert((component, reason));
             }
             PartEvent::Disconnected { host } => {
-                if part.disconnected.insert(host) {
+                let edges = part.disconnected.entry(host).or_default();
+                *edges += 1;
+                if *edges == 1 {
                     let application = part.application.clone();
                     let to = self.view.name(host);
                     self.decided(now, &application, Decision::Disconnected { to });
                 }
             }
             PartEvent::Reconnected { host } => {
-                if part.disconnected.remove(&host) {
+                let edges = part.disconnected.get_mut(&host);
+                let is_last = edges.is_some_and(|edges| {
+                    *edges = edges.saturating_sub(1);
+                    *edges == 0
+                });
+                if is_last {
+                    part.disconnected.remove(&host);
                     let application = part.application.clone();
                     let to = self.view.name(host);
                     self.decided(now, &application, Decision::Returned { to });
