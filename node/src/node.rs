@@ -285,6 +285,7 @@ impl Node {
         self.tend_drain(now, out);
         self.tend_repairs(now, out);
         self.look_for_former(now, out);
+        self.tend_recalled(now, out);
         self.expire_records(now, out);
     }
 

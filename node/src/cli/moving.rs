@@ -152,7 +152,7 @@ mod tests {
     #[test]
     fn a_move_says_where_to_and_what_it_cost() {
         let expected = "\
-intrusion/syn moved from n1 to n3 in 420 ms: all had gone over 80.0 ms after they were ready, 10 MiB of state went along
+intrusion/syn moved from n1 to n3 in 420 ms: all had gone over 80.0 ms after they were ready, 10 MiB of state went along in 240 ms
 with it went what scans read of it
 asked n2: no room for 0.5 cores
 asked n3: it had room

@@ -29,6 +29,11 @@ pub(super) const ENDED_KEPT: Duration = Duration::from_secs(24 * 3600);
 /// a dead host registered while it ran, so that those do not come up again. Relation: above an entry's 180 s.
 const STOPPED_LISTED: Duration = Duration::from_secs(200);
 
+/// How long a host that was started anew waits for what others know of an application before it goes by what it knew itself.
+///
+/// Unit: time. Range: above what it takes to join. Source: guess; others say so as soon as they see it.
+const RECALL_WAIT: Duration = Duration::from_secs(5);
+
 /// A record that this node keeps.
 #[derive(Debug)]
 struct Held {
@@ -68,6 +73,8 @@ pub(super) enum Adopted {
 pub(super) struct Records {
     held: BTreeMap<ApplicationId, Box<Held>>,
     hints: BTreeMap<ApplicationId, (Instant, Listing)>,
+    /// Those from before a restart, and until when others are waited for that know better.
+    recalled: Vec<(Instant, Record)>,
 }
 
 impl Records {
@@ -143,9 +150,8 @@ impl Records {
     /// When something of it is over.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let times = self.held.values();
-        times
-            .flat_map(|held| held.withdraw_at.into_iter().chain(held.forget_at))
-            .min()
+        let times = times.flat_map(|held| held.withdraw_at.into_iter().chain(held.forget_at));
+        times.chain(self.recalled.iter().map(|(at, _)| *at)).min()
     }
 
     /// The record that goes when there is no room for another: the one that ended first.
@@ -197,13 +203,36 @@ impl Node {
         self.confirm(from, 0, &id, out);
     }
 
-    /// A record was kept before a restart: what it binds to this host is made again, unless others know better.
+    /// A record was kept before a restart: what it binds to this host is made again. Where other hosts have to do with it they may know better, and are waited for:
+    /// what went on elsewhere meanwhile is not to leave here once more.
     pub(super) fn on_recalled(&mut self, now: Instant, bytes: &[u8], out: &mut Vec<Effect>) {
-        match wire::decode_large::<Record>(bytes) {
-            Ok(record) if self.is_genuine(&record) && self.concerns(&record.listing) => {
-                self.adopt(now, record, out);
+        let record = match wire::decode_large::<Record>(bytes) {
+            Ok(record) if self.is_genuine(&record) && self.concerns(&record.listing) => record,
+            Ok(_) | Err(_) => return self.counts.add("recalled_records_refused"),
+        };
+        if record.listing.hosts().len() == 1 {
+            self.adopt(now, record, out);
+        } else if self.records.recalled.len() < RECORDS_MAX {
+            self.records.recalled.push((now + RECALL_WAIT, record));
+        }
+    }
+
+    /// Takes the records from before a restart that nobody has said anything of.
+    pub(super) fn tend_recalled(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        let recalled = std::mem::take(&mut self.records.recalled);
+        for (at, record) in recalled {
+            let is_known = self
+                .records
+                .find(&record.listing.head.application)
+                .is_some();
+            if is_known {
+                continue;
             }
-            Ok(_) | Err(_) => self.counts.add("recalled_records_refused"),
+            if at <= now {
+                self.adopt(now, record, out);
+            } else {
+                self.records.recalled.push((at, record));
+            }
         }
     }
 

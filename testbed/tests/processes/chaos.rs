@@ -35,7 +35,6 @@ fn hosts_that_stop_for_a_moment_change_nothing() {
 }
 
 #[test]
-#[ignore = "hosts that are killed are not replaced yet"]
 fn hosts_that_are_killed_one_after_the_other_lose_and_double_nothing() {
     let figures = figures("-n 4 -a 3 -k 4");
     assert_eq!(figures["kills"], 4, "{figures}");
