@@ -191,6 +191,16 @@ impl Log {
         }
     }
 
+    /// The last place between two batches that does not lie behind an index.
+    pub(super) fn mark_before(&self, index: u64) -> Mark {
+        let last = self.entry_after(index).checked_sub(1);
+        let entry = last.and_then(|last| self.entry(last));
+        entry.map_or(self.released, |entry| Mark {
+            index: entry.batch.header.interval.through(),
+            progress: entry.batch.header.progress,
+        })
+    }
+
     /// How many rows behind an index were released.
     ///
     /// As many as indices, where records were numbered. Who numbers ticks leaves most indices out: of its rows those are known of that

@@ -448,6 +448,12 @@ impl Producer {
         }
     }
 
+    /// The last index of an origin that none of those who read now will ask for again; nothing where nobody reads.
+    pub(super) fn kept_by_readers(&self, origin: Origin, log: &Log) -> Option<u64> {
+        let kept = kept_by_all(&self.readers, origin, log);
+        (kept < u64::MAX).then_some(kept)
+    }
+
     fn release(&mut self) {
         if self.held_until.is_some() {
             return;

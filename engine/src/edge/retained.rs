@@ -29,11 +29,18 @@ pub struct Retained {
 pub type Held = std::collections::BTreeMap<Origin, u64>;
 
 impl Producer {
-    /// What is retained that lies behind what somebody holds, and what was released.
+    /// What is retained that lies behind what somebody holds, and what was released. What all who read have acknowledged counts as released,
+    /// also where it is held for those who are yet to come: who comes after a reader with nothing would else get it again.
     ///
     /// A last batch without rows is told each time: it grows without an index more.
     pub fn retained(&self, held: &Held) -> Vec<Retained> {
-        let log = |(origin, log): (&Origin, &Log)| log.retained(*origin, held.get(origin).copied());
+        let log = |(origin, log): (&Origin, &Log)| {
+            let retained = log.retained(*origin, held.get(origin).copied());
+            match self.kept_by_readers(*origin, log) {
+                Some(kept) => retained.behind(log.mark_before(kept)),
+                None => retained,
+            }
+        };
         self.logs.iter().map(log).collect()
     }
 
@@ -79,6 +86,17 @@ impl Producer {
 }
 
 impl Retained {
+    /// The same without what lies before a place.
+    fn behind(mut self, place: Mark) -> Self {
+        if place.index > self.released.0 {
+            self.released = (place.index, place.progress);
+            self.batches
+                .retain(|batch| batch.header.interval.through() > place.index);
+            self.after = self.after.max(place.index);
+        }
+        self
+    }
+
     /// Puts what is new of an origin to what is known of it. Says whether they join.
     pub(crate) fn advance(&mut self, new: Self) -> bool {
         let released = new.released.0;
