@@ -400,12 +400,6 @@ impl Engine {
         self.components.contains_key(&component)
     }
 
-    /// Whether a component is here and has not failed: whether it can be read.
-    pub fn is_running(&self, component: ComponentId) -> bool {
-        let component = self.components.get(&component);
-        component.is_some_and(|component| !component.has_failed())
-    }
-
     /// The edges between hosts that have had nothing to be taken before and have now, since this was last
     /// asked. Some may have gone since.
     pub fn take_ready(&mut self) -> Vec<EdgeId> {

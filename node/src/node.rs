@@ -30,6 +30,7 @@ mod moving;
 mod names;
 mod part;
 mod publishing;
+mod recall;
 mod record;
 mod recorder;
 mod records;
@@ -42,6 +43,7 @@ mod tap;
 mod task;
 #[cfg(test)]
 mod tests;
+mod unasked;
 mod view;
 mod watch;
 

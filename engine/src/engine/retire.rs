@@ -12,6 +12,12 @@ use crate::edge::LAPSE;
 use crate::report::{self, ComponentReport};
 
 impl Engine {
+    /// Whether a component is here and has not failed: whether it can be read.
+    pub fn is_running(&self, component: ComponentId) -> bool {
+        let component = self.components.get(&component);
+        component.is_some_and(|component| !component.has_failed())
+    }
+
     /// Lets all components of an application pull. What nobody reads yet holds back what it yields.
     ///
     /// Starting it again, or one that is not here, does nothing.

@@ -11,7 +11,7 @@ use model::{
 use super::asking::RECORD_ENTRIES;
 use super::finding::Intent;
 use super::message::Message;
-use super::record::{Body, Listing, Record, State};
+use super::record::{Body, Listing, Record};
 use super::task::Phase;
 use super::{
     Answer, Answered, ApplicationStatus, CommandId, Decision, Effect, Failure, FailureKind, Node,
@@ -477,39 +477,5 @@ impl Node {
             self.spread(now, listing, false, 0, out);
         }
         answer
-    }
-
-    /// A composition came about after whoever asked for it was told that it had not: it is stopped.
-    fn on_composed_for_nobody(
-        &mut self,
-        now: Instant,
-        id: CompositionId,
-        composed: Option<Composed>,
-        out: &mut Vec<Effect>,
-    ) {
-        let is_overdue = self.overdue.remove(&id);
-        let Some(composed) = composed else {
-            return;
-        };
-        if !is_overdue {
-            return;
-        }
-        self.counts.add("composed_for_nobody");
-        let graph = composed.graph;
-        let application = ApplicationId {
-            owner: self.id(),
-            name: graph.plan().application().to_owned(),
-        };
-        let body = Body {
-            composition: composed::unasked(&graph),
-            graph,
-            reasons: Vec::new(),
-            terms: composed.terms,
-        };
-        let record = Record::new(application, id, body, &self.config.identity);
-        let stopped = record
-            .listing
-            .changed(State::Stopped, &self.config.identity);
-        self.change(now, stopped, out);
     }
 }

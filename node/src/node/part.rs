@@ -84,24 +84,6 @@ impl Part {
         !self.is_released
     }
 
-    /// What does not do what it should, and why.
-    pub(super) fn faults(&self) -> BTreeMap<String, String> {
-        let reason = "its state is not held by a backup yet";
-        let unheld = self.unheld.iter();
-        let unheld = unheld.map(|operator| (operator.clone(), reason.to_owned()));
-        unheld.chain(self.degraded.clone()).collect()
-    }
-
-    /// It has another graph: what this host is to hold the state of is another thing, too.
-    pub(super) fn take_graph(&mut self, graph: ComponentGraph, here: NodeId) {
-        let operators = graph.plan().operators().iter().zip(graph.backups());
-        let held = operators.filter(|(_, backups)| backups.contains(&here));
-        let held: BTreeSet<&str> = held.map(|(it, _)| it.name.as_str()).collect();
-        self.unheld
-            .retain(|operator| held.contains(operator.as_str()));
-        self.graph = graph;
-    }
-
     /// The hosts that have sinks.
     fn sink_hosts(&self) -> BTreeSet<NodeId> {
         self.graph.sinks().iter().map(|sink| sink.host).collect()

@@ -12,7 +12,7 @@ use super::record::{Listing, Record, State};
 use super::{Effect, Node, journal};
 
 /// The most records that a node keeps; of those above, the one that ended first goes. Source: guess.
-const RECORDS_MAX: usize = 1024;
+pub(super) const RECORDS_MAX: usize = 1024;
 
 /// The most listings of other people's applications that a node remembers. Source: guess.
 const HINTS_MAX: usize = 1024;
@@ -28,11 +28,6 @@ pub(super) const ENDED_KEPT: Duration = Duration::from_secs(24 * 3600);
 /// How long the listing of an application that was stopped stays in the index: longer than entries live that
 /// a dead host registered while it ran, so that those do not come up again. Relation: above an entry's 180 s.
 const STOPPED_LISTED: Duration = Duration::from_secs(200);
-
-/// How long a host that was started anew waits for what others know of an application before it goes by what it knew itself.
-///
-/// Unit: time. Range: above what it takes to join. Source: guess; others say so as soon as they see it.
-const RECALL_WAIT: Duration = Duration::from_secs(5);
 
 /// A record that this node keeps.
 #[derive(Debug)]
@@ -74,7 +69,7 @@ pub(super) struct Records {
     held: BTreeMap<ApplicationId, Box<Held>>,
     hints: BTreeMap<ApplicationId, (Instant, Listing)>,
     /// Those from before a restart, and until when others are waited for that know better.
-    recalled: Vec<(Instant, Record)>,
+    pub(super) recalled: Vec<(Instant, Record)>,
 }
 
 impl Records {
@@ -201,56 +196,6 @@ impl Node {
             self.counts.add("older_records");
         }
         self.confirm(from, 0, &id, out);
-    }
-
-    /// A record was kept before a restart: what it binds to this host is made again. Where other hosts have to do with it they may know better, and are waited for:
-    /// what went on elsewhere meanwhile is not to leave here once more.
-    pub(super) fn on_recalled(&mut self, now: Instant, bytes: &[u8], out: &mut Vec<Effect>) {
-        let record = match wire::decode_large::<Record>(bytes) {
-            Ok(record) if self.is_genuine(&record) && self.concerns(&record.listing) => record,
-            Ok(_) | Err(_) => return self.counts.add("recalled_records_refused"),
-        };
-        if record.listing.hosts().len() == 1 {
-            self.adopt(now, record, out);
-        } else if self.records.recalled.len() < RECORDS_MAX {
-            self.records.recalled.push((now + RECALL_WAIT, record));
-        }
-    }
-
-    /// Takes the records from before a restart that nobody has said anything of.
-    pub(super) fn tend_recalled(&mut self, now: Instant, out: &mut Vec<Effect>) {
-        let recalled = std::mem::take(&mut self.records.recalled);
-        for (at, record) in recalled {
-            let is_known = self
-                .records
-                .find(&record.listing.head.application)
-                .is_some();
-            if is_known {
-                continue;
-            }
-            if at <= now {
-                self.adopt(now, record, out);
-            } else {
-                self.records.recalled.push((at, record));
-            }
-        }
-    }
-
-    /// Keeps across a restart what this host runs a part of, and nothing else.
-    fn keep(&self, id: &ApplicationId, out: &mut Vec<Effect>) {
-        if !self.config.repairs {
-            return;
-        }
-        let record = self.records.find(id);
-        let kept = record.filter(|record| {
-            record.listing.is_running()
-                && record.listing.is_host(self.id())
-                && record.body.is_some()
-        });
-        out.push(Effect::Keep {
-            application: id.clone(),
-            record: kept.map(wire::encode),
-        });
     }
 
     /// Tells a peer which record of an application this node holds.

@@ -20,6 +20,7 @@ use model::{
 use placement::repair::Next;
 use placement::replicas;
 
+use super::part::Part;
 use super::{Decision, Effect, Node};
 
 /// How long a host that cannot be reached is waited for before others go on in its place, and how much longer by each that is to do so before this one.
@@ -80,6 +81,26 @@ fn is_of_others(graph: &ComponentGraph, operator: usize) -> bool {
         && readers
             .into_iter()
             .all(|reader| graph.reader(reader).shared)
+}
+
+impl Part {
+    /// What does not do what it should, and why.
+    pub(super) fn faults(&self) -> BTreeMap<String, String> {
+        let reason = "its state is not held by a backup yet";
+        let unheld = self.unheld.iter();
+        let unheld = unheld.map(|operator| (operator.clone(), reason.to_owned()));
+        unheld.chain(self.degraded.clone()).collect()
+    }
+
+    /// It has another graph: what this host is to hold the state of is another thing, too.
+    pub(super) fn take_graph(&mut self, graph: ComponentGraph, here: NodeId) {
+        let operators = graph.plan().operators().iter().zip(graph.backups());
+        let held = operators.filter(|(_, backups)| backups.contains(&here));
+        let held: BTreeSet<&str> = held.map(|(it, _)| it.name.as_str()).collect();
+        self.unheld
+            .retain(|operator| held.contains(operator.as_str()));
+        self.graph = graph;
+    }
 }
 
 impl Node {
