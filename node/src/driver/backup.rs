@@ -45,7 +45,7 @@ pub(super) struct Backup {
 }
 
 /// Whether the state of an operator is to be held: what keeps none goes on from what it is asked for.
-fn has_state(graph: &ComponentGraph, operator: usize) -> bool {
+pub(super) fn has_state(graph: &ComponentGraph, operator: usize) -> bool {
     let kind = &graph.plan().operators()[operator].kind;
     let kind = KINDS.iter().find(|it| it.name == *kind);
     kind.is_some_and(|kind| kind.numbering == Numbering::Own)

@@ -280,6 +280,10 @@ impl Node {
                 self.decided(now, &application, decision);
                 self.list_application(&application, out);
             }
+            PartEvent::StateLost { operator } => self.on_state_lost(now, id, operator),
+            PartEvent::Surviving { operator, refused } => {
+                self.on_surviving(id, &operator, refused, out);
+            }
             PartEvent::Backup { operator, is_held } => {
                 let application = part.application.clone();
                 match is_held {
