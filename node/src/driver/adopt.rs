@@ -336,7 +336,8 @@ impl Part {
         here: NodeId,
     ) {
         let engine = &means.engine;
-        for (stream, reader) in edges(&self.graph) {
+        let edges: Vec<(Stream, Reader)> = self.graph.plan().edges().collect();
+        for (stream, reader) in edges {
             let (from, to) = (self.graph.producer(stream), self.graph.reader(reader));
             if to.shared {
                 continue;
@@ -408,17 +409,4 @@ impl Part {
             sinks: lacks(self.graph.sinks(), &self.sinks),
         }
     }
-}
-
-/// All streams of a graph with those who read them.
-fn edges(graph: &ComponentGraph) -> Vec<(Stream, Reader)> {
-    let plan = graph.plan();
-    let operators = plan.operators().iter().enumerate();
-    let inputs = operators.flat_map(|(index, operator)| {
-        let inputs = operator.inputs.iter().enumerate();
-        inputs.map(move |(port, stream)| (*stream, Reader::Operator(index, port)))
-    });
-    let sinks = plan.sinks().iter().enumerate();
-    let sinks = sinks.map(|(index, sink)| (sink.input, Reader::Sink(index)));
-    inputs.chain(sinks).collect()
 }

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use engine::operator::{KINDS, Numbering};
-use engine::state::{Arrived, Resumed, Shadow, StatePull};
+use engine::operator::{self, Kind};
+use engine::state::{Arrived, Resumed, Shadow};
 use engine::{CopyId, frame};
 use model::{Clock, ComponentGraph, CompositionId, Instant, NodeId, wire};
 use tokio::task::JoinHandle;
@@ -18,7 +18,7 @@ use super::deploy::compile;
 use super::hello::Hello;
 use super::migration::STATE_DIVISOR;
 use super::parts::Means;
-use super::state::PULL_INTERVAL;
+use super::state::{PULL_INTERVAL, send_pull};
 use crate::node::{Input, PartEvent};
 
 /// How long after a state was whole the next one is asked for.
@@ -44,13 +44,6 @@ pub(super) struct Backup {
     task: JoinHandle<()>,
 }
 
-/// Whether the state of an operator is to be held: what keeps none goes on from what it is asked for.
-fn has_state(graph: &ComponentGraph, operator: usize) -> bool {
-    let kind = &graph.plan().operators()[operator].kind;
-    let kind = KINDS.iter().find(|it| it.name == *kind);
-    kind.is_some_and(|kind| kind.numbering == Numbering::Own)
-}
-
 impl Control {
     /// Holds the state of what this host is a backup of, and of nothing else.
     pub(super) fn follow_backups(&mut self, id: CompositionId) {
@@ -60,13 +53,10 @@ impl Control {
         let wanted: BTreeMap<u16, NodeId> =
             graph.iter().flat_map(|graph| wanted(graph, here)).collect();
         let known = self.backups.keys().filter(|(it, _)| *it == id);
-        let known: Vec<(CompositionId, u16)> = known.copied().collect();
-        for place in known {
-            match wanted.get(&place.1) {
-                Some(primary) if self.backups[&place].primary == *primary => {}
-                Some(_) => {}
-                None => self.drop_backup(place),
-            }
+        let unwanted = known.filter(|(_, operator)| !wanted.contains_key(operator));
+        let unwanted: Vec<(CompositionId, u16)> = unwanted.copied().collect();
+        for place in unwanted {
+            self.drop_backup(place);
         }
         let Some(graph) = graph else { return };
         for (operator, primary) in wanted {
@@ -145,12 +135,13 @@ impl Control {
 
 /// The operators with state that this host is a backup of, and where each of them runs.
 fn wanted(graph: &ComponentGraph, here: NodeId) -> Vec<(u16, NodeId)> {
+    let plan = graph.plan().operators();
+    let has_state =
+        |index: u16| operator::find(&plan[usize::from(index)].kind).is_some_and(Kind::has_state);
     let operators = (0u16..).zip(graph.operators()).zip(graph.backups());
     operators
         .filter(|((operator, binding), backups)| {
-            binding.host != here
-                && backups.contains(&here)
-                && has_state(graph, usize::from(*operator))
+            binding.host != here && backups.contains(&here) && has_state(*operator)
         })
         .map(|((operator, binding), _)| (operator, binding.host))
         .collect()
@@ -221,7 +212,8 @@ impl Following {
             }
             while let Some(pull) = self.with(&mut fresh, |it| it.pull_due(now)) {
                 let Some(pull) = pull else { break };
-                send(&mut sender, pull, &mut bytes).await?;
+                let sent = send_pull(&mut sender, pull, &mut bytes).await;
+                sent.map_err(|it| it.to_string())?;
             }
             let Some(due) = self.with(&mut fresh, |it| it.poll_timeout()) else {
                 return Ok(());
@@ -282,15 +274,4 @@ impl Following {
         // Nobody hears it only where the node goes down.
         drop(self.means.inbox.send(Inbound::Input(input)).await);
     }
-}
-
-async fn send(
-    sender: &mut overlay::net::FrameSender,
-    pull: StatePull,
-    bytes: &mut Vec<u8>,
-) -> Result<(), String> {
-    bytes.clear();
-    frame::encode_state_pull(pull, bytes);
-    sender.send(bytes).await.map_err(|it| it.to_string())?;
-    sender.flush().await.map_err(|it| it.to_string())
 }

@@ -247,24 +247,11 @@ impl Node {
                 self.present(id, None, out);
             }
             PartEvent::Degraded { component, reason } => {
-                let before = part.degraded.insert(component.clone(), reason.clone());
-                let is_news = before.as_ref() != Some(&reason);
-                let application = part.application.clone();
-                if is_news {
-                    let decision = Decision::Degraded { component, reason };
-                    self.decided(now, &application, decision);
-                }
-                self.list_application(&application, out);
+                self.degrade(now, id, component, reason, out);
             }
             PartEvent::Unmade { component, reason } => {
-                let application = part.application.clone();
                 part.unmade.insert(component.clone());
-                let before = part.degraded.insert(component.clone(), reason.clone());
-                if before.as_ref() != Some(&reason) {
-                    let decision = Decision::Degraded { component, reason };
-                    self.decided(now, &application, decision);
-                }
-                self.list_application(&application, out);
+                self.degrade(now, id, component, reason, out);
             }
             PartEvent::Restored {
                 component,
@@ -351,6 +338,27 @@ impl Node {
         }
         let changed = listing.changed(state, &self.config.identity);
         self.change(now, changed, out);
+    }
+
+    /// A component does not do what it should.
+    fn degrade(
+        &mut self,
+        now: Instant,
+        id: CompositionId,
+        component: String,
+        reason: String,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(part) = self.parts.get_mut(&id) else {
+            return;
+        };
+        let application = part.application.clone();
+        let before = part.degraded.insert(component.clone(), reason.clone());
+        if before.as_ref() != Some(&reason) {
+            let decision = Decision::Degraded { component, reason };
+            self.decided(now, &application, decision);
+        }
+        self.list_application(&application, out);
     }
 
     /// A record of what runs here has come: nobody needs to wait for one any more.

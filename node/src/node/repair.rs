@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use engine::operator::{KINDS, Numbering};
+use engine::operator;
 use model::plan::Stream;
 use model::{
     ApplicationId, Binding, ComponentGraph, CompositionId, HostSummary, Instant, NodeId, Resources,
@@ -66,12 +66,6 @@ struct Mended {
     graph: ComponentGraph,
     /// What runs elsewhere then.
     moved: Vec<String>,
-}
-
-/// Whether an operator of this kind goes on from nothing but what it is asked for.
-fn is_stateless(kind: &str) -> bool {
-    let kind = KINDS.iter().find(|it| it.name == kind);
-    kind.is_some_and(|kind| kind.numbering != Numbering::Own)
 }
 
 /// Whether an operator is read for others alone: what is shared is made of it.
@@ -209,7 +203,9 @@ impl Node {
             let operator = &graph.plan().operators()[index];
             let to = match placement::repair::next(&ranked, 0, gone) {
                 Next::Activate(rank) => Some(ranked[rank]),
-                Next::Recompose if is_stateless(&operator.kind) => {
+                Next::Recompose
+                    if operator::find(&operator.kind).is_some_and(|it| !it.has_state()) =>
+                {
                     self.nearest(id, &mended.graph, index, gone)
                 }
                 Next::Recompose | Next::Stay => None,
