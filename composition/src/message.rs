@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::plan::{Reader, Stream};
+use model::plan::Stream;
 use model::{ApplicationId, ComponentGraph, CompositionId, NodeId, QueryPlan};
 
 use crate::effect::Check;
@@ -221,15 +221,7 @@ impl Wants {
     /// What leaves a host by a graph: of each stream there, what each port takes that reads it elsewhere. Who shares a stream takes it for
     /// itself; what others' parts read of each other is theirs. Unit: bytes per second.
     pub(crate) fn leaves(&self, graph: &ComponentGraph, host: NodeId) -> f64 {
-        let plan = graph.plan();
-        let operators = plan.operators().iter().enumerate();
-        let of_operators = operators.flat_map(|(index, operator)| {
-            let inputs = operator.inputs.iter().enumerate();
-            inputs.map(move |(port, input)| (*input, Reader::Operator(index, port)))
-        });
-        let sinks = plan.sinks().iter().enumerate();
-        let of_sinks = sinks.map(|(index, sink)| (sink.input, Reader::Sink(index)));
-        let away = of_operators.chain(of_sinks).filter(|(stream, reader)| {
+        let away = graph.plan().edges().filter(|(stream, reader)| {
             let reader = graph.reader(*reader);
             graph.producer(*stream).host == host && reader.host != host && !reader.shared
         });

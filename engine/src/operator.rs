@@ -296,6 +296,13 @@ pub struct Kind {
     pub compile: fn(&Arguments, &[Schema]) -> Result<Compiled, Vec<ArgumentError>>,
 }
 
+impl Kind {
+    /// Whether it holds what cannot be had again from what it is asked for.
+    pub fn has_state(&self) -> bool {
+        self.numbering == Numbering::Own
+    }
+}
+
 /// How many streams an operator reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Inputs {

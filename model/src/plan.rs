@@ -262,24 +262,19 @@ impl QueryPlan {
 
     /// Who reads a stream: operators by index and input port, and sinks by index.
     pub fn readers(&self, stream: Stream) -> impl Iterator<Item = Reader> + '_ {
-        let operators = self
-            .operators
-            .iter()
-            .enumerate()
-            .flat_map(move |(index, operator)| {
-                let ports = operator
-                    .inputs
-                    .iter()
-                    .enumerate()
-                    .filter(move |(_, input)| **input == stream);
-                ports.map(move |(port, _)| Reader::Operator(index, port))
-            });
-        let sinks = self
-            .sinks
-            .iter()
-            .enumerate()
-            .filter(move |(_, sink)| sink.input == stream);
-        operators.chain(sinks.map(|(index, _)| Reader::Sink(index)))
+        let edges = self.edges().filter(move |(read, _)| *read == stream);
+        edges.map(|(_, reader)| reader)
+    }
+
+    /// All edges: what is read, and who reads it. Operators first, by index and input port, then sinks.
+    pub fn edges(&self) -> impl Iterator<Item = (Stream, Reader)> + '_ {
+        let operators = self.operators.iter().enumerate();
+        let inputs = operators.flat_map(|(index, operator)| {
+            let inputs = operator.inputs.iter().enumerate();
+            inputs.map(move |(port, input)| (*input, Reader::Operator(index, port)))
+        });
+        let sinks = self.sinks.iter().enumerate();
+        inputs.chain(sinks.map(|(index, sink)| (sink.input, Reader::Sink(index))))
     }
 }
 

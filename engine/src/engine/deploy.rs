@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use model::plan::{Reader, Stream};
-use model::{ComponentId, EdgeId, EventTime, Instant, Origin, QueryPlan, Schema};
+use model::{
+    Binding, ComponentGraph, ComponentId, EdgeId, EventTime, Instant, Origin, QueryPlan, Schema,
+};
 
 use super::component::{Entry, Output, Results, Stay};
 use super::remote::TAPS_MAX;
@@ -42,6 +44,42 @@ pub struct Deployment {
     pub operators: Vec<OperatorPart>,
     /// Its sinks, in the plan's order; none where one is elsewhere.
     pub sinks: Vec<Option<SinkDeployment>>,
+}
+
+impl Deployment {
+    /// One operator of a graph alone. Whatever it reads, and whoever reads it, is elsewhere for now: edges are turned where it is here.
+    ///
+    /// # Panics
+    /// When the graph has no such operator.
+    pub fn of_operator(graph: &ComponentGraph, operator: usize, made: OperatorPart) -> Self {
+        let plan = graph.plan();
+        let elsewhere = |binding: &Binding| match binding.shared {
+            true => OperatorPart::RunningElsewhere,
+            false => OperatorPart::Elsewhere,
+        };
+        let mut operators: Vec<OperatorPart> = plan
+            .operators()
+            .iter()
+            .map(|_| OperatorPart::RunningElsewhere)
+            .collect();
+        for reader in plan.readers_of(operator) {
+            if let Reader::Operator(index, _) = reader {
+                operators[index] = elsewhere(&graph.operators()[index]);
+            }
+        }
+        operators[operator] = made;
+        Self {
+            plan: plan.clone(),
+            origins: graph.origins().to_vec(),
+            sources: plan
+                .sources()
+                .iter()
+                .map(|_| SourcePart::Elsewhere)
+                .collect(),
+            operators,
+            sinks: plan.sinks().iter().map(|_| None).collect(),
+        }
+    }
 }
 
 /// Where a source is read.

@@ -106,14 +106,7 @@ impl Engine {
         (shared, followed): (&[bool], &BTreeSet<ComponentId>),
         deployed: &mut Deployed,
     ) {
-        let operators = plan.operators().iter().enumerate();
-        let inputs = operators.flat_map(|(index, operator)| {
-            let inputs = operator.inputs.iter().enumerate();
-            inputs.map(move |(port, stream)| (*stream, Reader::Operator(index, port)))
-        });
-        let sinks = plan.sinks().iter().enumerate();
-        let all = inputs.chain(sinks.map(|(index, sink)| (sink.input, Reader::Sink(index))));
-        for (stream, reader) in all {
+        for (stream, reader) in plan.edges() {
             let consumer = match reader {
                 Reader::Operator(index, port) => deployed.operators[index].zip(Some(port)),
                 Reader::Sink(index) => deployed.sinks[index].zip(Some(0)),

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use engine::operator::{self, Kind};
 use engine::{
     Deployed, Deployment, OperatorPart, Provider, RemoteEdge, SinkDeployment, SourcePart,
 };
@@ -15,7 +16,6 @@ use model::{
     ApplicationId, Binding, Clock, ComponentGraph, ComponentId, CompositionId, EdgeId, NodeId,
 };
 
-use super::backup::has_state;
 use super::control::{Control, Inbound};
 use super::deploy::{Pieces, Wanted};
 use super::effects;
@@ -222,7 +222,7 @@ impl Control {
                     Ok((OperatorPart::Resumed(Box::new(resumed)), bytes))
                 }
                 (None, None, Some(Ok(part))) => {
-                    if has_state(graph, index) {
+                    if operator::find(&operator.kind).is_some_and(Kind::has_state) {
                         let operator = operator.name.clone();
                         events.push(PartEvent::StateLost { operator });
                     }
@@ -288,6 +288,18 @@ impl Control {
         let spawned = part.spawn_threads(&self.means, id, &deployed, opened, open_sinks);
         spawned.map_err(|error| format!("the system gives no thread: {error}"))?;
         Ok(events)
+    }
+
+    /// What should be here of a composition and is not yet, with the reason.
+    pub(super) fn lacking(&self, id: CompositionId, part: &Part) -> Vec<(String, String)> {
+        let mut lacking = self.unheld(id, &part.graph);
+        if self.adopting.is_under_way(id) {
+            let engine = &self.means.engine;
+            let wanted = part.wanted(self.network.node(), |it| engine.is_running(it));
+            let names = wanted.names(&part.graph);
+            lacking.extend(names.map(|name| (name, "it is being made".to_owned())));
+        }
+        lacking
     }
 
     /// A component here that yields the stream of an operator, whoever has it.
@@ -361,7 +373,8 @@ impl Part {
         here: NodeId,
     ) {
         let engine = &means.engine;
-        for (stream, reader) in edges(&self.graph) {
+        let edges: Vec<(Stream, Reader)> = self.graph.plan().edges().collect();
+        for (stream, reader) in edges {
             let (from, to) = (self.graph.producer(stream), self.graph.reader(reader));
             if to.shared {
                 continue;
@@ -433,17 +446,4 @@ impl Part {
             sinks: lacks(self.graph.sinks(), &self.sinks),
         }
     }
-}
-
-/// All streams of a graph with those who read them.
-fn edges(graph: &ComponentGraph) -> Vec<(Stream, Reader)> {
-    let plan = graph.plan();
-    let operators = plan.operators().iter().enumerate();
-    let inputs = operators.flat_map(|(index, operator)| {
-        let inputs = operator.inputs.iter().enumerate();
-        inputs.map(move |(port, stream)| (*stream, Reader::Operator(index, port)))
-    });
-    let sinks = plan.sinks().iter().enumerate();
-    let sinks = sinks.map(|(index, sink)| (sink.input, Reader::Sink(index)));
-    inputs.chain(sinks).collect()
 }

@@ -4,22 +4,21 @@
 //! runs is another one by now.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use engine::operator::{KINDS, Numbering};
-use engine::state::{Arrived, Resumed, Shadow, StatePull};
+use engine::operator::{self, Kind};
+use engine::state::{Arrived, Resumed, Shadow};
 use engine::{CopyId, frame};
 use model::{Clock, ComponentGraph, CompositionId, Instant, NodeId, wire};
 use tokio::task::JoinHandle;
 
-use super::control::{Control, Inbound};
+use super::control::Control;
 use super::deploy::compile;
 use super::hello::Hello;
 use super::migration::STATE_DIVISOR;
 use super::parts::Means;
-use super::state::PULL_INTERVAL;
-use crate::node::{Input, PartEvent};
+use super::state::{PULL_INTERVAL, send_pull};
 
 /// How long after a state was whole the next one is asked for.
 ///
@@ -33,7 +32,15 @@ const INTERVAL: Duration = Duration::from_millis(250);
 const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
 /// The last whole state, where there is one.
-type Slot = Arc<Mutex<Option<Shadow>>>;
+type Slot = Arc<Mutex<Held>>;
+
+/// What is held of an operator.
+#[derive(Debug, Default)]
+struct Held {
+    shadow: Option<Shadow>,
+    /// Whether it is what the operator has where it runs now, but for what is on its way.
+    is_current: bool,
+}
 
 /// The state of an operator that runs elsewhere.
 #[derive(Debug)]
@@ -42,13 +49,6 @@ pub(super) struct Backup {
     slot: Slot,
     copy: CopyId,
     task: JoinHandle<()>,
-}
-
-/// Whether the state of an operator is to be held: what keeps none goes on from what it is asked for.
-pub(super) fn has_state(graph: &ComponentGraph, operator: usize) -> bool {
-    let kind = &graph.plan().operators()[operator].kind;
-    let kind = KINDS.iter().find(|it| it.name == *kind);
-    kind.is_some_and(|kind| kind.numbering == Numbering::Own)
 }
 
 impl Control {
@@ -60,13 +60,10 @@ impl Control {
         let wanted: BTreeMap<u16, NodeId> =
             graph.iter().flat_map(|graph| wanted(graph, here)).collect();
         let known = self.backups.keys().filter(|(it, _)| *it == id);
-        let known: Vec<(CompositionId, u16)> = known.copied().collect();
-        for place in known {
-            match wanted.get(&place.1) {
-                Some(primary) if self.backups[&place].primary == *primary => {}
-                Some(_) => {}
-                None => self.drop_backup(place),
-            }
+        let unwanted = known.filter(|(_, operator)| !wanted.contains_key(operator));
+        let unwanted: Vec<(CompositionId, u16)> = unwanted.copied().collect();
+        for place in unwanted {
+            self.drop_backup(place);
         }
         let Some(graph) = graph else { return };
         for (operator, primary) in wanted {
@@ -113,7 +110,7 @@ impl Control {
             .backups
             .get(&place)
             .map(|backup| Arc::clone(&backup.slot))?;
-        let shadow = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let shadow = locked(&slot).shadow.take();
         self.drop_backup(place);
         let shadow = shadow?;
         let bytes = shadow.bytes();
@@ -123,7 +120,25 @@ impl Control {
     /// Whether a state is held of an operator.
     pub(super) fn has_backup(&self, place: (CompositionId, u16)) -> bool {
         let backup = self.backups.get(&place);
-        backup.is_some_and(|it| it.slot.lock().is_ok_and(|slot| slot.is_some()))
+        backup.is_some_and(|it| locked(&it.slot).shadow.is_some())
+    }
+
+    /// The operators whose state this host is to hold and does not yet, with the reason.
+    pub(super) fn unheld(
+        &self,
+        id: CompositionId,
+        graph: &ComponentGraph,
+    ) -> Vec<(String, String)> {
+        let wanted = wanted(graph, self.network.node()).into_iter();
+        let unheld = wanted.filter(|(operator, primary)| {
+            let backup = self.backups.get(&(id, *operator));
+            !backup.is_some_and(|it| it.primary == *primary && locked(&it.slot).is_current)
+        });
+        let name = |operator: u16| graph.plan().operators()[usize::from(operator)].name.clone();
+        let reason = "its state is not held by a backup yet";
+        unheld
+            .map(|(operator, _)| (name(operator), reason.to_owned()))
+            .collect()
     }
 
     /// Holds nothing any more of a composition.
@@ -145,12 +160,13 @@ impl Control {
 
 /// The operators with state that this host is a backup of, and where each of them runs.
 fn wanted(graph: &ComponentGraph, here: NodeId) -> Vec<(u16, NodeId)> {
+    let plan = graph.plan().operators();
+    let has_state =
+        |index: u16| operator::find(&plan[usize::from(index)].kind).is_some_and(Kind::has_state);
     let operators = (0u16..).zip(graph.operators()).zip(graph.backups());
     operators
         .filter(|((operator, binding), backups)| {
-            binding.host != here
-                && backups.contains(&here)
-                && has_state(graph, usize::from(*operator))
+            binding.host != here && backups.contains(&here) && has_state(*operator)
         })
         .map(|((operator, binding), _)| (operator, binding.host))
         .collect()
@@ -171,9 +187,10 @@ struct Following {
 impl Following {
     async fn run(self) {
         let mut wait = RETRY.0;
-        self.tell(false).await;
         loop {
             let begun = self.means.clock.now();
+            // What another primary had, or this one had before, is no longer what it has.
+            locked(&self.slot).is_current = false;
             match self.follow().await {
                 // It goes on here.
                 Ok(()) => return,
@@ -183,7 +200,6 @@ impl Following {
             }
             if self.means.clock.now().since(begun) >= RETRY.1 {
                 wait = RETRY.0;
-                self.tell(false).await;
             }
             tokio::time::sleep(wait).await;
             wait = (wait * 2).min(RETRY.1);
@@ -221,7 +237,8 @@ impl Following {
             }
             while let Some(pull) = self.with(&mut fresh, |it| it.pull_due(now)) {
                 let Some(pull) = pull else { break };
-                send(&mut sender, pull, &mut bytes).await?;
+                let sent = send_pull(&mut sender, pull, &mut bytes).await;
+                sent.map_err(|it| it.to_string())?;
             }
             let Some(due) = self.with(&mut fresh, |it| it.poll_timeout()) else {
                 return Ok(());
@@ -249,8 +266,10 @@ impl Following {
             }
             if arrived == Arrived::Whole {
                 if let Some(shadow) = fresh.take() {
-                    self.put(shadow);
-                    self.tell(true).await;
+                    *locked(&self.slot) = Held {
+                        shadow: Some(shadow),
+                        is_current: true,
+                    };
                 }
                 next_at = Some(now + INTERVAL);
             }
@@ -262,35 +281,10 @@ impl Following {
         if let Some(shadow) = fresh {
             return Some(act(shadow));
         }
-        let mut slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
-        slot.as_mut().map(act)
-    }
-
-    /// A newer state is held from now on.
-    fn put(&self, shadow: Shadow) {
-        let mut slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
-        *slot = Some(shadow);
-    }
-
-    async fn tell(&self, is_held: bool) {
-        let operators = self.graph.plan().operators();
-        let event = PartEvent::Backup {
-            operator: operators[usize::from(self.operator)].name.clone(),
-            is_held,
-        };
-        let input = Input::Happened { id: self.id, event };
-        // Nobody hears it only where the node goes down.
-        drop(self.means.inbox.send(Inbound::Input(input)).await);
+        locked(&self.slot).shadow.as_mut().map(act)
     }
 }
 
-async fn send(
-    sender: &mut overlay::net::FrameSender,
-    pull: StatePull,
-    bytes: &mut Vec<u8>,
-) -> Result<(), String> {
-    bytes.clear();
-    frame::encode_state_pull(pull, bytes);
-    sender.send(bytes).await.map_err(|it| it.to_string())?;
-    sender.flush().await.map_err(|it| it.to_string())
+fn locked(slot: &Slot) -> MutexGuard<'_, Held> {
+    slot.lock().unwrap_or_else(PoisonError::into_inner)
 }

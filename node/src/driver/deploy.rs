@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use engine::operator::KINDS;
+use engine::operator;
 use engine::state::Resumed;
 use engine::{Deployment, OperatorDeployment, OperatorPart, SinkDeployment, SourcePart};
 use model::plan::{Connector, Stream};
@@ -260,9 +260,8 @@ impl Preparation {
 /// Why it cannot run here, for people.
 pub(super) fn compile(plan: &QueryPlan, index: usize) -> Result<OperatorDeployment, String> {
     let part = &plan.operators()[index];
-    let kind = KINDS.iter().find(|kind| kind.name == part.kind);
-    let kind =
-        kind.ok_or_else(|| format!("{:?} is no operator that this host knows", part.kind))?;
+    let kind = operator::find(&part.kind)
+        .ok_or_else(|| format!("{:?} is no operator that this host knows", part.kind))?;
     let inputs: Vec<Schema> = part
         .inputs
         .iter()

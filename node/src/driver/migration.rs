@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use composition::{MigrationId, Taken};
 use engine::state::Resumed;
-use engine::{Deployed, Deployment, OperatorPart, Provider, RemoteEdge, SourcePart};
+use engine::{Deployed, Deployment, OperatorPart, Provider, RemoteEdge};
 use model::plan::{Reader, Stream};
 use model::{ApplicationId, Binding, Clock, ComponentGraph, CompositionId, EdgeId, NodeId, wire};
 use tokio::sync::oneshot;
@@ -218,7 +218,7 @@ impl Control {
             .parts
             .entry(composition)
             .or_insert_with(|| Part::new(now, application, graph.clone()));
-        let deployment = deployment(graph, migration.operator, operator);
+        let deployment = Deployment::of_operator(graph, migration.operator, operator);
         let engine = &self.means.engine;
         let mut deployed = self
             .runtime
@@ -324,32 +324,5 @@ impl Control {
         for id in ids {
             self.abandon(id);
         }
-    }
-}
-
-/// One operator of a graph here. Whatever it reads, and whoever reads it, is elsewhere for now: edges are turned where it is here.
-fn deployment(graph: &ComponentGraph, operator: usize, made: OperatorPart) -> Deployment {
-    let plan = graph.plan();
-    let is_reader = |index: usize| {
-        let inputs = &plan.operators()[index].inputs;
-        let is_it = |input: &Stream| matches!(input, Stream::Operator(it, _) if *it == operator);
-        inputs.iter().any(is_it) && !graph.operators()[index].shared
-    };
-    let other = |index: usize| match is_reader(index) {
-        true => OperatorPart::Elsewhere,
-        false => OperatorPart::RunningElsewhere,
-    };
-    let mut operators: Vec<OperatorPart> = (0..plan.operators().len()).map(other).collect();
-    operators[operator] = made;
-    Deployment {
-        plan: plan.clone(),
-        origins: graph.origins().to_vec(),
-        sources: plan
-            .sources()
-            .iter()
-            .map(|_| SourcePart::Elsewhere)
-            .collect(),
-        operators,
-        sinks: plan.sinks().iter().map(|_| None).collect(),
     }
 }

@@ -99,10 +99,8 @@ pub(super) async fn take_state(
     let (mut bytes, mut sent_bytes, mut since) = (Vec::new(), 0, None);
     let taken = loop {
         while let Some(pull) = shadow.pull_due(clock.now()) {
-            bytes.clear();
-            frame::encode_state_pull(pull, &mut bytes);
-            sender.send(&bytes).await.map_err(lost)?;
-            sender.flush().await.map_err(lost)?;
+            let sent = send_pull(&mut sender, pull, &mut bytes).await;
+            sent.map_err(lost)?;
         }
         let due = shadow.poll_timeout();
         let due = due.map_or(PULL_INTERVAL, |due| due.since(clock.now()));
@@ -163,13 +161,22 @@ impl Keeping {
     }
 
     async fn say(&mut self, is_goodbye: bool) -> std::io::Result<()> {
-        let mut bytes = Vec::new();
         let pull = StatePull {
             is_goodbye,
             ..self.pull
         };
-        frame::encode_state_pull(pull, &mut bytes);
-        self.sender.send(&bytes).await?;
-        self.sender.flush().await
+        send_pull(&mut self.sender, pull, &mut Vec::new()).await
     }
+}
+
+/// Sends a pull at once. `bytes` is room for it.
+pub(super) async fn send_pull(
+    sender: &mut FrameSender,
+    pull: StatePull,
+    bytes: &mut Vec<u8>,
+) -> std::io::Result<()> {
+    bytes.clear();
+    frame::encode_state_pull(pull, bytes);
+    sender.send(bytes).await?;
+    sender.flush().await
 }

@@ -9,11 +9,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use engine::frame;
+use engine::operator::{self, Kind};
 use engine::state::{Item, Piece, Resumed, StatePull};
 use model::{Clock, ComponentGraph, ComponentId, CompositionId, EdgeId, Instant, wire};
 use tokio::task::JoinHandle;
 
-use super::backup::has_state;
 use super::control::{Control, Inbound};
 use super::deploy::{Wanted, compile};
 use super::migration::STATE_DIVISOR;
@@ -161,10 +161,11 @@ impl States {
 }
 
 /// Whether the state of an operator outlives its process where it runs: one that others hold goes on there.
-fn survives(graph: &ComponentGraph, operator: usize) -> bool {
+fn survives(graph: &ComponentGraph, index: usize) -> bool {
+    let kind = operator::find(&graph.plan().operators()[index].kind);
     graph.plan().qos().replicas == 0
-        && !graph.operators()[operator].shared
-        && has_state(graph, operator)
+        && !graph.operators()[index].shared
+        && kind.is_some_and(Kind::has_state)
 }
 
 impl Control {

@@ -7,7 +7,7 @@ mod moved;
 use std::collections::BTreeMap;
 
 use composition::Order;
-use model::plan::Stream;
+use model::plan::{Reader, Stream};
 use model::{NodeId, Origin, QueryPlan, Schema, StreamName};
 use serde::{Deserialize, Serialize};
 
@@ -241,13 +241,14 @@ pub struct Composition {
 /// The edges of a plan as files name them: `("flows", "syn")`, `("alerts.late", "out")`; operators first, in the
 /// plan's order.
 pub fn edges_of(plan: &QueryPlan) -> Vec<(String, String)> {
-    let operators = plan.operators().iter().flat_map(|operator| {
-        let inputs = operator.inputs.iter();
-        inputs.map(|input| (stream_name(plan, *input), operator.name.clone()))
+    let named = plan.edges().map(|(stream, reader)| {
+        let reader = match reader {
+            Reader::Operator(index, _) => &plan.operators()[index].name,
+            Reader::Sink(index) => &plan.sinks()[index].name,
+        };
+        (stream_name(plan, stream), reader.clone())
     });
-    let sinks = plan.sinks().iter();
-    let sinks = sinks.map(|sink| (stream_name(plan, sink.input), sink.name.clone()));
-    operators.chain(sinks).collect()
+    named.collect()
 }
 
 /// A stream of a plan as files name it: the part that gives it, and the port where that is not the first.

@@ -33,8 +33,6 @@ pub(super) struct Part {
     pub(super) degraded: BTreeMap<String, String>,
     /// The component that failed, and why.
     pub(super) failed: Option<(String, String)>,
-    /// Operators that run elsewhere and whose state is to be held here, and is not yet.
-    pub(super) unheld: BTreeSet<String>,
     /// What is bound to this host and could not be made here; and when it is tried again.
     pub(super) unmade: BTreeSet<String>,
     pub(super) made_again: Instant,
@@ -60,7 +58,6 @@ impl Part {
             graph,
             degraded: BTreeMap::new(),
             failed: None,
-            unheld: BTreeSet::new(),
             unmade: BTreeSet::new(),
             made_again: now,
             protect_at: now,
@@ -247,24 +244,11 @@ impl Node {
                 self.present(id, None, out);
             }
             PartEvent::Degraded { component, reason } => {
-                let before = part.degraded.insert(component.clone(), reason.clone());
-                let is_news = before.as_ref() != Some(&reason);
-                let application = part.application.clone();
-                if is_news {
-                    let decision = Decision::Degraded { component, reason };
-                    self.decided(now, &application, decision);
-                }
-                self.list_application(&application, out);
+                self.degrade(now, id, component, reason, out);
             }
             PartEvent::Unmade { component, reason } => {
-                let application = part.application.clone();
                 part.unmade.insert(component.clone());
-                let before = part.degraded.insert(component.clone(), reason.clone());
-                if before.as_ref() != Some(&reason) {
-                    let decision = Decision::Degraded { component, reason };
-                    self.decided(now, &application, decision);
-                }
-                self.list_application(&application, out);
+                self.degrade(now, id, component, reason, out);
             }
             PartEvent::Restored {
                 component,
@@ -283,14 +267,6 @@ impl Node {
             PartEvent::StateLost { operator } => self.on_state_lost(now, id, operator),
             PartEvent::Surviving { operator, refused } => {
                 self.on_surviving(id, &operator, refused, out);
-            }
-            PartEvent::Backup { operator, is_held } => {
-                let application = part.application.clone();
-                match is_held {
-                    true => part.unheld.remove(&operator),
-                    false => part.unheld.insert(operator),
-                };
-                self.list_application(&application, out);
             }
             PartEvent::Failed { component, reason } => {
                 part.failed.get_or_insert((component, reason));
@@ -355,6 +331,27 @@ impl Node {
         }
         let changed = listing.changed(state, &self.config.identity);
         self.change(now, changed, out);
+    }
+
+    /// A component does not do what it should.
+    fn degrade(
+        &mut self,
+        now: Instant,
+        id: CompositionId,
+        component: String,
+        reason: String,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(part) = self.parts.get_mut(&id) else {
+            return;
+        };
+        let application = part.application.clone();
+        let before = part.degraded.insert(component.clone(), reason.clone());
+        if before.as_ref() != Some(&reason) {
+            let decision = Decision::Degraded { component, reason };
+            self.decided(now, &application, decision);
+        }
+        self.list_application(&application, out);
     }
 
     /// A record of what runs here has come: nobody needs to wait for one any more.

@@ -197,23 +197,27 @@ impl Network {
         }
     }
 
-    /// Each of these nodes says that an application is degraded, and by which host, in time.
-    fn assert_all_say_degraded(&self, name: &str, killed: u32) {
+    /// Each of these nodes says in time that an application is degraded, and by which host, or that all of it runs elsewhere already.
+    fn assert_all_know_of(&self, name: &str, killed: u32) {
         let name_of_host = format!("n{killed}");
         let id = &self.ids[killed as usize - 1][..8];
-        let is_degraded = |shown: &Value| {
+        let is_known = |shown: &Value| {
             // A host that is no longer known may have no name left, but its id.
             let reason = shown["reason"].as_str().unwrap_or_default();
-            shown["status"] == "degraded" && (reason.contains(&name_of_host) || reason.contains(id))
+            let by_it = reason.contains(&name_of_host) || reason.contains(id);
+            let components = shown["components"].as_array();
+            let is_elsewhere = |it: &Value| it["host"] != name_of_host.as_str();
+            let is_repaired = components.is_some_and(|all| all.iter().all(is_elsewhere));
+            shown["status"] == "degraded" && by_it || shown["status"] == "running" && is_repaired
         };
         // At the same time, as if people looked at each of them.
         let waits: Vec<(u32, Duration)> = thread::scope(|scope| {
             let others = (1..=NODES).filter(|node| *node != killed);
             let threads: Vec<_> = others
                 .map(|node| {
-                    let is_degraded = &is_degraded;
+                    let is_known = &is_known;
                     scope.spawn(move || {
-                        let (wait, _) = self.until_shown(node, name, SPREAD_WAIT, is_degraded);
+                        let (wait, _) = self.until_shown(node, name, SPREAD_WAIT, is_known);
                         (node, wait)
                     })
                 })
@@ -405,7 +409,7 @@ fn a_killed_host_is_told_by_all_others_and_stopping_still_works() {
     let mut hosts = operators(&composed).map(number);
     let killed = hosts.find(|host| *host > 2).expect("there are three");
     network.kill(killed);
-    network.assert_all_say_degraded("busy", killed);
+    network.assert_all_know_of("busy", killed);
     let others: Vec<u32> = (1..=NODES).filter(|node| *node != killed).collect();
     network.stop(others[3], "busy", &others);
     network.down();
@@ -421,7 +425,7 @@ fn the_host_that_accepted_may_be_the_one_that_is_killed() {
         network.until_shown(node, "busy", SPREAD_WAIT, running);
     }
     network.kill(3);
-    network.assert_all_say_degraded("busy", 3);
+    network.assert_all_know_of("busy", 3);
     network.stop(4, "busy", &[1, 2, 5]);
     let back = json(&mut network.bed.testbed(&["start", "3", "-o", "json"]));
     assert_eq!(back["name"], "n3");

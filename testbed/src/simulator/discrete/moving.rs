@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use composition::{MigrationId, Taken};
 use engine::state::{Shadow, StatePull};
-use engine::{Config, Deployed, OperatorPart, Provider, RemoteEdge, columns};
+use engine::{Config, Deployed, Deployment, OperatorPart, Provider, RemoteEdge, columns};
 use model::plan::{Reader, Stream};
 use model::{Binding, ComponentGraph, CompositionId, EdgeId, Instant, NodeId};
 
-use super::parts::{Part, compiled, single};
+use super::parts::{Part, compiled};
 use super::{Discrete, Hosts, Link, Machine, Out, Wanted};
 
 /// What part of the memory for data a state that is taken over may take. Unit: divisor. Source: production's.
@@ -264,7 +264,7 @@ impl Machine {
             ..
         } = &migration.wish;
         let is_own = !graph.operators()[*index].shared;
-        let deployment = single(graph, *index, operator);
+        let deployment = Deployment::of_operator(graph, *index, operator);
         let deployed = self.engine.deploy(now, deployment);
         let deployed = deployed.map_err(|error| error.to_string())?;
         let composition = id.composition;

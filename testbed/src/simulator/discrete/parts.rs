@@ -161,30 +161,6 @@ impl Machine {
     }
 }
 
-/// One operator of a graph. Whatever it reads, and whoever reads it, is elsewhere for now: edges are turned where it is here.
-pub(super) fn single(graph: &ComponentGraph, operator: usize, made: OperatorPart) -> Deployment {
-    let plan = graph.plan();
-    let is_reader = |index: usize| {
-        let inputs = &plan.operators()[index].inputs;
-        let is_it = |input: &Stream| matches!(input, Stream::Operator(it, _) if *it == operator);
-        inputs.iter().any(is_it) && !graph.operators()[index].shared
-    };
-    let other = |index: usize| match is_reader(index) {
-        true => OperatorPart::Elsewhere,
-        false => OperatorPart::RunningElsewhere,
-    };
-    let mut operators: Vec<OperatorPart> = (0..plan.operators().len()).map(other).collect();
-    operators[operator] = made;
-    let sources = plan.sources().iter().map(|_| SourcePart::Elsewhere);
-    Deployment {
-        plan: plan.clone(),
-        origins: graph.origins().to_vec(),
-        sources: sources.collect(),
-        operators,
-        sinks: plan.sinks().iter().map(|_| None).collect(),
-    }
-}
-
 /// An operator of a plan, to be run.
 ///
 /// # Errors
