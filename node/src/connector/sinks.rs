@@ -202,7 +202,10 @@ fn owned(path: &Path, anew: bool) -> Result<File, std::io::Error> {
             let message = "another application writes it; each sink has a file of its own";
             return Err(std::io::Error::new(ErrorKind::ResourceBusy, message));
         }
-        // There is no lock that is waited for with a limit.
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "no lock is waited for with a limit"
+        )]
         std::thread::sleep(FORMER_INTERVAL);
         waited += FORMER_INTERVAL;
     }
