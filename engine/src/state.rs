@@ -5,7 +5,7 @@
 //! counted, up to where each way in was worked off, and what is retained of the output for those who may still ask for it. A
 //! migration's target and a backup do the same, once or again and again.
 //!
-//! A large state leaves in parts, and the component goes on between them: what is complete changes no more ([`Operator::export_some`]), so that it may leave before
+//! A large state leaves in parts, and the component goes on between them: much of it changes no more ([`Operator::export_some`]), so that it may leave before
 //! the moment that the increment is of. A shadow that holds nothing yet takes it in as it comes.
 //!
 //! [`Operator::export_some`]: crate::operator::Operator::export_some

@@ -304,10 +304,7 @@ impl Engine {
             edge.queue_bytes = 0;
             Begun {
                 base: edge.holds,
-                at: Cursor {
-                    since: mark.complete,
-                    within: None,
-                },
+                at: Cursor::behind(mark.complete),
                 pieces: 0,
             }
         });
@@ -463,7 +460,7 @@ impl Export {
         }
         let (chunks, complete) = match has_state {
             true => {
-                let (chunks, complete, counted) = step.export(at.since);
+                let (chunks, complete, counted) = step.export(at);
                 standing.counted = Some(counted);
                 (chunks, complete)
             }
