@@ -265,6 +265,18 @@ impl Control {
         Ok(events)
     }
 
+    /// What should be here of a composition and is not yet, with the reason.
+    pub(super) fn lacking(&self, id: CompositionId, part: &Part) -> Vec<(String, String)> {
+        let mut lacking = self.unheld(id, &part.graph);
+        if self.adopting.is_under_way(id) {
+            let engine = &self.means.engine;
+            let wanted = part.wanted(self.network.node(), |it| engine.is_running(it));
+            let names = wanted.names(&part.graph);
+            lacking.extend(names.map(|name| (name, "it is being made".to_owned())));
+        }
+        lacking
+    }
+
     /// A component here that yields the stream of an operator, whoever has it.
     fn running_here(&self, graph: &ComponentGraph, operator: usize) -> Option<ComponentId> {
         let name = graph.plan().stream_name(Stream::Operator(operator, 0));

@@ -4,7 +4,7 @@
 //! runs is another one by now.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use engine::operator::{self, Kind};
@@ -13,13 +13,12 @@ use engine::{CopyId, frame};
 use model::{Clock, ComponentGraph, CompositionId, Instant, NodeId, wire};
 use tokio::task::JoinHandle;
 
-use super::control::{Control, Inbound};
+use super::control::Control;
 use super::deploy::compile;
 use super::hello::Hello;
 use super::migration::STATE_DIVISOR;
 use super::parts::Means;
 use super::state::{PULL_INTERVAL, send_pull};
-use crate::node::{Input, PartEvent};
 
 /// How long after a state was whole the next one is asked for.
 ///
@@ -33,7 +32,15 @@ const INTERVAL: Duration = Duration::from_millis(250);
 const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
 /// The last whole state, where there is one.
-type Slot = Arc<Mutex<Option<Shadow>>>;
+type Slot = Arc<Mutex<Held>>;
+
+/// What is held of an operator.
+#[derive(Debug, Default)]
+struct Held {
+    shadow: Option<Shadow>,
+    /// Whether it is what the operator has where it runs now, but for what is on its way.
+    is_current: bool,
+}
 
 /// The state of an operator that runs elsewhere.
 #[derive(Debug)]
@@ -103,7 +110,7 @@ impl Control {
             .backups
             .get(&place)
             .map(|backup| Arc::clone(&backup.slot))?;
-        let shadow = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let shadow = locked(&slot).shadow.take();
         self.drop_backup(place);
         let shadow = shadow?;
         let bytes = shadow.bytes();
@@ -113,7 +120,25 @@ impl Control {
     /// Whether a state is held of an operator.
     pub(super) fn has_backup(&self, place: (CompositionId, u16)) -> bool {
         let backup = self.backups.get(&place);
-        backup.is_some_and(|it| it.slot.lock().is_ok_and(|slot| slot.is_some()))
+        backup.is_some_and(|it| locked(&it.slot).shadow.is_some())
+    }
+
+    /// The operators whose state this host is to hold and does not yet, with the reason.
+    pub(super) fn unheld(
+        &self,
+        id: CompositionId,
+        graph: &ComponentGraph,
+    ) -> Vec<(String, String)> {
+        let wanted = wanted(graph, self.network.node()).into_iter();
+        let unheld = wanted.filter(|(operator, primary)| {
+            let backup = self.backups.get(&(id, *operator));
+            !backup.is_some_and(|it| it.primary == *primary && locked(&it.slot).is_current)
+        });
+        let name = |operator: u16| graph.plan().operators()[usize::from(operator)].name.clone();
+        let reason = "its state is not held by a backup yet";
+        unheld
+            .map(|(operator, _)| (name(operator), reason.to_owned()))
+            .collect()
     }
 
     /// Holds nothing any more of a composition.
@@ -162,9 +187,10 @@ struct Following {
 impl Following {
     async fn run(self) {
         let mut wait = RETRY.0;
-        self.tell(false).await;
         loop {
             let begun = self.means.clock.now();
+            // What another primary had, or this one had before, is no longer what it has.
+            locked(&self.slot).is_current = false;
             match self.follow().await {
                 // It goes on here.
                 Ok(()) => return,
@@ -174,7 +200,6 @@ impl Following {
             }
             if self.means.clock.now().since(begun) >= RETRY.1 {
                 wait = RETRY.0;
-                self.tell(false).await;
             }
             tokio::time::sleep(wait).await;
             wait = (wait * 2).min(RETRY.1);
@@ -240,8 +265,10 @@ impl Following {
             }
             if arrived == Arrived::Whole {
                 if let Some(shadow) = fresh.take() {
-                    self.put(shadow);
-                    self.tell(true).await;
+                    *locked(&self.slot) = Held {
+                        shadow: Some(shadow),
+                        is_current: true,
+                    };
                 }
                 next_at = Some(now + INTERVAL);
             }
@@ -253,24 +280,10 @@ impl Following {
         if let Some(shadow) = fresh {
             return Some(act(shadow));
         }
-        let mut slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
-        slot.as_mut().map(act)
+        locked(&self.slot).shadow.as_mut().map(act)
     }
+}
 
-    /// A newer state is held from now on.
-    fn put(&self, shadow: Shadow) {
-        let mut slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
-        *slot = Some(shadow);
-    }
-
-    async fn tell(&self, is_held: bool) {
-        let operators = self.graph.plan().operators();
-        let event = PartEvent::Backup {
-            operator: operators[usize::from(self.operator)].name.clone(),
-            is_held,
-        };
-        let input = Input::Happened { id: self.id, event };
-        // Nobody hears it only where the node goes down.
-        drop(self.means.inbox.send(Inbound::Input(input)).await);
-    }
+fn locked(slot: &Slot) -> MutexGuard<'_, Held> {
+    slot.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -114,6 +114,11 @@ impl Preparing {
         self.next
     }
 
+    /// Whether one is.
+    pub(super) fn is_under_way(&self, id: CompositionId) -> bool {
+        self.wanted.contains_key(&id)
+    }
+
     /// The one that is under way is not wanted any more; says whether there was one.
     pub(super) fn drop(&mut self, id: CompositionId) -> bool {
         self.wanted.remove(&id).is_some()

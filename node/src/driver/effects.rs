@@ -244,7 +244,10 @@ pub(super) fn measure(control: &Control, id: CompositionId) -> PartReport {
     let numbers = part.numbers.iter();
     let counted = numbers.filter_map(|number| control.means.engine.report(*number));
     let counted: Vec<Report> = counted.collect();
-    counted_of(control, part, &counted)
+    PartReport {
+        lacking: control.lacking(id, part),
+        ..counted_of(control, part, &counted)
+    }
 }
 
 /// What an engine counted of a part, in the words of the control plane.

@@ -49,6 +49,8 @@ pub(super) struct Asking {
     pub(super) listing: Listing,
     pub(super) body: Option<Box<Body>>,
     pub(super) heard: BTreeMap<NodeId, Heard>,
+    /// Which graph each of them holds.
+    pub(super) graphs: BTreeMap<NodeId, Digest>,
     /// What hosts said of their decisions, where those were asked for.
     pub(super) events: Vec<EventsHeard>,
     silent: BTreeSet<NodeId>,
@@ -144,6 +146,7 @@ impl Node {
             silent: BTreeSet::new(),
             listing,
             heard: BTreeMap::new(),
+            graphs: BTreeMap::new(),
             events: Vec::new(),
             query: None,
             body,
@@ -254,7 +257,15 @@ impl Node {
         for ticket in late {
             if let Some(waiting) = self.reports.remove(&ticket) {
                 self.counts.add("reports_late");
-                self.tell(now, waiting, Some(PartReport::default()), out);
+                let lacking = (
+                    "counts".to_owned(),
+                    "nothing was counted in time".to_owned(),
+                );
+                let report = PartReport {
+                    lacking: vec![lacking],
+                    ..PartReport::default()
+                };
+                self.tell(now, waiting, Some(report), out);
             }
         }
     }
@@ -269,9 +280,14 @@ impl Node {
     ) {
         let part = self.parts.get(&waiting.composition);
         let here = self.id();
-        let part = part.zip(report).map(|(part, report)| PartTold {
+        let part = part.zip(report).map(|(part, mut report)| PartTold {
+            degraded: {
+                let lacking = std::mem::take(&mut report.lacking).into_iter();
+                let known = part.degraded.clone();
+                let all: BTreeMap<String, String> = lacking.chain(known).collect();
+                all.into_iter().collect()
+            },
             report,
-            degraded: part.faults().into_iter().collect(),
             failed: part.failed.clone(),
             disconnected: part.disconnected.keys().copied().collect(),
             is_finished: part.finished.contains(&here),
@@ -344,6 +360,9 @@ impl Node {
                 .heard
                 .insert(host, Heard::Told(told.part.map(Box::new)));
             if let Some(record) = told.record {
+                if record.listing.head.composition == asking.listing.head.composition {
+                    asking.graphs.insert(host, record.listing.body());
+                }
                 asking.learn(record);
             }
             if let Some(told) = told.events {

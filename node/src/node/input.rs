@@ -171,13 +171,6 @@ pub enum PartEvent {
         /// How much state it goes on with. Unit: bytes.
         state_bytes: u64,
     },
-    /// This host holds the state of an operator that runs elsewhere, or does not yet.
-    Backup {
-        /// Which operator.
-        operator: String,
-        /// Whether it does.
-        is_held: bool,
-    },
     /// Nobody pulls from here any more: the components are gone.
     Retired,
 }
@@ -185,6 +178,8 @@ pub enum PartEvent {
 /// What was counted of the components that run here for a composition.
 #[derive(Debug, Clone, PartialEq, Default, bincode::Encode, bincode::Decode)]
 pub struct PartReport {
+    /// What should be here of the graph that was adopted last and is not yet, or is held here for others: which component, and why.
+    pub lacking: Vec<(String, String)>,
     /// The components; `host` and `node` are filled in by [`Node`].
     pub components: Vec<ComponentRow>,
     /// What its results are to meet, where sinks are here.

@@ -112,7 +112,7 @@ pub(super) struct Told {
 pub(super) struct PartTold {
     /// What was counted of them.
     pub(super) report: PartReport,
-    /// Sources that cannot be read on, and why.
+    /// What does not do what it should, and why.
     pub(super) degraded: Vec<(String, String)>,
     /// The component that failed, and why.
     pub(super) failed: Option<(String, String)>,
@@ -145,6 +145,7 @@ impl PartTold {
         let report = &self.report;
         let of_part = [report.delay_ms, report.recent_delay_ms];
         report.components.len() <= parts
+            && report.lacking.is_empty()
             && self.degraded.len() <= parts
             && report.components.iter().all(of_row)
             && report.target_ms.is_none_or(is_amount)

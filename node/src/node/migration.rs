@@ -51,11 +51,11 @@ impl Node {
         cores: f64,
         out: &mut Vec<Effect>,
     ) {
-        let (here, before) = (self.id(), self.operators_here(id.composition));
+        let before = self.operators_here(id.composition);
         let part = self.parts.entry(id.composition);
         let part =
             part.or_insert_with(|| Box::new(Part::new(now, application.clone(), graph.clone())));
-        part.take_graph(graph.clone(), here);
+        part.graph = graph.clone();
         out.push(Effect::Switch {
             id,
             graph: Box::new(graph),
@@ -80,11 +80,11 @@ impl Node {
         (graph, cores): (ComponentGraph, f64),
         out: &mut Vec<Effect>,
     ) {
-        let (here, before) = (self.id(), self.operators_here(id));
+        let before = self.operators_here(id);
         let part = self.parts.entry(id);
         let part =
             part.or_insert_with(|| Box::new(Part::new(now, application.clone(), graph.clone())));
-        part.take_graph(graph.clone(), here);
+        part.graph = graph.clone();
         part.cores = cores;
         let hosts = graph.hosts();
         out.push(Effect::Adopt {

@@ -33,8 +33,6 @@ pub(super) struct Part {
     pub(super) degraded: BTreeMap<String, String>,
     /// The component that failed, and why.
     pub(super) failed: Option<(String, String)>,
-    /// Operators that run elsewhere and whose state is to be held here, and is not yet.
-    pub(super) unheld: BTreeSet<String>,
     /// What is bound to this host and could not be made here; and when it is tried again.
     pub(super) unmade: BTreeSet<String>,
     pub(super) made_again: Instant,
@@ -60,7 +58,6 @@ impl Part {
             graph,
             degraded: BTreeMap::new(),
             failed: None,
-            unheld: BTreeSet::new(),
             unmade: BTreeSet::new(),
             made_again: now,
             protect_at: now,
@@ -265,14 +262,6 @@ impl Node {
                     state_bytes,
                 };
                 self.decided(now, &application, decision);
-                self.list_application(&application, out);
-            }
-            PartEvent::Backup { operator, is_held } => {
-                let application = part.application.clone();
-                match is_held {
-                    true => part.unheld.remove(&operator),
-                    false => part.unheld.insert(operator),
-                };
                 self.list_application(&application, out);
             }
             PartEvent::Failed { component, reason } => {

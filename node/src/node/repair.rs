@@ -20,7 +20,7 @@ use model::{
 use placement::repair::Next;
 use placement::replicas;
 
-use super::part::Part;
+use super::view::View;
 use super::{Decision, Effect, Node};
 
 /// How long a host that cannot be reached is waited for before others go on in its place, and how much longer by each that is to do so before this one.
@@ -77,24 +77,16 @@ fn is_of_others(graph: &ComponentGraph, operator: usize) -> bool {
             .all(|reader| graph.reader(reader).shared)
 }
 
-impl Part {
-    /// What does not do what it should, and why.
-    pub(super) fn faults(&self) -> BTreeMap<String, String> {
-        let reason = "its state is not held by a backup yet";
-        let unheld = self.unheld.iter();
-        let unheld = unheld.map(|operator| (operator.clone(), reason.to_owned()));
-        unheld.chain(self.degraded.clone()).collect()
-    }
-
-    /// It has another graph: what this host is to hold the state of is another thing, too.
-    pub(super) fn take_graph(&mut self, graph: ComponentGraph, here: NodeId) {
-        let operators = graph.plan().operators().iter().zip(graph.backups());
-        let held = operators.filter(|(_, backups)| backups.contains(&here));
-        let held: BTreeSet<&str> = held.map(|(it, _)| it.name.as_str()).collect();
-        self.unheld
-            .retain(|operator| held.contains(operator.as_str()));
-        self.graph = graph;
-    }
+/// Whether an operator has fewer backups on hosts that are there than are wanted.
+pub(super) fn lacks_backups(
+    graph: &ComponentGraph,
+    operator: usize,
+    wanted: usize,
+    view: &View,
+) -> bool {
+    let backups = graph.backups()[operator].iter();
+    !is_of_others(graph, operator)
+        && backups.filter(|host| !view.is_absent(**host)).count() < wanted
 }
 
 impl Node {
@@ -337,11 +329,7 @@ impl Node {
         graph: &ComponentGraph,
         wanted: usize,
     ) -> (ComponentGraph, Vec<String>) {
-        let lacks = |index: usize| {
-            let backups = graph.backups()[index].iter();
-            !is_of_others(graph, index)
-                && backups.filter(|host| !self.view.is_absent(**host)).count() < wanted
-        };
+        let lacks = |index: usize| lacks_backups(graph, index, wanted, &self.view);
         let operators = 0..graph.operators().len();
         if !operators.clone().any(lacks) {
             return (graph.clone(), Vec::new());

@@ -8,6 +8,7 @@ use model::{ApplicationId, ComponentGraph, NodeId};
 use super::asking::{Asking, Heard};
 use super::message::PartTold;
 use super::record::State;
+use super::repair::{BACKUPS, lacks_backups};
 use super::view::{View, hex};
 use super::{ApplicationStatus, ComponentRow, Counted, Quantiles, Why};
 
@@ -214,7 +215,12 @@ fn judge(
     let missing = missing_hosts(asking, components, view);
     let degraded = told(asking).flat_map(|(_, part)| &part.degraded);
     let degraded = degraded.map(|(component, reason)| format!("{component}: {reason}"));
-    let reasons: Vec<String> = missing.into_iter().chain(degraded).collect();
+    let reasons: Vec<String> = missing
+        .into_iter()
+        .chain(outdated_hosts(asking, view))
+        .chain(unprotected(asking, view))
+        .chain(degraded)
+        .collect();
     if !reasons.is_empty() {
         return ("degraded", Some(reasons.join("; ")));
     }
@@ -266,4 +272,32 @@ fn missing_hosts(asking: &Asking, components: &[ComponentRow], view: &View) -> V
         })
     };
     hosts.iter().filter_map(sentence).collect()
+}
+
+/// A sentence for each host that has not heard of the newest graph.
+fn outdated_hosts(asking: &Asking, view: &View) -> Vec<String> {
+    let graphs = asking.graphs.iter();
+    let outdated = graphs
+        .filter(|(host, graph)| asking.listing.is_host(**host) && **graph != asking.listing.body());
+    let sentence = |host: NodeId| {
+        format!(
+            "host {} does not have its newest graph yet",
+            view.full_name(host)
+        )
+    };
+    outdated.map(|(host, _)| sentence(*host)).collect()
+}
+
+/// Which operators have fewer backups than were asked for, where no host says why.
+fn unprotected(asking: &Asking, view: &View) -> Option<String> {
+    let graph = &asking.body.as_ref()?.graph;
+    let wanted = usize::from(graph.plan().qos().replicas);
+    let mut reasons = told(asking).flat_map(|(_, part)| &part.degraded);
+    if reasons.any(|(what, _)| what == BACKUPS) {
+        return None;
+    }
+    let operators = graph.plan().operators().iter().enumerate();
+    let lacking = operators.filter(|(index, _)| lacks_backups(graph, *index, wanted, view));
+    let names: Vec<&str> = lacking.map(|(_, it)| it.name.as_str()).collect();
+    (!names.is_empty()).then(|| format!("a backup of {} is still to be chosen", names.join(", ")))
 }

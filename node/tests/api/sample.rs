@@ -320,6 +320,7 @@ pub(crate) fn answer(request: Request) {
         }
         Request::Measure { answer } => {
             let part = PartReport {
+                lacking: Vec::new(),
                 components: vec![component()],
                 target_ms: Some(250.0),
                 delay_ms: Some(quantiles(10.0)),
