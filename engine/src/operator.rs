@@ -98,7 +98,7 @@ pub trait Operator: Send + Debug {
         0
     }
 
-    /// Puts a chunk of state in the place of what was there for its tick and part.
+    /// Takes a chunk of state in, as [`StateChunk::part`] says.
     ///
     /// # Errors
     /// When the chunk is not of this operator's making; nothing has changed then.
@@ -149,7 +149,7 @@ pub struct Cursor {
 pub struct StateChunk {
     /// The tick that it belongs to. Once a tick is complete its chunks change no more.
     pub tick: Tick,
-    /// What the operator calls this part of the tick; a later chunk of the same tick and part replaces it.
+    /// What the operator calls this part of the tick. A later chunk of the same tick and part replaces it; of what never changes it comes behind it.
     pub part: Part,
     /// The state as columns.
     pub columns: RecordBatch,
