@@ -293,7 +293,7 @@ fn rank(
     let (operator, place) = (&order.plan.operators()[index], &order.places[index]);
     let asks = order.demands[index].resources(0).cpu_cores;
     let mut all = known.all();
-    all.retain(|host| offers(host, &operator.kind) && fits(host, place));
+    all.retain(|host| offers(host, &operator.kind) && place.admits(host));
     let is_choice = all.len() > usize::from(config.fan_out());
     let mut hosts: Vec<_> = all
         .into_iter()
@@ -363,16 +363,6 @@ pub(crate) fn widen(
 pub(crate) fn offers(host: &HostSummary, kind: &str) -> bool {
     let offered = host.operators.as_ref();
     offered.is_none_or(|kinds| kinds.iter().any(|it| it == kind))
-}
-
-pub(crate) fn fits(host: &HostSummary, place: &Place) -> bool {
-    match place {
-        Place::Any => true,
-        Place::Node(node) => host.node == *node,
-        Place::Labels(labels) => labels
-            .iter()
-            .all(|(name, value)| host.labels.get(name) == Some(value)),
-    }
 }
 
 fn nobody_offers(operator: &plan::Operator, place: &Place, known: usize) -> Constraint {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{ApplicationId, Demand, NodeId, Origin, QueryPlan};
+use model::{ApplicationId, Demand, HostSummary, NodeId, Origin, QueryPlan};
 
 /// A request for an application, complete: everything that is known before anybody is asked.
 #[derive(Debug, Clone, PartialEq, bincode::Encode, bincode::Decode)]
@@ -39,4 +39,17 @@ pub enum Place {
     Node(NodeId),
     /// To hosts with all of these labels.
     Labels(BTreeMap<String, String>),
+}
+
+impl Place {
+    /// Whether an operator may go to a host.
+    pub fn admits(&self, host: &HostSummary) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Node(node) => host.node == *node,
+            Self::Labels(labels) => labels
+                .iter()
+                .all(|(name, value)| host.labels.get(name) == Some(value)),
+        }
+    }
 }

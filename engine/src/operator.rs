@@ -75,14 +75,14 @@ pub trait Operator: Send + Debug {
         None
     }
 
-    /// The state that changed after the tick `since` was complete: each chunk is the whole state of its tick.
-    fn export(&mut self, since: Option<Tick>) -> Vec<StateChunk> {
-        let _ = since;
+    /// The state behind `at`. An increment begins at a tick that was complete.
+    fn export(&mut self, at: Cursor) -> Vec<StateChunk> {
+        let _ = at;
         Vec::new()
     }
 
-    /// Some of the state of complete ticks behind `at`, as chunks of about so many bytes together, and moves `at` on behind it: for who exports a
-    /// large state in parts, between which the operator goes on. Nothing where what is left goes at once, by [`Operator::export`] with `at.since`.
+    /// Some of the state behind `at` that changes no more, as chunks of about so many bytes together, and moves `at` on behind it: for who exports a
+    /// large state in parts, between which the operator goes on. Nothing where what is left goes at once, by [`Operator::export`].
     fn export_some(&mut self, at: &mut Cursor, bytes_max: usize) -> Vec<StateChunk> {
         let _ = (at, bytes_max);
         Vec::new()
@@ -98,7 +98,7 @@ pub trait Operator: Send + Debug {
         0
     }
 
-    /// Puts a chunk of state in the place of what was there for its tick and part.
+    /// Takes a chunk of state in, as [`StateChunk::part`] says.
     ///
     /// # Errors
     /// When the chunk is not of this operator's making; nothing has changed then.
@@ -135,12 +135,12 @@ impl Tick {
     }
 }
 
-/// Up to where a state was exported in parts. Complete ticks change no more, so that what is behind it is all that is left.
+/// Up to where a state was exported in parts: what is before it changes no more, so that what is behind it is all that is left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Cursor {
     /// The last tick of which all was.
     pub since: Option<Tick>,
-    /// A later tick of which some was, and how much of it is left: what that counts is the operator's affair.
+    /// A later tick up to which some was, and a number that says how much: what that counts is the operator's affair.
     pub within: Option<(Tick, usize)>,
 }
 
@@ -149,10 +149,20 @@ pub struct Cursor {
 pub struct StateChunk {
     /// The tick that it belongs to. Once a tick is complete its chunks change no more.
     pub tick: Tick,
-    /// What the operator calls this part of the tick; a later chunk of the same tick and part replaces it.
+    /// What the operator calls this part of the tick. A later chunk of the same tick and part replaces it; of what never changes it comes behind it.
     pub part: Part,
     /// The state as columns.
     pub columns: RecordBatch,
+}
+
+impl Cursor {
+    /// Where an increment begins that adds to what is complete up to a tick.
+    pub const fn behind(since: Option<Tick>) -> Self {
+        Self {
+            since,
+            within: None,
+        }
+    }
 }
 
 /// Which part of a tick's state a chunk is.

@@ -5,12 +5,12 @@
 //! counted, up to where each way in was worked off, and what is retained of the output for those who may still ask for it. A
 //! migration's target and a backup do the same, once or again and again.
 //!
-//! A large state leaves in parts, and the component goes on between them: what is complete changes no more ([`Operator::export_some`]), so that it may leave before
+//! A large state leaves in parts, and the component goes on between them: much of it changes no more ([`Operator::export_some`]), so that it may leave before
 //! the moment that the increment is of. A shadow that holds nothing yet takes it in as it comes.
 //!
 //! [`Operator::export_some`]: crate::operator::Operator::export_some
 //!
-//! The protocol has two frames. Upstream goes a [`StatePull`]: which increment is held, and which request for a next one this is.
+//! The protocol has two frames. Opening a state edge is the first request. Upstream goes a [`StatePull`]: which increment is held, and which request for a next one this is.
 //! Every field is a state and not a change: a pull that is lost, repeated or late does no harm. Downstream go the [`Piece`]s of
 //! the increment that was asked for, in any order. The shadow takes them over at once when the last is there, and not before.
 //! What was lost is asked for by a new request, which gives a new increment on the same base.
@@ -20,8 +20,8 @@
 //!
 //! To move a component from host A to host B, where consumers run on C and what it reads on D:
 //!
-//! 1. B makes a [`Shadow`] of the compiled operator. A opens a state edge (`open_state`); B pulls (`want`, `pull_due`), A
-//!    sends pieces (`poll_state`), B takes them in ([`Shadow::handle_piece`]).
+//! 1. B makes a [`Shadow`] of the compiled operator. A opens a state edge (`open_state`), and the first increment leaves at once; B pulls
+//!    (`pull_due`), A sends pieces (`take_pieces`), B takes them in ([`Shadow::handle_piece`]).
 //! 2. D opens an edge for B beside that of A (`fork_edge`): what is kept for A is kept for B, and nobody waits for B. It must be there before
 //!    what A has not yet worked off could be released: before step 5.
 //! 3. B deploys the plan with [`OperatorPart::Resumed`](crate::OperatorPart::Resumed) of [`Shadow::activate`] and all other parts elsewhere,
@@ -61,6 +61,9 @@ pub const PIECES_MAX: u32 = 1 << 16;
 /// Unit: bytes. Range: well below [`crate::frame::BYTES_MAX`]; a piece with one row may be larger. Source: guess; a few milliseconds of a
 /// slow link, so that batches on the same connection do not wait for longer.
 pub const PIECE_BYTES: usize = 256 << 10;
+
+/// The request that opening a state edge is: pieces follow its answer, with no pull awaited.
+pub(crate) const FIRST_REQUEST: u64 = 1;
 
 /// What a shadow says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -125,14 +125,11 @@ impl Step {
         self.operator.as_mut()
     }
 
-    /// What changed of the state after the tick `since` was complete, up to which it is now, and what was counted: all of one moment.
+    /// What is behind a cursor of the state, up to which tick it is complete now, and what was counted: all of one moment.
     ///
     /// # Panics
     /// While windows are left to be closed: some of what they give is counted, and is state still.
-    pub(crate) fn export(
-        &mut self,
-        since: Option<Tick>,
-    ) -> (Vec<StateChunk>, Option<Tick>, Counted) {
+    pub(crate) fn export(&mut self, at: Cursor) -> (Vec<StateChunk>, Option<Tick>, Counted) {
         let Counting {
             closing, counted, ..
         } = &self.counting;
@@ -140,7 +137,7 @@ impl Step {
             closing.is_none(),
             "nothing is exported in the middle of a closing"
         );
-        let chunks = self.operator.export(since);
+        let chunks = self.operator.export(at);
         (chunks, self.operator.complete(), counted.clone())
     }
 

@@ -11,7 +11,7 @@ use arrow_array::{
 use engine::budget::Budget;
 use engine::edge::{From, Pull};
 use engine::mailbox::Channel;
-use engine::operator::{Emitter, Tick};
+use engine::operator::{Cursor, Emitter, Tick};
 use engine::state::{Arrived, Item, Piece, Shadow, Standing};
 use engine::step::Counted;
 use engine::{Batch, Header, Note, Rows, Token, frame};
@@ -185,12 +185,15 @@ fn state() -> Vec<u8> {
     );
     let batch = received.expect("a good batch").batch;
     operator.process(0, &batch, &mut Emitter::default());
-    let chunks = operator.export(None).into_iter().map(|chunk| Item::Chunk {
-        tick: chunk.tick,
-        part: chunk.part,
-        goes_on: false,
-        columns: chunk.columns,
-    });
+    let chunks = operator
+        .export(Cursor::default())
+        .into_iter()
+        .map(|chunk| Item::Chunk {
+            tick: chunk.tick,
+            part: chunk.part,
+            goes_on: false,
+            columns: chunk.columns,
+        });
     let items = chunks.chain([Item::Standing(standing)]);
     let mut framed = Vec::new();
     for (place, item) in (0..).zip(items) {

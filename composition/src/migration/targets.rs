@@ -5,7 +5,7 @@ use std::time::Duration;
 use model::{CompositionId, HostSummary, NodeId, NodeView};
 
 use super::TARGETS_MAX;
-use crate::candidates::{STEP, fits, offers};
+use crate::candidates::{STEP, offers};
 use crate::composer::Composer;
 use crate::order::Place;
 
@@ -21,7 +21,7 @@ impl Composer {
         let wanted = self.place_of(composition, operator);
         wanted.into_iter().flat_map(move |(kind, place)| {
             let others = view.hosts.values().map(|host| &**host);
-            others.filter(move |host| offers(host, kind) && fits(host, place))
+            others.filter(move |host| offers(host, kind) && place.admits(host))
         })
     }
 
@@ -34,7 +34,8 @@ impl Composer {
     ) -> impl Iterator<Item = &'a HostSummary> {
         let others = self.may_run(view, composition, operator);
         let here = self.place_of(composition, operator);
-        let here = here.filter(|(kind, place)| offers(&view.host, kind) && fits(&view.host, place));
+        let here =
+            here.filter(|(kind, place)| offers(&view.host, kind) && place.admits(&view.host));
         others.chain(here.map(|_| &view.host))
     }
 
@@ -58,13 +59,13 @@ impl Composer {
         let graph = &allocation.graph;
         let kind = &graph.plan().operators()[operator].kind;
         let place = &allocation.wants.operators[operator].place;
-        let may_run = |host: &HostSummary| offers(host, kind) && fits(host, place);
+        let may_run = |host: &HostSummary| offers(host, kind) && place.admits(host);
         if !named.is_empty() {
             let refusal = |node: NodeId| match view.find(node) {
                 _ if node == view.node() => Some("it runs there".to_owned()),
                 None => Some("nobody knows that host here".to_owned()),
                 Some(host) if !offers(host, kind) => Some(format!("it offers no `{kind}`")),
-                Some(host) if !fits(host, place) => {
+                Some(host) if !place.admits(host) => {
                     Some("the application does not let it run there".to_owned())
                 }
                 Some(_) => None,

@@ -14,7 +14,7 @@ use super::{DeployError, Engine};
 use crate::edge::{Held, LAPSE};
 use crate::frame::EncodeError;
 use crate::operator::{Cursor, Numbering, Tick};
-use crate::state::{Exported, PIECES_MAX, Piece, Standing, StatePull, exported};
+use crate::state::{Exported, FIRST_REQUEST, PIECES_MAX, Piece, Standing, StatePull, exported};
 use crate::step::Step;
 
 /// The most shadows of one component.
@@ -101,7 +101,8 @@ enum Reached {
 }
 
 impl Engine {
-    /// Opens an edge by which a shadow on another host pulls the state of an operator here. From now on what it lacks is kept upstream.
+    /// Opens an edge by which a shadow on another host pulls the state of an operator here. From now on what it lacks is kept upstream, and its first
+    /// increment is being made: that is asked for by opening.
     ///
     /// # Errors
     /// When the component is no operator that runs here, or has as many shadows as it may have.
@@ -131,8 +132,8 @@ impl Engine {
         let edge = StateEdge {
             component,
             heard: now,
-            request: 0,
-            is_wanted: false,
+            request: FIRST_REQUEST,
+            is_wanted: true,
             number: 0,
             begun: None,
             holds: 0,
@@ -141,6 +142,8 @@ impl Engine {
             queue_bytes: 0,
         };
         self.states.insert(id, edge);
+        self.component_mut(component).export_due.get_or_insert(now);
+        self.refresh(now, component);
         self.arm(now);
         Ok(id)
     }
@@ -294,10 +297,7 @@ impl Engine {
             edge.queue_bytes = 0;
             Begun {
                 base: edge.holds,
-                at: Cursor {
-                    since: mark.complete,
-                    within: None,
-                },
+                at: Cursor::behind(mark.complete),
                 pieces: 0,
             }
         });
@@ -434,7 +434,7 @@ impl Export {
         }
         let (chunks, complete) = match has_state {
             true => {
-                let (chunks, complete, counted) = step.export(at.since);
+                let (chunks, complete, counted) = step.export(at);
                 standing.counted = Some(counted);
                 (chunks, complete)
             }

@@ -211,8 +211,8 @@ impl Operator for Distinct {
         })
     }
 
-    fn export(&mut self, since: Option<Tick>) -> Vec<StateChunk> {
-        state::export(self, since)
+    fn export(&mut self, at: Cursor) -> Vec<StateChunk> {
+        state::export(self, at.since)
     }
 
     fn export_some(&mut self, at: &mut Cursor, bytes_max: usize) -> Vec<StateChunk> {

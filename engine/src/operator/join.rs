@@ -56,7 +56,7 @@ use model::{EventTime, Origin};
 use crate::batch::{self, Batch};
 use crate::frontier::Slide;
 use crate::operator::evaluate::evaluate;
-use crate::operator::{self, Emitter, ImportError, Operator, StateChunk, Tick};
+use crate::operator::{self, Cursor, Emitter, ImportError, Operator, StateChunk, Tick};
 
 mod closing;
 mod parameters;
@@ -112,6 +112,8 @@ struct Join {
     selected: Selected,
     left: Rows,
     right: Rows,
+    /// How many rows have come.
+    came: usize,
     /// The earliest tick that is not closed.
     open: i64,
     /// That tick, where it has begun to close.
@@ -155,8 +157,12 @@ impl Operator for Join {
         Some(self.timing.ticks().slide())
     }
 
-    fn export(&mut self, since: Option<Tick>) -> Vec<StateChunk> {
-        state::export(self, since)
+    fn export(&mut self, at: Cursor) -> Vec<StateChunk> {
+        state::export(self, at)
+    }
+
+    fn export_some(&mut self, at: &mut Cursor, bytes_max: usize) -> Vec<StateChunk> {
+        state::export_some(self, at, bytes_max)
     }
 
     fn complete(&self) -> Option<Tick> {
@@ -213,8 +219,14 @@ impl Join {
                 origin,
                 enters,
             };
-            self.side_mut(side).push(row);
+            self.take(side, row);
         }
+    }
+
+    fn take(&mut self, side: Side, row: Row) {
+        let number = self.came;
+        self.came += 1;
+        self.side_mut(side).push(number, row);
     }
 
     /// Begins to close the next tick that anything happens in, up to this one.

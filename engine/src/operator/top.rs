@@ -206,8 +206,8 @@ impl Operator for Top {
         Some(self.best.slots.layout().slide())
     }
 
-    fn export(&mut self, since: Option<Tick>) -> Vec<StateChunk> {
-        state::export(&self.best, &self.encoding, since)
+    fn export(&mut self, at: Cursor) -> Vec<StateChunk> {
+        state::export(&self.best, &self.encoding, at.since)
     }
 
     fn export_some(&mut self, at: &mut Cursor, bytes_max: usize) -> Vec<StateChunk> {

@@ -104,8 +104,8 @@ impl Operator for Window {
         Some(self.panes.layout().slide())
     }
 
-    fn export(&mut self, since: Option<Tick>) -> Vec<StateChunk> {
-        state::export(&mut self.panes, &self.selected, since)
+    fn export(&mut self, at: Cursor) -> Vec<StateChunk> {
+        state::export(&mut self.panes, &self.selected, at.since)
     }
 
     fn export_some(&mut self, at: &mut Cursor, bytes_max: usize) -> Vec<StateChunk> {

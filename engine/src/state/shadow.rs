@@ -8,7 +8,7 @@ use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use model::{Instant, convert};
 
-use super::{Item, PIECES_MAX, Piece, Resumed, Standing, StatePull};
+use super::{FIRST_REQUEST, Item, PIECES_MAX, Piece, Resumed, Standing, StatePull};
 use crate::columns;
 use crate::edge::{LAPSE, ORIGINS_MAX};
 use crate::engine::OperatorDeployment;
@@ -123,7 +123,8 @@ pub enum StateError {
 }
 
 impl Shadow {
-    /// A shadow of an operator that is compiled as the one it is to hold the state of, and may take so many bytes.
+    /// A shadow of an operator that is compiled as the one it is to hold the state of, and may take so many bytes. It waits for its first
+    /// increment, which is asked for where its edge is opened.
     pub fn new(part: OperatorDeployment, bytes_max: u64) -> Self {
         let outputs = part.compiled.outputs.iter();
         Self {
@@ -133,11 +134,11 @@ impl Shadow {
             part,
             bytes_max,
             held: None,
-            request: 0,
+            request: FIRST_REQUEST,
             assembly: None,
             told: None,
-            is_due: false,
-            is_waiting: false,
+            is_due: true,
+            is_waiting: true,
             has_arrived: false,
             dropped: 0,
         }

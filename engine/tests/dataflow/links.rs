@@ -171,7 +171,6 @@ fn a_window_moves_to_the_runtime_of_its_sink_while_rows_flow() {
             };
             let mut shadow = Shadow::new(window, 1 << 20);
             let copy = below.open_copy();
-            shadow.want();
             while shadow.held_since().is_none() {
                 if let Some(pull) = shadow.pull_due(clock.now()) {
                     above.handle_state_pull(state, pull).unwrap();

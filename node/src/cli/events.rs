@@ -110,10 +110,15 @@ fn says(decision: &Decision) -> String {
         Decision::Repaired {
             lost,
             components,
+            hosts,
             after_ms,
         } => {
-            let (components, after) = (components.join(", "), milliseconds(*after_ms));
-            format!("{components}, of {lost}, {after} after it was missed")
+            let placed = components.iter().zip(hosts);
+            let placed: Vec<String> = placed
+                .map(|(part, host)| format!("{part} at {host}"))
+                .collect();
+            let (placed, after) = (placed.join(", "), milliseconds(*after_ms));
+            format!("{placed}, in place of {lost}, {after} after it was missed")
         }
         Decision::Restored {
             component,

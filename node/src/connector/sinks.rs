@@ -1,9 +1,10 @@
 //! The sinks: where results leave.
 
 use std::fmt;
-use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{BufRead, BufReader, ErrorKind, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use arrow_array::RecordBatch;
 use engine::columns;
@@ -134,7 +135,7 @@ fn open_file(
         vec![wrong("path", message, "a file that can be written")]
     };
     let (out, is_empty) = match opening {
-        Opening::Anew => (File::create(&path).map_err(unwritable)?, true),
+        Opening::Anew => (owned(&path, true).map_err(unwritable)?, true),
         Opening::Again => whole_rows(&path, text).map_err(unwritable)?,
     };
     let mut lines = Lines {
@@ -154,17 +155,11 @@ fn open_file(
 ///
 /// It is read once from its beginning: where a line of csv ends depends on all quotes before.
 fn whole_rows(path: &Path, text: Text) -> Result<(File, bool), std::io::Error> {
-    if std::fs::metadata(path).is_ok_and(|it| !it.is_file()) {
+    let mut file = owned(path, false)?;
+    if !file.metadata()?.is_file() {
         // A pipe or a device keeps nothing that could be looked at.
-        return Ok((File::create(path)?, true));
+        return Ok((file, true));
     }
-    let mut options = OpenOptions::new();
-    let mut file = options
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(path)?;
     let (mut length, mut end, mut is_quoted) = (0, 0, false);
     let mut bytes = BufReader::with_capacity(READ_BYTES, &file);
     loop {
@@ -186,6 +181,47 @@ fn whole_rows(path: &Path, text: Text) -> Result<(File, bool), std::io::Error> {
     file.seek(SeekFrom::Start(end))?;
     Ok((file, end == 0))
 }
+
+/// A file that no other sink of this machine writes as long as it is open, empty where it is to be `anew`.
+///
+/// Whoever wrote it last may be about to let go of it. A file system that knows no locks gives it to everybody, and a pipe or a device is nobody's.
+fn owned(path: &Path, anew: bool) -> Result<File, std::io::Error> {
+    if std::fs::metadata(path).is_ok_and(|it| !it.is_file()) {
+        return File::create(path);
+    }
+    let mut options = OpenOptions::new();
+    let file = options
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)?;
+    let mut waited = Duration::ZERO;
+    while let Err(TryLockError::WouldBlock) = file.try_lock() {
+        if waited >= FORMER_WAIT {
+            let message = "another application writes it; each sink has a file of its own";
+            return Err(std::io::Error::new(ErrorKind::ResourceBusy, message));
+        }
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "no lock is waited for with a limit"
+        )]
+        std::thread::sleep(FORMER_INTERVAL);
+        waited += FORMER_INTERVAL;
+    }
+    if anew {
+        file.set_len(0)?;
+    }
+    Ok(file)
+}
+
+/// How long who writes a file may take to let go of it, once the application has ended.
+///
+/// Unit: time. Range: from the time that a sink needs for its last rows; well below what who applies waits. Source: guess.
+const FORMER_WAIT: Duration = Duration::from_secs(2);
+
+/// How often a file is tried that another writes. Unit: time. Source: guess.
+const FORMER_INTERVAL: Duration = Duration::from_millis(20);
 
 /// How much of a file is read at once. Unit: bytes. Source: guess; large enough that calls do not count.
 const READ_BYTES: usize = 1 << 16;

@@ -220,9 +220,8 @@ impl Following {
         let compiling = move || compile(graph.plan(), index);
         let compiled = tokio::task::spawn_blocking(compiling).await;
         let compiled = compiled.map_err(|error| format!("panicked: {error}"))??;
-        let mut next = Shadow::new(compiled, self.bytes_max);
+        let next = Shadow::new(compiled, self.bytes_max);
         let schemas = next.schemas().to_vec();
-        next.want();
         // Until the first state of this stream is whole, what was held before stays.
         let mut fresh = Some(next);
         let mut next_at: Option<Instant> = None;

@@ -126,11 +126,13 @@ impl Control {
             let taken = async {
                 let index = usize::from(operator);
                 let compiling = move || compile(graph.plan(), index);
-                let compiled = tokio::task::spawn_blocking(compiling).await;
-                let compiled = compiled.map_err(|error| format!("panicked: {error}"))??;
+                let compiling = tokio::task::spawn_blocking(compiling);
+                // Its state is on its way meanwhile.
                 let stream = means.network.open(from, wire::encode(&hello)).await;
                 let stream =
                     stream.map_err(|error| format!("its state is not to be had: {error}"))?;
+                let compiled = compiling.await;
+                let compiled = compiled.map_err(|error| format!("panicked: {error}"))??;
                 let clock: &dyn Clock = means.clock.as_ref();
                 state::take_state(&means.engine, compiled, bytes_max, stream, clock).await
             };

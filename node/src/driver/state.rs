@@ -94,7 +94,6 @@ pub(super) async fn take_state(
 ) -> Result<Arrived, String> {
     let lost = |error: std::io::Error| format!("the host that has its state is lost: {error}");
     let mut shadow = Shadow::new(part, bytes_max);
-    shadow.want();
     let copy = engine.open_copy();
     let (mut bytes, mut sent_bytes, mut since) = (Vec::new(), 0, None);
     let taken = loop {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use composition::{Composed, Event, Order, Refusal};
+use composition::{Composed, Event, Order, Place, Refusal};
 use model::{
     ApplicationId, ComponentGraph, CompositionId, Instant, Key, NodeId, Outcome, Query, wire,
 };
@@ -13,6 +13,7 @@ use super::finding::Intent;
 use super::message::Message;
 use super::record::{Body, Listing, Record};
 use super::task::Phase;
+use super::view::View;
 use super::{
     Answer, Answered, ApplicationStatus, CommandId, Decision, Effect, Failure, FailureKind, Node,
     composed,
@@ -94,6 +95,29 @@ fn not_spread(order: &Order, graph: &ComponentGraph) -> Option<String> {
         let on = if hosts == 1 { "host" } else { "hosts" };
         format!(
             "operators were to be spread: {operators} of them are on {hosts} {on}, since no more were found that have room"
+        )
+    })
+}
+
+/// A remark on operators that may go to fewer hosts than there are to be backups of them, and one more.
+fn not_backed_up(order: &Order, view: &View) -> Option<String> {
+    let wanted = usize::from(order.plan.qos().replicas);
+    let hosts = || view.hosts.hosts.values().map(|host| &**host);
+    let places = |place: &Place| {
+        hosts()
+            .chain([&view.hosts.host])
+            .filter(|it| place.admits(it))
+            .count()
+    };
+    let operators = order.plan.operators().iter().zip(&order.places);
+    let lacking = operators.filter(|(_, place)| places(place) <= wanted);
+    let names: Vec<&str> = lacking
+        .map(|(operator, _)| operator.name.as_str())
+        .collect();
+    (wanted > 0 && !names.is_empty()).then(|| {
+        format!(
+            "replicas = {wanted}, but there are no hosts for as many backups of {}: the application is degraded until there are",
+            names.join(", ")
         )
     })
 }
@@ -447,6 +471,7 @@ impl Node {
         };
         let mut answer = composed::composition(order, &composed, status, &self.view);
         answer.remarks.extend(not_spread(order, &composed.graph));
+        answer.remarks.extend(not_backed_up(order, &self.view));
         if order.is_trial {
             return answer;
         }

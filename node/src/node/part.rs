@@ -289,8 +289,11 @@ impl Node {
                 if is_last {
                     part.disconnected.remove(&host);
                     let application = part.application.clone();
-                    let to = self.view.name(host);
-                    self.decided(now, &application, Decision::Returned { to });
+                    // An edge that leads to another host by now is no news of the one before.
+                    if !self.view.is_absent(host) {
+                        let to = self.view.name(host);
+                        self.decided(now, &application, Decision::Returned { to });
+                    }
                 }
             }
             PartEvent::Retired => {
@@ -334,7 +337,7 @@ impl Node {
     }
 
     /// A component does not do what it should.
-    fn degrade(
+    pub(super) fn degrade(
         &mut self,
         now: Instant,
         id: CompositionId,

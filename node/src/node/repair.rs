@@ -64,8 +64,8 @@ impl Repairs {
 /// A graph without the hosts that are gone.
 struct Mended {
     graph: ComponentGraph,
-    /// What runs elsewhere then.
-    moved: Vec<String>,
+    /// What runs elsewhere then, and where.
+    moved: Vec<(String, NodeId)>,
 }
 
 /// Whether an operator is read for others alone: what is shared is made of it.
@@ -152,10 +152,14 @@ impl Node {
         if mended.moved.is_empty() {
             return;
         }
-        let names = gone.iter().map(|host| self.view.name(*host));
+        let name = |host: &NodeId| self.view.name(*host);
+        let lost = graph.running_hosts();
+        let lost: Vec<String> = lost.intersection(&gone).map(name).collect();
+        let (components, hosts): (Vec<_>, Vec<_>) = mended.moved.into_iter().unzip();
         let decision = Decision::Repaired {
-            lost: names.collect::<Vec<_>>().join(", "),
-            components: mended.moved,
+            lost: lost.join(", "),
+            components,
+            hosts: hosts.iter().map(name).collect(),
             after_ms: super::status::milliseconds(now.since(due.since)),
         };
         if self
@@ -202,10 +206,10 @@ impl Node {
                 }
                 Next::Recompose | Next::Stay => None,
             };
-            let rebound = to.map(|to| mended.graph.rebound(index, Binding::new(to)));
-            if let Some(Ok(graph)) = rebound {
+            let rebound = to.map(|to| (to, mended.graph.rebound(index, Binding::new(to))));
+            if let Some((to, Ok(graph))) = rebound {
                 mended.graph = graph;
-                mended.moved.push(operator.name.clone());
+                mended.moved.push((operator.name.clone(), to));
             }
         }
         for (index, sink) in graph.plan().sinks().iter().enumerate() {
@@ -220,7 +224,7 @@ impl Node {
             };
             if let Some(to) = to {
                 mended.graph = mended.graph.with_sink(index, to);
-                mended.moved.push(sink.name.clone());
+                mended.moved.push((sink.name.clone(), to));
             }
         }
         mended
@@ -304,17 +308,14 @@ impl Node {
         }
         let graph = part.graph.clone();
         let (after, missing) = self.protected(id, &graph, wanted);
-        if let Some(part) = self.parts.get_mut(&id) {
-            if !missing.is_empty() {
+        match self.parts.get_mut(&id) {
+            Some(part) if missing.is_empty() => drop(part.degraded.remove(BACKUPS)),
+            Some(part) => {
                 part.protect_at = now + RETRY;
+                let reason = format!("no host is left for a backup of {}", missing.join(", "));
+                self.degrade(now, id, BACKUPS.to_owned(), reason, out);
             }
-            match missing.is_empty() {
-                true => part.degraded.remove(BACKUPS),
-                false => {
-                    let reason = format!("no host is left for a backup of {}", missing.join(", "));
-                    part.degraded.insert(BACKUPS.to_owned(), reason)
-                }
-            };
+            None => {}
         }
         if after != graph {
             // Where it cannot be said, nothing has changed, and it is counted.

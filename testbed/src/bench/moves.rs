@@ -52,6 +52,8 @@ struct Seen {
     switch_ms: Vec<f64>,
     /// Those that were refused for another reason than that the operator was there.
     refused: u64,
+    /// Those that no record could tell of, since its owner was behind.
+    unrecorded: u64,
 }
 
 /// Measures; see the module. Signals to stop are heard until it is done.
@@ -74,12 +76,13 @@ pub fn measure(options: &Options) -> anyhow::Result<Report> {
     let asked = bed.ask(0, application("speed = 1\n", "moved"));
     asked.map_err(|refused| anyhow::anyhow!(refused.message))?;
     let begin = bed.clock.now();
-    let seen = shuffle(options, &bed, &mut rng)?;
+    let mut seen = shuffle(options, &bed, &mut rng)?;
     let until = begin + options.duration + END_WAIT;
     while bed.status(0, "moved")?.status != "finished" {
         anyhow::ensure!(bed.clock.now() < until, "it does not come to its end");
         bed.pass(END_INTERVAL)?;
     }
+    seen.unrecorded = bed.counted("handovers_over_limit")?;
     let lines = |name: &str| Lines::read(&bed.files().join(format!("{name}.jsonl")));
     let (expected, found) = (lines("alone")?, lines("moved")?);
     Ok(report(options, &seen, &expected, &found))
@@ -172,6 +175,7 @@ fn report(options: &Options, seen: &Seen, expected: &Lines, found: &Lines) -> Re
     let (lost, doubled) = (expected.beyond(found), found.beyond(expected));
     report.count("moves", moves);
     report.count("refused", seen.refused);
+    report.count("unrecorded", seen.unrecorded);
     report.count("rows", options.duration.as_secs() * options.rate);
     report.count("results", expected.count());
     report.count("lost", lost);
@@ -179,6 +183,7 @@ fn report(options: &Options, seen: &Seen, expected: &Lines, found: &Lines) -> Re
     report.spread("total_ms", &seen.total_ms);
     report.spread("switch_ms", &seen.switch_ms);
     report.claim("all_moves_done", moves >= options.moves);
+    report.claim("all_moves_recorded", seen.unrecorded == 0);
     report.claim(
         "results_equal",
         lost == 0 && doubled == 0 && expected.count() > 0,

@@ -9,7 +9,7 @@ use model::Clock;
 use node::api::{ApplyBody, MoveBody, PublishBody};
 use node::client::{Client, encoded};
 use node::clock::MachineClock;
-use node::node::{ApplicationStatus, Composition, Failure, FailureKind, Moved};
+use node::node::{ApplicationStatus, Composition, Failure, FailureKind, Moved, NodeInfo};
 
 use super::folder::Folder;
 use super::interrupt::Interrupt;
@@ -161,6 +161,19 @@ impl<'a> Bed<'a> {
         let shown = self.clients[node].get(&format!("/v1/apps/{}", encoded(name)));
         let shown = shown.map_err(|it| anyhow!("{name}: {}", it.message))?;
         serde_json::from_value(shown).with_context(|| name.to_owned())
+    }
+
+    /// How often nodes have counted something, all together.
+    ///
+    /// # Errors
+    /// With what the node says that does not tell.
+    pub fn counted(&self, what: &str) -> anyhow::Result<u64> {
+        let counts = self.clients.iter().map(|client| {
+            let info = client.get("/v1/node").map_err(|it| anyhow!(it.message))?;
+            let info: NodeInfo = serde_json::from_value(info)?;
+            Ok(info.counts.get(what).copied().unwrap_or(0))
+        });
+        counts.sum()
     }
 
     /// Asks a node to move an operator to a host.

@@ -155,6 +155,7 @@ fn compile(arguments: &Arguments, inputs: &[Schema]) -> Result<Compiled, Vec<Arg
             selected,
             left: Rows::new(Side::Left, timing),
             right: Rows::new(Side::Right, timing),
+            came: 0,
             open: i64::MIN,
             closing: None,
         }),

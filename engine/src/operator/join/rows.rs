@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use model::Origin;
 
@@ -22,10 +22,16 @@ pub(super) struct Row {
     pub(super) enters: i64,
 }
 
-/// What a row costs beside its own bytes: where it is counted and where it is listed, as entered and as leaving.
+/// What a row costs beside its own bytes: where it is counted and where it is listed, as entered, as leaving and as having come.
 ///
-/// Unit: bytes. Source: the layout of a counted allocation and two lists on a 64-bit machine.
-const ROW_BYTES: usize = size_of::<Row>() + 4 * size_of::<usize>();
+/// Unit: bytes. Source: the layout of a counted allocation and three lists on a 64-bit machine, of which the last may be twice as long as need be.
+const ROW_BYTES: usize = size_of::<Row>() + 4 * size_of::<usize>() + 2 * size_of::<Came>();
+
+/// How many entries [`Rows::came`] may have before it is looked at which of them are left. Unit: count. Source: guess; few enough to be nothing.
+const SWEEP_LEAST: usize = 256;
+
+/// A row, and how many had come to the join before it.
+type Came = (usize, Weak<Row>);
 
 /// What a key costs beside its own bytes: its place in the map, and its list.
 ///
@@ -33,7 +39,7 @@ const ROW_BYTES: usize = size_of::<Row>() + 4 * size_of::<usize>();
 const KEY_BYTES: usize = size_of::<(Box<[u8]>, VecDeque<Arc<Row>>)>() + 4 * size_of::<usize>();
 
 impl Row {
-    const fn bytes(&self) -> usize {
+    pub(super) const fn bytes(&self) -> usize {
         self.key.len() + self.values.len() + ROW_BYTES
     }
 
@@ -62,6 +68,10 @@ pub(super) struct Rows {
     held: BTreeMap<Box<[u8]>, VecDeque<Arc<Row>>>,
     /// By the last tick for which they are held.
     expiring: BTreeMap<i64, Vec<Arc<Row>>>,
+    /// In the order in which they came; some of them may be gone.
+    came: Vec<Came>,
+    /// How long that is when those that are gone are taken out of it.
+    sweep_at: usize,
     bytes: usize,
 }
 
@@ -74,6 +84,8 @@ impl Rows {
             pending: BTreeMap::new(),
             held: BTreeMap::new(),
             expiring: BTreeMap::new(),
+            came: Vec::new(),
+            sweep_at: SWEEP_LEAST,
             bytes: 0,
         }
     }
@@ -83,13 +95,16 @@ impl Rows {
         self.bytes
     }
 
-    /// Takes a row in. Rows of one origin come in their order.
-    pub(super) fn push(&mut self, row: Row) {
+    /// Takes a row in, before which so many have come to the join. Rows of one origin come in their order.
+    pub(super) fn push(&mut self, number: usize, row: Row) {
         self.bytes += row.bytes();
-        self.pending
-            .entry(row.enters)
-            .or_default()
-            .push(Arc::new(row));
+        if self.came.len() >= self.sweep_at {
+            self.came.retain(|(_, row)| row.strong_count() > 0);
+            self.sweep_at = SWEEP_LEAST.max(2 * self.came.len());
+        }
+        let row = Arc::new(row);
+        self.came.push((number, Arc::downgrade(&row)));
+        self.pending.entry(row.enters).or_default().push(row);
     }
 
     /// The first tick at which a row enters.
@@ -189,38 +204,22 @@ impl Rows {
         start..end
     }
 
-    /// The rows that enter behind a tick, by tick and origin, each in the order in which they came as far as that counts.
-    pub(super) fn entering_behind(&self, since: i64) -> BTreeMap<(i64, Origin), Vec<Arc<Row>>> {
-        let mut rows: BTreeMap<(i64, Origin), Vec<Arc<Row>>> = BTreeMap::new();
-        let all = self.held().chain(self.pending.values().flatten());
-        for row in all.filter(|row| row.enters > since) {
-            rows.entry((row.enters, row.origin))
-                .or_default()
-                .push(Arc::clone(row));
-        }
-        rows
+    /// The rows that are left of those before which so many or more have come, in order, each with how many.
+    pub(super) fn came_from(&self, number: usize) -> impl Iterator<Item = (usize, Arc<Row>)> {
+        let start = self.came.partition_point(|(known, _)| *known < number);
+        let came = self.came[start..].iter();
+        came.filter_map(|(number, row)| Some((*number, row.upgrade()?)))
     }
 
-    /// Puts rows in the place of those of the same tick and origin.
-    pub(super) fn replace(&mut self, tick: i64, origin: Origin, rows: Vec<Row>) {
-        let is_replaced = |row: &Arc<Row>| row.enters == tick && row.origin == origin;
+    /// Lets go of all rows that enter at a tick or later: where state is imported that has them anew.
+    pub(super) fn forget_from(&mut self, tick: i64) {
         // What was imported before has nowhere been held, unless this operator has gone on meanwhile.
-        if self.held().any(is_replaced) {
+        if self.held().any(|row| row.enters >= tick) {
             self.unhold();
         }
-        if let Some(pending) = self.pending.get_mut(&tick) {
-            let gone: usize = pending
-                .iter()
-                .filter(|row| is_replaced(row))
-                .map(|row| row.bytes())
-                .sum();
-            self.bytes -= gone;
-            pending.retain(|row| !is_replaced(row));
-            if pending.is_empty() {
-                self.pending.remove(&tick);
-            }
-        }
-        rows.into_iter().for_each(|row| self.push(row));
+        let gone = self.pending.split_off(&tick);
+        let gone: usize = gone.values().flatten().map(|row| row.bytes()).sum();
+        self.bytes -= gone;
     }
 
     /// Lets go of rows that have not entered here and are not held behind a tick: where state was imported.

@@ -1,37 +1,100 @@
 //! State chunks: the rows that a join holds as columns, and back.
 //!
-//! A chunk has the rows of one side and one origin that enter at one tick: their keys, what is kept of them, and their times. One
-//! more chunk without columns says which ticks are closed. A tick that is half closed is closed anew by
-//! whoever imports it: its rows have the same positions as before.
+//! A row never changes, so rows leave in the order in which they came, as many at a time as are wanted, whether or not their tick is complete.
+//! A chunk has some rows of one side and one origin that enter at one tick: their keys, what is kept of them, and their times. They come
+//! behind those of the chunks before; the first of all says from which tick on there are none. One more chunk without columns says which ticks are closed.
+//! A tick that is half closed is closed anew by whoever imports it: its rows have the same positions as before.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use arrow_array::{Array, Int64Array, RecordBatch};
 use arrow_schema::DataType as ArrowType;
+use model::Origin;
 
 use super::rows::Row;
 use super::{Join, Side};
 use crate::operator::chunk::{self, CLOSED};
-use crate::operator::{ImportError, Part, StateChunk, Tick};
+use crate::operator::{Cursor, ImportError, Part, StateChunk, Tick};
 
-/// The rows that enter behind `since`, and which ticks are closed.
-pub(super) fn export(join: &Join, since: Option<Tick>) -> Vec<StateChunk> {
-    let behind = since.map_or(i64::MIN, |tick| tick.0);
-    let sides = [(Side::Left, &join.left), (Side::Right, &join.right)];
-    let chunks = sides.into_iter().flat_map(|(side, rows)| {
-        let entering = rows.entering_behind(behind).into_iter();
-        entering.map(move |((tick, origin), rows)| StateChunk {
-            tick: Tick(tick),
-            part: Part {
-                origin,
-                number: number(side),
-            },
-            columns: to_columns(join, side, &rows),
-        })
+/// The part that says from which tick on rows are told anew. No other part has this number.
+const ANEW: Part = Part {
+    origin: Origin(0),
+    number: i64::MIN + 1,
+};
+
+/// The rows behind a cursor, and which ticks are closed.
+pub(super) fn export(join: &Join, at: Cursor) -> Vec<StateChunk> {
+    let (rows, _) = behind(join, at, usize::MAX);
+    chunk::export(Tick(join.open), at.since, chunks(join, at, &rows))
+}
+
+/// Some of the rows behind a cursor.
+pub(super) fn export_some(join: &Join, at: &mut Cursor, bytes_max: usize) -> Vec<StateChunk> {
+    let (rows, bytes) = behind(join, *at, bytes_max);
+    let last = rows.last().filter(|_| bytes >= bytes_max);
+    let Some(next) = last.map(|(number, _, _)| number + 1) else {
+        return Vec::new();
+    };
+    let chunks = chunks(join, *at, &rows).collect();
+    at.within = Some((Tick(i64::MAX), next));
+    chunks
+}
+
+/// The next rows behind a cursor in the order in which they came, up to about so many bytes, and how many those are.
+fn behind(join: &Join, at: Cursor, bytes_max: usize) -> (Vec<(usize, Side, Arc<Row>)>, usize) {
+    let number = at.within.map_or(0, |(_, number)| number);
+    let mut left = join.left.came_from(number).peekable();
+    let mut right = join.right.came_from(number).peekable();
+    let (mut rows, mut bytes) = (Vec::new(), 0);
+    while bytes < bytes_max {
+        let is_left = match (left.peek(), right.peek()) {
+            (Some((left, _)), Some((right, _))) => left < right,
+            (left, _) => left.is_some(),
+        };
+        let next = match is_left {
+            true => left.next().map(|row| (row, Side::Left)),
+            false => right.next().map(|row| (row, Side::Right)),
+        };
+        let Some(((number, row), side)) = next else {
+            break;
+        };
+        if at.since.is_none_or(|since| row.enters > since.0) {
+            bytes += row.bytes();
+            rows.push((number, side, row));
+        }
+    }
+    (rows, bytes)
+}
+
+/// These rows as chunks, behind one that says what they come behind where they are the first.
+fn chunks(
+    join: &Join,
+    at: Cursor,
+    rows: &[(usize, Side, Arc<Row>)],
+) -> impl Iterator<Item = StateChunk> {
+    let mut parts: BTreeMap<(i64, Side, Origin), Vec<&Row>> = BTreeMap::new();
+    for (_, side, row) in rows {
+        let part = (row.enters, *side, row.origin);
+        parts.entry(part).or_default().push(row);
+    }
+    let anew = at.within.is_none().then(|| StateChunk {
+        tick: Tick(at.since.map_or(i64::MIN, |since| since.0.saturating_add(1))),
+        part: ANEW,
+        columns: chunk::columns(Vec::new(), 0),
     });
-    chunk::export(Tick(join.open), since, chunks)
+    let parts = parts.into_iter();
+    let parts = parts.map(|((tick, side, origin), rows)| StateChunk {
+        tick: Tick(tick),
+        part: Part {
+            origin,
+            number: number(side),
+        },
+        columns: to_columns(join, side, &rows),
+    });
+    anew.into_iter().chain(parts)
 }
 
 /// Takes a chunk in.
@@ -46,6 +109,12 @@ pub(super) fn import(join: &mut Join, chunk: &StateChunk) -> Result<(), ImportEr
         join.right.forget(closed);
         return Ok(());
     }
+    if chunk.part == ANEW {
+        join.closing = None;
+        join.left.forget_from(chunk.tick.0);
+        join.right.forget_from(chunk.tick.0);
+        return Ok(());
+    }
     let sides = [Side::Left, Side::Right];
     let side = sides
         .into_iter()
@@ -54,12 +123,13 @@ pub(super) fn import(join: &mut Join, chunk: &StateChunk) -> Result<(), ImportEr
         let number = chunk.part.number;
         return Err(ImportError::Columns(format!("a join has no side {number}")));
     };
-    let mut rows = from_columns(join, side, chunk)?;
+    let rows = from_columns(join, side, chunk)?;
     join.closing = None;
-    let (timing, open) = (join.timing, join.open);
-    rows.retain(|row| timing.held_through(side, row.time) >= open);
-    join.side_mut(side)
-        .replace(chunk.tick.0, chunk.part.origin, rows);
+    for row in rows {
+        if join.timing.held_through(side, row.time) >= join.open {
+            join.take(side, row);
+        }
+    }
     Ok(())
 }
 
@@ -70,7 +140,7 @@ const fn number(side: Side) -> i64 {
     }
 }
 
-fn to_columns(join: &Join, side: Side, rows: &[Arc<Row>]) -> RecordBatch {
+fn to_columns(join: &Join, side: Side, rows: &[&Row]) -> RecordBatch {
     let keys = rows.iter().map(|row| &*row.key);
     let kept = rows.iter().map(|row| &*row.values);
     let mut columns = join.selected.decode(side, keys, kept);

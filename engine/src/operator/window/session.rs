@@ -21,7 +21,9 @@ use crate::aggregate::EncodedKeys;
 use crate::batch::{Batch, Rows};
 use crate::frontier::Slide;
 use crate::operator::ticks::{self, TICK_MICROS};
-use crate::operator::{Closing, CompleteTick, Emitter, ImportError, Operator, StateChunk, Tick};
+use crate::operator::{
+    Closing, CompleteTick, Cursor, Emitter, ImportError, Operator, StateChunk, Tick,
+};
 
 mod fragment;
 mod runs;
@@ -167,8 +169,8 @@ impl Operator for Sessions {
         })
     }
 
-    fn export(&mut self, since: Option<Tick>) -> Vec<StateChunk> {
-        state::export(&mut self.runs, &self.selected, since)
+    fn export(&mut self, at: Cursor) -> Vec<StateChunk> {
+        state::export(&mut self.runs, &self.selected, at.since)
     }
 
     fn complete(&self) -> Option<Tick> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use engine::state::StatePull;
+use engine::state::{Arrived, StatePull};
 use engine::{
     Config, Deployment, EdgeKind, Event, OperatorPart, Provider, SinkDeployment, SourcePart,
 };
@@ -230,6 +230,30 @@ fn a_move_that_is_given_up_at_whichever_step_changes_nothing_and_leaves_nothing_
         }
         assert_exact(bed, &feeds);
     }
+}
+
+#[test]
+fn the_first_increment_needs_no_pull() {
+    let (mut bed, feeds) = bed(3, FAULTLESS);
+    bed.steps(400);
+    let mut link = bed.shadow(WINDOW, 3);
+    let (host, edge) = link.from;
+    let mut arrived = Arrived::Part;
+    for step in 0.. {
+        assert!(step < 20_000, "no state comes");
+        bed.step();
+        let now = bed.hosts.now_at(link.to);
+        let mut pieces = Vec::new();
+        bed.hosts.engines[host].take_pieces(edge, 4096, &mut pieces);
+        for piece in pieces {
+            arrived = link.shadow.handle_piece(now, piece).unwrap();
+        }
+        if arrived == Arrived::Whole {
+            break;
+        }
+    }
+    bed.leave((WINDOW, 1, link.from));
+    assert_exact(bed, &feeds);
 }
 
 #[test]

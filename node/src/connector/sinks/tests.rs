@@ -99,6 +99,35 @@ fn a_file_that_is_opened_again_goes_on_behind_its_last_whole_row() {
 }
 
 #[test]
+fn a_file_that_a_sink_writes_is_not_taken_by_another_until_that_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let context = Context {
+        folder: folder.path(),
+        clock: Arc::new(MachineClock::start()),
+        epoch: EventTime(0),
+    };
+    let arguments = Arguments::from_iter([("path", Value::from("out.jsonl"))]);
+    let schema = Schema::new(vec![Field::new("n", DataType::Int64)]).unwrap();
+    let open = |opening| open_file(&arguments, &schema, &context, opening);
+    let mut first = open(Opening::Anew).unwrap();
+    let column: ArrayRef = Arc::new(Int64Array::from(vec![7]));
+    let rows = RecordBatch::try_new(columns::to_arrow(&schema), vec![column]).unwrap();
+    first.write(&rows).unwrap();
+    for opening in [Opening::Anew, Opening::Again] {
+        let errors = open(opening).unwrap_err();
+        assert!(
+            errors[0].message.contains("another application"),
+            "{errors:?}"
+        );
+    }
+    let written = || std::fs::read_to_string(folder.path().join("out.jsonl")).unwrap();
+    assert_eq!(written(), "{\"n\":7}\n");
+    drop(first);
+    open(Opening::Anew).unwrap();
+    assert_eq!(written(), "");
+}
+
+#[test]
 fn every_word_names_one_sink() {
     let names: Vec<&str> = SINKS.iter().map(|kind| kind.name).collect();
     assert_eq!(names, ["requester", "stdout", "file", "discard"]);

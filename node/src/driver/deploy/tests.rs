@@ -55,6 +55,7 @@ fn a_host_that_was_started_anew_opens_what_the_plan_says_and_goes_on_writing() {
     assert_eq!(rows(&mut prepared.sources[0]), 2);
     write(&mut prepared.sinks[0], 7);
     assert_eq!(fs::read_to_string(&out).unwrap(), "n\n1\n7\n");
+    drop(prepared);
 
     let anew = Opener {
         opening: Opening::Anew,
@@ -135,6 +136,7 @@ fn a_sink_of_another_owner_writes_below_the_data_folder_of_its_host() {
     let file = format!("results/counts@{owner}-7/out/out.csv");
     let file = data_dir.path().join(file);
     assert_eq!(fs::read_to_string(&file).unwrap(), "n\n7\n");
+    drop(prepared);
 
     let mut prepared = prepare(Some(data_dir.path()), "out.csv").unwrap();
     write(&mut prepared.sinks[0], 8);

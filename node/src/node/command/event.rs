@@ -107,6 +107,8 @@ pub enum Decision {
         lost: String,
         /// What ran there.
         components: Vec<String>,
+        /// The names of the hosts where each of these runs from then on.
+        hosts: Vec<String>,
         /// How long after they were missed. Unit: milliseconds.
         after_ms: f64,
     },

@@ -70,9 +70,6 @@ impl Machine {
     ) {
         if let Some(coming) = self.coming.get_mut(&link) {
             coming.peer = Some(peer);
-            if let Held::Shadow(shadow) = &mut coming.held {
-                shadow.want();
-            }
             self.keep(now, link, out);
         }
     }

@@ -1,7 +1,7 @@
 //! State that is exported and imported.
 
 use super::*;
-use crate::operator::Part;
+use crate::operator::{Cursor, Part};
 
 #[test]
 fn an_export_has_nothing_of_ticks_that_were_exported() {
@@ -17,7 +17,7 @@ fn an_export_has_nothing_of_ticks_that_were_exported() {
             run.left(&rows);
             run.right(&rows[..2]);
             run.progress(tick * 1_000);
-            run.tell(&mut *backup.operator, since);
+            run.tell(&mut *backup.operator, Cursor::behind(since));
             since = Some(Tick(tick));
         }
         let closed = run.results.len();
@@ -36,11 +36,11 @@ fn an_imported_chunk_replaces_the_one_before_it() {
     for number in 0..3 {
         run.left(&[row(number, "a")]);
         run.right(&[row(number + 10, "a")]);
-        run.tell(&mut *backup.operator, None);
+        run.tell(&mut *backup.operator, Cursor::default());
     }
     // Also where what is replaced has entered already.
     backup.progress(1_500);
-    run.tell(&mut *backup.operator, None);
+    run.tell(&mut *backup.operator, Cursor::default());
     backup.right(&[row(2_000, "a")]);
     backup.end();
     assert_eq!(backup.results.len(), 9 + 3);
@@ -65,7 +65,7 @@ fn state_of_another_operator_is_refused_and_changes_nothing() {
         run.left(&rows);
         run.right(&rows);
     }
-    let mut chunks = other.operator.export(None);
+    let mut chunks = other.operator.export(Cursor::default());
     // Which ticks are closed is said alike, and what is kept of the right side has equal columns here.
     chunks.retain(|chunk| chunk.part.number == 0);
     assert_eq!(chunks.len(), 1);
@@ -77,7 +77,7 @@ fn state_of_another_operator_is_refused_and_changes_nothing() {
         (1, 2),
         (1, -1),
     ] {
-        for mut chunk in run.operator.export(None) {
+        for mut chunk in run.operator.export(Cursor::default()) {
             chunk.tick = Tick(tick);
             let origin = Origin(1);
             chunk.part = Part { origin, number };
@@ -90,4 +90,41 @@ fn state_of_another_operator_is_refused_and_changes_nothing() {
     run.refuses(chunks);
     run.end();
     assert_eq!(run.results, ["1 @999 a 1 1"]);
+}
+
+#[test]
+fn rows_of_a_window_that_is_open_leave_a_few_at_a_time_while_others_come() {
+    let arguments = sliding(1_000_000, 1_000_000, &[]);
+    let mut run = begin(&arguments);
+    let mut backup = begin(&arguments);
+    let rows = |from: i64| -> Vec<Row> { (from..from + 500).map(|time| row(time, "a")).collect() };
+    run.left(&rows(0));
+    run.right(&rows(500)[..4]);
+    let (mut at, mut parts) = (Cursor::default(), 0);
+    loop {
+        let some = run.operator.export_some(&mut at, 2_000);
+        let count: usize = some.iter().map(|chunk| chunk.columns.num_rows()).sum();
+        if count == 0 {
+            break;
+        }
+        assert!(count <= 40, "{count} rows in one part");
+        for chunk in some {
+            backup.operator.import(chunk).unwrap();
+        }
+        parts += 1;
+        if parts == 5 {
+            run.left(&rows(1_000));
+        }
+    }
+    let rest = run.operator.export(at);
+    let left: usize = rest.iter().map(|chunk| chunk.columns.num_rows()).sum();
+    assert!(parts > 20 && left <= 40, "{left} rows behind {parts} parts");
+    for chunk in rest {
+        backup.operator.import(chunk).unwrap();
+    }
+    // The last rows came when some had left.
+    run.end();
+    backup.end();
+    assert_eq!(run.results.len(), 4 * 1_000);
+    assert_eq!(backup.results, run.results);
 }

@@ -6,8 +6,8 @@ use proptest::prelude::*;
 
 use super::reference::{SELECT, show_values};
 use super::*;
-use crate::operator::Part;
 use crate::operator::harness::{any_row, any_turns, batch};
+use crate::operator::{Cursor, Part};
 
 const GAP: i64 = 50_000;
 const TICK: i64 = 10_000;
@@ -120,8 +120,8 @@ fn state_that_is_not_of_sessions_is_refused() {
     for run in [&mut run, &mut other] {
         run.rows(1, &[row(1, "a", 1)]);
     }
-    let good = run.operator.export(None).pop().unwrap();
-    let mut refused = vec![other.operator.export(None).pop().unwrap()];
+    let good = run.operator.export(Cursor::default()).pop().unwrap();
+    let mut refused = vec![other.operator.export(Cursor::default()).pop().unwrap()];
     for (tick, number) in [(6, 1), (0, -1), (i64::MAX, i64::MAX)] {
         refused.push(StateChunk {
             tick: Tick(tick),

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::aggregate::FUNCTIONS;
-use crate::operator::Part;
+use crate::operator::{Cursor, Part};
 
 const SLIDE: i64 = 1_000;
 
@@ -102,7 +102,7 @@ fn an_export_has_nothing_of_ticks_that_were_exported() {
         let rows: Vec<Row> = (0..5).map(|n| row(second * SLIDE + n, "a", n)).collect();
         run.rows(1, &rows);
         run.progress(second * SLIDE);
-        run.tell(&mut *backup.operator, since);
+        run.tell(&mut *backup.operator, Cursor::behind(since));
         since = Some(Tick(second));
     }
     let closed = run.results.len();
@@ -118,7 +118,7 @@ fn an_imported_chunk_replaces_the_one_before_it() {
     run.rows(1, &[row(1, "a", 1)]);
     let mut backup = run.copy();
     run.rows(1, &[row(2, "a", 1)]);
-    run.tell(&mut *backup.operator, None);
+    run.tell(&mut *backup.operator, Cursor::default());
     backup.end();
     assert_eq!(backup.results[0], "1 @999 a -2000 1000 2");
 }
@@ -132,8 +132,8 @@ fn state_of_another_operator_is_refused_and_changes_nothing() {
     for run in [&mut other, &mut alike, &mut run] {
         run.rows(1, &[row(1, "a", 1)]);
     }
-    let mut chunks = other.operator.export(None);
-    chunks.extend(alike.operator.export(None));
+    let mut chunks = other.operator.export(Cursor::default());
+    chunks.extend(alike.operator.export(Cursor::default()));
     // Windows that do not contain their pane, and panes beyond all times.
     for (tick, number) in [
         (0, 1),
@@ -142,7 +142,7 @@ fn state_of_another_operator_is_refused_and_changes_nothing() {
         (1 << 50, 1 << 50),
         (i64::MIN, i64::MIN + 1),
     ] {
-        for mut chunk in run.operator.export(None) {
+        for mut chunk in run.operator.export(Cursor::default()) {
             chunk.tick = Tick(tick);
             chunk.part = Part {
                 origin: Origin(1),
