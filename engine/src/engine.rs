@@ -39,7 +39,6 @@ mod edges;
 mod ends;
 mod flow;
 mod join;
-mod lacking;
 mod measures;
 mod order;
 mod rebind;

@@ -44,13 +44,19 @@ pub struct Counted {
     pub progress: EventTime,
     /// Rows known to be absent that no result has said yet.
     pub missing: u32,
-    /// Ticks that began before this are not given: some way in was joined in its middle.
+    /// Ticks that began before this or at it are not given: some way in was joined in its middle.
     pub complete_from: EventTime,
     /// The ways in that were joined in their middle, nobody knows at which progress.
     pub joined_blindly: BTreeSet<Channel>,
 }
 
 impl Counted {
+    /// Whether rows of a tick that began then may have come before some way in was joined: later rows are due at the progress there or
+    /// after it, and so may earlier ones be that were due just then.
+    fn leaves_out(&self, began: EventTime) -> bool {
+        self.complete_from > EventTime::MIN && began <= self.complete_from
+    }
+
     /// Nothing yet, with these ways in.
     fn new(inputs: impl IntoIterator<Item = Channel>) -> Self {
         let inputs = inputs.into_iter();
@@ -116,7 +122,7 @@ impl Counting {
         let schema = none.columns().schema_ref();
         let mut numbered = Vec::new();
         for done in emit.ticks.drain(..) {
-            if done.began < self.counted.complete_from {
+            if self.counted.leaves_out(done.began) {
                 // Its rows before this component joined are not in it.
                 if self.tells_left_out && done.columns.num_rows() > 0 {
                     numbered.push(self.leave_out(&done, stamp, none));
