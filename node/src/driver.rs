@@ -19,14 +19,11 @@ mod load;
 mod migration;
 mod open;
 mod parts;
-mod preparing;
 mod publish;
 mod report;
 mod request;
 mod state;
-mod state_log;
 mod storage;
-mod surviving;
 mod tap;
 
 use std::collections::BTreeMap;
@@ -235,14 +232,7 @@ pub async fn start(
         rng.keyed("node"),
     );
     let (gate, requests) = Gate::new();
-    let surviving = match (&config.data_dir, &config.storage) {
-        (Some(folder), Some((_, bytes_max))) => {
-            let folder = folder.join(crate::data_dir::STATES);
-            Some(surviving::Surviving::open(folder, *bytes_max)?)
-        }
-        _ => None,
-    };
-    let control = control::Control::new(node, config, clock, network.clone(), runtime, surviving);
+    let control = control::Control::new(node, config, clock, network.clone(), runtime);
     let task = tokio::spawn(control.run(events, requests));
     Ok(Running {
         node: id,

@@ -39,7 +39,6 @@ mod spread;
 mod status;
 mod stop;
 mod streams;
-mod surviving;
 mod tap;
 mod task;
 #[cfg(test)]

@@ -53,17 +53,23 @@ impl Node {
         }
     }
 
-    /// What this node says that it holds of an application: who lacks the graph says that it holds nothing, so that it is sent.
+    /// What this node says that it holds of an application: who lacks the graph says that it holds nothing, so that it is sent. Who is no host of
+    /// it, nor ever was, as far as those know that are, says that it was one of an earlier graph: two that could not reach each other made one each.
     pub(super) fn standing_said(&self, id: &ApplicationId) -> Option<Standing> {
         let record = self.records.find(id)?;
-        (!record.lacks_body()).then(|| record.listing.standing())
+        let standing = record.listing.standing();
+        match (record.lacks_body(), record.listing.may_change(self.id())) {
+            (false, _) => Some(standing),
+            (true, true) => None,
+            (true, false) => Some(standing.first()),
+        }
     }
 
     /// Asks those for the graph of an application who made it or changed it last.
     pub(super) fn ask_for_body(&self, listing: &Listing, out: &mut Vec<Effect>) {
         let message = Message::Present {
             application: listing.head.application.clone(),
-            standing: None,
+            standing: self.standing_said(&listing.head.application),
             finished: None,
             gone: None,
         };
@@ -91,7 +97,8 @@ impl Node {
         };
         let differs = match part {
             Some(part) => part.graph != body.graph,
-            None => self.config.repairs && self.lacks_part(&record.listing),
+            // Also where it makes ready for another graph: who asked it to may be gone.
+            None => self.config.repairs && record.listing.is_host(self.id()),
         };
         if differs {
             let rebound = composition::Rebound {

@@ -201,6 +201,17 @@ impl Standing {
     pub(super) fn covers(self, other: Self) -> bool {
         Self { sealed: 0, ..self } >= Self { sealed: 0, ..other }
     }
+
+    /// Of the same composition, and before any other graph than its first.
+    pub(super) const fn first(self) -> Self {
+        Self {
+            is_stopped: false,
+            version: 0,
+            signer: None,
+            sealed: 0,
+            ..self
+        }
+    }
 }
 
 /// A record without its body: what lies in the index, and what is kept of an application that was stopped.

@@ -239,6 +239,28 @@ fn who_was_away_learns_that_it_is_out_and_strangers_learn_nothing() {
     assert_eq!(count(&node, "present_by_stranger"), 1);
 }
 
+/// Two that could not reach each other handed the application over to one host each.
+#[test]
+fn a_host_of_a_graph_that_another_one_stands_above_gets_that_graph() {
+    let lesser = moved(&record(), 3, 1);
+    let greater = moved(&moved(&record(), 4, 1), 5, 4);
+    let mut node = node_of(3);
+    receive(&mut node, 2, &record_message(&lesser));
+    let listing = Record {
+        body: None,
+        ..greater.clone()
+    };
+    let effects = receive(&mut node, 5, &record_message(&listing));
+    let asked = messages(&effects, 4);
+    let [question @ Message::Present { .. }] = asked.as_slice() else {
+        panic!("it asks for the graph: {asked:?}");
+    };
+    let mut there = node_of(4);
+    receive(&mut there, 2, &record_message(&greater));
+    let told = receive(&mut there, 3, question);
+    assert_eq!(messages(&told, 3), [record_message(&greater)]);
+}
+
 #[test]
 fn a_stop_that_was_asked_by_an_older_graph_stops_the_newest() {
     let stop = |listing: Listing| Message::Stop {
