@@ -66,7 +66,7 @@ fn print_run(run: &Run) -> std::io::Result<()> {
     let mut stdout = std::io::stdout().lock();
     writeln!(
         stdout,
-        "seed {} {} {}: {} asked, {} admitted, {} operators shared, {} moved, {} rows, {} events, {} violations",
+        "seed {} {} {}: {} asked, {} admitted, {} operators shared, {} moved, {} repaired, {} rows, {} events, {} violations",
         run.seed,
         run.digest,
         run.case,
@@ -74,6 +74,7 @@ fn print_run(run: &Run) -> std::io::Result<()> {
         run.admitted,
         run.shared,
         run.moved,
+        run.repaired,
         run.rows,
         run.events,
         run.violations.len()

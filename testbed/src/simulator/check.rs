@@ -49,21 +49,22 @@ impl Checker {
         }
     }
 
-    /// A host never promises more than it has.
+    /// A host never promises more than it has, where it has a choice, and all that runs is promised.
     pub(super) fn check_host(
         &mut self,
         now: Instant,
         host: usize,
         node: &Node,
-        capacity: &Resources,
+        capacity: Option<&Resources>,
         running_cores: f64,
     ) {
         let (reserved, allocated) = node.promised();
         let taken = reserved + allocated;
         let most = |amount: f64| amount * (1.0 + ROUNDING);
-        if taken.cpu_cores > most(capacity.cpu_cores)
-            || taken.uplink_bytes_per_second > most(capacity.uplink_bytes_per_second)
-            || taken.memory_bytes > capacity.memory_bytes
+        if let Some(capacity) = capacity
+            && (taken.cpu_cores > most(capacity.cpu_cores)
+                || taken.uplink_bytes_per_second > most(capacity.uplink_bytes_per_second)
+                || taken.memory_bytes > capacity.memory_bytes)
         {
             let what = format!(
                 "{:.6} cores, {:.0} bytes/s and {} bytes are promised, of {:.6}, {:.0} and {}",

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use composition::queue::{self, Discipline, Job};
 use composition::{MigrationId, Order};
+use engine::operator::Kind;
 use model::plan::Stream;
 use model::{ComponentGraph, CompositionId, Demand, NodeId, StreamName, convert};
 
@@ -310,6 +311,41 @@ impl Fluid {
         let range = self.parts.range((host, first)..);
         let here = range.take_while(move |((at, _), _)| *at == host);
         here.map(|((_, id), _)| *id)
+    }
+
+    /// The hosts that a host has streams with: those that feed what runs there, read it, or hold its state.
+    pub(super) fn near(&self, host: usize, hosts: &Hosts) -> BTreeSet<usize> {
+        let mut near = BTreeSet::new();
+        for id in self.parts_of(host) {
+            let graph = &self.parts[&(host, id)].graph;
+            let plan = graph.plan();
+            let mut edge = |one: NodeId, other: NodeId| {
+                let places = [one, other].map(|it| hosts.get_index_of(&it));
+                if places.contains(&Some(host)) {
+                    near.extend(places.into_iter().flatten());
+                }
+            };
+            for (stream, reader) in plan.edges() {
+                edge(graph.producer(stream).host, graph.reader(reader).host);
+            }
+            let backups = plan.operators().iter().zip(graph.backups()).enumerate();
+            for (index, (operator, backups)) in backups {
+                let kind = engine::operator::find(&operator.kind);
+                if kind.is_some_and(Kind::has_state) {
+                    let at = graph.operators()[index].host;
+                    backups.iter().for_each(|backup| edge(at, *backup));
+                }
+            }
+        }
+        near.remove(&host);
+        near
+    }
+
+    /// Whether something runs on a host that wants to be held elsewhere as well.
+    pub(super) fn wants_backups(&self, host: usize) -> bool {
+        let graphs = self.parts_of(host).map(|id| &self.parts[&(host, id)].graph);
+        let mut plans = graphs.map(|graph| graph.plan());
+        plans.any(|plan| plan.qos().replicas > 0)
     }
 
     /// The hosts on which something of a composition is.

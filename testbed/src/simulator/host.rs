@@ -35,6 +35,8 @@ pub(super) struct Host {
     pub(super) is_load_due: bool,
     /// To whom the round trip is known.
     pub(super) measured: BTreeSet<usize>,
+    /// Whether it was bound to something that it was not asked for, so that it may hold more than it has room for.
+    pub(super) has_adopted: bool,
     /// Requests that were made here and are not answered.
     pub(super) open: Vec<Ticket>,
 }
@@ -85,6 +87,7 @@ pub(super) fn node(
     start: u32,
     host: HostSummary,
     composition: composition::Config,
+    repairs: bool,
 ) -> Node {
     let config = Config {
         identity: identity(rng, number),
@@ -94,7 +97,7 @@ pub(super) fn node(
         first_number: 1 + u64::from(start) * NUMBERS_PER_START,
         is_new: start == 0,
         migrates: true,
-        repairs: false,
+        repairs,
     };
     Node::new(config, rng.keyed(&format!("node {number} {start}")))
 }

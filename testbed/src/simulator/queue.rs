@@ -33,6 +33,8 @@ pub(super) enum Event {
     Load(usize),
     /// Hosts are told what was measured of what they run.
     Usage,
+    /// A host has not heard the beats of another, by which it has streams, unless that is there still, in the same life.
+    Beats { at: usize, of: usize, start: u32 },
     /// Those that know a host do not count on it any more, where it is down still.
     Lost { host: usize, start: u32 },
     /// Hosts that were cut off from each other at that time, and still are, do not count on one another any more.

@@ -56,6 +56,8 @@ pub struct Run {
     pub shared: u64,
     /// How often an operator went to another host.
     pub moved: u64,
+    /// How often a host made something that ran on another one.
+    pub repaired: u64,
     /// Events in all.
     pub events: u64,
     /// Rows that left at sinks and were compared with the reference.
@@ -123,6 +125,7 @@ pub fn run_in(
         admitted: progress.admitted(&world),
         shared: progress.shared(&world),
         moved: world.moved.values().sum(),
+        repaired: world.repaired.values().sum(),
         events: world.event_count(),
         rows,
         violations,
@@ -164,8 +167,7 @@ fn take(world: &mut World, step: Step, progress: &mut converge::Progress) {
         }
         Step::Crash(host) => {
             if world.is_up(host) {
-                progress.crashes.push((world.now(), host));
-                world.crash(host);
+                progress.crash(world, host);
             }
         }
         Step::Restart(host) => world.restart(host),

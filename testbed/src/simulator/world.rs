@@ -96,6 +96,8 @@ pub struct World {
     pub(super) latest: BTreeMap<ApplicationId, CompositionId>,
     /// How often an operator of a composition went elsewhere.
     pub(super) moved: BTreeMap<CompositionId, u64>,
+    /// How often a host made something of a composition that it was not asked for.
+    pub(super) repaired: BTreeMap<CompositionId, u64>,
     pub(super) asked: Vec<Asked>,
     pub(super) open: usize,
     pub(super) checker: Checker,
@@ -167,6 +169,7 @@ impl World {
             graphs: BTreeMap::new(),
             latest: BTreeMap::new(),
             moved: BTreeMap::new(),
+            repaired: BTreeMap::new(),
             asked: Vec::new(),
             open: 0,
             checker: Checker::default(),
@@ -192,6 +195,7 @@ impl World {
                 0,
                 summary.clone(),
                 world.setup.composition.clone(),
+                world.repairs(),
             );
             let summary = Arc::new(summary);
             world.numbers.insert(id, ());
@@ -210,6 +214,7 @@ impl World {
                 last_local: Instant::ZERO,
                 is_load_due: false,
                 measured: std::collections::BTreeSet::new(),
+                has_adopted: false,
                 open: Vec::new(),
             });
         }
@@ -363,6 +368,11 @@ impl World {
     /// What was written down since this was last asked.
     pub fn take_trace(&mut self) -> Vec<String> {
         std::mem::take(&mut self.trace)
+    }
+
+    /// Whether nodes repair what hosts that are gone ran.
+    pub(super) fn repairs(&self) -> bool {
+        self.setup.fidelity == Fidelity::Fluid
     }
 
     pub(super) fn asked_of(&self, ticket: Ticket) -> &Asked {

@@ -7,7 +7,6 @@ mod support;
 
 mod chaos;
 mod faults;
-mod kept;
 mod moves;
 mod network;
 mod testbed;

@@ -15,6 +15,49 @@ use crate::topology::Topology;
 const DEPTH_MAX: usize = 64;
 
 impl Fluid {
+    /// Whether all of a composition runs that its sinks read, here or for others.
+    pub(in crate::simulator) fn yields(&self, id: CompositionId, hosts: &Hosts) -> bool {
+        let Some(running) = self.running.get(&id) else {
+            return false;
+        };
+        let graph = &running.graph;
+        let sinks = graph.sinks().iter().zip(graph.plan().sinks());
+        sinks.into_iter().all(|(binding, sink)| {
+            let at = hosts.get_index_of(&binding.host);
+            let part = at.and_then(|at| self.parts.get(&(at, id)));
+            part.is_some_and(|part| part.is_started && part.has_sinks)
+                && self.is_made(id, graph, sink.input, hosts)
+        })
+    }
+
+    fn is_made(
+        &self,
+        id: CompositionId,
+        graph: &ComponentGraph,
+        stream: Stream,
+        hosts: &Hosts,
+    ) -> bool {
+        let Some(at) = hosts.get_index_of(&graph.producer(stream).host) else {
+            return false;
+        };
+        match stream {
+            Stream::Source(index, _) => {
+                let part = self.parts.get(&(at, id));
+                graph.sources()[index].shared || part.is_some_and(|part| part.has_sources)
+            }
+            Stream::Operator(index, _) if self.runs(at, (id, index)) => {
+                let inputs = &graph.plan().operators()[index].inputs;
+                inputs
+                    .iter()
+                    .all(|input| self.is_made(id, graph, *input, hosts))
+            }
+            Stream::Operator(index, _) => {
+                let name = graph.plan().stream_name(stream);
+                graph.operators()[index].shared && self.providers.contains_key(&(at, name))
+            }
+        }
+    }
+
     /// The delays of a composition; nothing where some of it does not run.
     pub(in crate::simulator) fn delays(
         &mut self,

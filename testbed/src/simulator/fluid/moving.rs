@@ -1,13 +1,23 @@
-//! Operators that go to other hosts: each host does its part at the word that production's hosts do it at.
+//! Operators that go to other hosts, asked or not: each host does its part at the word that production's hosts do it at.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use composition::MigrationId;
 use model::plan::Stream;
-use model::{ComponentGraph, CompositionId};
+use model::{Binding, ComponentGraph, CompositionId};
 
 use super::age::laxities;
-use super::{Component, Fluid, Hosts, Part};
+use super::{Component, Facts, Fluid, Hosts, Part, Running};
+
+/// What came of a graph that a host was never ready for.
+#[derive(Debug)]
+pub(in crate::simulator) struct Bound {
+    /// What of the graph is there from now on, and was not.
+    pub(in crate::simulator) made: Vec<String>,
+    /// The parts that are gone.
+    pub(in crate::simulator) gone: Vec<(usize, CompositionId)>,
+}
 
 impl Fluid {
     /// Makes ready for a graph of which one operator goes elsewhere: where it comes here, it runs beside the one that it follows.
@@ -74,8 +84,6 @@ impl Fluid {
             return Some(Vec::new());
         };
         let binding = graph.operators()[operator];
-        part.graph = Arc::clone(graph);
-        part.is_started = true;
         if hosts.get_index_of(&binding.host) == Some(host) {
             part.coming.remove(&operator);
             // One that was left here for others is what came back.
@@ -85,35 +93,131 @@ impl Fluid {
                 false => &mut part.operators,
             };
             list.insert(operator);
-        } else {
-            part.shared.remove(&operator);
-            if part.operators.remove(&operator) {
-                part.left.insert(operator);
+        }
+        Some(self.bind(host, composition, graph, hosts))
+    }
+
+    /// A graph holds that the host was never ready for: what it binds there and is not there is made.
+    pub(in crate::simulator) fn adopt(
+        &mut self,
+        host: usize,
+        id: CompositionId,
+        graph: &Arc<ComponentGraph>,
+        facts: &Arc<Facts>,
+        hosts: &Hosts,
+    ) -> Bound {
+        let laxities = laxities(graph, facts, hosts, &*self.topology);
+        let running = self.running.entry(id).or_insert_with(|| Running {
+            graph: Arc::clone(graph),
+            generation: 0,
+            facts: Arc::clone(facts),
+            hosts: BTreeSet::new(),
+            laxities: Vec::new(),
+            readers: BTreeMap::new(),
+        });
+        running.graph = Arc::clone(graph);
+        running.laxities = laxities;
+        running.hosts.insert(host);
+        let part = self.parts.entry((host, id));
+        part.or_insert_with(|| Part::new(Arc::clone(graph)));
+        let made = self.make(host, id, graph, hosts);
+        let gone = self.bind(host, id, graph, hosts);
+        Bound { made, gone }
+    }
+
+    /// Makes what a graph binds to a host and is not there. Gives the names of that.
+    fn make(
+        &mut self,
+        host: usize,
+        id: CompositionId,
+        graph: &Arc<ComponentGraph>,
+        hosts: &Hosts,
+    ) -> Vec<String> {
+        let plan = graph.plan();
+        let is_here = |binding: &Binding| hosts.get_index_of(&binding.host) == Some(host);
+        let mut made: Vec<String> = Vec::new();
+        let bound = graph.operators().iter().enumerate();
+        for (index, binding) in bound.filter(|(_, it)| is_here(it)) {
+            let name = plan.stream_name(Stream::Operator(index, 0));
+            let made_of = graph.made_of(index);
+            // What others had here and is gone is made for this one.
+            let is_shared =
+                binding.shared && self.provider_still(host, name, (id, &made_of)).is_some();
+            let Some(part) = self.parts.get_mut(&(host, id)) else {
+                continue;
+            };
+            if is_shared {
+                part.shared.insert(index);
+                continue;
+            }
+            part.shared.remove(&index);
+            let was_left = part.left.remove(&index);
+            if part.operators.insert(index) && !was_left {
+                made.push(plan.operators()[index].name.clone());
+                self.add_operator(host, (id, index), graph);
+            }
+        }
+        let Some(part) = self.parts.get_mut(&(host, id)) else {
+            return made;
+        };
+        let mut sources = graph.sources().iter().zip(plan.sources());
+        let mut sinks = graph.sinks().iter().zip(plan.sinks());
+        let source = sources.find(|(it, _)| is_here(it) && !it.shared);
+        let sink = sinks.find(|(it, _)| is_here(it));
+        if !std::mem::replace(&mut part.has_sources, source.is_some()) {
+            made.extend(source.map(|(_, source)| source.name.clone()));
+        }
+        if !std::mem::replace(&mut part.has_sinks, sink.is_some()) {
+            made.extend(sink.map(|(_, sink)| sink.name.clone()));
+        }
+        made
+    }
+
+    /// A host has nothing of a graph but what that binds to it, and what others read there still. Gives the parts that are gone.
+    fn bind(
+        &mut self,
+        host: usize,
+        id: CompositionId,
+        graph: &Arc<ComponentGraph>,
+        hosts: &Hosts,
+    ) -> Vec<(usize, CompositionId)> {
+        let Some(part) = self.parts.get_mut(&(host, id)) else {
+            return Vec::new();
+        };
+        part.graph = Arc::clone(graph);
+        part.is_started = true;
+        for (index, binding) in graph.operators().iter().enumerate() {
+            if hosts.get_index_of(&binding.host) == Some(host) {
+                continue;
+            }
+            part.shared.remove(&index);
+            if part.operators.remove(&index) {
+                part.left.insert(index);
             }
         }
         // What stays is made of something else by now.
         for index in &part.operators {
             let name = graph.plan().stream_name(Stream::Operator(*index, 0));
             let providers = self.providers.entry((host, name)).or_default();
-            if let Some(made_of) = providers.get_mut(&(composition, *index)) {
+            if let Some(made_of) = providers.get_mut(&(id, *index)) {
                 *made_of = graph.made_of(*index);
             }
         }
         let read = std::mem::take(&mut part.reads);
-        self.forget_reading(host, composition, &read);
-        self.note_reading(host, composition, hosts);
-        self.rank_shared(composition);
+        self.forget_reading(host, id, &read);
+        self.note_reading(host, id, hosts);
+        self.rank_shared(id);
         self.touch(host);
-        self.changed.insert(composition);
+        self.changed.insert(id);
         // What was read of others and is not any more goes where they have ended.
         let open = read.into_iter().map(|it| it.0).collect();
         let mut gone = self.settle(open, hosts, false);
         gone.extend(self.end_left(hosts));
-        if self.is_empty(host, composition, hosts) {
-            gone.extend(self.retire(host, composition, hosts));
-            gone.push((host, composition));
+        if self.is_empty(host, id, hosts) {
+            gone.extend(self.retire(host, id, hosts));
+            gone.push((host, id));
         }
-        Some(gone)
+        gone
     }
 
     /// The graph does not come about: what was made for it goes.

@@ -40,6 +40,8 @@ pub(super) struct Case {
     pub(super) is_down_noticed: bool,
     /// Hosts that go down for good.
     lost: BTreeSet<usize>,
+    /// On how many hosts beside its own the state of each operator is to be held.
+    replicas: u8,
 }
 
 /// Something that is done to the network.
@@ -114,6 +116,7 @@ pub(super) struct Request {
     /// Whether it only asks what would be.
     is_trial: bool,
     target: Duration,
+    replicas: u8,
     demand: Demand,
     spread: bool,
 }
@@ -176,6 +179,7 @@ impl Case {
             is_rush: rng.below(3) == 0,
             is_down_noticed: rng.below(3) > 0,
             lost,
+            replicas: [0, 1, 1, 2][draw(&mut rng.keyed("replicas"), 4)],
         }
     }
 
@@ -282,27 +286,32 @@ impl Case {
 
     fn request(&self, number: usize, rng: &mut Rng) -> Request {
         let hosts = self.hosts.len();
-        let rows_per_second = match self.fidelity {
-            Fidelity::Fluid => [10.0, 100.0, 1000.0],
-            // Each of them is handled.
-            Fidelity::Discrete => [2.0, 10.0, 40.0],
-        };
-        let rows_per_second = rows_per_second[draw(rng, 3)];
         let cores = match self.fidelity {
             Fidelity::Fluid => 0.3,
             // What a row takes must leave room in the target.
             Fidelity::Discrete => 0.1,
         };
+        let at = draw(rng, hosts);
+        let from = draw(rng, hosts.min(3));
+        // Of one source there is one rate: who reads it by itself and by what others made of it waits for the slower of the two.
+        let rows_per_second = match self.fidelity {
+            Fidelity::Fluid => [10.0, 100.0, 1000.0][draw(rng, 3)],
+            // Each of them is handled.
+            Fidelity::Discrete => {
+                [2.0, 10.0, 40.0][draw(&mut rng.keyed(&format!("rate {from}")), 3)]
+            }
+        };
         Request {
-            at: draw(rng, hosts),
+            at,
             name: format!("app{number}"),
-            from: draw(rng, hosts.min(3)),
+            from,
             meaning: rng.below(3),
             length: 1 + rng.below(4),
             is_forked: rng.below(4) == 0,
             is_windowed: self.fidelity == Fidelity::Discrete && rng.keyed("windowed").below(2) == 0,
             is_trial: rng.below(12) == 0,
             target: Duration::from_millis(20 + rng.below(500)),
+            replicas: self.replicas,
             demand: Demand {
                 rows_per_second,
                 row_bytes: 20.0 + 200.0 * rng.fraction(),
@@ -357,6 +366,7 @@ impl Request {
         let schema = Schema::new(vec![Field::new("value", DataType::Int64)]).ok()?;
         let qos = Qos {
             latency: self.target,
+            replicas: self.replicas,
             ..Qos::default()
         };
         let mut plan = Builder::new(&self.name, qos).ok()?;

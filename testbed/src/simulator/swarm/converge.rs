@@ -1,8 +1,9 @@
 //! What must hold when faults are long over.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use model::{ComponentGraph, Instant};
+use model::{ComponentGraph, Instant, NodeId};
 use node::node::{Answer, Command};
 
 use crate::simulator::check::Violation;
@@ -18,6 +19,8 @@ pub(super) struct Progress {
     /// Moves that were asked for.
     pub(super) moves: Vec<Ticket>,
     pub(super) crashes: Vec<(Instant, usize)>,
+    /// Requests whose records no host that was up had at some time.
+    orphaned: BTreeSet<Ticket>,
     /// How many rows had left for a request some time before the end.
     rows: BTreeMap<Ticket, u64>,
 }
@@ -50,6 +53,41 @@ impl Progress {
     pub(super) fn note_rows(&mut self, world: &World) {
         let rows = self.tickets.iter().map(|it| (*it, rows_of(world, *it)));
         self.rows = rows.collect();
+    }
+
+    /// A host goes down.
+    pub(super) fn crash(&mut self, world: &mut World, host: usize) {
+        self.crashes.push((world.now(), host));
+        world.crash(host);
+        let is_orphaned = |ticket: &Ticket| {
+            let application = world.asked_of(*ticket).application.as_ref();
+            let mut up = world.hosts.iter().filter(|host| host.is_up);
+            application.is_some_and(|it| up.all(|host| host.node.recorded_graph(it).is_none()))
+        };
+        let orphaned = self.tickets.iter().copied().filter(is_orphaned);
+        self.orphaned.extend(orphaned);
+    }
+
+    /// The graph that a request is to run by, where all is to run: nobody has stopped it, and nothing has happened to its hosts that
+    /// cannot be repaired.
+    fn graph_of(&self, world: &World, ticket: Ticket) -> Option<Arc<ComponentGraph>> {
+        let asked = world.asked_of(ticket);
+        let graph = world.graphs.get(&asked.composition?)?;
+        let numbers = |node: &NodeId| world.host_of(*node);
+        let is_feasible = match world.repairs() {
+            true => {
+                let sources = graph.sources().iter();
+                let mut at = sources.filter_map(|it| numbers(&it.host));
+                !self.orphaned.contains(&ticket) && at.all(|host| world.is_up(host))
+            }
+            false => {
+                let hosts = graph.hosts();
+                let mut at = hosts.iter().filter_map(numbers);
+                !at.any(|host| self.has_crashed(host, asked.at)) && world.is_up(asked.host)
+            }
+        };
+        let is_running = self.is_stopped(world, ticket) == Some(false);
+        (is_feasible && is_running).then(|| Arc::clone(graph))
     }
 
     /// Whether a host has gone down since then.
@@ -139,26 +177,19 @@ fn moves(world: &World, progress: &Progress, wrong: &mut Wrong) {
         let (Some(id), Some(application)) = (asked.composition, &asked.application) else {
             continue;
         };
-        let Some(graph) = world.graphs.get(&id) else {
+        let Some(graph) = progress.graph_of(world, *ticket) else {
             continue;
         };
-        let hosts = graph.hosts();
-        let numbers = hosts.iter().filter_map(|node| world.host_of(*node));
-        let numbers: Vec<usize> = numbers.collect();
-        let is_lost = |host: &usize| progress.has_crashed(*host, asked.at);
-        if progress.is_stopped(world, *ticket) != Some(false) || numbers.iter().any(is_lost) {
-            continue;
-        }
-        for host in &numbers {
-            let recorded = world.hosts[*host].node.recorded_graph(application);
-            if recorded != Some(&**graph) {
+        for host in graph.hosts().iter().filter_map(|node| world.host_of(*node)) {
+            let recorded = world.hosts[host].node.recorded_graph(application);
+            if recorded != Some(&*graph) {
                 let what = format!(
                     "{} runs as {:?}, and its record says {:?}",
                     application.name,
-                    places(world, graph),
-                    recorded.map(|it| places(world, it))
+                    world.places(&graph),
+                    recorded.map(|it| world.places(it))
                 );
-                wrong.add(Some(*host), what);
+                wrong.add(Some(host), what);
             }
         }
         for (operator, binding) in graph.operators().iter().enumerate() {
@@ -171,12 +202,6 @@ fn moves(world: &World, progress: &Progress, wrong: &mut Wrong) {
             }
         }
     }
-}
-
-/// Where the operators of a graph run.
-fn places(world: &World, graph: &ComponentGraph) -> Vec<Option<usize>> {
-    let operators = graph.operators().iter();
-    operators.map(|it| world.host_of(it.host)).collect()
 }
 
 /// How many rows have left for a request.
@@ -223,17 +248,14 @@ fn applications(world: &World, progress: &Progress, wrong: &mut Wrong) {
                 }
             }
             Some(false) => {
-                let Some(graph) = world.graphs.get(&id) else {
+                let Some(graph) = progress.graph_of(world, *ticket) else {
                     continue;
                 };
-                let hosts = graph.hosts();
-                let numbers = hosts.iter().filter_map(|node| world.host_of(*node));
-                let numbers: Vec<usize> = numbers.collect();
-                let is_whole = |host: &usize| !progress.has_crashed(*host, asked.at);
-                if !numbers.iter().all(is_whole) || !world.is_up(asked.host) {
-                    continue;
+                if world.discrete.is_none() && !world.yields(id) {
+                    let what = format!("{name} gives nothing as {:?}", world.places(&graph));
+                    wrong.add(Some(asked.host), what);
                 }
-                for host in numbers {
+                for host in graph.hosts().iter().filter_map(|node| world.host_of(*node)) {
                     if !world.fluid.is_serving(host, id) {
                         wrong.add(Some(host), format!("{name} should run here"));
                     }
@@ -294,21 +316,15 @@ fn records(world: &mut World, progress: &Progress, wrong: &mut Wrong) {
     };
     for ticket in &progress.tickets {
         let it = world.asked_of(*ticket);
-        let (Some(id), Some(application)) = (it.composition, &it.application) else {
+        let Some(application) = it.application.as_ref().filter(|_| it.composition.is_some()) else {
             continue;
         };
         let key = (super::hex(&application.owner.0), application.name.clone());
         let status = list.get(&key).map(String::as_str);
-        let hosts = world.graphs.get(&id).map(|graph| graph.hosts());
-        let numbers = hosts.into_iter().flatten();
-        let mut numbers = numbers.filter_map(|node| world.host_of(node));
-        if numbers.any(|host| progress.has_crashed(host, it.at)) {
-            continue;
-        }
         let is_right = match progress.is_stopped(world, *ticket) {
             Some(true) => status.is_none(),
-            Some(false) => status == Some("running"),
-            None => true,
+            Some(false) if progress.graph_of(world, *ticket).is_some() => status == Some("running"),
+            Some(false) | None => true,
         };
         if !is_right {
             let what = format!("{} is listed as {status:?}", application.name);

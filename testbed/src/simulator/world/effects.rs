@@ -79,11 +79,12 @@ impl World {
                 from,
             } => self.prepare(host, cause, (id, &application), *graph, (operator, from)),
             Effect::Switch { id, graph, cores } => self.switch(host, id, *graph, cores),
-            Effect::Adopt { id, .. } => {
-                // Nodes of simulations do not repair.
-                let what = format!("{id:?} has a graph that it was never ready for");
-                self.checker.report(self.now, Some(host), what);
-            }
+            Effect::Adopt {
+                id,
+                application,
+                graph,
+                ..
+            } => self.adopt(host, cause, (id, &application), *graph),
             Effect::Abandon(id) => self.abandon(host, id),
             Effect::Retire(id) => {
                 self.retire_engine(host, id);

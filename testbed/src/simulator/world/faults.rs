@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{Arc, Event, Host, World, host};
+use crate::simulator::discrete::BROKEN_AFTER;
 use crate::simulator::network::{Network, Rule};
 use crate::simulator::overlay;
 
@@ -17,7 +18,8 @@ const LOST_AFTER: Duration = Duration::from_secs(20);
 /// Unit: time. Source: a round of production's pings takes ten seconds. Who is left alone joins again with waits up to 30 s, and edges and records
 /// dial whom they are for; where neither is so, as between two halves without a common application, production takes up to the
 /// five minutes between two refreshings of its routing table, which is not modelled.
-const FOUND_WITHIN: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(10));
+pub(super) const FOUND_WITHIN: (Duration, Duration) =
+    (Duration::from_secs(30), Duration::from_secs(10));
 
 /// After what time what nobody pulls any more is gone. Source: the engine lapses readers after 5 s, and what only such read
 /// after 60 s.
@@ -40,12 +42,19 @@ impl World {
     pub fn add_fault(&mut self, rule: Box<dyn Rule>) {
         self.network.add_fault(rule);
         let mut is_any = false;
+        let mut silent = Vec::new();
         for at in 0..self.hosts.len() {
             for of in self.acquaintances.known(at) {
                 if self.network.cuts(*of, at) && !self.apart.contains_key(&(at, *of)) {
                     self.apart.insert((at, *of), self.now);
+                    silent.push((at, *of));
                     is_any = true;
                 }
+            }
+        }
+        for (at, of) in silent {
+            if self.fluid.near(of, &self.numbers).contains(&at) {
+                self.miss_beats(at, of);
             }
         }
         if is_any {
@@ -121,6 +130,9 @@ impl World {
         };
         overlay.crash(now, host, &ways);
         self.plan_overlay();
+        for at in self.fluid.near(host, &self.numbers) {
+            self.miss_beats(at, host);
+        }
         if let Some(discrete) = &mut self.discrete {
             discrete.crash(host);
         }
@@ -146,13 +158,22 @@ impl World {
         summary.version += 1;
         summary.load = model::LoadInterval::default();
         let composition = self.setup.composition.clone();
-        let node = host::node(&self.rng, number, start, summary.clone(), composition);
+        let repairs = self.repairs();
+        let node = host::node(
+            &self.rng,
+            number,
+            start,
+            summary.clone(),
+            composition,
+            repairs,
+        );
         let it = &mut self.hosts[number];
         it.node = node;
         it.start = start;
         it.is_up = true;
         it.summary = Arc::new(summary);
         it.is_load_due = false;
+        it.has_adopted = false;
         let summary = Arc::clone(&it.summary);
         self.overlay.describe(number, summary);
         self.overlay.restart(self.now, number);
@@ -164,6 +185,22 @@ impl World {
             Event::Gossip(number),
         );
         self.look_at_load(number, Duration::from_secs(1));
+    }
+
+    /// A host that has streams with another hears nothing of it from now on.
+    fn miss_beats(&mut self, at: usize, of: usize) {
+        if self.repairs() {
+            let start = self.hosts[of].start;
+            let event = Event::Beats { at, of, start };
+            self.queue.push(self.now + BROKEN_AFTER, 0, event);
+        }
+    }
+
+    pub(super) fn on_beats_missed(&mut self, at: usize, of: usize, start: u32) {
+        let it = &self.hosts[of];
+        if !it.is_up || it.start != start || self.network.cuts(of, at) {
+            self.unreachable(at, of, Duration::ZERO, 0);
+        }
     }
 
     /// How much of a host others than Synergy use from now on. Unit: cores.

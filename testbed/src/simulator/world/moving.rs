@@ -1,7 +1,8 @@
 //! Operators that go to other hosts, as nodes want it done.
 
 use composition::{MigrationId, Taken};
-use model::{ApplicationId, NodeId};
+use model::{ApplicationId, CompositionId, NodeId};
+use node::node::PartEvent;
 
 use super::effects::DEPLOYED_AFTER;
 use super::{Arc, ComponentGraph, Input, World};
@@ -119,6 +120,52 @@ impl World {
         discrete.drive(local, host, &mut out);
         self.carry(host, out);
         self.follow_loads();
+    }
+
+    /// A graph holds on a host that was not asked to make ready for it.
+    pub(super) fn adopt(
+        &mut self,
+        host: usize,
+        cause: u32,
+        (id, application): (CompositionId, &ApplicationId),
+        graph: ComponentGraph,
+    ) {
+        let Some(facts) = self.facts.get(application).cloned() else {
+            let what = format!("{application:?} goes on, which nobody asked for");
+            return self.checker.report(self.now, Some(host), what);
+        };
+        let known = self.graphs.get(&id).filter(|known| ***known == graph);
+        let graph = known.map_or_else(|| Arc::new(graph), Arc::clone);
+        self.graphs.insert(id, Arc::clone(&graph));
+        self.hosts[host].has_adopted = true;
+        if self.is_traced {
+            let places = self.places(&graph);
+            self.note(host, &format!("adopts {} as {places:?}", application.name));
+        }
+        let bound = self.fluid.adopt(host, id, &graph, &facts, &self.numbers);
+        if !bound.made.is_empty() {
+            *self.repaired.entry(id).or_default() += 1;
+        }
+        for component in bound.made {
+            let event = PartEvent::Restored {
+                component,
+                state_bytes: 0,
+            };
+            self.later(host, DEPLOYED_AFTER, cause, Input::Happened { id, event });
+        }
+        self.tell_retired(bound.gone);
+        self.follow_loads();
+    }
+
+    /// Whether all of a composition runs that its sinks read, in fluid fidelity.
+    pub(in crate::simulator) fn yields(&self, id: CompositionId) -> bool {
+        self.fluid.yields(id, &self.numbers)
+    }
+
+    /// Where the operators and the sinks of a graph run.
+    pub(in crate::simulator) fn places(&self, graph: &ComponentGraph) -> Vec<Option<usize>> {
+        let bindings = graph.operators().iter().chain(graph.sinks());
+        bindings.map(|it| self.host_of(it.host)).collect()
     }
 
     /// The graph does not come about.

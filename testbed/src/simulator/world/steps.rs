@@ -5,7 +5,7 @@ use std::time::Duration;
 use model::{Instant, Resources};
 use node::node::Measured;
 
-use super::faults::Now;
+use super::faults::{FOUND_WITHIN, Now};
 use super::{Arc, Cost, Digest, EffectsDigest, Event, Input, LOAD_AFTER, MEASURE, Query, World};
 use crate::simulator::discrete::{BROKEN_AFTER, Happening};
 
@@ -42,9 +42,14 @@ impl World {
                 if self.hosts[host].is_up {
                     let busy_cores = self.busy(host);
                     self.hand(host, 0, Input::Load { busy_cores });
+                    // With that it sees to backups.
+                    if self.fluid.wants_backups(host) {
+                        self.look_at_load(host, LOAD_AFTER);
+                    }
                 }
             }
             Event::Usage => self.on_usage(),
+            Event::Beats { at, of, start } => self.on_beats_missed(at, of, start),
             Event::Lost { host, start } => self.on_lost(host, start),
             Event::Apart(since) => self.on_apart(since),
             Event::Lapse(id) => {
@@ -128,8 +133,9 @@ impl World {
             uplink_bytes_per_second: setup.uplink_bytes_per_second,
         };
         let running = self.fluid.cores(host);
+        let capacity = (!it.has_adopted).then_some(&capacity);
         self.checker
-            .check_host(self.now, host, &it.node, &capacity, running);
+            .check_host(self.now, host, &it.node, capacity, running);
     }
 
     fn plan_wake(&mut self, host: usize, wanted: Option<Instant>) {
@@ -180,6 +186,12 @@ impl World {
     pub(super) fn unreachable(&mut self, at: usize, of: usize, after: Duration, cause: u32) {
         let input = Input::Unreachable(self.hosts[of].id);
         self.later(at, after, cause, input);
+        if self.repairs() {
+            // It is heard of again where it is there after all.
+            let found = after + FOUND_WITHIN.1.mul_f64(self.rng.fraction());
+            self.queue
+                .push(self.now + found, 0, Event::Measured { at, of });
+        }
     }
 
     pub(super) fn later(&mut self, host: usize, after: Duration, cause: u32, input: Input) {
