@@ -39,6 +39,7 @@ mod edges;
 mod ends;
 mod flow;
 mod join;
+mod lacking;
 mod measures;
 mod order;
 mod rebind;

@@ -35,6 +35,8 @@ pub const PID: &str = "pid";
 pub const KEPT: &str = "kept";
 /// See [`IDENTITY`].
 pub const RETAINED: &str = "retained";
+/// See [`IDENTITY`].
+pub const STATES: &str = "states";
 const LOCK: &str = "lock";
 
 /// The data folder of this node, locked as long as this lives.

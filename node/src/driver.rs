@@ -19,11 +19,14 @@ mod load;
 mod migration;
 mod open;
 mod parts;
+mod preparing;
 mod publish;
 mod report;
 mod request;
 mod state;
+mod state_log;
 mod storage;
+mod surviving;
 mod tap;
 
 use std::collections::BTreeMap;
@@ -232,7 +235,14 @@ pub async fn start(
         rng.keyed("node"),
     );
     let (gate, requests) = Gate::new();
-    let control = control::Control::new(node, config, clock, network.clone(), runtime);
+    let surviving = match (&config.data_dir, &config.storage) {
+        (Some(folder), Some((_, bytes_max))) => {
+            let folder = folder.join(crate::data_dir::STATES);
+            Some(surviving::Surviving::open(folder, *bytes_max)?)
+        }
+        _ => None,
+    };
+    let control = control::Control::new(node, config, clock, network.clone(), runtime, surviving);
     let task = tokio::spawn(control.run(events, requests));
     Ok(Running {
         node: id,

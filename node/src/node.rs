@@ -39,6 +39,7 @@ mod spread;
 mod status;
 mod stop;
 mod streams;
+mod surviving;
 mod tap;
 mod task;
 #[cfg(test)]

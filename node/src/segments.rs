@@ -44,6 +44,8 @@ pub struct Segments {
     current: Option<u64>,
     /// What all of them take.
     bytes: u64,
+    /// The first that may have something that is not on the disk.
+    unsynced: u64,
 }
 
 #[derive(Debug)]
@@ -75,6 +77,7 @@ impl Segments {
             next: numbers.last().map_or(0, |last| last + 1),
             current: None,
             bytes: 0,
+            unsynced: numbers.last().map_or(0, |last| last + 1),
         };
         let mut spots = Vec::new();
         for number in numbers {
@@ -121,6 +124,18 @@ impl Segments {
             self.current = None;
         }
         Ok(spot)
+    }
+
+    /// Waits until all that was written is on the disk, and survives the system.
+    ///
+    /// # Errors
+    /// When the system cannot say so.
+    pub fn sync(&mut self) -> Result<(), Error> {
+        for segment in self.segments.range(self.unsynced..) {
+            segment.1.file.sync_data()?;
+        }
+        self.unsynced = self.current.unwrap_or(self.next);
+        Ok(())
     }
 
     /// Reads a record.

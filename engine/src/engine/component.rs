@@ -6,9 +6,9 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use model::{EventTime, Instant, NodeId, Origin, Slack, convert};
 
+use super::lacking::Lacking;
 use super::measures::{Ages, Counters, SLACK_WEIGHT, Smoothed};
 use super::rebuild::Rebuilding;
-use super::shadows::Lacking;
 use crate::batch::Batch;
 use crate::budget::Budget;
 use crate::cost::Cost;

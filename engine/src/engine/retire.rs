@@ -5,6 +5,7 @@ use model::{ComponentId, EdgeId, EventTime, Instant, Interval, Origin};
 
 use super::component::Stay;
 use super::edges::{Consuming, Edge, Producing};
+use super::lacking::Lacking;
 use super::timers::IDLE_MAX;
 use super::{Application, Engine, Event};
 use crate::batch::{Batch, Header, Note, Rows, Token};
@@ -271,7 +272,7 @@ impl Engine {
             .iter()
             .any(|output| output.producer.has_consumers());
         // Who holds its state has yet to say that it goes on elsewhere.
-        let is_read = is_read || !component.shadows.is_empty();
+        let is_read = is_read || component.shadows.iter().any(Lacking::is_elsewhere);
         let application = component.application;
         // What has failed stays for those who ask what happened.
         if is_read || component.stay == Stay::Forever || !self.is_served(application) {

@@ -9,10 +9,10 @@ use std::collections::{BTreeMap, VecDeque};
 use model::{ComponentId, EdgeId, Instant, Positions, convert};
 
 use super::deploy::EDGES_MAX;
-use super::{Component, DeployError, Engine};
+use super::lacking::Lacking;
+use super::{DeployError, Engine};
 use crate::edge::{Held, LAPSE};
 use crate::frame::EncodeError;
-use crate::mailbox::Channel;
 use crate::operator::{Cursor, Numbering, Tick};
 use crate::state::{Exported, FIRST_REQUEST, PIECES_MAX, Piece, Standing, StatePull, exported};
 use crate::step::Step;
@@ -71,13 +71,6 @@ struct Mark {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CopyId(ComponentId);
 
-/// What is kept upstream for a shadow: what its state does not have.
-#[derive(Debug)]
-pub(crate) struct Lacking {
-    edge: EdgeId,
-    taken: Vec<Positions>,
-}
-
 /// An export that a worker is to make.
 #[derive(Debug)]
 pub(super) struct Export {
@@ -134,7 +127,7 @@ impl Engine {
         if shadows.len() >= SHADOWS_MAX {
             return Err(DeployError::TooManyShadows);
         }
-        shadows.push(Lacking { edge: id, taken });
+        shadows.push(Lacking::new(id, taken));
         self.next_edge += 1;
         let edge = StateEdge {
             component,
@@ -177,8 +170,8 @@ impl Engine {
             let taken = mark.taken.clone();
             edge.marks = edge.marks.split_off(&pull.holds);
             let shadows = &mut self.component_mut(component).shadows;
-            if let Some(shadow) = shadows.iter_mut().find(|shadow| shadow.edge == id) {
-                shadow.taken = taken;
+            if let Some(shadow) = shadows.iter_mut().find(|shadow| shadow.edge() == id) {
+                shadow.set_taken(taken);
             }
             self.pass_on(now, component);
         }
@@ -225,7 +218,7 @@ impl Engine {
         let Some(component) = self.components.get_mut(&edge.component) else {
             return;
         };
-        component.shadows.retain(|shadow| shadow.edge != id);
+        component.shadows.retain(|shadow| shadow.edge() != id);
         self.pass_on(now, edge.component);
         self.count_copied(edge.component);
         self.refresh(now, edge.component);
@@ -338,7 +331,7 @@ impl Engine {
             // Its shadow sees the edge end.
             self.states.remove(&edge_id);
             if let Some(component) = self.components.get_mut(&id) {
-                component.shadows.retain(|shadow| shadow.edge != edge_id);
+                component.shadows.retain(|shadow| shadow.edge() != edge_id);
             }
         }
         let mut edges = self.states.values();
@@ -413,25 +406,6 @@ impl StateEdge {
             second.and_then(|second| self.marks.remove(&second));
         }
         true
-    }
-}
-
-impl Component {
-    /// What of a channel need not be asked for again, when everything up to `taken` was worked off: nothing that who reads it keeps,
-    /// and nothing that a shadow lacks.
-    pub(crate) fn kept(&self, channel: Channel, taken: u64) -> u64 {
-        let held = self.shadows.iter().map(|shadow| shadow.has(channel));
-        let kept = self.kept_by_readers(channel, taken);
-        held.min().map_or(kept, |held| kept.min(held))
-    }
-}
-
-impl Lacking {
-    /// Up to where a shadow has a way in.
-    pub(crate) fn has(&self, channel: Channel) -> u64 {
-        let port = self.taken.get(usize::from(channel.port));
-        port.and_then(|positions| positions.through(channel.origin))
-            .unwrap_or(0)
     }
 }
 

@@ -19,6 +19,14 @@ impl Handle {
         self.change(|engine, now| engine.open_state(now, component))
     }
 
+    /// Opens an edge by which the state of an operator here goes to this host's own disk: see [`crate::Engine::open_own_state`].
+    ///
+    /// # Errors
+    /// As above.
+    pub fn open_own_state(&self, component: ComponentId) -> Result<EdgeId, DeployError> {
+        self.change(|engine, now| engine.open_own_state(now, component))
+    }
+
     /// Takes a pull of a shadow.
     ///
     /// # Errors

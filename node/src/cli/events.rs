@@ -64,6 +64,7 @@ const fn word(decision: &Decision) -> &'static str {
         Decision::Rebound { .. } => "rebound",
         Decision::Repaired { .. } => "repaired",
         Decision::Restored { .. } => "restored",
+        Decision::StateLost { .. } => "state lost",
         Decision::HotSpot { .. } => "hot-spot",
         Decision::Degraded { .. } => "degraded",
         Decision::Disconnected { .. } => "disconnected",
@@ -123,6 +124,9 @@ fn says(decision: &Decision) -> String {
             component,
             state_bytes,
         } => format!("{component}, with {state_bytes} bytes of state"),
+        Decision::StateLost { component } => {
+            format!("{component} begins with nothing: its results lack rows")
+        }
         Decision::HotSpot {
             operator,
             reason,

@@ -3,9 +3,11 @@
 //! What a graph binds to this host and is not here is made, on a thread that may block; then readers here are turned to it, and what feeds others is
 //! theirs to pull. Each edge is opened by its reader, again and again until the other host is as far: so no order among hosts matters.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
+use engine::operator::{self, Kind};
 use engine::{
     Deployed, Deployment, OperatorPart, Provider, RemoteEdge, SinkDeployment, SourcePart,
 };
@@ -18,6 +20,7 @@ use super::control::{Control, Inbound};
 use super::deploy::{Pieces, Wanted};
 use super::effects;
 use super::parts::Part;
+use super::surviving::Surviving;
 use crate::connector::Opening;
 use crate::node::{Input, PartEvent};
 
@@ -87,11 +90,23 @@ impl Control {
             operators: compiled.filter(|it| !held(it)).collect(),
             ..wanted
         };
+        let resuming = graph.clone();
         let preparation = effects::preparation(self, id, &application, graph, Opening::Again);
         let number = self.adopting.begin(id);
         let inbox = self.means.inbox.clone();
+        let (states, clock) = (
+            self.surviving.as_ref().map(Surviving::states),
+            Arc::clone(&self.means.clock),
+        );
+        let bytes_max = self.state_bytes_max();
         tokio::spawn(async move {
-            let made = tokio::task::spawn_blocking(move || preparation.pieces(&wanted)).await;
+            let make = move || Pieces {
+                resumed: states.map_or_else(BTreeMap::new, |states| {
+                    states.resume(id, &resuming, &wanted, (bytes_max, clock.now()))
+                }),
+                ..preparation.pieces(&wanted)
+            };
+            let made = tokio::task::spawn_blocking(make).await;
             let made = Box::new(made.unwrap_or_default());
             drop(inbox.send(Inbound::Made { id, number, made }).await);
         });
@@ -109,6 +124,8 @@ impl Control {
             true => Ok(Vec::new()),
             false => self.deploy_made(id, &graph, &wanted, pieces),
         };
+        // Before it runs: what the disk lacks is kept from here on.
+        self.let_survive(id);
         let Some(part) = self.parts.get_mut(&id) else {
             return;
         };
@@ -159,6 +176,7 @@ impl Control {
         let Pieces {
             mut sources,
             mut operators,
+            mut resumed,
             mut sinks,
         } = pieces;
         let mut source_parts = Vec::new();
@@ -197,12 +215,19 @@ impl Control {
                 .shared
                 .then(|| self.running_here(graph, index))
                 .flatten();
-            let made = match (running, self.take_backup(place), operators.remove(&index)) {
+            let held = self.take_backup(place).or_else(|| resumed.remove(&index));
+            let made = match (running, held, operators.remove(&index)) {
                 (Some(component), _, _) => Ok((OperatorPart::Followed(component), 0)),
                 (None, Some((resumed, bytes)), _) => {
                     Ok((OperatorPart::Resumed(Box::new(resumed)), bytes))
                 }
-                (None, None, Some(Ok(part))) => Ok((OperatorPart::Rebuilt(part), 0)),
+                (None, None, Some(Ok(part))) => {
+                    if operator::find(&operator.kind).is_some_and(Kind::has_state) {
+                        let operator = operator.name.clone();
+                        events.push(PartEvent::StateLost { operator });
+                    }
+                    Ok((OperatorPart::Rebuilt(part), 0))
+                }
                 (None, None, Some(Err(reason))) => Err(reason),
                 (None, None, None) => Err("its state was lost in the meantime".to_owned()),
             };

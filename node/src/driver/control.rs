@@ -19,7 +19,9 @@ use super::deploy::{Local, Pieces, Prepared};
 use super::leaving::{self, Draining};
 use super::migration::Migration;
 use super::parts::{Lost, Means, Part, RoundTrips};
+use super::preparing::Preparing;
 use super::publish::Published;
+use super::surviving::Surviving;
 use super::{Config, effects};
 use crate::api::{Request, Tapped};
 use crate::clock::{MachineClock, ProcessCpu};
@@ -96,44 +98,6 @@ pub(super) enum Inbound {
     },
 }
 
-/// The deployments that are being prepared: of each composition the one that is wanted.
-///
-/// A composition may be deployed, retired and deployed again before the first of them is ready, and they may be ready
-/// in any order.
-#[derive(Debug, Default)]
-pub(super) struct Preparing {
-    next: u64,
-    wanted: BTreeMap<CompositionId, u64>,
-}
-
-impl Preparing {
-    /// One begins; gives its number.
-    pub(super) fn begin(&mut self, id: CompositionId) -> u64 {
-        self.next += 1;
-        self.wanted.insert(id, self.next);
-        self.next
-    }
-
-    /// Whether one is.
-    pub(super) fn is_under_way(&self, id: CompositionId) -> bool {
-        self.wanted.contains_key(&id)
-    }
-
-    /// The one that is under way is not wanted any more; says whether there was one.
-    pub(super) fn drop(&mut self, id: CompositionId) -> bool {
-        self.wanted.remove(&id).is_some()
-    }
-
-    /// One is ready; says whether it is wanted.
-    pub(super) fn finish(&mut self, id: CompositionId, number: u64) -> bool {
-        let is_wanted = self.wanted.get(&id) == Some(&number);
-        if is_wanted {
-            self.wanted.remove(&id);
-        }
-        is_wanted
-    }
-}
-
 /// A node's control plane and what it drives.
 #[derive(Debug)]
 pub(super) struct Control {
@@ -157,6 +121,8 @@ pub(super) struct Control {
     pub(super) adopting: Preparing,
     /// What is held here of operators that run elsewhere.
     pub(super) backups: BTreeMap<(CompositionId, u16), Backup>,
+    /// What outlives this process of operators here; nothing where it keeps nothing.
+    pub(super) surviving: Option<Surviving>,
     /// What effects have told the machine, to be taken in when all of them are carried out.
     pub(super) pending: VecDeque<Input>,
     /// What files that were loaded here have opened here.
@@ -176,6 +142,7 @@ impl Control {
         clock: Arc<MachineClock>,
         network: Network,
         runtime: Runtime,
+        surviving: Option<Surviving>,
     ) -> Self {
         let (sender, inbox) = mpsc::channel(INBOX_MAX);
         let means = Means {
@@ -203,6 +170,7 @@ impl Control {
             migrations: BTreeMap::new(),
             adopting: Preparing::default(),
             backups: BTreeMap::new(),
+            surviving,
             pending: VecDeque::new(),
             local: BTreeMap::new(),
             published: BTreeMap::new(),
@@ -398,6 +366,7 @@ impl Control {
         match deployed {
             Ok(part) => {
                 self.parts.insert(id, part);
+                self.let_survive(id);
                 self.handle(Input::Deployed(id));
             }
             Err(reason) => self.handle(Input::DeployFailed { id, reason }),
@@ -499,28 +468,5 @@ async fn until(clock: &MachineClock, instant: Option<Instant>) {
     match instant {
         Some(instant) => tokio::time::sleep(instant.since(clock.now())).await,
         None => std::future::pending().await,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use model::NodeId;
-
-    use super::*;
-
-    #[test]
-    fn of_the_preparations_of_a_composition_the_last_is_wanted_in_whichever_order_they_end() {
-        let id = CompositionId {
-            node: NodeId([1; 32]),
-            number: 1,
-        };
-        let mut preparing = Preparing::default();
-        let first = preparing.begin(id);
-        assert!(preparing.drop(id), "it is answered when it is dropped");
-        assert!(!preparing.drop(id), "and once");
-        let second = preparing.begin(id);
-        assert!(!preparing.finish(id, first));
-        assert!(preparing.finish(id, second));
-        assert!(!preparing.finish(id, second));
     }
 }

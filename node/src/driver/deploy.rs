@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use engine::operator;
+use engine::state::Resumed;
 use engine::{Deployment, OperatorDeployment, OperatorPart, SinkDeployment, SourcePart};
 use model::plan::{Connector, Stream};
 use model::{ComponentGraph, ComponentId, Instant, QueryPlan, Schema, SourceName, StreamName};
@@ -116,6 +117,8 @@ type OpenSource = (SourcePart, Option<Box<dyn connector::Source>>);
 pub(super) struct Pieces {
     pub(super) sources: BTreeMap<usize, Result<OpenSource, String>>,
     pub(super) operators: BTreeMap<usize, Result<OperatorDeployment, String>>,
+    /// Operators in the state that this host's disk has of them, and how many bytes that holds.
+    pub(super) resumed: BTreeMap<usize, (Resumed, u64)>,
     pub(super) sinks: BTreeMap<usize, Result<Option<OpenSink>, String>>,
 }
 
@@ -191,6 +194,7 @@ impl Preparation {
             operators: operators
                 .map(|index| (*index, compile(plan, *index)))
                 .collect(),
+            resumed: BTreeMap::new(),
             sinks: sinks.map(|index| (*index, self.sink(*index))).collect(),
         }
     }

@@ -169,6 +169,7 @@ fn release(control: &mut Control, id: CompositionId) {
     drop_preparation(control, id);
     forget(control, id);
     control.drop_backups(id);
+    control.end_surviving(id);
     control.adopting.drop(id);
     let is_empty = |part: &Part| part.numbers.is_empty();
     if control.parts.get(&id).is_some_and(is_empty) {
@@ -191,6 +192,7 @@ fn retire(control: &mut Control, id: CompositionId) {
     }
     control.drop_migrations(id);
     control.drop_backups(id);
+    control.end_surviving(id);
     control.adopting.drop(id);
     // What its file keeps here stays: the next attempt may need it.
     if let Some(part) = control.parts.remove(&id) {

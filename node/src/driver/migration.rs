@@ -290,6 +290,7 @@ impl Control {
         part.cores = cores;
         part.start(engine, cores);
         self.follow_backups(id.composition);
+        self.let_survive(id.composition);
     }
 
     /// The graph does not come about: what was made for it goes.

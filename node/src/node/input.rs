@@ -171,6 +171,18 @@ pub enum PartEvent {
         /// How much state it goes on with. Unit: bytes.
         state_bytes: u64,
     },
+    /// The state of an operator was lost with the process that ran it: its successor here begins with nothing.
+    StateLost {
+        /// Which operator.
+        operator: String,
+    },
+    /// The state of an operator here would outlive this process, or would not.
+    Surviving {
+        /// Which operator.
+        operator: String,
+        /// Why not, where it would not.
+        refused: Option<String>,
+    },
     /// Nobody pulls from here any more: the components are gone.
     Retired,
 }

@@ -264,6 +264,10 @@ impl Node {
                 self.decided(now, &application, decision);
                 self.list_application(&application, out);
             }
+            PartEvent::StateLost { operator } => self.on_state_lost(now, id, operator),
+            PartEvent::Surviving { operator, refused } => {
+                self.on_surviving(id, &operator, refused, out);
+            }
             PartEvent::Failed { component, reason } => {
                 part.failed.get_or_insert((component, reason));
             }

@@ -7,6 +7,7 @@ mod support;
 
 mod chaos;
 mod faults;
+mod kept;
 mod moves;
 mod network;
 mod testbed;

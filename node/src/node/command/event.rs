@@ -119,6 +119,11 @@ pub enum Decision {
         /// How much state it goes on with. Unit: bytes.
         state_bytes: u64,
     },
+    /// The state of an operator was lost with the process that ran it: it begins here with nothing, and what its results lack is told as missing.
+    StateLost {
+        /// Which operator.
+        component: String,
+    },
     /// A load or a delay was seen, or is expected, that is too much.
     HotSpot {
         /// At which operator, where it is one: it should go elsewhere.
@@ -214,6 +219,7 @@ impl Decision {
             Self::Refused { .. }
             | Self::Rebound { .. }
             | Self::Restored { .. }
+            | Self::StateLost { .. }
             | Self::Degraded { .. }
             | Self::Disconnected { .. }
             | Self::Returned { .. }

@@ -1,0 +1,173 @@
+//! Hosts that are killed and started again while nobody holds a backup: what they ran goes on from their own disk.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use model::Rng;
+use serde_json::Value;
+
+use crate::network::Network;
+use crate::support::{run, text};
+
+/// For how long rows flow. Unit: milliseconds. Source: two restarts on a busy machine.
+const FLOW_MS: u64 = 30_000;
+
+/// How many milliseconds are between two rows.
+const ROW_MS: u64 = 10;
+
+/// How long something may take that is waited for, and an application to its end. Unit: time. Source: what flows, and a busy machine.
+const WAIT: Duration = Duration::from_secs(90);
+
+/// The host of the windows: neither that of the source and the sink, nor of what feeds the windows.
+const KILLED: u32 = 3;
+
+fn rows() -> String {
+    let mut rng = Rng::from_seed(1);
+    let mut text = "seq,at,key\n".to_owned();
+    for seq in 0..FLOW_MS / ROW_MS {
+        let (at, key) = (1_700_000_000_000 + seq * ROW_MS, rng.below(5));
+        writeln!(text, "{seq},{at},{key}").expect("memory takes it");
+    }
+    text
+}
+
+/// Sliding windows over numbered rows, with a filter before them and one behind.
+fn application(name: &str, speed: &str) -> String {
+    format!(
+        r#"
+name = "{name}"
+[qos]
+latency = "5s"
+[source.rows]
+connector = "file"
+path = "rows.csv"
+time = {{ field = "at", unit = "ms", out_of_order = "10ms" }}
+{speed}
+[operator.known]
+use = "filter"
+from = "rows"
+where = "seq >= 0"
+place = {{ node = "n2" }}
+[operator.counted]
+use = "window"
+from = "known"
+window = {{ sliding = "4s", slide = "500ms" }}
+by = ["key"]
+select = {{ n = "count(*)", total = "sum(seq)", first = "min(seq)", last = "max(seq)" }}
+place = {{ node = "n{KILLED}" }}
+[operator.last]
+use = "filter"
+from = "counted"
+where = "n > 0"
+place = {{ node = "n{KILLED}" }}
+[sink.out]
+from = "last"
+connector = "file"
+path = "{name}.jsonl"
+"#
+    )
+}
+
+/// Applies it over hosts, and waits until so many lines have left.
+fn begin(network: &Network) {
+    network.bed.file("rows.csv", &rows());
+    let file = application("windows", "speed = 1\n");
+    let file = network.bed.file("windows.toml", &file);
+    network.ask(1, &["apply", &file]);
+    until_more_than(network, 100);
+}
+
+fn until_more_than(network: &Network, lines: usize) {
+    network.bed.until("results leave", WAIT, || {
+        (sorted(network, "windows").len() > lines).then_some(())
+    });
+}
+
+/// Where the states of the host that is killed lie.
+fn states(network: &Network) -> PathBuf {
+    network.bed.dir().join(format!("node-{KILLED}/states"))
+}
+
+fn start_again(network: &Network) {
+    let output = run(&mut network.bed.testbed(&["start", &KILLED.to_string()]));
+    assert!(output.status.success(), "{}", text(&output.stderr));
+}
+
+/// The newest file below a folder of logs.
+fn newest(states: &Path) -> PathBuf {
+    let logs = std::fs::read_dir(states).expect("there are states");
+    let files = logs.flat_map(|log| std::fs::read_dir(log.expect("a log").path()).expect("files"));
+    let files = files.map(|file| file.expect("a file").path());
+    let written = |path: &PathBuf| path.metadata().and_then(|it| it.modified()).ok();
+    files.max_by_key(written).expect("something was written")
+}
+
+/// The lines of a result, sorted: which of two that count at the same time leaves first is not promised.
+fn sorted(network: &Network, name: &str) -> Vec<String> {
+    let written = std::fs::read_to_string(network.bed.file_of(&format!("{name}.jsonl")));
+    let written = written.unwrap_or_default();
+    let mut lines: Vec<String> = written.lines().map(str::to_owned).collect();
+    lines.sort_unstable();
+    lines
+}
+
+#[test]
+fn a_killed_host_without_a_backup_goes_on_from_its_own_disk() {
+    let network = Network::up();
+    network.bed.file("rows.csv", &rows());
+    // Anywhere.
+    let file = application("alone", "");
+    let file = file.replace("place = {", "# place = {");
+    let file = network.bed.file("alone.toml", &file);
+    let output = run(&mut network.bed.synergy(&["run", &file]));
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let expected = sorted(&network, "alone");
+    assert!(expected.len() > 100, "{}", expected.len());
+
+    begin(&network);
+    for lines in [100, 180] {
+        until_more_than(&network, lines);
+        network.kill(KILLED);
+        start_again(&network);
+        until_more_than(&network, sorted(&network, "windows").len() + 20);
+    }
+    let events = network.ask(KILLED, &["events"]);
+    let events = events.to_string();
+    assert!(events.contains("restored"), "{events}");
+    assert!(!events.contains("state_lost"), "{events}");
+    let has_ended = |shown: &Value| shown["status"] == "finished";
+    network.until_shown(1, "windows", WAIT, has_ended);
+    let found = sorted(&network, "windows");
+    let lacks: Vec<&String> = expected.iter().filter(|it| !found.contains(it)).collect();
+    assert_eq!(lacks, Vec::<&String>::new(), "of {}", expected.len());
+    let more: Vec<&String> = found.iter().filter(|it| !expected.contains(it)).collect();
+    assert_eq!(more, Vec::<&String>::new(), "of {}", found.len());
+    assert_eq!(found.len(), expected.len(), "some came twice");
+    network.down();
+}
+
+#[test]
+fn a_state_that_is_gone_is_told_and_one_that_is_torn_is_cut() {
+    let network = Network::up();
+    begin(&network);
+    network.kill(KILLED);
+    let log = newest(&states(&network));
+    let file = std::fs::OpenOptions::new().write(true).open(&log);
+    let file = file.expect("it can be written");
+    let len = file.metadata().expect("it is there").len();
+    file.set_len(len - 7).expect("it can be cut");
+    start_again(&network);
+    until_more_than(&network, sorted(&network, "windows").len() + 20);
+    let events = network.ask(KILLED, &["events"]).to_string();
+    assert!(!events.contains("state_lost"), "{events}");
+
+    network.kill(KILLED);
+    std::fs::remove_dir_all(states(&network)).expect("there are states");
+    start_again(&network);
+    network.bed.until("the loss is told", WAIT, || {
+        let events = network.ask(KILLED, &["events"]).to_string();
+        events.contains("state_lost").then_some(())
+    });
+    network.down();
+}
