@@ -175,8 +175,11 @@ impl Reader {
         let Some(log) = log else {
             return self.has_pulled;
         };
-        let cursor = self.cursors.get(&origin);
-        cursor.is_some_and(|cursor| cursor.next >= log.end())
+        // Where nothing is retained, who has pulled lacks nothing that waiting would bring.
+        self.cursors.get(&origin).map_or_else(
+            || self.has_pulled && log.first() == log.end(),
+            |cursor| cursor.next >= log.end(),
+        )
     }
 
     /// Whether it has worked off all that it was sent of an origin.

@@ -248,3 +248,37 @@ fn a_source_goes_on_where_its_readers_are_and_back_to_where_one_of_them_was() {
     assert!(kills > 100, "{kills} times a host was killed");
     assert!(losses > 200, "{losses} times a reader forgot");
 }
+
+#[test]
+fn a_source_that_goes_on_in_its_middle_has_room_for_readers_of_its_own_host() {
+    let mut flow = Flow::new();
+    let source = flow.source();
+    flow.sink(source);
+    let places = Places {
+        sources: vec![0],
+        operators: vec![],
+        sinks: vec![0],
+    };
+    let (mut engine, now) = (Engine::new(Config::default()), Instant::ZERO);
+    let deployed = engine.deploy(now, part(flow, &places, 0)).unwrap();
+    let (id, sink) = (deployed.sources[0].unwrap(), deployed.sinks[0].unwrap());
+    engine.start(now, deployed.application);
+    // They have pulled by now, and pull no more before something comes.
+    let mark = Mark {
+        index: 40,
+        ..Mark::BEGINNING
+    };
+    engine.read_again(id, mark, mark.index);
+    assert!(engine.has_room(id));
+    let mut intake = Intake::new(origin(0), OUT_OF_ORDER).behind(mark);
+    engine.offer(now, id, intake.take(now, reading(&records()[40..50])));
+    let mut seen = Seen::new();
+    while let Some((_, batch)) = engine.receive(now, sink) {
+        note(&mut seen, &batch);
+    }
+    assert_eq!(
+        seen.keys().copied().collect::<Vec<_>>(),
+        (41..=50).collect::<Vec<_>>()
+    );
+    assert!(engine.has_room(id));
+}
