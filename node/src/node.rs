@@ -42,6 +42,7 @@ mod streams;
 mod surviving;
 mod tap;
 mod task;
+mod telling;
 #[cfg(test)]
 mod tests;
 mod unasked;
@@ -136,7 +137,7 @@ pub struct Node {
     /// Of which application the overlay was asked for the record.
     record_lookups: BTreeMap<u64, ApplicationId>,
     /// For whom the driver was asked what it counted.
-    reports: BTreeMap<u64, asking::ReportFor>,
+    reports: BTreeMap<u64, telling::ReportFor>,
     /// Compositions that were not ready when whoever asked for them was told so.
     overdue: BTreeSet<CompositionId>,
     counts: Counts,

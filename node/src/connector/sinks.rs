@@ -1,9 +1,11 @@
 //! The sinks: where results leave.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{BufRead, BufReader, ErrorKind, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use arrow_array::RecordBatch;
@@ -135,7 +137,7 @@ fn open_file(
         vec![wrong("path", message, "a file that can be written")]
     };
     let (out, is_empty) = match opening {
-        Opening::Anew => (owned(&path, true).map_err(unwritable)?, true),
+        Opening::Anew => (Owned::open(&path, true).map_err(unwritable)?, true),
         Opening::Again => whole_rows(&path, text).map_err(unwritable)?,
     };
     let mut lines = Lines {
@@ -154,14 +156,15 @@ fn open_file(
 /// A file to be written on behind its last whole row, and whether there is none.
 ///
 /// It is read once from its beginning: where a line of csv ends depends on all quotes before.
-fn whole_rows(path: &Path, text: Text) -> Result<(File, bool), std::io::Error> {
-    let mut file = owned(path, false)?;
-    if !file.metadata()?.is_file() {
+fn whole_rows(path: &Path, text: Text) -> Result<(Owned, bool), std::io::Error> {
+    let mut owned = Owned::open(path, false)?;
+    if owned.path.is_none() {
         // A pipe or a device keeps nothing that could be looked at.
-        return Ok((file, true));
+        return Ok((owned, true));
     }
+    let file = &mut owned.file;
     let (mut length, mut end, mut is_quoted) = (0, 0, false);
-    let mut bytes = BufReader::with_capacity(READ_BYTES, &file);
+    let mut bytes = BufReader::with_capacity(READ_BYTES, &mut *file);
     loop {
         let buffer = bytes.fill_buf()?;
         if buffer.is_empty() {
@@ -179,49 +182,88 @@ fn whole_rows(path: &Path, text: Text) -> Result<(File, bool), std::io::Error> {
     }
     file.set_len(end)?;
     file.seek(SeekFrom::Start(end))?;
-    Ok((file, end == 0))
+    Ok((owned, end == 0))
 }
 
-/// A file that no other sink of this machine writes as long as it is open, empty where it is to be `anew`.
-///
-/// Whoever wrote it last may be about to let go of it. A file system that knows no locks gives it to everybody, and a pipe or a device is nobody's.
-fn owned(path: &Path, anew: bool) -> Result<File, std::io::Error> {
-    if std::fs::metadata(path).is_ok_and(|it| !it.is_file()) {
-        return File::create(path);
-    }
-    let mut options = OpenOptions::new();
-    let file = options
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(path)?;
-    let mut waited = Duration::ZERO;
-    while let Err(TryLockError::WouldBlock) = file.try_lock() {
-        if waited >= FORMER_WAIT {
-            let message = "another application writes it; each sink has a file of its own";
-            return Err(std::io::Error::new(ErrorKind::ResourceBusy, message));
-        }
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "no lock is waited for with a limit"
-        )]
-        std::thread::sleep(FORMER_INTERVAL);
-        waited += FORMER_INTERVAL;
-    }
-    if anew {
-        file.set_len(0)?;
-    }
-    Ok(file)
+/// A file that no other sink writes as long as this is there.
+#[derive(Debug)]
+struct Owned {
+    file: File,
+    /// Where it is, and that nobody else of this process writes it; nothing for a pipe or a device, which is nobody's.
+    path: Option<PathBuf>,
 }
+
+/// The files that sinks of this process write, and that one of them was let go of.
+static WRITTEN: (Mutex<BTreeSet<PathBuf>>, Condvar) = (Mutex::new(BTreeSet::new()), Condvar::new());
 
 /// How long who writes a file may take to let go of it, once the application has ended.
 ///
 /// Unit: time. Range: from the time that a sink needs for its last rows; well below what who applies waits. Source: guess.
 const FORMER_WAIT: Duration = Duration::from_secs(2);
 
-/// How often a file is tried that another writes. Unit: time. Source: guess.
-const FORMER_INTERVAL: Duration = Duration::from_millis(20);
+impl Owned {
+    /// Takes a file, empty where it is to be `anew`. Whoever wrote it last may be about to let go of it.
+    ///
+    /// # Errors
+    /// When another sink writes it, of this process or of another one, as far as the file system knows locks.
+    fn open(path: &Path, anew: bool) -> Result<Self, std::io::Error> {
+        if std::fs::metadata(path).is_ok_and(|it| !it.is_file()) {
+            let file = File::create(path)?;
+            return Ok(Self { file, path: None });
+        }
+        let mut options = OpenOptions::new();
+        let file = options
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)?;
+        let path = path.canonicalize()?;
+        let taken = || {
+            let message = "another application writes it; each sink has a file of its own";
+            std::io::Error::new(ErrorKind::ResourceBusy, message)
+        };
+        let written = WRITTEN.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_taken = |written: &mut BTreeSet<PathBuf>| written.contains(&path);
+        let waited = WRITTEN.1.wait_timeout_while(written, FORMER_WAIT, is_taken);
+        let (mut written, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        if !written.insert(path.clone()) {
+            return Err(taken());
+        }
+        drop(written);
+        let owned = Self {
+            file,
+            path: Some(path),
+        };
+        if let Err(TryLockError::WouldBlock) = owned.file.try_lock() {
+            return Err(taken());
+        }
+        if anew {
+            owned.file.set_len(0)?;
+        }
+        Ok(owned)
+    }
+}
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        if let Some(path) = &self.path {
+            let mut written = WRITTEN.0.lock().unwrap_or_else(PoisonError::into_inner);
+            written.remove(path);
+            WRITTEN.1.notify_all();
+        }
+    }
+}
+
+impl Write for Owned {
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, std::io::Error> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> Result<(), std::io::Error> {
+        self.file.flush()
+    }
+}
 
 /// How much of a file is read at once. Unit: bytes. Source: guess; large enough that calls do not count.
 const READ_BYTES: usize = 1 << 16;

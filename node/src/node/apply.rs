@@ -1,19 +1,15 @@
 //! Composing an application: the order goes to the composer, what comes of it becomes a record.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
-use composition::{Composed, Event, Order, Place, Refusal};
-use model::{
-    ApplicationId, ComponentGraph, CompositionId, Instant, Key, NodeId, Outcome, Query, wire,
-};
+use composition::{Composed, Event, Order, Refusal};
+use model::{ApplicationId, CompositionId, Instant, Key, Outcome, Query, wire};
 
 use super::asking::RECORD_ENTRIES;
 use super::finding::Intent;
 use super::message::Message;
 use super::record::{Body, Listing, Record};
 use super::task::Phase;
-use super::view::View;
 use super::{
     Answer, Answered, ApplicationStatus, CommandId, Decision, Effect, Failure, FailureKind, Node,
     composed,
@@ -84,42 +80,6 @@ pub(super) fn answer_again(
         ),
     };
     Err(Failure::new(FailureKind::Failed, message))
-}
-
-/// What is said where operators were to be spread and some are on one host all the same. What is shared is where it is.
-fn not_spread(order: &Order, graph: &ComponentGraph) -> Option<String> {
-    let own = graph.operators().iter().filter(|binding| !binding.shared);
-    let hosts: BTreeSet<NodeId> = own.clone().map(|binding| binding.host).collect();
-    let (operators, hosts) = (own.count(), hosts.len());
-    (order.spread && hosts < operators).then(|| {
-        let on = if hosts == 1 { "host" } else { "hosts" };
-        format!(
-            "operators were to be spread: {operators} of them are on {hosts} {on}, since no more were found that have room"
-        )
-    })
-}
-
-/// A remark on operators that may go to fewer hosts than there are to be backups of them, and one more.
-fn not_backed_up(order: &Order, view: &View) -> Option<String> {
-    let wanted = usize::from(order.plan.qos().replicas);
-    let hosts = || view.hosts.hosts.values().map(|host| &**host);
-    let places = |place: &Place| {
-        hosts()
-            .chain([&view.hosts.host])
-            .filter(|it| place.admits(it))
-            .count()
-    };
-    let operators = order.plan.operators().iter().zip(&order.places);
-    let lacking = operators.filter(|(_, place)| places(place) <= wanted);
-    let names: Vec<&str> = lacking
-        .map(|(operator, _)| operator.name.as_str())
-        .collect();
-    (wanted > 0 && !names.is_empty()).then(|| {
-        format!(
-            "replicas = {wanted}, but there are no hosts for as many backups of {}: the application is degraded until there are",
-            names.join(", ")
-        )
-    })
 }
 
 fn other_plan(name: &str, owner: &str) -> Failure {
@@ -470,8 +430,12 @@ impl Node {
             "running"
         };
         let mut answer = composed::composition(order, &composed, status, &self.view);
-        answer.remarks.extend(not_spread(order, &composed.graph));
-        answer.remarks.extend(not_backed_up(order, &self.view));
+        answer
+            .remarks
+            .extend(composed::not_spread(order, &composed.graph));
+        answer
+            .remarks
+            .extend(composed::not_backed_up(order, &self.view));
         if order.is_trial {
             return answer;
         }

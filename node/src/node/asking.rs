@@ -7,28 +7,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use model::name::Digest;
-use model::{ApplicationId, CompositionId, Instant, Key, NodeId, Outcome, Query};
+use model::{Instant, Key, NodeId, Outcome, Query};
 
 use super::finding::Intent;
 use super::journal::{self, EventsHeard, EventsTold};
 use super::message::{Message, PartTold, Told};
 use super::record::{Body, Listing, Record, State};
 use super::task::Phase;
-use super::{
-    Answer, CommandId, Effect, Failure, FailureKind, Node, PartReport, apply, status, tap,
-};
+use super::telling::Asker;
+use super::{Answer, CommandId, Effect, Failure, FailureKind, Node, apply, status, tap};
 
 /// How long the hosts of an application may take to answer.
 ///
 /// Unit: time. Range: well above a round trip; people wait for it where a host is dead and its connection does
 /// not say so. Source: design, protocols 2: status is bounded in time.
 const ASK_WAIT: Duration = Duration::from_secs(1);
-
-/// How long the driver may take to say what it counted: less than who asked waits. Source: guess.
-const REPORT_WAIT: Duration = Duration::from_millis(700);
-
-/// The most questions of peers that wait for the driver. Source: guess.
-const REPORTS_MAX: usize = 1024;
 
 /// The most entries of a record that are read: what its owner and hosts registered. Source: guess.
 pub(super) const RECORD_ENTRIES: usize = 16;
@@ -106,26 +99,6 @@ impl Asking {
     }
 }
 
-/// Who wants to know what was counted here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Asker {
-    /// A task of this node.
-    Task(u64),
-    /// A peer, and its ticket.
-    Peer(NodeId, u64),
-}
-
-/// A question that waits for the driver.
-#[derive(Debug)]
-pub(super) struct ReportFor {
-    asker: Asker,
-    application: ApplicationId,
-    composition: CompositionId,
-    body: Option<Digest>,
-    wants_events: bool,
-    pub(super) deadline: Instant,
-}
-
 impl Node {
     pub(super) fn begin_asking(
         &mut self,
@@ -200,121 +173,6 @@ impl Node {
         }
     }
 
-    /// Somebody asks what runs here of an application.
-    pub(super) fn on_ask(
-        &mut self,
-        now: Instant,
-        asker: Asker,
-        application: ApplicationId,
-        composition: CompositionId,
-        (body, wants_events): (Option<Digest>, bool),
-        out: &mut Vec<Effect>,
-    ) {
-        let runs = self.parts.get(&composition);
-        let runs = runs.is_some_and(|part| part.application == application);
-        let waiting = ReportFor {
-            asker,
-            application,
-            composition,
-            body,
-            wants_events,
-            deadline: now + REPORT_WAIT,
-        };
-        if !runs || wants_events {
-            self.tell(now, waiting, None, out);
-            return;
-        }
-        if self.reports.len() >= REPORTS_MAX {
-            self.counts.add("questions_over_limit");
-            return;
-        }
-        let ticket = self.take_number();
-        self.reports.insert(ticket, waiting);
-        let id = composition;
-        out.push(Effect::Report { ticket, id });
-    }
-
-    /// The driver says what it counted.
-    pub(super) fn on_reported(
-        &mut self,
-        now: Instant,
-        ticket: u64,
-        report: PartReport,
-        out: &mut Vec<Effect>,
-    ) {
-        if let Some(waiting) = self.reports.remove(&ticket) {
-            self.tell(now, waiting, Some(report), out);
-        }
-    }
-
-    /// The driver did not say in time what it counted: what is known without it is told.
-    pub(super) fn end_late_reports(&mut self, now: Instant, out: &mut Vec<Effect>) {
-        let late = self.reports.iter();
-        let late: Vec<u64> = late
-            .filter(|(_, report)| report.deadline <= now)
-            .map(|(ticket, _)| *ticket)
-            .collect();
-        for ticket in late {
-            if let Some(waiting) = self.reports.remove(&ticket) {
-                self.counts.add("reports_late");
-                let lacking = (
-                    "counts".to_owned(),
-                    "nothing was counted in time".to_owned(),
-                );
-                let report = PartReport {
-                    lacking: vec![lacking],
-                    ..PartReport::default()
-                };
-                self.tell(now, waiting, Some(report), out);
-            }
-        }
-    }
-
-    /// Tells who asked what runs here of an application.
-    fn tell(
-        &mut self,
-        now: Instant,
-        waiting: ReportFor,
-        report: Option<PartReport>,
-        out: &mut Vec<Effect>,
-    ) {
-        let part = self.parts.get(&waiting.composition);
-        let here = self.id();
-        let part = part.zip(report).map(|(part, mut report)| PartTold {
-            degraded: {
-                let lacking = std::mem::take(&mut report.lacking).into_iter();
-                let known = part.degraded.clone();
-                let all: BTreeMap<String, String> = lacking.chain(known).collect();
-                all.into_iter().collect()
-            },
-            report,
-            failed: part.failed.clone(),
-            disconnected: part.disconnected.keys().copied().collect(),
-            is_finished: part.finished.contains(&here),
-        });
-        let record = self.records.find(&waiting.application).map(|record| {
-            let mut record = record.clone();
-            if waiting.body == Some(record.listing.body()) {
-                record.body = None;
-            }
-            record
-        });
-        let events = waiting.wants_events;
-        let events = events.then(|| self.journal.told(now, &waiting.application));
-        let told = Told {
-            part,
-            record,
-            events,
-        };
-        match waiting.asker {
-            Asker::Task(ticket) => self.on_heard(now, ticket, here, told, out),
-            Asker::Peer(node, ticket) => {
-                let told = Box::new(told);
-                self.send(node, &Message::Told { ticket, told }, out);
-            }
-        }
-    }
-
     /// A peer answered what it runs of an application.
     pub(super) fn on_told(
         &mut self,
@@ -346,7 +204,7 @@ impl Node {
         self.on_heard(now, ticket, from, told, out);
     }
 
-    fn on_heard(
+    pub(super) fn on_heard(
         &mut self,
         now: Instant,
         ticket: u64,

@@ -1,7 +1,9 @@
 //! How a composition, or a refusal, is told to people: pure functions.
 
-use composition::{Composed, Constraint, Order, Reason, Refusal};
-use model::{ComponentGraph, QueryPlan};
+use std::collections::BTreeSet;
+
+use composition::{Composed, Constraint, Order, Place, Reason, Refusal};
+use model::{ComponentGraph, NodeId, QueryPlan};
 
 use super::command::edges_of;
 use super::status::{milliseconds, parts};
@@ -157,4 +159,40 @@ fn binding(constraint: &Constraint) -> Binding {
         had: constraint.had.clone(),
         hosts_asked: model::convert::size(constraint.hosts_asked),
     }
+}
+
+/// What is said where operators were to be spread and some are on one host all the same. What is shared is where it is.
+pub(super) fn not_spread(order: &Order, graph: &ComponentGraph) -> Option<String> {
+    let own = graph.operators().iter().filter(|binding| !binding.shared);
+    let hosts: BTreeSet<NodeId> = own.clone().map(|binding| binding.host).collect();
+    let (operators, hosts) = (own.count(), hosts.len());
+    (order.spread && hosts < operators).then(|| {
+        let on = if hosts == 1 { "host" } else { "hosts" };
+        format!(
+            "operators were to be spread: {operators} of them are on {hosts} {on}, since no more were found that have room"
+        )
+    })
+}
+
+/// A remark on operators that may go to fewer hosts than there are to be backups of them, and one more.
+pub(super) fn not_backed_up(order: &Order, view: &View) -> Option<String> {
+    let wanted = usize::from(order.plan.qos().replicas);
+    let hosts = || view.hosts.hosts.values().map(|host| &**host);
+    let places = |place: &Place| {
+        hosts()
+            .chain([&view.hosts.host])
+            .filter(|it| place.admits(it))
+            .count()
+    };
+    let operators = order.plan.operators().iter().zip(&order.places);
+    let lacking = operators.filter(|(_, place)| places(place) <= wanted);
+    let names: Vec<&str> = lacking
+        .map(|(operator, _)| operator.name.as_str())
+        .collect();
+    (wanted > 0 && !names.is_empty()).then(|| {
+        format!(
+            "replicas = {wanted}, but there are no hosts for as many backups of {}: the application is degraded until there are",
+            names.join(", ")
+        )
+    })
 }

@@ -4,9 +4,9 @@ use model::name::Digest;
 use model::wire::{self, DecodeError};
 use model::{ApplicationId, CompositionId, Instant, NodeId};
 
-use super::asking::Asker;
 use super::journal::EventsTold;
 use super::record::{Listing, Record, Standing};
+use super::telling::Asker;
 use super::{Answer, ComponentRow, Drained, Effect, Failure, Moved, Node, PartReport, Quantiles};
 
 /// What a node says to another. Every message may get lost, come twice or late: each is a state or a question,

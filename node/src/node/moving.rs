@@ -14,10 +14,11 @@ use std::time::Duration;
 use model::{ApplicationId, CompositionId, Instant, NodeId, Slack};
 use placement::hotspot::Kind;
 
-use super::asking::{Asker, Asking};
+use super::asking::Asking;
 use super::finding::{Finding, Intent};
 use super::message::Message;
 use super::task::Phase;
+use super::telling::Asker;
 use super::{
     Answer, CommandId, Decision, Effect, Failure, FailureKind, Moved, Node, Stayed, names, watch,
 };

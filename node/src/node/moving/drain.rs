@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 
 use model::Instant;
 
-use super::super::asking::Asker;
 use super::super::message::Message;
 use super::super::task::Phase;
+use super::super::telling::Asker;
 use super::super::view::hex;
 use super::super::{
     Answer, CommandId, Drained, Effect, Failure, FailureKind, Moved, Node, Stayed, names,
