@@ -123,6 +123,10 @@ pub struct Standing {
     pub counted: Option<Counted>,
     /// What is retained at each output port.
     pub outputs: Vec<Vec<Retained>>,
+    /// Rows that were late for every window, since the first instance began.
+    pub late: u64,
+    /// Rows that could not be evaluated, since then.
+    pub bad: u64,
 }
 
 /// A component that goes on where another one was: see [`Shadow::activate`].

@@ -47,6 +47,8 @@ struct State {
     asked: u64,
     done: u64,
     failures: u64,
+    /// Why what was wanted last is not on the disk; nothing where it is.
+    trouble: Option<String>,
     /// Nothing changes any more.
     is_sealed: bool,
     is_closing: bool,
@@ -118,6 +120,11 @@ impl Store {
         state.failures == failures
     }
 
+    /// Why the disk did not take what it was given last; nothing where it did.
+    pub fn trouble(&self) -> Option<String> {
+        self.inner.shared.lock().trouble.clone()
+    }
+
     /// A file is to go; soon.
     pub fn remove(&self, name: &str) {
         self.want(name, None);
@@ -172,9 +179,12 @@ impl Shared {
                 continue;
             }
             let (wanted, number) = (std::mem::take(&mut state.wanted), state.asked);
+            let (mut failures, mut trouble) = (0, state.trouble.clone());
             drop(state);
-            let mut failures = 0;
             for (name, payload) in wanted {
+                if payload.is_some() {
+                    trouble = None;
+                }
                 let carried_out = match payload {
                     Some(payload) => replace(&self.folder, &name, &payload),
                     None => remove(&self.folder.join(&name)),
@@ -182,11 +192,13 @@ impl Shared {
                 if let Err(error) = carried_out {
                     failures += 1;
                     tracing::warn!(name, %error, "the disk does not take what a restart needs");
+                    trouble = Some(error.to_string());
                 }
             }
             state = self.lock();
             state.done = number;
             state.failures += failures;
+            state.trouble = trouble;
             self.changed.notify_all();
         }
     }
@@ -283,5 +295,9 @@ mod tests {
         let store = Store::open(folder.path()).unwrap();
         fs::remove_dir_all(folder.path()).unwrap();
         assert!(!store.put_now("a", vec![1]));
+        assert!(store.trouble().is_some());
+        fs::create_dir(folder.path()).unwrap();
+        assert!(store.put_now("a", vec![1]));
+        assert_eq!(store.trouble(), None);
     }
 }

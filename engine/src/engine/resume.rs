@@ -18,6 +18,8 @@ impl Engine {
     ) -> Vec<Positions> {
         let component = self.components.get_mut(&id).expect(HERE);
         component.is_resumed = true;
+        component.counters.late = standing.late;
+        component.counters.bad = standing.bad;
         if let (Some(step), Some(counted)) = (&mut component.step, standing.counted) {
             step.resume(counted);
         }

@@ -315,6 +315,8 @@ impl Engine {
                 inputs: taken,
                 counted: None,
                 outputs: outputs.collect(),
+                late: component.counters.late,
+                bad: component.counters.bad,
             },
             has_state: component.numbering == Numbering::Own,
         })

@@ -9,6 +9,7 @@
 //!
 //! | standing | bytes | |
 //! | --- | --- | --- |
+//! | late, bad | 8, 8 | rows left out since the first instance began |
 //! | inputs | 2 | how many, and positions for each, as in a pull |
 //! | counted | 1 | 0 or 1; what follows only then |
 //! | reached, progress, complete from | 8, 8, 8 | microseconds since the epoch |
@@ -190,7 +191,11 @@ fn put_standing(standing: &Standing, out: &mut Vec<u8>) -> Result<(), EncodeErro
         inputs,
         counted,
         outputs,
+        late,
+        bad,
     } = standing;
+    out.extend_from_slice(&late.to_le_bytes());
+    out.extend_from_slice(&bad.to_le_bytes());
     put_count(inputs.len(), out);
     for positions in inputs {
         put_positions(positions, out)?;
@@ -237,6 +242,8 @@ fn put_standing(standing: &Standing, out: &mut Vec<u8>) -> Result<(), EncodeErro
 }
 
 fn take_standing(reader: &mut Reader<'_>) -> Result<Standing, FrameError> {
+    let late = u64::from_le_bytes(reader.array()?);
+    let bad = u64::from_le_bytes(reader.array()?);
     let inputs = take_count(reader)?;
     let inputs = (0..inputs).map(|_| take_positions(reader));
     let inputs = inputs.collect::<Result<Vec<Positions>, FrameError>>()?;
@@ -251,6 +258,8 @@ fn take_standing(reader: &mut Reader<'_>) -> Result<Standing, FrameError> {
         inputs,
         counted,
         outputs: outputs.collect::<Result<Vec<_>, FrameError>>()?,
+        late,
+        bad,
     })
 }
 

@@ -23,6 +23,7 @@ use super::parts::Part;
 use super::surviving::Surviving;
 use crate::connector::Opening;
 use crate::node::{Input, PartEvent};
+use crate::store::Store;
 
 /// How long an operator goes on here that runs elsewhere by now.
 ///
@@ -299,6 +300,14 @@ impl Control {
             let names = wanted.names(&part.graph);
             lacking.extend(names.map(|name| (name, "it is being made".to_owned())));
         }
+        let trouble = self.config.store.as_ref().and_then(Store::trouble);
+        lacking.extend(trouble.map(|error| {
+            let host = format!("disk of {}", self.config.name);
+            (
+                host,
+                format!("it does not take what a restart needs: {error}"),
+            )
+        }));
         lacking
     }
 

@@ -103,6 +103,12 @@ pub(super) fn why(asking: &Asking, view: &View) -> Option<Why> {
     let mut composition = body.composition.clone();
     // What was answered when it was composed is history: what it is now its hosts have just said.
     status.clone_into(&mut composition.status);
+    let (changes, _) = asking.listing.graph_version();
+    if changes > 0 {
+        composition.remarks.push(format!(
+            "delays, margin, runner-up and feasible target are of when it was composed; its graph has changed since, up to version {changes}: see `app events`"
+        ));
+    }
     Some(Why {
         composition,
         reason,

@@ -62,11 +62,14 @@ fn standing() -> impl Strategy<Value = Standing> {
         prop::collection::vec(positions(), 0..3),
         prop::option::of(counted()),
         prop::collection::vec(output, 0..3),
+        any::<(u64, u64)>(),
     )
-        .prop_map(|(inputs, counted, outputs)| Standing {
+        .prop_map(|(inputs, counted, outputs, (late, bad))| Standing {
             inputs,
             counted,
             outputs,
+            late,
+            bad,
         })
 }
 
@@ -195,6 +198,8 @@ fn what_no_state_can_have_is_refused() {
         inputs: Vec::new(),
         counted: None,
         outputs: Vec::new(),
+        late: 0,
+        bad: 0,
     };
     let piece = Piece {
         number: 1,
@@ -210,6 +215,6 @@ fn what_no_state_can_have_is_refused() {
     };
     assert_eq!(with(19, 1), Err(FrameError::Count("pieces", 1 << 16)));
     assert_eq!(with(21, 9), Err(FrameError::Flags("the item", 9)));
-    assert_eq!(with(22, 200), Err(FrameError::Count("ports", 200)));
-    assert_eq!(with(24, 2), Err(FrameError::Flags("what was counted", 2)));
+    assert_eq!(with(38, 200), Err(FrameError::Count("ports", 200)));
+    assert_eq!(with(40, 2), Err(FrameError::Flags("what was counted", 2)));
 }

@@ -417,6 +417,21 @@ impl Bed {
             .unwrap()
     }
 
+    /// How many rows each operator has counted as late and as bad, in all the places where it was.
+    pub(crate) fn left_out(&self) -> Vec<(u64, u64)> {
+        let of = |operator: usize| {
+            let id = self.component(operator);
+            let host = self.places.operators[operator];
+            let mut reports = self.deployed[host].iter().filter_map(|deployed| {
+                let report = self.hosts.engines[host]
+                    .report(self.hosts.now_at(host), deployed.application)?;
+                report.components.into_iter().find(|it| it.id == id)
+            });
+            reports.next().map(|it| (it.late, it.bad)).unwrap()
+        };
+        (0..self.places.operators.len()).map(of).collect()
+    }
+
     pub(crate) fn host_of(&self, stream: Stream) -> usize {
         match stream {
             Stream::Source(index, _) => self.places.sources[index],

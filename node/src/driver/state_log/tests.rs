@@ -102,6 +102,8 @@ impl Bed {
             inputs: vec![Positions::from_iter([(ORIGIN, number * ROWS)])],
             counted: None,
             outputs,
+            late: 0,
+            bad: 0,
         });
         for (place, item) in (0..).zip(retained.chain([standing])) {
             let (mut bytes, now) = (Vec::new(), Instant::ZERO);
