@@ -194,13 +194,15 @@ impl Checkpoints {
         if self.known.reserved.is_some_and(is_enough) {
             return;
         }
-        let (reserved, (indices, micros)) = self.reserving;
-        let amount = match now.since(reserved) < INTERVAL {
-            true => (indices.saturating_mul(2), micros.saturating_mul(2)),
-            false => RESERVED_MIN,
-        };
-        self.reserving = (now, amount);
         let (before, progress_before) = self.known.reserved.unwrap_or((0, EventTime::MIN));
+        let (reserved, mut amount) = self.reserving;
+        match now.since(reserved) < INTERVAL {
+            // More of what ran short: what is reserved and not given counts as missing after a restart.
+            true if mark.index > before => amount.0 = amount.0.saturating_mul(2),
+            true => amount.1 = amount.1.saturating_mul(2),
+            false => amount = RESERVED_MIN,
+        }
+        self.reserving = (now, amount);
         let progress = match mark.progress {
             EventTime::MIN | EventTime::MAX => progress_before,
             progress => progress_before.max(progress.plus(amount.1)),
