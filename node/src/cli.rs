@@ -17,6 +17,7 @@ mod start;
 mod stream;
 mod tap;
 mod target;
+mod top;
 mod validate;
 
 use std::num::NonZeroUsize;
@@ -127,6 +128,8 @@ enum Command {
     Drain(moving::Drain),
     /// Tell what a host decided of late, and by which numbers.
     Events(events::Events),
+    /// Watch hosts, applications and what is decided.
+    Top(top::Top),
     /// Draw the component graph of an application.
     Graph(graph::Graph),
     /// What the overlay has.
@@ -197,6 +200,7 @@ impl Command {
             Self::Move(it) => it.execute(globals),
             Self::Drain(drain) => drain.execute(globals),
             Self::Events(events) => events.execute(globals),
+            Self::Top(top) => top.execute(globals),
             Self::Graph(graph) => graph.execute(globals),
             Self::Dht(dht) => dht.execute(globals),
             Self::Version => Ok(output::results(concat!(

@@ -176,6 +176,8 @@ fn state() -> Vec<u8> {
             .iter()
             .map(|_| Vec::new())
             .collect(),
+        late: 3,
+        bad: 1,
     };
     let mut operator = fuzz::window().compiled.operator;
     let received = frame::decode_batch(

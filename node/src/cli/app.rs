@@ -95,7 +95,7 @@ fn list(rows: &[ApplicationRow]) -> String {
     table.to_string()
 }
 
-fn show(status: &ApplicationStatus) -> String {
+pub(super) fn show(status: &ApplicationStatus) -> String {
     let name = printable(&status.name);
     let mut text = match (status.status.as_str(), status.ended_s) {
         ("stopped", Some(ago)) => format!("{name} was stopped {ago:.0} s ago"),

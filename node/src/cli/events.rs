@@ -37,7 +37,7 @@ fn names(list: &EventList) -> Vec<String> {
     events.map(|row| word(&row.decision).to_owned()).collect()
 }
 
-fn table(list: &EventList) -> String {
+pub(super) fn table(list: &EventList) -> String {
     let mut table = Table::new(&["AGO", "HOST", "APPLICATION", "EVENT", "WHAT"]);
     for row in &list.events {
         let ago = format!("{:.1} s", row.age_s);

@@ -94,7 +94,7 @@ fn id(output: Output, globals: &Globals) -> Result<Status, Failure> {
     }
 }
 
-fn list(rows: &[NodeRow]) -> String {
+pub(super) fn list(rows: &[NodeRow]) -> String {
     let mut table = Table::new(&[
         "NAME",
         "NODE",

@@ -309,6 +309,11 @@ fn any_node_publishes_applies_taps_and_stops() {
     assert_eq!(network.tap(5, "lab/load", 5).len(), 5);
     let listed = network.ask(4, &["app", "ls"]);
     assert!(names(&listed).contains("busy"), "{listed}");
+    let look = network.ask(4, &["top", "--limit", "1"]);
+    assert_eq!(look["status"][0]["name"], "busy", "{look}");
+    assert_eq!(look["nodes"].as_array().map(Vec::len), Some(NODES as usize));
+    let look = network.ask(5, &["top", "busy", "--limit", "1"]);
+    assert!(look["events"]["events"].is_array(), "{look}");
     network.stop(4, "busy", &[1, 2, 3, 5]);
     network.down();
 }
