@@ -102,8 +102,9 @@ fn says(decision: &Decision) -> String {
         Decision::Moved {
             why,
             slack_ms,
+            load,
             moved,
-        } => moved_says(why, *slack_ms, moved),
+        } => moved_says(why, *slack_ms, *load, moved),
         Decision::Rebound { version, by, hosts } => {
             format!("version {version} by {by}: on {}", hosts.join(", "))
         }
@@ -172,19 +173,21 @@ fn says(decision: &Decision) -> String {
     }
 }
 
-fn moved_says(why: &str, slack_ms: Option<f64>, moved: &Moved) -> String {
+fn moved_says(why: &str, slack_ms: Option<f64>, load: Option<f64>, moved: &Moved) -> String {
     let asked = moved.candidates.iter();
     let asked: Vec<&str> = asked.map(|candidate| candidate.host.as_str()).collect();
     let slack = slack_ms.map_or_else(String::new, |slack| {
         format!(", slack expected {}", milliseconds(slack))
     });
+    let load = load.map_or_else(String::new, |load| format!(", load {load:.3}"));
     format!(
-        "{} from {} to {}, since {why}{slack}; asked {}; {} of state, in {}, of which {} to go over",
+        "{} from {} to {}, since {why}{slack}{load}; asked {}; {} of state, {} sent, in {}, of which {} to go over",
         moved.operator,
         moved.from,
         moved.to,
         asked.join(", "),
         bytes(moved.state_bytes),
+        bytes(moved.sent_bytes),
         milliseconds(moved.total_ms),
         milliseconds(moved.switch_ms)
     )

@@ -33,6 +33,8 @@ impl Node {
             return self.finish_move(now, ticket, Err(failure), out);
         }
         self.migrating.insert(place, ticket);
+        let expected = self.watch.expected(place);
+        self.moves.expected.extend(expected.map(|it| (ticket, it)));
         self.watch.begin(now, place);
         let input = composition::Input::Migrate {
             composition,
@@ -168,6 +170,7 @@ impl Node {
             let decision = Decision::Moved {
                 why: "what it shares here went there".to_owned(),
                 slack_ms: None,
+                load: None,
                 moved: Box::new(moved),
             };
             self.decided(now, &application, decision);

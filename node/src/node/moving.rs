@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use model::{ApplicationId, CompositionId, Instant, NodeId, Slack};
 use placement::hotspot::Kind;
+use placement::monitor::Outlook;
 
 use super::asking::Asking;
 use super::finding::{Finding, Intent};
@@ -43,6 +44,8 @@ const MOVES_MAX: usize = 64;
 pub(super) struct Moves {
     /// Who waits for which move, by its ticket, and what is to go.
     waiting: BTreeMap<u64, (MoveFor, Component)>,
+    /// What was expected of those that were measured here, when they began to go. Bounded as above.
+    pub(super) expected: BTreeMap<u64, Outlook>,
     drain: Option<Draining>,
 }
 
@@ -295,6 +298,7 @@ impl Node {
         moved: Result<Moved, Failure>,
         out: &mut Vec<Effect>,
     ) {
+        let expected = self.moves.expected.remove(&ticket);
         let Some((who, component)) = self.moves.waiting.remove(&ticket) else {
             self.counts.add("moves_of_nobody");
             return;
@@ -306,12 +310,15 @@ impl Node {
         };
         let slack_ms = match who {
             MoveFor::HotSpot(_, slack) => watch::slack_ms(slack),
-            MoveFor::Asker(_) | MoveFor::Drain => None,
+            MoveFor::Asker(_) | MoveFor::Drain => {
+                expected.and_then(|it| watch::slack_ms(it.predicted_slack))
+            }
         };
         let decision = match &moved {
             Ok(moved) => Decision::Moved {
                 why: why.to_owned(),
                 slack_ms,
+                load: expected.map(|it| it.load_fraction),
                 moved: Box::new(moved.clone()),
             },
             Err(failure) => Decision::Refused {

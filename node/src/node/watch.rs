@@ -11,7 +11,7 @@ use composition::Usage;
 use model::plan::{Reader, Stream};
 use model::{ComponentId, CompositionId, Instant, LoadInterval, NodeId, Slack};
 use placement::hotspot::{Candidate, Decision as Move, Detector, HotSpot, Kind, Stay};
-use placement::monitor::{ComponentMeasure, HostMeasure, Monitor};
+use placement::monitor::{ComponentMeasure, HostMeasure, Monitor, Outlook};
 
 use super::view::hex;
 use super::{Decision, Effect, Node, Pace, RankedHost};
@@ -61,6 +61,13 @@ impl Watch {
                 told: None,
             }
         })
+    }
+
+    /// What is expected of an operator that runs here, as far as it was measured.
+    pub(super) fn expected(&self, place: Place) -> Option<Outlook> {
+        let id = self.known.get(&place)?.id;
+        let mut outlook = self.monitor.outlook().into_iter();
+        outlook.find(|it| it.id == id)
     }
 
     /// An operator begins to go elsewhere.

@@ -305,7 +305,7 @@ fn decisions_are_told_with_their_numbers() {
             0,
             "\
 AGO     HOST  APPLICATION  EVENT  WHAT
-12.5 s  n1    intrusion    moved  syn from n1 to n2, since it would have been late, slack expected -20.0 ms; asked n2; 1 MiB of state, in 160 ms, of which 40.0 ms to go over
+12.5 s  n1    intrusion    moved  syn from n1 to n2, since it would have been late, slack expected -20.0 ms, load 0.100; asked n2; 1 MiB of state, 4 MiB sent, in 160 ms, of which 40.0 ms to go over
 3 older ones are not kept any more
 n3 (03030303) has not answered
 ",

@@ -249,6 +249,7 @@ pub(crate) fn answered(command: &Command) -> Answered {
                 decision: Decision::Moved {
                     why: "it would have been late".to_owned(),
                     slack_ms: Some(-20.0),
+                    load: Some(0.1),
                     moved: Box::new(moved()),
                 },
             }],

@@ -135,6 +135,7 @@ fn a_host_that_gets_too_much_to_do_moves_what_suffers_and_everything_settles() {
         let Decision::Moved {
             why,
             slack_ms,
+            load,
             moved,
         } = &row.decision
         else {
@@ -142,6 +143,7 @@ fn a_host_that_gets_too_much_to_do_moves_what_suffers_and_everything_settles() {
         };
         assert_eq!((why.as_str(), *slack_ms), (wrong, Some(slack)));
         assert_eq!((&moved.operator, &moved.to), (&"second".to_owned(), &to));
+        assert!(*load > Some(0.0), "{load:?}");
         assert_eq!(slack < 0.0, wrong == CASES[0].3, "{slack}");
         // Long after everybody has rested, nothing has moved again, nor is there any reason to.
         pass_seconds(&mut net, 300, budget, background);

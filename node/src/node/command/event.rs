@@ -89,6 +89,8 @@ pub enum Decision {
         /// How much less than what its target allows results were expected to take, had it stayed: negative where it would have been missed.
         /// Unit: milliseconds.
         slack_ms: Option<f64>,
+        /// What it took of the processors of the host that it left, as a fraction of them; nothing where that was not measured.
+        load: Option<f64>,
         /// From where, where to, who was asked, and what it cost.
         moved: Box<Moved>,
     },
@@ -201,8 +203,11 @@ impl Decision {
                 ..
             } => all(&[*predicted_delay_ms, Some(*target_delay_ms)]),
             Self::Moved {
-                slack_ms, moved, ..
-            } => all(&[*slack_ms]) && moved.is_sound(),
+                slack_ms,
+                load,
+                moved,
+                ..
+            } => all(&[*slack_ms, *load]) && moved.is_sound(),
             Self::Repaired { after_ms, .. } => all(&[Some(*after_ms)]),
             Self::HotSpot {
                 load,

@@ -227,6 +227,7 @@ fn programs_read_what_is_told() {
         Decision::Moved {
             why: "it would have been late".to_owned(),
             slack_ms: Some(-3.0),
+            load: Some(0.1),
             moved: Box::new(moved),
         },
         Decision::HotSpot {

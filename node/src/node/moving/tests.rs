@@ -86,6 +86,7 @@ fn who_asked_is_told_once_what_came_of_it() {
     let noted = Decision::Moved {
         why: "somebody asked for it".to_owned(),
         slack_ms: None,
+        load: None,
         moved: Box::new(moved()),
     };
     let told = node.journal.told(NOW, &application);
