@@ -53,6 +53,11 @@ pub fn find(name: &str) -> Option<&'static Kind> {
     KINDS.iter().find(|kind| kind.name == name).copied()
 }
 
+/// Whether there is an operator called `name`, and it holds what cannot be had again from what it is asked for.
+pub fn has_state(name: &str) -> bool {
+    find(name).is_some_and(Kind::has_state)
+}
+
 /// A running operator.
 ///
 /// It is called by one worker at a time. What it returns must depend on the rows, their order within each

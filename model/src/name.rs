@@ -36,6 +36,12 @@ impl Digest {
         }
         Self(*hasher.finalize().as_bytes())
     }
+
+    /// What a file is called that is found by this: 32 hexadecimal digits, half of it.
+    pub fn file_name(&self) -> String {
+        let half = self.0[..16].iter();
+        half.map(|byte| format!("{byte:02x}")).collect()
+    }
 }
 
 impl fmt::Debug for Digest {

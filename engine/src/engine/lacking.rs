@@ -62,6 +62,7 @@ impl Lacking {
     pub(super) fn set_taken(&mut self, taken: Vec<Positions>) {
         self.taken = taken;
     }
+
     /// Whether the component stays for it.
     pub(super) const fn is_elsewhere(&self) -> bool {
         self.is_elsewhere

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::operator::{self, Kind};
+use engine::operator;
 use engine::{
     Deployed, Deployment, OperatorPart, Provider, RemoteEdge, SinkDeployment, SourcePart,
 };
@@ -223,7 +223,7 @@ impl Control {
                     Ok((OperatorPart::Resumed(Box::new(resumed)), bytes))
                 }
                 (None, None, Some(Ok(part))) => {
-                    if operator::find(&operator.kind).is_some_and(Kind::has_state) {
+                    if operator::has_state(&operator.kind) {
                         let operator = operator.name.clone();
                         events.push(PartEvent::StateLost { operator });
                     }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use engine::operator::{self, Kind};
+use engine::operator;
 use engine::state::{Arrived, Resumed, Shadow};
 use engine::{CopyId, frame};
 use model::{Clock, ComponentGraph, CompositionId, Instant, NodeId, wire};
@@ -161,8 +161,7 @@ impl Control {
 /// The operators with state that this host is a backup of, and where each of them runs.
 fn wanted(graph: &ComponentGraph, here: NodeId) -> Vec<(u16, NodeId)> {
     let plan = graph.plan().operators();
-    let has_state =
-        |index: u16| operator::find(&plan[usize::from(index)].kind).is_some_and(Kind::has_state);
+    let has_state = |index: u16| operator::has_state(&plan[usize::from(index)].kind);
     let operators = (0u16..).zip(graph.operators()).zip(graph.backups());
     operators
         .filter(|((operator, binding), backups)| {

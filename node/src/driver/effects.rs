@@ -209,8 +209,7 @@ fn keep(control: &Control, application: &ApplicationId, record: Option<Vec<u8>>)
         return;
     };
     let hash = Digest::of("synergy 2026 kept record", &[&wire::encode(application)]);
-    let hash: String = hash.0[..16].iter().map(|it| format!("{it:02x}")).collect();
-    let name = format!("{RECORDS}{hash}");
+    let name = format!("{RECORDS}{}", hash.file_name());
     match record {
         Some(record) => store.put(&name, record),
         None => store.remove(&name),

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use engine::frame;
-use engine::operator::{self, Kind};
+use engine::operator;
 use engine::state::{Item, Piece, Resumed, StatePull};
 use model::{Clock, ComponentGraph, ComponentId, CompositionId, EdgeId, Instant, wire};
 use tokio::task::JoinHandle;
@@ -123,8 +123,7 @@ impl States {
             "synergy 2026 states",
             &[&wire::encode(&id), &operator.to_le_bytes()],
         );
-        let hash: String = hash.0[..16].iter().map(|it| format!("{it:02x}")).collect();
-        self.folder.join(hash)
+        self.folder.join(hash.file_name())
     }
 
     /// Nobody will go on from a state again.
@@ -162,10 +161,9 @@ impl States {
 
 /// Whether the state of an operator outlives its process where it runs: one that others hold goes on there.
 fn survives(graph: &ComponentGraph, index: usize) -> bool {
-    let kind = operator::find(&graph.plan().operators()[index].kind);
     graph.plan().qos().replicas == 0
         && !graph.operators()[index].shared
-        && kind.is_some_and(Kind::has_state)
+        && operator::has_state(&graph.plan().operators()[index].kind)
 }
 
 impl Control {

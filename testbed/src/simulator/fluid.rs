@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use composition::queue::{self, Discipline, Job};
 use composition::{MigrationId, Order};
-use engine::operator::Kind;
 use model::plan::Stream;
 use model::{ComponentGraph, CompositionId, Demand, NodeId, StreamName, convert};
 
@@ -330,8 +329,7 @@ impl Fluid {
             }
             let backups = plan.operators().iter().zip(graph.backups()).enumerate();
             for (index, (operator, backups)) in backups {
-                let kind = engine::operator::find(&operator.kind);
-                if kind.is_some_and(Kind::has_state) {
+                if engine::operator::has_state(&operator.kind) {
                     let at = graph.operators()[index].host;
                     backups.iter().for_each(|backup| edge(at, *backup));
                 }

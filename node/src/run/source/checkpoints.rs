@@ -223,6 +223,5 @@ pub(crate) fn shelf_name(composition: &model::CompositionId, origin: Origin) -> 
         "synergy 2026 checkpoints",
         &[&wire::encode(composition), &origin.0.to_le_bytes()],
     );
-    let hash: String = hash.0[..16].iter().map(|it| format!("{it:02x}")).collect();
-    format!("source-{hash}")
+    format!("source-{}", hash.file_name())
 }
