@@ -132,7 +132,10 @@ impl News {
             Event::Failed {
                 component, reason, ..
             } => Some(Self::End(End::Failed { component, reason })),
-            Event::Gone { .. } | Event::Moved { .. } | Event::Retired { .. } => None,
+            Event::Gone { .. }
+            | Event::Replaced { .. }
+            | Event::Moved { .. }
+            | Event::Retired { .. } => None,
         }
     }
 }

@@ -43,6 +43,15 @@ pub enum Event {
         /// Who read it.
         reader: Reader,
     },
+    /// What had gone is read elsewhere, or is not read any more.
+    Replaced {
+        /// Which application.
+        application: u64,
+        /// What was read.
+        stream: Stream,
+        /// Who read it.
+        reader: Reader,
+    },
     /// What one of its parts reads is to be had from another host from now on. It goes on coming from where it was, for a while.
     Moved {
         /// Which application.
@@ -71,6 +80,7 @@ impl Event {
             | Self::Degraded { application, .. }
             | Self::Failed { application, .. }
             | Self::Gone { application, .. }
+            | Self::Replaced { application, .. }
             | Self::Moved { application, .. }
             | Self::Retired { application, .. } => *application,
         }

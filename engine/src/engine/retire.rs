@@ -203,6 +203,13 @@ impl Engine {
                 self.arm(now);
             }
             Producing::Gone => {
+                if let Some((stream, reader)) = edge.plan {
+                    self.events.push(Event::Replaced {
+                        application: edge.application,
+                        stream,
+                        reader,
+                    });
+                }
                 self.edges.remove(&id);
                 self.ready.push(id);
             }

@@ -400,7 +400,11 @@ impl Control {
                     component, reason, ..
                 } => PartEvent::Failed { component, reason },
                 Event::Gone { stream, reader, .. } => {
-                    self.on_gone(id, stream, reader);
+                    self.on_gone(id, stream, reader, true);
+                    continue;
+                }
+                Event::Replaced { stream, reader, .. } => {
+                    self.on_gone(id, stream, reader, false);
                     continue;
                 }
                 // It goes on coming from where it was, until the edge is turned.
@@ -425,8 +429,8 @@ impl Control {
         }
     }
 
-    /// What a part reads has gone: so it has for all that share the part.
-    fn on_gone(&mut self, id: CompositionId, stream: Stream, reader: Reader) {
+    /// What a part reads has gone, or has been replaced: so it has for all that share the part.
+    fn on_gone(&mut self, id: CompositionId, stream: Stream, reader: Reader, is_gone: bool) {
         let Some(part) = self.parts.get(&id) else {
             return;
         };
@@ -434,10 +438,14 @@ impl Control {
         let losing = parts.filter_map(|(id, it)| Some((*id, it.loses(part, stream, reader)?)));
         let losing: Vec<(CompositionId, Lost)> = losing.collect();
         for (id, lost) in losing {
-            let host = self.machine.name_of(lost.host);
-            let event = PartEvent::Degraded {
-                component: lost.reader,
-                reason: format!("{}, which it reads, has gone from {host}", lost.stream),
+            let (component, stream) = (lost.reader, lost.stream);
+            let event = match is_gone {
+                true => PartEvent::Gone {
+                    component,
+                    stream,
+                    host: lost.host,
+                },
+                false => PartEvent::Replaced { component, stream },
             };
             self.handle(Input::Happened { id, event });
         }
@@ -458,6 +466,7 @@ impl Control {
             Event::Finished { .. }
             | Event::Retired { .. }
             | Event::Gone { .. }
+            | Event::Replaced { .. }
             | Event::Moved { .. } => {}
         }
     }

@@ -140,6 +140,22 @@ pub enum PartEvent {
         /// Why.
         reason: String,
     },
+    /// What a component here reads is not to be had any more where it was.
+    Gone {
+        /// Which component.
+        component: String,
+        /// What it reads.
+        stream: String,
+        /// Where it was read.
+        host: NodeId,
+    },
+    /// What had gone is read elsewhere, or is not read any more.
+    Replaced {
+        /// Which component.
+        component: String,
+        /// What it reads, or read.
+        stream: String,
+    },
     /// A component failed, and with it the application.
     Failed {
         /// Which component.

@@ -9,6 +9,10 @@ use super::record::{Listing, Record, Standing};
 use super::telling::Asker;
 use super::{Answer, ComponentRow, Drained, Effect, Failure, Moved, Node, PartReport, Quantiles};
 
+/// How many components a host tells of an application, and how many troubles.
+/// Range: at least what a graph has of sources, operators and sinks.
+pub(super) const PARTS_MAX: usize = 3 * model::plan::OPERATORS_MAX;
+
 /// What a node says to another. Every message may get lost, come twice or late: each is a state or a question,
 /// and none is harmful by repetition.
 #[derive(Debug, Clone, PartialEq, bincode::Encode, bincode::Decode)]
@@ -125,7 +129,6 @@ pub(super) struct PartTold {
 impl PartTold {
     /// Whether all numbers are such as a host can have counted, and no list is longer than a plan has parts.
     pub(super) fn is_sound(&self) -> bool {
-        let parts = 3 * model::plan::OPERATORS_MAX;
         let of_row = |row: &ComponentRow| {
             is_amount(row.rows_per_second)
                 && is_amount(row.cost_us_per_row)
@@ -144,9 +147,9 @@ impl PartTold {
         };
         let report = &self.report;
         let of_part = [report.delay_ms, report.recent_delay_ms];
-        report.components.len() <= parts
+        report.components.len() <= PARTS_MAX
             && report.lacking.is_empty()
-            && self.degraded.len() <= parts
+            && self.degraded.len() <= PARTS_MAX
             && report.components.iter().all(of_row)
             && report.target_ms.is_none_or(is_amount)
             && of_part.into_iter().flatten().all(are_amounts)

@@ -74,7 +74,7 @@ impl Node {
     /// Whether all runs here that a record binds to this host.
     pub(super) fn is_whole(&self, listing: &Listing) -> bool {
         let part = self.parts.get(&listing.head.composition);
-        let is_sound = part.is_none_or(|part| part.degraded.is_empty() && part.failed.is_none());
+        let is_sound = part.is_none_or(|part| part.is_sound());
         is_sound && !self.lacks_part(listing)
     }
 

@@ -31,6 +31,8 @@ pub(super) struct Part {
     pub(super) graph: ComponentGraph,
     /// Sources that cannot be read on, and why.
     pub(super) degraded: BTreeMap<String, String>,
+    /// What components here read and is gone from where it was, and from where: by component and stream.
+    gone: BTreeMap<(String, String), String>,
     /// The component that failed, and why.
     pub(super) failed: Option<(String, String)>,
     /// What is bound to this host and could not be made here; and when it is tried again.
@@ -51,12 +53,17 @@ pub(super) struct Part {
     present_next: Instant,
 }
 
+fn gone_from(stream: &str, host: &str) -> String {
+    format!("{stream}, which it reads, has gone from {host}")
+}
+
 impl Part {
     pub(super) fn new(now: Instant, application: ApplicationId, graph: ComponentGraph) -> Self {
         Self {
             application,
             graph,
             degraded: BTreeMap::new(),
+            gone: BTreeMap::new(),
             failed: None,
             unmade: BTreeSet::new(),
             made_again: now,
@@ -68,6 +75,21 @@ impl Part {
             record_deadline: Some(now + RECORD_WAIT),
             present_next: now + PRESENT_FIRST,
         }
+    }
+
+    /// What is not as it should be, and why.
+    pub(super) fn troubles(&self) -> impl Iterator<Item = (String, String)> {
+        let degraded = self.degraded.iter();
+        let degraded = degraded.map(|(component, reason)| (component.clone(), reason.clone()));
+        let gone = self.gone.iter();
+        degraded.chain(
+            gone.map(|((component, stream), host)| (component.clone(), gone_from(stream, host))),
+        )
+    }
+
+    /// Whether nothing here is as it should not be.
+    pub(super) fn is_sound(&self) -> bool {
+        self.degraded.is_empty() && self.gone.is_empty() && self.failed.is_none()
     }
 
     /// When it wants something; nothing where the application has ended.
@@ -245,6 +267,25 @@ impl Node {
             }
             PartEvent::Degraded { component, reason } => {
                 self.degrade(now, id, component, reason, out);
+            }
+            PartEvent::Gone {
+                component,
+                stream,
+                host,
+            } => {
+                let application = part.application.clone();
+                let host = self.view.name(host).to_owned();
+                let reason = gone_from(&stream, &host);
+                part.gone.insert((component.clone(), stream), host);
+                let decision = Decision::Degraded { component, reason };
+                self.decided(now, &application, decision);
+                self.list_application(&application, out);
+            }
+            PartEvent::Replaced { component, stream } => {
+                if part.gone.remove(&(component, stream)).is_some() {
+                    let application = part.application.clone();
+                    self.list_application(&application, out);
+                }
             }
             PartEvent::Unmade { component, reason } => {
                 part.unmade.insert(component.clone());

@@ -1,12 +1,12 @@
 //! Telling who asks what this host has of an application.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use model::name::Digest;
 use model::{ApplicationId, CompositionId, Instant, NodeId};
 
-use super::message::{Message, PartTold, Told};
+use super::message::{Message, PARTS_MAX, PartTold, Told};
 use super::{Effect, Node, PartReport};
 
 /// How long the driver may take to say what it counted: less than who asked waits. Source: guess.
@@ -119,9 +119,8 @@ impl Node {
         let part = part.zip(report).map(|(part, mut report)| PartTold {
             degraded: {
                 let lacking = std::mem::take(&mut report.lacking).into_iter();
-                let known = part.degraded.clone();
-                let all: BTreeMap<String, String> = lacking.chain(known).collect();
-                all.into_iter().collect()
+                let all: BTreeSet<(String, String)> = lacking.chain(part.troubles()).collect();
+                all.into_iter().take(PARTS_MAX).collect()
             },
             report,
             failed: part.failed.clone(),

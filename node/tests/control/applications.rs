@@ -262,6 +262,36 @@ fn a_broken_edge_and_a_broken_source_are_said() {
 }
 
 #[test]
+fn what_had_gone_is_not_missed_any_more_once_it_is_read_elsewhere() {
+    let mut net = Net::new(5, 8);
+    net.apply(0, order(0, "intrusion", "5"));
+    net.pass(Duration::from_secs(2));
+    let gone = |stream: &str, host| PartEvent::Gone {
+        component: "alerts".to_owned(),
+        stream: stream.to_owned(),
+        host,
+    };
+    let replaced = |stream: &str| PartEvent::Replaced {
+        component: "alerts".to_owned(),
+        stream: stream.to_owned(),
+    };
+    let host = net.ids[1];
+    net.happen(0, gone("flows", host));
+    net.happen(0, gone("known", host));
+    net.happen(0, replaced("flows"));
+    let told = status(&mut net, 2, "intrusion");
+    assert_eq!(told.status, "degraded");
+    let reason = told.reason.expect("a reason");
+    assert!(
+        reason.starts_with("alerts: known, which it reads, has gone from")
+            && !reason.contains("flows"),
+        "{reason}"
+    );
+    net.happen(0, replaced("known"));
+    assert_eq!(status(&mut net, 2, "intrusion").status, "running");
+}
+
+#[test]
 fn a_recorded_node_does_the_same_again() {
     let mut net = Net::new(4, 9);
     net.apply(0, order(0, "intrusion", "5"));

@@ -453,9 +453,18 @@ impl Discrete {
                 Event::Moved { .. } => continue,
                 // Of those that share the reader only the one is told whose edge it is.
                 Event::Gone { stream, reader, .. } => {
-                    let component = format!("{reader:?}");
-                    let reason = format!("{stream:?}, which it reads, has gone");
-                    Out::Happened(id, PartEvent::Degraded { component, reason })
+                    let host = part.graph.producer(stream).host;
+                    let (component, stream) = (format!("{reader:?}"), format!("{stream:?}"));
+                    let gone = PartEvent::Gone {
+                        component,
+                        stream,
+                        host,
+                    };
+                    Out::Happened(id, gone)
+                }
+                Event::Replaced { stream, reader, .. } => {
+                    let (component, stream) = (format!("{reader:?}"), format!("{stream:?}"));
+                    Out::Happened(id, PartEvent::Replaced { component, stream })
                 }
             });
         }

@@ -57,8 +57,16 @@ fn who_hears_that_its_producer_is_gone_reads_on_from_another_one() {
         let edge = bed.reading(1, stream, reader);
         assert!(bed.hosts.engines[1].is_reading(edge), "it can be turned");
         bed.steps(500);
+        let replaced = Event::Replaced {
+            application,
+            stream,
+            reader,
+        };
+        assert!(!bed.hosts.events[1].contains(&replaced));
         bed.turn(stream, reader);
         bed.finish();
+        let count = bed.hosts.events[1].iter().filter(|it| **it == replaced);
+        assert_eq!(count.count(), 1, "from {was} to {to}");
         assert_eq!(bed.missing, 0, "from {was} to {to}");
         let expected = alone(windows, &places, &feeds);
         assert_equal(&bed.left, &expected, &format!("from {was} to {to}"));
