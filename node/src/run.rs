@@ -20,12 +20,14 @@ use crate::connector::Context;
 use crate::node::Failure;
 
 mod launch;
+mod lease;
 pub mod network;
 mod sink;
 mod source;
 mod status;
 
 pub(crate) use launch::{idle_after, spawn};
+pub(crate) use lease::{Lease, RENEWED};
 pub use sink::Limit;
 pub(crate) use sink::Thread as SinkThread;
 pub(crate) use source::{Place as SourcePlace, Thread as SourceThread};

@@ -9,7 +9,7 @@ use super::text::Text;
 /// How many problems of a file are kept; the rest are counted.
 ///
 /// Unit: count. Source: guess; more than anybody reads, and a bound on what a hostile file costs.
-pub const PROBLEMS_MAX: usize = 200;
+pub const PROBLEMS_MAX: usize = 50;
 
 /// What was found so far.
 #[derive(Debug, Default)]

@@ -28,7 +28,7 @@ use crate::clock::{MachineClock, ProcessCpu};
 use crate::node::{
     Answered, Command, CommandId, Effect, Failure, Input, Node, PartEvent, TapTarget,
 };
-use crate::run::News;
+use crate::run::{Lease, News, RENEWED};
 
 /// How many things may wait to be taken in, beside requests and what the network brings.
 ///
@@ -153,6 +153,7 @@ impl Control {
             results: config.results.clone(),
             store: config.store.clone(),
             round_trips: RoundTrips::default(),
+            lease: Arc::new(Lease::new(Arc::clone(&clock))),
         };
         Self {
             machine,
@@ -189,6 +190,8 @@ impl Control {
         let first = tokio::time::Instant::now() + LOAD_INTERVAL;
         let mut load = tokio::time::interval_at(first, LOAD_INTERVAL);
         load.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        let mut lease = tokio::time::interval(RENEWED);
+        lease.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         let engine = self.means.engine.clone();
         self.recall();
         while self.is_leaving.is_none() {
@@ -200,6 +203,7 @@ impl Control {
                 drained = leaving::drained(&mut self.draining) => self.on_drained(drained),
                 happened = poll_fn(|cx| engine.poll_events(cx)) => self.on_engine(happened),
                 () = until(self.clock.as_ref(), timeout) => self.handle(Input::Timeout),
+                _ = lease.tick() => self.renew_lease(),
                 _ = load.tick() => {
                     let busy_cores = self.cpu.sample(self.clock.now());
                     // The load ends the second: what was measured in it is there by then.
@@ -208,6 +212,7 @@ impl Control {
                 }
             }
         }
+        self.means.lease.end();
         self.leave().await;
     }
 
@@ -238,6 +243,18 @@ impl Control {
     fn take_in_pending(&mut self) {
         if let Some(next) = self.pending.pop_front() {
             self.handle(next);
+        }
+    }
+
+    /// Lets sinks write on, unless this process stood still and others may run what it ran.
+    fn renew_lease(&self) {
+        let mut parts = self.parts.values();
+        let has_others = parts.any(|part| part.graph.hosts().len() > 1);
+        if let Some(stood) = self.means.lease.renew(has_others) {
+            tracing::warn!(
+                "this process stood still for {} ms: its sinks wait to hear what runs elsewhere by now",
+                stood.as_millis()
+            );
         }
     }
 

@@ -26,7 +26,7 @@ use super::link::Upstream;
 use super::open::OpenSink;
 use crate::clock::MachineClock;
 use crate::node::{Measured, Pace};
-use crate::run::{self, Shelf, SinkThread, SourcePlace, SourceThread, shelf_name};
+use crate::run::{self, Lease, Shelf, SinkThread, SourcePlace, SourceThread, shelf_name};
 use crate::store::Store;
 
 /// How long edges upstream may take to say goodbye. Unit: time. Source: guess; a round trip and some.
@@ -44,6 +44,8 @@ pub(super) struct Means {
     pub(super) store: Option<Store>,
     /// The round trips that were measured to other hosts.
     pub(super) round_trips: RoundTrips,
+    /// By what sinks write.
+    pub(super) lease: Arc<Lease>,
 }
 
 /// Round trips by host, as they are known when an edge is opened.
@@ -273,6 +275,7 @@ impl Part {
                 sink,
                 limit,
                 ends: news,
+                lease: Some(Arc::clone(&means.lease)),
             };
             run::spawn(means.engine.clone(), "sink", *component, move || {
                 thread.run();

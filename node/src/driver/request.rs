@@ -286,8 +286,9 @@ impl Control {
                 let edge = match opened {
                     Some(Ok(edge)) => edge,
                     refused => {
+                        // It is asked for again and again; who asks says what it lacks.
                         let error = refused.and_then(Result::err);
-                        tracing::warn!(?composition, operator, ?error, "no state is given");
+                        tracing::debug!(?composition, operator, ?error, "no state is given");
                         tokio::spawn(refuse(incoming, "the operator is not here"));
                         return;
                     }

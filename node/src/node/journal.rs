@@ -6,7 +6,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use model::{ApplicationId, Instant, NodeId};
@@ -110,7 +110,7 @@ pub(super) fn news(before: Option<&Listing>, record: &Record, view: &View) -> Op
 pub(super) fn merged(now: Instant, asking: &Asking, view: &View) -> EventList {
     let application = &asking.listing.head.application.name;
     let mut dropped = 0;
-    let mut rows = Vec::new();
+    let mut rows: Vec<EventRow> = Vec::new();
     for heard in &asking.events {
         dropped += heard.told.dropped;
         let since = now.since(heard.at);
@@ -122,11 +122,23 @@ pub(super) fn merged(now: Instant, asking: &Asking, view: &View) -> EventList {
             decision: decision.clone(),
         }));
     }
+    let rows = once_each(rows);
     let heard = |node: &NodeId| asking.events.iter().any(|it| it.host == *node);
     let silent = asking.listing.keepers();
     let silent = silent.iter().filter(|node| !heard(node));
     let silent = silent.map(|node| view.full_name(*node)).collect();
     list(rows, dropped, silent)
+}
+
+/// Each host of an application takes down that its graph is another one: told by the first.
+fn once_each(mut rows: Vec<EventRow>) -> Vec<EventRow> {
+    rows.sort_by(|a, b| b.age_s.total_cmp(&a.age_s));
+    let mut told = BTreeSet::new();
+    rows.retain(|row| match &row.decision {
+        Decision::Rebound { version, by, .. } => told.insert((*version, by.clone())),
+        _ => true,
+    });
+    rows
 }
 
 /// Rows in their order, the oldest first, and no more than are told.

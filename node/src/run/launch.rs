@@ -87,6 +87,7 @@ pub(super) fn launch(
             sink,
             limit: limit.clone().filter(|_| part.kind.is_shown || !any_shown),
             ends: Some(ends.clone()),
+            lease: None,
         };
         let until_finished = until_finished.clone();
         spawn(runtime.handle(), "sink", *id, move || {

@@ -9,6 +9,7 @@ use engine::Batch;
 use engine::runtime::Handle;
 use model::{ComponentId, convert};
 
+use super::lease::Lease;
 use super::{End, News};
 use crate::connector::Sink;
 
@@ -49,12 +50,19 @@ pub(crate) struct Thread {
     pub(crate) limit: Option<Arc<Limit>>,
     /// Who hears that as many rows have left as were asked for, or that nobody reads them.
     pub(crate) ends: Option<SyncSender<News>>,
+    /// By what it writes, where others may go on in its place.
+    pub(crate) lease: Option<Arc<Lease>>,
 }
 
 impl Thread {
     pub(crate) fn run(mut self) {
         while let Ok((channel, mut batch)) = self.handle.receive(self.application, self.id) {
             let mut end = None;
+            let has_waited = self.lease.as_ref().is_some_and(|lease| lease.wait());
+            if has_waited && !self.handle.is_running(self.id) {
+                // It goes on elsewhere.
+                return;
+            }
             if !batch.rows.is_empty() {
                 let (rows, are_last) = match self.limit.as_ref() {
                     Some(limit) => limit.take(batch.rows.len()),

@@ -89,11 +89,12 @@ impl Join {
         dials
     }
 
-    /// A target could not be reached.
-    pub(super) fn on_failed(&mut self, now: Instant, index: usize) {
+    /// A target could not be reached. Gives where it should be, and how often that was so since it was reached last.
+    pub(super) fn on_failed(&mut self, now: Instant, index: usize) -> (&Multiaddr, u32) {
         let target = &mut self.targets[index];
         target.phase = Phase::Waiting;
         target.retry = target.retry.next(now, &mut self.rng);
+        (&target.address, target.retry.count)
     }
 
     /// A target was reached, and found to be this peer, where it is not this node itself.

@@ -133,10 +133,15 @@ impl Driver {
             Err(DialError::DialPeerConditionFalse(_) | DialError::LocalPeerId { .. }) => {
                 self.join.on_reached(target, None);
             }
-            Err(error) => {
-                tracing::debug!(%error, "not joined");
-                self.join.on_failed(now, target);
-            }
+            Err(error) => self.not_joined(now, target, &error),
+        }
+    }
+
+    /// Says so, once until it is reached again, and tries again later.
+    fn not_joined(&mut self, now: Instant, target: usize, error: &DialError) {
+        let (address, failures) = self.join.on_failed(now, target);
+        if failures == 1 {
+            tracing::warn!(%address, %error, "this node could not join there, and tries again and again");
         }
     }
 
@@ -144,7 +149,7 @@ impl Driver {
         let now = self.clock.now();
         match error {
             DialError::LocalPeerId { .. } => self.join.on_reached(target, None),
-            _ => self.join.on_failed(now, target),
+            _ => self.not_joined(now, target, error),
         }
     }
 
