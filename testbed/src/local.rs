@@ -7,7 +7,9 @@
 //! leaves nothing that the next one does not find. All of it reads `/proc`, and so needs Linux.
 
 pub mod api;
+pub mod background;
 pub mod bed;
+pub mod cores;
 pub mod down;
 pub mod fault;
 pub mod folder;

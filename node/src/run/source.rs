@@ -28,6 +28,11 @@ use linger::Linger;
 /// Unit: records. Source: guess; 64 full batches.
 const HELD_MAX: u64 = 65_536;
 
+/// How much longer than it was to take a reading that gave nothing lets a process that stood still be seen, or a machine that did.
+///
+/// Unit: time. Source: guess; longer than busy machines let threads wait, shorter than what others wait before they miss a host.
+const STOOD: Duration = Duration::from_millis(250);
+
 /// How often a source that drops the oldest looks for room while nothing new comes.
 ///
 /// Unit: time. Source: guess; below the linger that results notice.
@@ -204,6 +209,7 @@ impl Thread {
     /// Hands in what can be read now. Says whether that is all.
     fn read_once(&mut self) -> Result<bool, Stop> {
         self.remember(true);
+        let begun = self.clock.0.now();
         let has_ended = match self.source.read(self.place.idle_after)? {
             Reading::Records(records) if self.pace.speed.is_some() && !self.pace.is_live => {
                 self.replay(self.clock.0.now(), records)?;
@@ -211,7 +217,7 @@ impl Thread {
             }
             Reading::Records(records) => self.gather(records)?,
             Reading::Idle => {
-                self.idle();
+                self.idle(begun);
                 false
             }
             Reading::End => true,
@@ -285,12 +291,13 @@ impl Thread {
             } else {
                 ROOM_INTERVAL
             };
+            let begun = self.clock.0.now();
             match self.source.read(wait)? {
                 Reading::Records(records) => {
                     held_count += u64::from(records.count);
                     held.push_back((self.clock.0.now(), records));
                 }
-                Reading::Idle if held.is_empty() => self.idle(),
+                Reading::Idle if held.is_empty() => self.idle(begun),
                 Reading::Idle => {}
                 Reading::End => {
                     for (read, records) in held {
@@ -371,12 +378,18 @@ impl Thread {
 
     /// Lets progress grow with time where the source says how the two are related; else nobody knows
     /// whether rows are still under way.
-    fn idle(&mut self) {
-        let Some(speed) = self.pace.speed else { return };
-        if self.intake.progress() == EventTime::MIN {
+    ///
+    /// What is there already is read, however long that takes; and where this process stood still since it `begun` to read, what has come meanwhile may
+    /// not have reached it: it reads once more.
+    fn idle(&mut self, begun: Instant) {
+        let Some(speed) = self.pace.speed.filter(|_| self.pace.is_live) else {
+            return;
+        };
+        let now = self.clock.0.now();
+        let has_stood = now.since(begun) > self.place.idle_after + STOOD;
+        if has_stood || self.intake.progress() == EventTime::MIN {
             return;
         }
-        let now = self.clock.0.now();
         let passed = event_micros(now.since(self.active), speed);
         self.active = now;
         self.advance(self.intake.progress().plus(passed));

@@ -19,9 +19,11 @@ use crate::experiment::{Experiment, Options, clocks, deadlines, prediction, prot
 use crate::local::folder::Folder;
 use crate::local::interrupt::Interrupt;
 use crate::local::up::NODES_MAX;
+use hosts::Hosts;
 use migration::Migration;
 use replicas::Replicas;
 
+mod hosts;
 mod migration;
 mod replicas;
 
@@ -141,6 +143,9 @@ pub(super) enum Name {
     /// How often targets are missed over what others take of the hosts, with components that move and without.
     #[command(name = "H5")]
     H5(Prediction),
+    /// The same of real processes with parts of a core each.
+    #[command(name = "H5-hosts")]
+    H5Hosts(Hosts),
     /// How often hosts tell their load over the overlap of intervals.
     #[command(name = "H6")]
     H6(Prediction),
@@ -441,6 +446,7 @@ impl Name {
             Self::H2(it) => return it.run(prediction::cost),
             Self::H4(it) => return it.run(),
             Self::H5(it) => return it.run(prediction::background),
+            Self::H5Hosts(it) => return it.run(),
             Self::H6(it) => return it.run(prediction::updates),
         };
         let experiment = Experiment::find(name).ok_or_else(|| anyhow!("no experiment {name}"))?;

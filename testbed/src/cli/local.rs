@@ -208,6 +208,7 @@ impl Up {
                 policy: self.policy,
                 workers: self.workers,
                 clocks: self.clocks,
+                background: None,
             }),
             netns: self.netns.then_some(up::Links { rate: self.rate }),
         };

@@ -1,5 +1,5 @@
 //! Experiments on watching and predicting: how far off predictions are (H1), what they cost (H2), what moving components is worth (H5), and
-//! how often loads are told (H6).
+//! how often loads are told (H6). What moving is worth to real processes is in [`hosts`].
 //!
 //! Rates and loads are those of real systems where data is there ([`series`]); what hosts and networks do with them is modelled by
 //! [`fluid`], in which production's monitors and detectors run.
@@ -13,6 +13,7 @@ use super::written;
 mod background;
 mod cost;
 pub mod fluid;
+pub mod hosts;
 mod rates;
 pub mod series;
 mod updates;

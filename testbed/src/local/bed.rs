@@ -163,6 +163,16 @@ impl<'a> Bed<'a> {
         serde_json::from_value(shown).with_context(|| name.to_owned())
     }
 
+    /// Stops an application.
+    ///
+    /// # Errors
+    /// With what the node says where it does not.
+    pub fn stop(&self, node: usize, name: &str) -> anyhow::Result<()> {
+        let stopped = self.clients[node].delete(&format!("/v1/apps/{}", encoded(name)));
+        stopped.map_err(|it| anyhow!("{name}: {}", it.message))?;
+        Ok(())
+    }
+
     /// How often nodes have counted something, all together.
     ///
     /// # Errors

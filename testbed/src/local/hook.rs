@@ -41,6 +41,9 @@ pub fn hooks() -> anyhow::Result<Hooks> {
     let policy = policy.transpose()?;
     let workers = shape.workers;
     let clock_ahead = shape.clock_ahead(node);
+    if let Some(background) = shape.background.clone() {
+        background.start(node)?;
+    }
     let ways = Followed::start(folder, node, shape)?;
     // Somebody of another testbed is as near as this machine makes it.
     let other = watch::Sender::new(Way::default());

@@ -17,6 +17,7 @@ use overlay::net::Way;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::background::Background;
 use super::folder::Folder;
 use crate::topology::Topology;
 use crate::topology::matrix::{self, Hosts};
@@ -46,6 +47,8 @@ pub struct Options {
     pub workers: Option<NonZeroUsize>,
     /// By how much the clock of each node is ahead, in their order; that of a node that is not named is right.
     pub clocks: Vec<Duration>,
+    /// What nodes have to do beside, if anything.
+    pub background: Option<Background>,
 }
 
 /// Where nodes stand for hosts of a wide area.
@@ -77,6 +80,9 @@ pub(super) struct Shape {
     pub(super) workers: Option<NonZeroUsize>,
     /// See [`Options::clocks`]; in microseconds.
     clocks_us: Vec<u64>,
+    /// See [`Options::background`].
+    #[serde(default)]
+    pub(super) background: Option<Background>,
 }
 
 /// What is wrong with the ways at the moment.
@@ -118,6 +124,7 @@ impl Shape {
                 .map(|(_, hosts)| ways(hosts, micros))
                 .unwrap_or_default(),
             policy: options.policy.clone(),
+            background: options.background.clone(),
             workers: options.workers,
             clocks_us: options.clocks.iter().copied().map(micros).collect(),
         };
@@ -230,6 +237,7 @@ mod tests {
             policy: None,
             workers: None,
             clocks_us: Vec::new(),
+            background: None,
         };
         let ways = |to, faults: &Faults| {
             let ways = shape.ways(to, faults).into_values();

@@ -116,14 +116,20 @@ fn run(
     readings: mpsc::Receiver<Reading>,
     mut each: impl FnMut(&Batch, &mut Option<mpsc::SyncSender<Reading>>),
 ) {
-    let clock = Arc::new(MachineClock::start());
-    let runtime = Runtime::start(Config::default(), 1, clock.clone()).unwrap();
-    let deployed = deploy(&runtime, window_millis);
     let source = Box::new(Scripted {
         schema: schema(),
         pace,
         readings,
     });
+    let mut script = Some(script);
+    run_source(source, window_millis, |batch| each(batch, &mut script));
+}
+
+/// Runs a source until it ends and hands every batch with rows to `each`.
+fn run_source(source: Box<dyn Source>, window_millis: Option<i64>, mut each: impl FnMut(&Batch)) {
+    let clock = Arc::new(MachineClock::start());
+    let runtime = Runtime::start(Config::default(), 1, clock.clone()).unwrap();
+    let deployed = deploy(&runtime, window_millis);
     let place = Place {
         handle: runtime.handle(),
         application: deployed.application,
@@ -131,7 +137,6 @@ fn run(
         idle_after: Duration::from_millis(5),
     };
     let thread = Thread::new(place, source, ORIGIN, clock, None);
-    let mut script = Some(script);
     std::thread::scope(|scope| {
         scope.spawn(move || thread.run());
         while let Ok((channel, batch)) = runtime
@@ -139,7 +144,7 @@ fn run(
             .receive(deployed.application, deployed.sinks[0].unwrap())
         {
             if !batch.rows.is_empty() {
-                each(&batch, &mut script);
+                each(&batch);
             }
             runtime
                 .handle()
@@ -190,6 +195,75 @@ fn windows_close_while_a_live_source_gives_nothing() {
         closed += batch.rows.len();
     });
     assert_eq!(closed, 1);
+}
+
+/// A source that gives these, and nothing for a time before the last.
+#[derive(Debug)]
+struct Late {
+    schema: Schema,
+    pace: Pace,
+    readings: Vec<Reading>,
+    /// How often it gives nothing, and how much longer than asked for that takes.
+    idle: (u32, Duration),
+}
+
+impl Source for Late {
+    fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    fn pace(&self) -> Pace {
+        self.pace
+    }
+
+    fn read(&mut self, wait: Duration) -> Result<Reading, SourceError> {
+        if self.readings.len() == 1 && self.idle.0 > 0 {
+            self.idle.0 -= 1;
+            let (_open, never) = mpsc::channel::<()>();
+            let waited = never.recv_timeout(wait + self.idle.1);
+            assert_eq!(waited, Err(mpsc::RecvTimeoutError::Timeout));
+            return Ok(Reading::Idle);
+        }
+        Ok(self.readings.pop().unwrap_or(Reading::End))
+    }
+}
+
+/// How many rows windows of 20 ms have of two that are 10 ms apart, where nothing comes between them.
+fn rows_around(is_live: bool, idle: (u32, Duration)) -> Vec<i64> {
+    let source = Late {
+        schema: schema(),
+        pace: Pace {
+            speed: Some(1.0),
+            is_live,
+            ..Pace::default()
+        },
+        readings: vec![records(&[1_000_010]), records(&[1_000_001])],
+        idle,
+    };
+    let mut counts = Vec::new();
+    run_source(Box::new(source), Some(20), |batch| {
+        let columns = batch.rows.columns();
+        let count = columns.column_by_name("n").unwrap();
+        let count = count.as_any().downcast_ref::<Int64Array>().unwrap();
+        counts.extend(count.values().iter().copied());
+    });
+    counts
+}
+
+#[test]
+fn who_stood_still_reads_what_came_meanwhile_before_windows_close() {
+    let stood = STOOD + Duration::from_millis(50);
+    assert_eq!(rows_around(true, (1, stood)), [2]);
+    assert_eq!(
+        rows_around(true, (10, Duration::ZERO)),
+        [1],
+        "what a live source does not give in time is late"
+    );
+}
+
+#[test]
+fn what_is_there_already_is_never_late_however_slowly_it_is_read() {
+    assert_eq!(rows_around(false, (10, Duration::ZERO)), [2]);
 }
 
 #[test]

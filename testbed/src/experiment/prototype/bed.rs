@@ -61,7 +61,7 @@ pub(super) fn up<'a>(
             seed,
             policy: Some(policy.name().to_owned()),
             workers: Some(std::num::NonZeroUsize::MIN),
-            clocks: Vec::new(),
+            ..shape::Options::default()
         }),
         netns: None,
     };

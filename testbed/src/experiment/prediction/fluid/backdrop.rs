@@ -132,6 +132,11 @@ impl Backdrop {
         self
     }
 
+    /// The recorded samples of each host's load.
+    pub fn into_loads(self) -> Vec<Vec<f64>> {
+        self.loads
+    }
+
     /// The load of a host, between samples as on a straight line.
     pub(super) fn load(&self, host: usize, second: u32) -> f64 {
         let run = &self.loads[host];

@@ -1,0 +1,60 @@
+//! What a node of a testbed has to do beside what it runs: processor time, as programs would take it that know nothing of it.
+
+use std::thread;
+use std::time::Duration;
+
+use model::{Clock, convert};
+use node::clock::MachineClock;
+use node::priority;
+use serde::{Deserialize, Serialize};
+
+use super::process;
+
+/// What is taken of hosts over time.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Background {
+    /// For how long a sample stands. Unit: milliseconds. Range: from 1.
+    pub step_ms: u64,
+    /// By node, in their order: samples, which begin again when they are over. Unit: cores.
+    pub cores: Vec<Vec<f64>>,
+}
+
+/// In which pieces it is taken. Unit: time. Source: guess; what a scheduler of a system gives a program at once.
+const SLICE: Duration = Duration::from_millis(10);
+
+impl Background {
+    /// Takes what is to be taken of a node's host, counted from 1, on a thread of its own until this process ends.
+    pub(super) fn start(self, node: u32) -> std::io::Result<()> {
+        let place = convert::index(u64::from(node).saturating_sub(1));
+        let Some(samples) = self.cores.into_iter().nth(place) else {
+            return Ok(());
+        };
+        if samples.is_empty() || self.step_ms == 0 {
+            return Ok(());
+        }
+        let step = Duration::from_millis(self.step_ms);
+        let thread = thread::Builder::new().name("background".to_owned());
+        thread.spawn(move || take(&samples, step)).map(drop)
+    }
+}
+
+/// What is not got within a slice is not asked for again: who takes processors has no backlog here.
+fn take(samples: &[f64], step: Duration) {
+    // Workers are to compete with it.
+    priority::after_others();
+    let clock = MachineClock::start();
+    let start = clock.now();
+    loop {
+        let since = clock.now().since(start);
+        let sample = convert::index(convert::nanos(since) / convert::nanos(step).max(1));
+        let wanted = SLICE.mul_f64(samples[sample % samples.len()].clamp(0.0, 1.0));
+        let (begun, used) = (clock.now(), clock.thread_cpu());
+        while clock.thread_cpu().saturating_sub(used) < wanted && clock.now().since(begun) < SLICE {
+            std::hint::spin_loop();
+        }
+        let left = SLICE.saturating_sub(clock.now().since(begun));
+        if process::pause(left).is_err() {
+            return;
+        }
+    }
+}
