@@ -193,6 +193,7 @@ impl Control {
         let mut lease = tokio::time::interval(RENEWED);
         lease.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         let engine = self.means.engine.clone();
+        self.publish_again().await;
         self.recall();
         while self.is_leaving.is_none() {
             let timeout = self.machine.poll_timeout();

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::control::{Control, Inbound};
 use super::hello::Hello;
 use super::load::{self, Wish};
-use super::publish::{self, Opened};
+use super::publish;
 use super::tap::{self, Link, Tap};
 use super::{edge, effects, state};
 use crate::api::{File, Measured, Request, Tapped};
@@ -102,8 +102,9 @@ impl Control {
         let node = self.network.node();
         let (clock, epoch) = (self.clock.clone(), self.clock.epoch());
         tokio::spawn(async move {
-            let opened =
-                tokio::task::spawn_blocking(move || publish::open(name, &file, node, clock, epoch));
+            let opened = tokio::task::spawn_blocking(move || {
+                publish::open(name, &file, node, clock, epoch, None)
+            });
             match opened.await {
                 Ok(Ok(opened)) => {
                     let opened = Box::new(opened);
@@ -113,41 +114,6 @@ impl Control {
                 Err(error) => drop(answer.send(Err(failed(&error.to_string())))),
             }
         });
-    }
-
-    /// Publishes a source that was opened.
-    pub(super) fn publish(&mut self, opened: Opened, answer: oneshot::Sender<Answered>) {
-        let publication = opened.publication.clone();
-        let name = publication.name.clone();
-        if self.published.contains_key(&name) {
-            let message = format!("this host publishes {name} already: end that first");
-            drop(answer.send(Err(Failure::new(FailureKind::Invalid, message))));
-            return;
-        }
-        match opened.start(&self.means) {
-            Ok(published) => self.published.insert(name.clone(), published),
-            Err(error) => {
-                drop(answer.send(Err(failed(&error.to_string()))));
-                return;
-            }
-        };
-        let (sender, receiver) = oneshot::channel();
-        self.command(Command::Publish(publication), sender);
-        let inbox = self.means.inbox.clone();
-        tokio::spawn(async move {
-            let answered = receiver.await.unwrap_or_else(|_| Err(going_down()));
-            if answered.is_err() {
-                drop(inbox.send(Inbound::Unpublished(name)).await);
-            }
-            drop(answer.send(answered));
-        });
-    }
-
-    /// Stops reading a published source.
-    pub(super) fn end_publication(&mut self, name: &str) {
-        if let Some(published) = self.published.remove(name) {
-            self.means.engine.retire(published.number);
-        }
     }
 
     /// Finds a stream and shows it.
@@ -371,7 +337,7 @@ fn resident_bytes() -> Option<u64> {
 }
 
 /// Asks the control plane, from a task.
-async fn ask(inbox: &mpsc::Sender<Inbound>, command: Command) -> Answered {
+pub(super) async fn ask(inbox: &mpsc::Sender<Inbound>, command: Command) -> Answered {
     let (answer, answered) = oneshot::channel();
     drop(inbox.send(Inbound::Command { command, answer }).await);
     answered.await.unwrap_or_else(|_| Err(going_down()))
@@ -384,7 +350,7 @@ fn going_down() -> Failure {
     )
 }
 
-fn failed(reason: &str) -> Failure {
+pub(super) fn failed(reason: &str) -> Failure {
     Failure::new(FailureKind::Failed, reason)
 }
 

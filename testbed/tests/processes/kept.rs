@@ -89,8 +89,8 @@ fn states(network: &Network) -> PathBuf {
     network.bed.dir().join(format!("node-{KILLED}/states"))
 }
 
-fn start_again(network: &Network) {
-    let output = run(&mut network.bed.testbed(&["start", &KILLED.to_string()]));
+fn start_again(network: &Network, node: u32) {
+    let output = run(&mut network.bed.testbed(&["start", &node.to_string()]));
     assert!(output.status.success(), "{}", text(&output.stderr));
 }
 
@@ -112,6 +112,14 @@ fn sorted(network: &Network, name: &str) -> Vec<String> {
     lines
 }
 
+fn assert_same(found: &[String], expected: &[String]) {
+    let lacks: Vec<&String> = expected.iter().filter(|it| !found.contains(it)).collect();
+    assert_eq!(lacks, Vec::<&String>::new(), "of {}", expected.len());
+    let more: Vec<&String> = found.iter().filter(|it| !expected.contains(it)).collect();
+    assert_eq!(more, Vec::<&String>::new(), "of {}", found.len());
+    assert_eq!(found.len(), expected.len(), "some came twice");
+}
+
 #[test]
 fn a_killed_host_without_a_backup_goes_on_from_its_own_disk() {
     let network = Network::up();
@@ -129,7 +137,7 @@ fn a_killed_host_without_a_backup_goes_on_from_its_own_disk() {
     for lines in [100, 180] {
         until_more_than(&network, lines);
         network.kill(KILLED);
-        start_again(&network);
+        start_again(&network, KILLED);
         until_more_than(&network, sorted(&network, "windows").len() + 20);
     }
     let events = network.ask(KILLED, &["events"]);
@@ -138,12 +146,7 @@ fn a_killed_host_without_a_backup_goes_on_from_its_own_disk() {
     assert!(!events.contains("state_lost"), "{events}");
     let has_ended = |shown: &Value| shown["status"] == "finished";
     network.until_shown(1, "windows", WAIT, has_ended);
-    let found = sorted(&network, "windows");
-    let lacks: Vec<&String> = expected.iter().filter(|it| !found.contains(it)).collect();
-    assert_eq!(lacks, Vec::<&String>::new(), "of {}", expected.len());
-    let more: Vec<&String> = found.iter().filter(|it| !expected.contains(it)).collect();
-    assert_eq!(more, Vec::<&String>::new(), "of {}", found.len());
-    assert_eq!(found.len(), expected.len(), "some came twice");
+    assert_same(&sorted(&network, "windows"), &expected);
     network.down();
 }
 
@@ -157,17 +160,72 @@ fn a_state_that_is_gone_is_told_and_one_that_is_torn_is_cut() {
     let file = file.expect("it can be written");
     let len = file.metadata().expect("it is there").len();
     file.set_len(len - 7).expect("it can be cut");
-    start_again(&network);
+    start_again(&network, KILLED);
     until_more_than(&network, sorted(&network, "windows").len() + 20);
     let events = network.ask(KILLED, &["events"]).to_string();
     assert!(!events.contains("state_lost"), "{events}");
 
     network.kill(KILLED);
     std::fs::remove_dir_all(states(&network)).expect("there are states");
-    start_again(&network);
+    start_again(&network, KILLED);
     network.bed.until("the loss is told", WAIT, || {
         let events = network.ask(KILLED, &["events"]).to_string();
         events.contains("state_lost").then_some(())
     });
+    network.down();
+}
+
+#[test]
+fn a_published_stream_goes_on_where_it_was_when_its_host_is_back() {
+    let network = Network::up();
+    network.bed.file("rows.csv", &rows());
+    let file = application("alone", "").replace("place = {", "# place = {");
+    let file = network.bed.file("alone.toml", &file);
+    let output = run(&mut network.bed.synergy(&["run", &file]));
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let expected = sorted(&network, "alone");
+
+    let (publisher, name) = (4, "windows");
+    let file = application(name, "speed = 1\n");
+    let (head, rest) = file.split_once("[source.rows]\n").expect("a source");
+    let (source, rest) = rest.split_once("[operator.known]").expect("an operator");
+    let reading = "[source.rows]\nstream = \"lab/load\"\n[operator.known]";
+    network.publish_source(publisher, 1, source);
+    let file = network
+        .bed
+        .file("windows.toml", &format!("{head}{reading}{rest}"));
+    network.ask(1, &["apply", &file]);
+    for lines in [40, 120] {
+        until_more_than(&network, lines);
+        network.kill(publisher);
+        start_again(&network, publisher);
+        until_more_than(&network, sorted(&network, name).len() + 20);
+    }
+    let has_ended = |shown: &Value| shown["status"] == "finished";
+    network.until_shown(1, name, WAIT, has_ended);
+    // Who reads a published stream begins with the first window of which all is still to come.
+    let start = |line: &String| {
+        let row: Value = serde_json::from_str(line).expect("a row");
+        row["window_start"]
+            .as_str()
+            .expect("a time")
+            .trim_end_matches('Z')
+            .to_owned()
+    };
+    let found = sorted(&network, name);
+    let first = found.iter().map(start).min().expect("some left");
+    let expected: Vec<String> = expected
+        .into_iter()
+        .filter(|line| start(line) >= first)
+        .collect();
+    assert!(expected.len() > 200, "{first} is late");
+    assert_same(&found, &expected);
+
+    // Whose stream was ended does not have it again.
+    network.ask(publisher, &["stream", "stop", "lab/load"]);
+    network.kill(publisher);
+    start_again(&network, publisher);
+    let shown = network.ask(publisher, &["stream", "ls"]);
+    assert_eq!(shown.as_array().map(Vec::len), Some(0), "{shown}");
     network.down();
 }

@@ -218,10 +218,10 @@ impl Checkpoints {
 }
 
 /// The name of the file of a source: of one application, as it was composed, and of one origin.
-pub(crate) fn shelf_name(composition: &model::CompositionId, origin: Origin) -> String {
+pub(crate) fn shelf_name(of: &impl bincode::Encode, origin: Origin) -> String {
     let hash = model::name::Digest::of(
         "synergy 2026 checkpoints",
-        &[&wire::encode(composition), &origin.0.to_le_bytes()],
+        &[&wire::encode(of), &origin.0.to_le_bytes()],
     );
     format!("source-{}", hash.file_name())
 }
