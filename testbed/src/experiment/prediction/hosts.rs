@@ -233,7 +233,7 @@ fn counts(bed: &Bed<'_>, options: &Options) -> anyhow::Result<Vec<(u64, u64)>> {
     (0..options.applications).map(count).collect()
 }
 
-/// The length of a text whose digest takes an operator so long, as a host measures it.
+/// The length of a text that an operator turns around in such a time, as a host measures it.
 fn length_for(bed: &Bed<'_>, cost: Duration) -> anyhow::Result<u64> {
     let first = 20_000;
     let text = application("probe", first, cost);
@@ -261,13 +261,13 @@ fn wait(bed: &Bed<'_>, time: Duration) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// An application whose operator computes a digest of so many bytes for each row.
+/// An application whose operator turns a text of so many bytes around for each row.
 fn application(name: &str, length: u64, cost: Duration) -> String {
     format!(
         "name = \"{name}\"\n[qos]\nlatency = \"{TARGET_MS}ms\"\n\
          [source.rows]\nconnector = \"file\"\npath = \"rows.csv\"\nspeed = 1\nrate = {RATE}\n\
          schema = {{ at = \"int64\", key = \"string\" }}\ntime = {{ field = \"at\", unit = \"ms\" }}\n\
-         [operator.work]\nuse = \"map\"\nfrom = \"rows\"\ncost = \"{}us\"\nselect = {{ at = \"at\", digest = \"sha256(concat('{name}', repeat(key, {length})))\" }}\n\
+         [operator.work]\nuse = \"map\"\nfrom = \"rows\"\ncost = \"{}us\"\nselect = {{ at = \"at\", turned = \"character_length(reverse(concat('{name}', repeat(key, {length}))))\" }}\n\
          [sink.out]\nfrom = \"work\"\nconnector = \"discard\"\n",
         cost.as_micros()
     )
