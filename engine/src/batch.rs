@@ -10,6 +10,9 @@ use model::{EventTime, Instant, Interval, NodeId, Origin, convert};
 
 use crate::columns;
 
+#[cfg(test)]
+mod tests;
+
 pub use crate::share::Token;
 
 /// The most rows that a source or a stateful component puts into one batch.
@@ -380,6 +383,23 @@ impl Batch {
         let row = before.or_else(|| (rows_max.max(1)..self.rows.len()).find(parts_rows))?;
         let middle = self.header.interval.through() - u64::from(self.rows.back(row - 1));
         Some((self.head(middle), self.cut(middle)))
+    }
+
+    /// The rows up to the last that is due before `from`, and the rest, which begins at `from` or later: so far is the origin with the
+    /// first part. Nothing where no rest can be parted off.
+    pub fn split_due(&self, from: EventTime) -> Option<(Self, Self)> {
+        let dues = self.rows.dues();
+        let before = dues.iter().rposition(|due| *due < from.0);
+        let parts_rows = |row: &usize| *row == 0 || self.rows.back(row - 1) != self.rows.back(*row);
+        let row = (before.map_or(0, |last| last + 1)..dues.len()).find(parts_rows)?;
+        let least = dues[row..].iter().copied().min()?;
+        let middle = match row.checked_sub(1) {
+            Some(last) => self.header.interval.through() - u64::from(self.rows.back(last)),
+            None => self.header.interval.after(),
+        };
+        let mut front = self.head(middle);
+        front.header.progress = self.header.progress.min(EventTime(least));
+        Some((front, self.cut(middle)))
     }
 
     /// The index of each row, in order.

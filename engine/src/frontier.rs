@@ -124,6 +124,20 @@ impl Frontiers {
         }
     }
 
+    /// The last closing that a batch that has come in moves progress across, of any slide; to be asked before [`Frontiers::enter`].
+    pub fn last_closing(&self, channel: Channel, header: &Header) -> Option<EventTime> {
+        if header.progress == EventTime::MAX {
+            return None;
+        }
+        let before = self.ways.get(&channel).map(|way| way.progress);
+        let before = before.unwrap_or(EventTime::MIN);
+        let slides = self.slides.iter();
+        let closing = slides.filter(|slide| slide.closes_between(before, header.progress));
+        closing
+            .map(|slide| slide.border(header.progress).minus(slide.every_micros))
+            .max()
+    }
+
     /// Notes what a batch that has come in tells of progress.
     pub fn enter(&mut self, channel: Channel, header: &Header) {
         let slides = &self.slides;

@@ -47,6 +47,8 @@ pub struct Waiting {
     pub deadline: i64,
     /// The frontier progress of the window that it is part of: the least where it acts at once.
     pub window: EventTime,
+    /// Whether it is worked off apart from what is before it, which is in a hurry where this is not.
+    pub is_apart: bool,
 }
 
 /// The deadline of what no target depends on.
@@ -185,6 +187,9 @@ impl Mailbox {
         let rows_max = rows_max.min(ROWS_MAX);
         let mut rows = 0;
         while let Some(next) = ring.waiting.front() {
+            if next.is_apart && !taken.is_empty() {
+                break;
+            }
             let next = &next.batch;
             let follows = taken.last().is_none_or(|last| last.is_joined_by(next));
             // Places in a batch are 32 bits wide.
@@ -349,6 +354,7 @@ impl Ring {
             ..first.clone()
         };
         first.batch = Arc::new(rest);
+        first.is_apart = false;
         self.waiting.push_front(front);
         self.taken -= 1;
         true

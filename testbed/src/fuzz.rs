@@ -170,6 +170,7 @@ pub fn edge(bytes: &[u8]) {
                 entered: NOW,
                 deadline: NO_DEADLINE,
                 window: EventTime::MIN,
+                is_apart: false,
             };
             mailbox.push(Channel { port: 0, origin }, waiting);
         }

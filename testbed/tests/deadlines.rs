@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use testbed::experiment::deadlines::figures::figures;
+use testbed::experiment::deadlines::figures::{delays, figures};
 use testbed::experiment::deadlines::reference::Reference;
 use testbed::experiment::deadlines::run::Run;
 use testbed::experiment::deadlines::scenario::{Overheads, Scenario};
 use testbed::experiment::deadlines::schedule::Schedule;
 use testbed::experiment::deadlines::series::{self, FIFO, OURS, Series};
-use testbed::experiment::deadlines::{cores, threads};
+use testbed::experiment::deadlines::{bound, cores, threads};
 
 /// Two applications in a hurry beside three that have time.
 const MIX: &str = r#"
@@ -91,6 +91,72 @@ fn who_is_in_a_hurry_does_not_wait_for_who_has_time() {
             "seed {seed}: {bulk}: who has time is not starved"
         );
     }
+}
+
+/// One application that does little: what delays it is its own work alone.
+const ALONE: &str = r#"
+    workers = 4
+    warm_up_ms = 2000
+    measured_ms = 10000
+    tail_ms = 500
+    rows_per_batch = 600
+
+    [[group]]
+    name = "tight"
+    role = "tight"
+    count = 1
+    target_ms = 800
+    sources = 8
+    batches_per_second = 6
+    follows_load = "cost"
+    arrivals = "poisson"
+    window_ms = 1000
+    stages = [
+        { operators = 4, batch_us = 2000, closing_us = 500 },
+        { operators = 2, batch_us = 1000, closing_us = 100 },
+        { operators = 1, batch_us = 400, closing_us = 100 },
+    ]
+"#;
+
+#[test]
+fn nothing_undercuts_the_least_delays_and_ours_comes_near_them() {
+    let least = |text: &str, load, seed| {
+        let (scenario, _) = mix(text, load);
+        let schedule = Schedule::draw(&scenario, seed);
+        let reference = Reference::of(&scenario, &schedule);
+        let left = bound::least(&scenario, &schedule, &reference);
+        let run = Run {
+            left,
+            ..Run::default()
+        };
+        let delays = delays(&scenario, &reference, &run);
+        (run.left, delays)
+    };
+    for (text, load, seed) in [(MIX, 0.8, 1), (ALONE, 0.2, 2), (ALONE, 0.9, 3)] {
+        let (all, _) = least(text, load, seed);
+        let all: BTreeMap<_, _> = all.iter().map(|it| (it.window, it.at)).collect();
+        for name in [OURS, FIFO, "llf", "bag"] {
+            let (run, _) = run(text, load, seed, series::find(name).unwrap());
+            let mut compared = 0;
+            for left in &run.left {
+                if let Some(least) = all.get(&left.window) {
+                    compared += 1;
+                    // Virtual time is counted in nanoseconds, costs of rows in fractions of them.
+                    let at = left.at + std::time::Duration::from_micros(1);
+                    assert!(at >= *least, "{name} at {load}: {left:?} {least:?}");
+                }
+            }
+            assert!(compared > 6, "{name} at {load}: {compared}");
+        }
+    }
+    // With two cores for each operator that works, nothing waits but for itself, and rows of the next window wait behind the last one.
+    let (_, least) = least(ALONE, 0.2, 2);
+    let (_, ours) = run(ALONE, 0.2, 2, series::find(OURS).unwrap());
+    let (_, without) = run(ALONE, 0.2, 2, series::find("without_closing").unwrap());
+    let over_least = ours["tight_p50_ms"] / least["tight_p50_ms"];
+    assert!(over_least < 1.1, "{over_least}");
+    let spared = without["tight_p50_ms"] / ours["tight_p50_ms"];
+    assert!(spared > 1.3, "{spared}");
 }
 
 #[test]

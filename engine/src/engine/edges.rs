@@ -184,6 +184,7 @@ impl Downstream {
             entered: Instant::ZERO,
             deadline: NO_DEADLINE,
             window: EventTime::MIN,
+            is_apart: false,
         };
         self.queue.push(channel, waiting);
         was_empty

@@ -99,9 +99,19 @@ impl Engine {
             port,
             origin: batch.header.origin,
         };
+        let (batch, rest) = match component.part_closing(precedence, channel, &batch) {
+            Some((closing, rest)) => (Arc::new(closing), Some(Arc::new(rest))),
+            None => (batch, None),
+        };
         self.sequence += 1;
         let waiting = component.waiting(now, precedence, self.sequence, channel, batch);
         component.mailbox.push(channel, waiting);
+        if let Some(rest) = rest {
+            self.sequence += 1;
+            let mut waiting = component.waiting(now, precedence, self.sequence, channel, rest);
+            waiting.is_apart = true;
+            component.mailbox.push(channel, waiting);
+        }
         if matches!(component.role, Role::Sink(_)) {
             self.signals.name_sink(consumer);
         } else {

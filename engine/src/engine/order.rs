@@ -1,13 +1,14 @@
 //! Which component runs next: budgets from what lies behind, deadlines of what comes in, and what each has to do first.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use model::{ComponentId, EdgeId, EventTime, Instant};
 
 use super::edges::Producing;
 use super::{BUDGET_INTERVAL, Component, Engine, Role, UNIT_DIVISOR, UNIT_MAX, UNIT_MIN};
-use crate::batch::Token;
+use crate::batch::{Batch, Token};
 use crate::budget::{self, Budget, Stage};
 use crate::frontier::Effect;
 use crate::mailbox::{Ahead, Channel, First, NO_DEADLINE, Waiting};
@@ -199,7 +200,7 @@ impl Component {
         precedence: Precedence,
         sequence: u64,
         channel: Channel,
-        batch: std::sync::Arc<crate::batch::Batch>,
+        batch: Arc<Batch>,
     ) -> Waiting {
         self.ages.observe(now, batch.header.age(now));
         let (deadline, window) = match precedence.kind.mailbox {
@@ -214,7 +215,26 @@ impl Component {
             entered: now,
             deadline,
             window,
+            is_apart: false,
         }
+    }
+
+    /// What a batch that has come in is worked off as: one that closes windows and goes on behind them in two parts, where the second would
+    /// take long. Results of those windows need not wait for it.
+    pub(super) fn part_closing(
+        &self,
+        precedence: Precedence,
+        channel: Channel,
+        batch: &Batch,
+    ) -> Option<(Batch, Batch)> {
+        let Precedence { kind, rules, .. } = precedence;
+        let may_part = rules.frontier && rules.closing && kind.mailbox == Order::Urgency;
+        if !may_part || self.cost.expect(batch.rows.len()) < UNIT_MIN {
+            return None;
+        }
+        let from = self.frontiers.last_closing(channel, &batch.header)?;
+        let parts = batch.split_due(from)?;
+        (self.cost.expect(parts.1.rows.len()) >= UNIT_MIN).then_some(parts)
     }
 
     /// What it is to do next, if what comes of it has room.

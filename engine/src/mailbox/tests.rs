@@ -49,6 +49,7 @@ fn waiting(batch: Arc<Batch>, sequence: u64) -> Waiting {
         entered: Instant::ZERO,
         deadline: NO_DEADLINE,
         window: EventTime::MIN,
+        is_apart: false,
     }
 }
 

@@ -25,6 +25,7 @@ use schedule::Schedule;
 use series::Series;
 
 mod accumulate;
+pub mod bound;
 pub mod calibrate;
 mod catalogue;
 mod claims;
@@ -107,6 +108,16 @@ impl Experiment {
         let schedule = Schedule::draw(&point.scenario, seed);
         let reference = Reference::of(&point.scenario, &schedule);
         let mut of_series: BTreeMap<&'static str, BTreeMap<&'static str, f64>> = BTreeMap::new();
+        let least = Run {
+            left: bound::least(&point.scenario, &schedule, &reference),
+            ..Run::default()
+        };
+        let delays = figures::delays(&point.scenario, &reference, &least);
+        for (figure, number) in &delays {
+            let name = format!("{}{}", point.prefix, series::LEAST);
+            grid.add(&name, point.place, figure, *number);
+        }
+        of_series.insert(series::LEAST, delays.into_iter().collect());
         let count = options.series.len();
         for index in 0..count {
             let series = options.series[(index + turn) % count];
@@ -273,6 +284,7 @@ const RATIOS: &[(&str, &str, &str, &str)] = &[
     ("llf_over_ours_p99", "llf", "ours", "tight_p99_ms"),
     ("bag_over_ours_p50", "bag", "ours", "tight_p50_ms"),
     ("slot_over_ours_p50", "slot", "ours", "tight_p50_ms"),
+    ("ours_over_least_p50", "ours", "least", "tight_p50_ms"),
     ("bulk_fifo_over_ours_p50", "fifo", "ours", "bulk_p50_ms"),
     ("bulk_llf_over_ours_p50", "llf", "ours", "bulk_p50_ms"),
     ("rows_fraction_of_fifo", "ours", "fifo", "rows_per_second"),

@@ -144,7 +144,7 @@ impl Load {
 }
 
 /// How many times the usual a batch of rows of one time costs: the same under each policy and however it is cut.
-fn factor(noise: f64, time: i64, origin: Origin) -> f64 {
+pub(super) fn factor(noise: f64, time: i64, origin: Origin) -> f64 {
     if noise <= 0.0 {
         return 1.0;
     }

@@ -97,6 +97,13 @@ const GATES: &[Gate] = &[
         0.0,
         0.05,
     ),
+    gate(
+        "D8",
+        "all_is_used_while_one_is_alone",
+        ("tokens", "alone_over_all_rows_per_second"),
+        0.95,
+        f64::INFINITY,
+    ),
 ];
 
 /// By how much medians of threads and of virtual cores may differ. Unit: fraction. Source: design, experiments.

@@ -10,8 +10,8 @@ use model::{Instant, convert};
 use super::accumulate::Burner;
 use super::plan::{Running, Sources, deployments, results, share};
 use super::reference::{Left, applications};
-use super::run::{Run, Worked};
-use super::scenario::{Overheads, Scenario};
+use super::run::{Phases, Run, Worked};
+use super::scenario::{Group, Overheads, Scenario};
 use super::schedule::Schedule;
 use crate::simulator::cores::Cores;
 
@@ -31,6 +31,7 @@ pub fn run(
     // A core of the machine may give less than a second of processor time each second.
     let slowness = convert::count_to_f64(convert::size(scenario.workers)) / overheads.capacity;
     let end = Instant::ZERO + scenario.end();
+    let mut phases = Phases::of(scenario);
     let mut next = 0;
     loop {
         let arrival = schedule.arrivals.get(next);
@@ -39,6 +40,7 @@ pub fn run(
         let Some(now) = now.filter(|now| *now < end) else {
             break;
         };
+        phases.note(now.since(Instant::ZERO), || machine.worked(scenario, now));
         while let Some(arrival) = schedule.arrivals.get(next)
             && Instant::ZERO + arrival.offered <= now
         {
@@ -66,7 +68,15 @@ pub fn run(
             "it ended in the middle of the run: {events:?}"
         );
     }
-    machine.into_run(scenario, end)
+    let worked = machine.worked(scenario, end);
+    Ok(Run {
+        by_phase: phases.end(&worked),
+        worked,
+        left: machine.left,
+        worker_cpu: machine.held,
+        told: machine.told,
+        ..Run::default()
+    })
 }
 
 struct Machine {
@@ -176,19 +186,15 @@ impl Machine {
         }
     }
 
-    fn into_run(self, scenario: &Scenario, end: Instant) -> anyhow::Result<Run> {
-        let mut run = Run {
-            left: self.left,
-            worker_cpu: self.held,
-            told: self.told,
-            ..Run::default()
+    /// What each application has worked off; nothing of one that is gone.
+    fn worked(&self, scenario: &Scenario, now: Instant) -> Vec<Worked> {
+        let all = self.running.iter().zip(applications(scenario));
+        let worked = |(running, group): (&Running, &Group)| {
+            let report = self.engine.report(now, running.application);
+            report.map_or_else(Worked::default, |report| {
+                Worked::of(&report, running, group.first_operators())
+            })
         };
-        for (running, group) in self.running.iter().zip(applications(scenario)) {
-            let report = self.engine.report(end, running.application);
-            let report = report.context("an application is gone")?;
-            let first_stage = group.stages.first().map_or(0, |stage| stage.operators);
-            run.worked.push(Worked::of(&report, running, first_stage));
-        }
-        Ok(run)
+        all.map(worked).collect()
     }
 }

@@ -7,7 +7,7 @@ use model::convert;
 
 use super::reference::{Reference, applications};
 use super::run::Run;
-use super::scenario::{Overheads, Role, Scenario, millis};
+use super::scenario::{Group, Overheads, Role, Scenario, millis};
 
 /// The delay of every window that was completed while it counted, in seconds; of one that has not left it is infinite.
 ///
@@ -133,6 +133,32 @@ pub fn figures(
     run: &Run,
     overheads: Overheads,
 ) -> BTreeMap<&'static str, f64> {
+    let span = scenario.end().as_secs_f64();
+    let mut figures = delays(scenario, reference, run);
+    figures.extend(shares(scenario, run));
+    let total = run.total();
+    let rows = convert::count_to_f64(total.rows);
+    figures.insert("rows_per_second", rows / span);
+    if total.rows > 0 {
+        figures.insert("cpu_ns_per_row", run.worker_cpu.as_secs_f64() * 1e9 / rows);
+    }
+    figures.insert("dispatch_us", run.dispatch().as_secs_f64() * 1e6);
+    let given = overheads.capacity * span;
+    figures.insert("measured_load", run.worker_cpu.as_secs_f64() / given);
+    figures.insert(
+        "generator_cpu_fraction",
+        run.generator_cpu.as_secs_f64() / span,
+    );
+    figures.insert("generator_late_ms", run.generator_late.as_secs_f64() * 1e3);
+    figures
+}
+
+/// The figures of a run's delays, by name.
+pub fn delays(
+    scenario: &Scenario,
+    reference: &Reference,
+    run: &Run,
+) -> BTreeMap<&'static str, f64> {
     let delays = Delays::of(scenario, reference, run);
     let span = scenario.end().as_secs_f64();
     let mut figures = BTreeMap::new();
@@ -159,37 +185,59 @@ pub fn figures(
         let windows = again.as_secs_f64() / (window_ms / 1e3);
         figures.insert("tight_windows_until_on_time", windows);
     }
-    figures.extend(share_error(scenario, run).map(|it| ("share_error_fraction", it)));
-    let total = run.total();
-    let rows = convert::count_to_f64(total.rows);
-    figures.insert("rows_per_second", rows / span);
-    if total.rows > 0 {
-        figures.insert("cpu_ns_per_row", run.worker_cpu.as_secs_f64() * 1e9 / rows);
-    }
-    figures.insert("dispatch_us", run.dispatch().as_secs_f64() * 1e6);
-    let given = overheads.capacity * span;
-    figures.insert("measured_load", run.worker_cpu.as_secs_f64() / given);
-    figures.insert(
-        "generator_cpu_fraction",
-        run.generator_cpu.as_secs_f64() / span,
-    );
-    figures.insert("generator_late_ms", run.generator_late.as_secs_f64() * 1e3);
     figures
 }
 
-/// By how much of its share the application is off that is furthest from it: what each has done of what all have done together beside
-/// what its share is of all shares. Nothing where there are none.
-fn share_error(scenario: &Scenario, run: &Run) -> Option<f64> {
+/// What applications with shares had of what all did, by phase and in their order; and by how much of its share the one is off that is
+/// furthest from it, in any phase. Also what was done while the first was alone, of what all did in the end. Nothing where there are no shares.
+fn shares(scenario: &Scenario, run: &Run) -> Vec<(&'static str, f64)> {
     let groups = applications(scenario);
-    let sharing = || {
-        let all = groups.iter().zip(&run.worked);
-        all.filter_map(|(group, worked)| Some((group.share?, convert::count_to_f64(worked.rows))))
-    };
-    let shares: f64 = sharing().map(|(share, _)| share).sum();
-    let rows: f64 = sharing().map(|(_, rows)| rows).sum();
-    let errors = sharing().map(|(share, own)| (own / rows / (share / shares) - 1.0).abs());
-    errors.reduce(f64::max).filter(|it| it.is_finite())
+    let float = |rows: u64| convert::count_to_f64(rows);
+    let mut figures = Vec::new();
+    let mut error_max = f64::NAN;
+    let mut rates = Vec::new();
+    let phases = scenario.phases().into_iter().zip(run.phase_rows());
+    for (((from, until), rows), names) in phases.zip(SHARES) {
+        let begun = |group: &Group| millis(group.starts_ms) < until;
+        let sharing: Vec<(f64, f64)> = groups
+            .iter()
+            .zip(&rows)
+            .filter_map(|(group, rows)| Some((group.share.filter(|_| begun(group))?, float(*rows))))
+            .collect();
+        let shares: f64 = sharing.iter().map(|(share, _)| share).sum();
+        let all: f64 = sharing.iter().map(|(_, rows)| rows).sum();
+        for ((share, own), name) in sharing.iter().zip(names) {
+            figures.push((name, own / all));
+            error_max = error_max.max((own / all / (share / shares) - 1.0).abs());
+        }
+        rates.push(all / until.saturating_sub(from).as_secs_f64());
+    }
+    if let ([first, ..], [.., last]) = (rates.as_slice(), rates.as_slice()) {
+        figures.push(("share_error_fraction", error_max));
+        figures.push(("alone_over_all_rows_per_second", first / last));
+    }
+    figures.retain(|(_, it)| it.is_finite());
+    figures
 }
+
+/// What the first applications with shares had in the first phases: of more there is one figure only, the greatest error.
+const SHARES: [[&str; 3]; 3] = [
+    [
+        "phase_1_share_1_fraction",
+        "phase_1_share_2_fraction",
+        "phase_1_share_3_fraction",
+    ],
+    [
+        "phase_2_share_1_fraction",
+        "phase_2_share_2_fraction",
+        "phase_2_share_3_fraction",
+    ],
+    [
+        "phase_3_share_1_fraction",
+        "phase_3_share_2_fraction",
+        "phase_3_share_3_fraction",
+    ],
+];
 
 /// The standard deviation; nothing of fewer than two numbers.
 fn deviation(numbers: &[f64]) -> Option<f64> {

@@ -16,7 +16,7 @@ use model::{ComponentId, Instant, NodeId, Origin, Qos, SourceName, convert};
 
 use super::accumulate::{Burner, Load, result_schema, source_schema};
 use super::reference::applications;
-use super::scenario::{Group, Progress, Scenario, micros, millis};
+use super::scenario::{Group, Scenario, micros, millis};
 use super::schedule::Arrival;
 
 /// The memory that an engine of an experiment may use: so much that credit, and not memory, is what sources wait for.
@@ -153,7 +153,7 @@ pub(super) fn share(scenario: &Scenario, group: &Group, config: Config) -> Optio
 }
 
 /// Who numbers the rows of a source.
-const fn origin(application: usize, source: usize) -> Origin {
+pub(super) const fn origin(application: usize, source: usize) -> Origin {
     Origin(((application as u128) << 64) + source as u128 + 1)
 }
 
@@ -168,10 +168,7 @@ pub(super) struct Sources {
 impl Sources {
     /// Sources that have given nothing yet.
     pub(super) fn new(scenario: &Scenario) -> Self {
-        let disorder = match scenario.progress {
-            Progress::Ingestion => 0,
-            Progress::Event { disorder_ms, .. } => convert::micros(millis(disorder_ms)),
-        };
+        let disorder = scenario.disorder_micros();
         let groups = applications(scenario);
         let intake = |application, source| Intake::new(origin(application, source), disorder);
         Self {

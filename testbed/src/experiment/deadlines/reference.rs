@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use model::convert;
 
-use super::scenario::{Group, Progress, Scenario, millis};
-use super::schedule::Schedule;
+use super::scenario::{Group, Scenario, millis};
+use super::schedule::{Arrival, Schedule};
 
 /// A window of an application: which one of them, and where it ends, in microseconds of event time.
 pub type Window = (usize, i64);
@@ -58,25 +58,32 @@ pub fn applications(scenario: &Scenario) -> Vec<&Group> {
         .collect()
 }
 
+/// When the rows of each batch are due, in microseconds of event time: at their time, or at the progress before them where that is later.
+pub(super) fn dues(scenario: &Scenario, schedule: &Schedule) -> Vec<i64> {
+    let disorder = scenario.disorder_micros();
+    let mut reached: BTreeMap<(usize, usize), i64> = BTreeMap::new();
+    let due = |arrival: &Arrival| {
+        let progress = reached.entry((arrival.application, arrival.source));
+        let progress = progress.or_insert(i64::MIN);
+        let due = arrival.time_micros.max(*progress);
+        *progress = (*progress).max(arrival.time_micros - disorder);
+        due
+    };
+    schedule.arrivals.iter().map(due).collect()
+}
+
 impl Reference {
     /// Computes what must come out.
     pub fn of(scenario: &Scenario, schedule: &Schedule) -> Self {
         let applications = applications(scenario);
-        let disorder = match scenario.progress {
-            Progress::Ingestion => 0,
-            Progress::Event { disorder_ms, .. } => convert::micros(millis(disorder_ms)),
-        };
+        let disorder = scenario.disorder_micros();
         let rows = i64::from(scenario.rows_per_batch);
         let mut panes: BTreeMap<Window, (i64, i64)> = BTreeMap::new();
         let mut sources: BTreeMap<(usize, usize), Source> = BTreeMap::new();
-        for arrival in &schedule.arrivals {
+        for (arrival, due) in schedule.arrivals.iter().zip(dues(scenario, schedule)) {
             let slide = convert::micros(millis(applications[arrival.application].slide_ms()));
             let key = (arrival.application, arrival.source);
             let source = sources.entry(key).or_default();
-            // A row is due at its time, or at the progress before it where that is later.
-            let due = source
-                .progress
-                .map_or(arrival.time_micros, |it| it.max(arrival.time_micros));
             let progress = arrival.time_micros - disorder;
             if source.progress.is_none_or(|known| progress > known) {
                 source.progress = Some(progress);

@@ -7,6 +7,7 @@ use model::ComponentId;
 
 use super::plan::Running;
 use super::reference::Left;
+use super::scenario::Scenario;
 
 /// What came of a run.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -15,6 +16,8 @@ pub struct Run {
     pub left: Vec<Left>,
     /// What each application worked off.
     pub worked: Vec<Worked>,
+    /// What each application had worked off when each of the scenario's phases began and ended.
+    pub by_phase: Vec<(Vec<Worked>, Vec<Worked>)>,
     /// The processor time that all workers took: of operators, of the engine and of waiting and waking. Virtual cores take what they hold.
     pub worker_cpu: Duration,
     /// What of it the operators were to take, as the scenario says.
@@ -61,6 +64,15 @@ impl Run {
         beside.checked_div(batches).unwrap_or_default()
     }
 
+    /// The rows that each application worked off in each phase.
+    pub fn phase_rows(&self) -> Vec<Vec<u64>> {
+        let rows = |(from, until): &(Vec<Worked>, Vec<Worked>)| {
+            let both = from.iter().zip(until);
+            both.map(|(from, until)| until.rows - from.rows).collect()
+        };
+        self.by_phase.iter().map(rows).collect()
+    }
+
     /// What all applications worked off.
     pub fn total(&self) -> Worked {
         let add = |all: Worked, one: &Worked| Worked {
@@ -69,5 +81,49 @@ impl Run {
             busy: all.busy + one.busy,
         };
         self.worked.iter().fold(Worked::default(), add)
+    }
+}
+
+/// Notes what has been worked off when phases begin and end.
+#[derive(Debug)]
+pub(super) struct Phases {
+    /// By time: which are still to come, the next one last.
+    marks: Vec<Duration>,
+    noted: Vec<Vec<Worked>>,
+}
+
+impl Phases {
+    /// Those of a scenario.
+    pub(super) fn of(scenario: &Scenario) -> Self {
+        let phases = scenario.phases().into_iter();
+        let marks: Vec<Duration> = phases.flat_map(|(from, until)| [from, until]).collect();
+        Self {
+            marks: marks.into_iter().rev().collect(),
+            noted: Vec::new(),
+        }
+    }
+
+    /// When there is something to note next.
+    pub(super) fn next(&self) -> Option<Duration> {
+        self.marks.last().copied()
+    }
+
+    /// Notes what has been worked off, as often as that was due by `since`.
+    pub(super) fn note(&mut self, since: Duration, worked: impl FnOnce() -> Vec<Worked>) {
+        if self.next().is_none_or(|due| due > since) {
+            return;
+        }
+        let worked = worked();
+        while self.next().is_some_and(|due| due <= since) {
+            self.marks.pop();
+            self.noted.push(worked.clone());
+        }
+    }
+
+    /// All of them; what has not been noted is as it was at the end.
+    pub(super) fn end(mut self, worked: &[Worked]) -> Vec<(Vec<Worked>, Vec<Worked>)> {
+        self.note(Duration::MAX, || worked.to_vec());
+        let pairs = self.noted.chunks_exact(2);
+        pairs.map(|it| (it[0].clone(), it[1].clone())).collect()
     }
 }

@@ -79,6 +79,9 @@ pub struct Group {
     pub slide_ms: Option<f64>,
     /// Its operators, from those that read sources to the last.
     pub stages: Vec<Stage>,
+    /// From when on its batches arrive. Unit: milliseconds.
+    #[serde(default)]
+    pub starts_ms: f64,
     /// When its batches are held back, as by a network that stands still.
     #[serde(default)]
     pub hold: Option<Hold>,
@@ -235,9 +238,35 @@ impl Scenario {
         Ok(())
     }
 
+    /// By how much sources allow rows to be out of order. Unit: microseconds of event time.
+    pub(super) fn disorder_micros(&self) -> i64 {
+        match self.progress {
+            Progress::Ingestion => 0,
+            Progress::Event { disorder_ms, .. } => convert::micros(millis(disorder_ms)),
+        }
+    }
+
     /// When the last batch arrives.
     pub fn end(&self) -> Duration {
         millis(self.warm_up_ms + self.measured_ms + self.tail_ms)
+    }
+
+    /// The times between which all groups that have begun share what there is: from two windows behind each beginning to the next one, or to
+    /// the end. Nothing where no group has a share.
+    pub(super) fn phases(&self) -> Vec<(Duration, Duration)> {
+        let sharing = || self.group.iter().filter(|group| group.share.is_some());
+        let mut starts: Vec<f64> = sharing().map(|group| group.starts_ms).collect();
+        starts.sort_by(f64::total_cmp);
+        starts.dedup();
+        let window_ms = sharing().map(|group| group.window_ms).fold(0.0, f64::max);
+        let end = self.end();
+        let until = starts.iter().skip(1).map(|it| millis(*it)).chain([end]);
+        starts
+            .iter()
+            .map(|start| millis(start + 2.0 * window_ms))
+            .zip(until)
+            .filter(|(from, until)| from < until)
+            .collect()
     }
 
     /// When the last thing that disturbs it ends, and how long the windows are that it disturbs; nothing where all is even.
@@ -382,6 +411,11 @@ impl Group {
         Ok(())
     }
 
+    /// How many operators read what its sources give.
+    pub fn first_operators(&self) -> usize {
+        self.stages.first().map_or(0, |stage| stage.operators)
+    }
+
     /// From one window to the next. Unit: milliseconds.
     pub fn slide_ms(&self) -> f64 {
         self.slide_ms.unwrap_or(self.window_ms)
@@ -403,6 +437,7 @@ impl Group {
         self.batches_per_second /= factor;
         self.window_ms *= factor;
         self.slide_ms = self.slide_ms.map(|it| it * factor);
+        self.starts_ms *= factor;
         for stage in &mut self.stages {
             stage.batch_us *= factor;
             stage.closing_us *= factor;

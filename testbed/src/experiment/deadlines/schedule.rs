@@ -109,6 +109,7 @@ fn event_time(progress: Progress, at: Duration, rng: &mut Rng) -> i64 {
 
 /// When the batches of a source arrive: ascending, before the end. `shared` is the same for all sources of its application.
 fn times(group: &Group, rate: f64, end: Duration, shared: &Rng, rng: &mut Rng) -> Vec<Duration> {
+    let start = millis(group.starts_ms);
     let end = end.as_secs_f64();
     let mean = 1.0 / rate.max(1e-9);
     let mut times = match group.arrivals {
@@ -159,7 +160,8 @@ fn times(group: &Group, rate: f64, end: Duration, shared: &Rng, rng: &mut Rng) -
         Arrivals::Backlog { at_ms, batches } => vec![at_ms / 1e3; convert::index(batches.into())],
     };
     times.sort_by(f64::total_cmp);
-    times.into_iter().map(convert::seconds).collect()
+    let times = times.into_iter().map(convert::seconds);
+    times.filter(|at| *at >= start).collect()
 }
 
 /// How many periods there are before the end.

@@ -17,6 +17,9 @@ pub struct Series {
 /// The one that others are compared with.
 pub const OURS: &str = "ours";
 
+/// What no order can undercut, beside them.
+pub const LEAST: &str = "least";
+
 /// The baseline.
 pub const FIFO: &str = "fifo";
 

@@ -15,7 +15,7 @@ use node::clock::{MachineClock, process_cpu};
 use super::accumulate::Burner;
 use super::plan::{Running, Sources, deployments, results, share};
 use super::reference::{Left, applications};
-use super::run::{Run, Worked};
+use super::run::{Phases, Run, Worked};
 use super::scenario::Scenario;
 use super::schedule::Schedule;
 
@@ -58,9 +58,27 @@ pub fn run(scenario: &Scenario, schedule: &Schedule, config: Config) -> anyhow::
         });
         let sinks: Vec<_> = sinks.collect();
         let mut generator = Generator::new(scenario, schedule, &running, begin);
-        let offered = generator.offer_all(&handle, &clock, begin + scenario.end());
-        let reports = running.iter().map(|it| handle.report(it.application));
-        let reports: Vec<_> = reports.collect();
+        let worked = || {
+            let all = running.iter().zip(&groups).map(|(running, group)| {
+                let report = handle.report(running.application);
+                let report = report.context("an application is gone")?;
+                Ok(Worked::of(&report, running, group.first_operators()))
+            });
+            all.collect::<anyhow::Result<Vec<Worked>>>()
+        };
+        let mut phases = Phases::of(scenario);
+        let end = begin + scenario.end();
+        let mut offered = Ok(());
+        while offered.is_ok() {
+            let until = phases.next().map_or(end, |due| (begin + due).min(end));
+            offered = generator.offer_all(&handle, &clock, until);
+            if until == end {
+                break;
+            }
+            let worked = worked()?;
+            phases.note(until.since(begin), || worked);
+        }
+        let worked = worked();
         is_over.store(true, Ordering::Relaxed);
         let all = process_cpu().saturating_sub(before.0);
         let own = clock.thread_cpu().saturating_sub(before.1);
@@ -82,11 +100,8 @@ pub fn run(scenario: &Scenario, schedule: &Schedule, config: Config) -> anyhow::
         }
         offered.context("the applications ended while batches arrived")?;
         run.worker_cpu = all.saturating_sub(own).saturating_sub(sinks_cpu);
-        for ((report, running), group) in reports.into_iter().zip(&running).zip(&groups) {
-            let report = report.context("an application is gone")?;
-            let first_stage = group.stages.first().map_or(0, |stage| stage.operators);
-            run.worked.push(Worked::of(&report, running, first_stage));
-        }
+        run.worked = worked?;
+        run.by_phase = phases.end(&run.worked);
         Ok(run)
     })
 }
