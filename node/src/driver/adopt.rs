@@ -279,6 +279,13 @@ impl Control {
         let deployed = self.runtime.deploy(deployment);
         let mut deployed = deployed.map_err(|error| error.to_string())?;
         // Before anybody pulls.
+        for (sink, open) in deployed.sinks.iter().zip(&open_sinks) {
+            let journal = open.as_ref().and_then(|open| open.journal.as_ref());
+            if let (Some(sink), Some(journal)) = (sink, journal) {
+                let engine = &self.means.engine;
+                engine.go_on_behind(*sink, journal.positions().clone());
+            }
+        }
         for place in from_disk {
             if let Some(component) = deployed.operators[usize::from(place.1)] {
                 self.take_over_stored(place, component, plan);
