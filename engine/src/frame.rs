@@ -282,6 +282,23 @@ pub fn decode_batch(
     now: Instant,
 ) -> Result<Received, FrameError> {
     let mut reader = Reader::of_frame(bytes, BATCH)?;
+    let (header, sent) = read_header(&mut reader, now)?;
+    let rows = decode_rows(&mut reader, schema, header.interval)?;
+    reader.finish()?;
+    let batch = Batch { header, rows };
+    Ok(Received { batch, sent })
+}
+
+/// The header alone of the batch that `bytes` are: its rows are not looked at.
+///
+/// # Errors
+/// When the bytes do not begin as a batch of this version.
+pub fn decode_header(bytes: &[u8], now: Instant) -> Result<Header, FrameError> {
+    let mut reader = Reader::of_frame(bytes, BATCH)?;
+    Ok(read_header(&mut reader, now)?.0)
+}
+
+fn read_header(reader: &mut Reader<'_>, now: Instant) -> Result<(Header, Duration), FrameError> {
     let origin = Origin(u128::from_le_bytes(reader.array()?));
     let after = u64::from_le_bytes(reader.array()?);
     let through = u64::from_le_bytes(reader.array()?);
@@ -296,14 +313,11 @@ pub fn decode_batch(
         interval,
         arrival: now.before(age),
         progress: EventTime(i64::from_le_bytes(reader.array()?)),
-        token: decode_token(&mut reader, now)?,
+        token: decode_token(reader, now)?,
         missing: u32::from_le_bytes(reader.array()?),
-        note: decode_note(&mut reader)?,
+        note: decode_note(reader)?,
     };
-    let rows = decode_rows(&mut reader, schema, interval)?;
-    reader.finish()?;
-    let batch = Batch { header, rows };
-    Ok(Received { batch, sent })
+    Ok((header, sent))
 }
 
 fn decode_token(reader: &mut Reader<'_>, now: Instant) -> Result<Token, FrameError> {

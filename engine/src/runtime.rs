@@ -11,7 +11,7 @@ use std::task::Waker;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use model::{Clock, ComponentId, EdgeId, Instant, Origin, Schema, convert};
+use model::{Clock, ComponentId, EdgeId, Instant, Origin, Positions, Schema, convert};
 
 use crate::batch::Batch;
 use crate::engine::{Admitted, Config, DeployError, Deployed, Deployment, Engine, Event, Sample};
@@ -358,6 +358,11 @@ impl Handle {
             }
             state = self.shared.wait_at(state, sink);
         }
+    }
+
+    /// See [`Engine::go_on_behind`].
+    pub fn go_on_behind(&self, sink: ComponentId, positions: Positions) {
+        self.change(|engine, _| engine.go_on_behind(sink, positions));
     }
 
     /// Says that results have left.

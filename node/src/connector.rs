@@ -205,4 +205,18 @@ pub trait Sink: Send + Debug {
     /// # Errors
     /// When they could not be written.
     fn write(&mut self, rows: &RecordBatch) -> Result<(), std::io::Error>;
+
+    /// How many bytes there are of what it has written; nothing where they do not stay.
+    fn bytes(&self) -> Option<u64> {
+        None
+    }
+
+    /// Goes on behind so many bytes of what it has written, and removes what lies behind them. Says whether there were as many: otherwise
+    /// nothing has changed.
+    ///
+    /// # Errors
+    /// When that cannot be removed.
+    fn go_on_behind(&mut self, _bytes: u64) -> Result<bool, std::io::Error> {
+        Ok(false)
+    }
 }

@@ -5,6 +5,7 @@
 //! is one as well (`tap`). Nothing here decides anything: that is done by machines.
 
 mod adopt;
+mod awaiting;
 mod backup;
 mod control;
 pub mod daemon;
@@ -215,9 +216,14 @@ pub async fn start(
         shared,
         priority::after_others,
     )?;
-    if let Some((folder, bytes_max)) = &config.storage {
-        storage::start(runtime.handle(), folder, *bytes_max)?;
-    }
+    let storage = match &config.storage {
+        Some((folder, bytes_max)) => {
+            let storage = storage::Shared::open(folder, *bytes_max, clock.now())?;
+            storage.start(runtime.handle())?;
+            Some(storage)
+        }
+        None => None,
+    };
     let node = Node::new(
         node::Config {
             identity: config.identity.clone(),
@@ -235,10 +241,10 @@ pub async fn start(
         rng.keyed("node"),
     );
     let (gate, requests) = Gate::new();
-    let surviving = match (&config.data_dir, &config.storage) {
-        (Some(folder), Some((_, bytes_max))) => {
+    let surviving = match (&config.data_dir, &config.storage, storage) {
+        (Some(folder), Some((_, bytes_max)), Some(storage)) => {
             let folder = folder.join(crate::data_dir::STATES);
-            Some(surviving::Surviving::open(folder, *bytes_max)?)
+            Some(surviving::Surviving::open(folder, *bytes_max, storage)?)
         }
         _ => None,
     };

@@ -9,6 +9,7 @@ pub mod connector;
 pub mod data_dir;
 pub mod driver;
 pub mod node;
+mod note;
 pub mod priority;
 pub mod run;
 pub mod segments;

@@ -29,7 +29,7 @@ mod status;
 pub(crate) use launch::{idle_after, spawn};
 pub(crate) use lease::{Lease, RENEWED};
 pub use sink::Limit;
-pub(crate) use sink::Thread as SinkThread;
+pub(crate) use sink::{Journal, Thread as SinkThread, journal_name};
 pub(crate) use source::{Place as SourcePlace, Thread as SourceThread};
 pub(crate) use source::{Shelf, shelf_name};
 pub use status::Status;

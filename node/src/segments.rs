@@ -2,12 +2,13 @@
 //!
 //! A segment is a file of at most some megabytes. A record in it is its length and a checksum, four bytes each, little-endian, and its bytes.
 //! A segment goes when nothing in it is wanted any more: records are released in about the order in which they came, so that little lies
-//! there that is not. What is read is checked, so that what was torn or damaged is never given. When the folder is opened again, each
-//! segment is read up to its last whole record, and cut there.
+//! there that is not; what was released and lies there still has the highest bit of its length set. What is read is checked, so that what
+//! was torn or damaged is never given. When the folder is opened again, each segment is read up to its last whole record, and cut there;
+//! a record whose bytes are damaged, and not its length, is left out.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{Error, ErrorKind, Write};
+use std::io::{Error, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -24,6 +25,9 @@ const RECORD_BYTES_MAX: usize = 2 * engine::frame::BYTES_MAX;
 
 /// What stands before each record.
 const HEAD_BYTES: usize = 8;
+
+/// Stands in the length of a record that was released.
+const RELEASED: u32 = 1 << 31;
 
 /// Where a record is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,8 +61,8 @@ struct Segment {
 }
 
 impl Segments {
-    /// The segments of a folder, which is made where it is not there, and the records in them, in the order in which they were written.
-    /// All of them are wanted.
+    /// The segments of a folder, which is made where it is not there, and the records in them that were not released, in the order in which
+    /// they were written. All of these are wanted.
     ///
     /// # Errors
     /// When the folder cannot be used.
@@ -106,7 +110,7 @@ impl Segments {
         bytes.extend_from_slice(&len.to_le_bytes());
         bytes.extend_from_slice(&checksum(record).to_le_bytes());
         bytes.extend_from_slice(record);
-        if let Err(error) = (&segment.file).write_all(&bytes) {
+        if let Err(error) = segment.file.write_all_at(&bytes, segment.len) {
             // What was written of it would stand before the next one.
             segment.file.set_len(segment.len)?;
             self.current = None;
@@ -149,17 +153,19 @@ impl Segments {
             .ok_or_else(|| ErrorKind::InvalidData.into())
     }
 
-    /// A record is not wanted any more. With the last of a segment that is not written any more its file goes.
+    /// A record is not wanted any more, also by whoever opens the folder next: unless the system fails before it has written that. With the
+    /// last of a segment its file goes.
     ///
     /// # Errors
-    /// When the system does not remove the file; it counts as gone all the same.
+    /// When the system does not take that, or does not remove the file; it counts as gone all the same.
     pub fn release(&mut self, spot: Spot) -> Result<(), Error> {
         let Some(segment) = self.segments.get_mut(&spot.segment) else {
             return Ok(());
         };
         segment.wanted = segment.wanted.saturating_sub(1);
         if segment.wanted > 0 {
-            return Ok(());
+            let [.., highest] = (spot.len | RELEASED).to_le_bytes();
+            return segment.file.write_all_at(&[highest], spot.offset + 3);
         }
         if self.current == Some(spot.segment) {
             self.current = None;
@@ -183,7 +189,7 @@ impl Segments {
         let number = self.next;
         self.next += 1;
         let mut options = OpenOptions::new();
-        options.read(true).append(true).create_new(true).mode(0o600);
+        options.read(true).write(true).create_new(true).mode(0o600);
         let segment = Segment {
             file: options.open(path(&self.folder, number))?,
             len: 0,
@@ -197,17 +203,28 @@ impl Segments {
     /// Takes in a segment of another process, up to its last whole record.
     fn recover(&mut self, number: u64, spots: &mut Vec<Spot>) -> Result<(), Error> {
         let path = path(&self.folder, number);
-        let file = OpenOptions::new().read(true).append(true).open(&path)?;
+        let file = OpenOptions::new().read(true).write(true).open(&path)?;
         let end = file.metadata()?.len();
-        let (mut len, mut wanted) = (0, 0);
-        while let Some(record) = read_at(&file, len, end)? {
-            spots.push(Spot {
-                segment: number,
-                offset: len,
-                len: u32::try_from(record.len()).map_err(Error::other)?,
-            });
-            wanted += 1;
-            len += convert::size(HEAD_BYTES + record.len());
+        let (mut len, mut wanted, mut damaged) = (0, 0, 0);
+        while let Some((head, record)) = look_at(&file, len, end)? {
+            match record {
+                Some(_) if head.is_released => {}
+                Some(record) => {
+                    spots.push(Spot {
+                        segment: number,
+                        offset: len,
+                        len: u32::try_from(record.len()).map_err(Error::other)?,
+                    });
+                    wanted += 1;
+                }
+                // What follows is whole, or else this is where it was torn.
+                None if is_followed(&file, len + head.bytes(), end)? => damaged += 1,
+                None => break,
+            }
+            len += head.bytes();
+        }
+        if damaged > 0 {
+            tracing::warn!(segment = number, damaged, "damaged records are left out");
         }
         if len < end {
             tracing::warn!(
@@ -226,8 +243,32 @@ impl Segments {
     }
 }
 
-/// The record at an offset of a file that ends at `end`; nothing where there is none that is whole.
+/// The record at an offset of a file that ends at `end`; nothing where there is none that is whole, or it was released.
 fn read_at(file: &File, offset: u64, end: u64) -> Result<Option<Vec<u8>>, Error> {
+    let found = look_at(file, offset, end)?;
+    Ok(found.and_then(|(head, record)| record.filter(|_| !head.is_released)))
+}
+
+/// What stands before a record.
+#[derive(Debug, Clone, Copy)]
+struct Head {
+    len: usize,
+    is_released: bool,
+    wanted: u32,
+}
+
+impl Head {
+    /// How many bytes it takes, with its record.
+    fn bytes(self) -> u64 {
+        convert::size(HEAD_BYTES + self.len)
+    }
+}
+
+/// What stands before a record, and the record where it is whole.
+type Found = (Head, Option<Vec<u8>>);
+
+/// What stands at an offset of a file that ends at `end`, and the record where that is whole; nothing where none fits.
+fn look_at(file: &File, offset: u64, end: u64) -> Result<Option<Found>, Error> {
     let left = end.saturating_sub(offset);
     if left < convert::size(HEAD_BYTES) {
         return Ok(None);
@@ -235,13 +276,23 @@ fn read_at(file: &File, offset: u64, end: u64) -> Result<Option<Vec<u8>>, Error>
     let mut head = [[0; 4]; 2];
     file.read_exact_at(head.as_flattened_mut(), offset)?;
     let [len, wanted] = head.map(u32::from_le_bytes);
-    let len = convert::index(len.into());
-    if len > RECORD_BYTES_MAX || convert::size(HEAD_BYTES + len) > left {
+    let head = Head {
+        len: convert::index((len & !RELEASED).into()),
+        is_released: len & RELEASED != 0,
+        wanted,
+    };
+    if head.len > RECORD_BYTES_MAX || head.bytes() > left {
         return Ok(None);
     }
-    let mut record = vec![0; len];
+    let mut record = vec![0; head.len];
     file.read_exact_at(&mut record, offset + convert::size(HEAD_BYTES))?;
-    Ok((checksum(&record) == wanted).then_some(record))
+    let is_whole = checksum(&record) == head.wanted;
+    Ok(Some((head, is_whole.then_some(record))))
+}
+
+/// Whether a whole record lies behind one that is not.
+fn is_followed(file: &File, offset: u64, end: u64) -> Result<bool, Error> {
+    Ok(look_at(file, offset, end)?.is_some_and(|(_, record)| record.is_some()))
 }
 
 /// A file of zeros is no row of empty records: nothing has the checksum zero.

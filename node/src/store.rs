@@ -11,6 +11,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use model::name::Digest;
 
+use crate::note::{Found, Note};
+
 /// The most files that are kept: beyond that the oldest go when a node starts.
 ///
 /// Unit: count. Source: guess; one for each source and each application that ran when the node was killed.
@@ -123,6 +125,21 @@ impl Store {
     /// Why the disk did not take what it was given last; nothing where it did.
     pub fn trouble(&self) -> Option<String> {
         self.inner.shared.lock().trouble.clone()
+    }
+
+    /// A file that is written in place, at each step of somebody: and what the process before has noted in it.
+    ///
+    /// # Errors
+    /// When the file cannot be used.
+    pub(crate) fn open_note(&self, name: &str) -> Result<(Note, Option<Found>), Error> {
+        let shared = &self.inner.shared;
+        let mut state = shared.lock();
+        if state.wanted.remove(name).is_some() {
+            // It was to go.
+            remove(&shared.folder.join(name))?;
+        }
+        drop(state);
+        Note::open(&shared.folder.join(name))
     }
 
     /// A file is to go; soon.

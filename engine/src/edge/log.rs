@@ -69,6 +69,8 @@ pub(super) struct Entry {
 #[derive(Debug)]
 enum Place {
     Here,
+    /// On their way to the storage, where they will have this number.
+    Writing(u64, Arc<Batch>),
     /// In the storage, by this number; and here for a moment where somebody is sent them.
     Stored(u64, Option<Arc<Batch>>),
     /// Nowhere: the storage could not keep them.
@@ -138,12 +140,9 @@ impl Log {
             .back()
             .is_some_and(|tail| tail.batch.rows.is_empty());
         let first = count - new.max(usize::from(has_open_tail));
-        let first = first.max(self.stored_count());
-        let batches: Vec<Arc<Batch>> = self
-            .entries
-            .range(first..)
-            .map(|entry| Arc::clone(&entry.batch))
-            .collect();
+        let first = first.max(self.written_count());
+        let entries = self.entries.range(first..);
+        let batches: Vec<Arc<Batch>> = entries.map(|entry| Arc::clone(entry.whole())).collect();
         let begins = batches.first().map(|batch| batch.header.interval.after());
         Retained {
             origin,

@@ -10,6 +10,7 @@ use crate::batch::{Batch, Header, Note, Rows, Token};
 use crate::columns;
 
 mod forks;
+mod former;
 
 const EDGE: EdgeId = EdgeId(1);
 const IN_PROCESS: Retention = Retention {

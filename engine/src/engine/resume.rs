@@ -31,6 +31,13 @@ impl Engine {
         standing.inputs
     }
 
+    /// A sink that has just been deployed has written everything up to these positions before: it is given what lies behind them.
+    pub fn go_on_behind(&mut self, sink: ComponentId, positions: Positions) {
+        if self.components.contains_key(&sink) {
+            self.read_on(sink, vec![positions]);
+        }
+    }
+
     /// Lets a component read on from where the one was that it comes after.
     pub(super) fn read_on(&mut self, id: ComponentId, inputs: Vec<Positions>) {
         let edges = self.component(id).inputs.clone();

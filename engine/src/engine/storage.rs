@@ -3,7 +3,7 @@
 use model::{ComponentId, Instant};
 
 use super::{Component, Engine};
-use crate::edge::storage::{Answer, Order};
+use crate::edge::storage::{Answer, Former, Order};
 use crate::ledger::Ledger;
 
 /// Whose order it is: the output port of a component.
@@ -42,6 +42,16 @@ impl Engine {
         }
         self.order(slot.component);
         self.deliver(now, sends);
+    }
+
+    /// Gives an output port of an operator that has just been deployed, and goes on from its state, what the storage has of it since
+    /// another process: see [`Producer::recover`](crate::edge::Producer::recover).
+    pub fn recover(&mut self, slot: Slot, former: Vec<Former>) {
+        let component = self.components.get_mut(&slot.component);
+        if let Some(output) = component.and_then(|it| it.outputs.get_mut(usize::from(slot.port))) {
+            output.producer.recover(former, &output.schema);
+            self.order(slot.component);
+        }
     }
 
     /// How many bytes lie in the storage.

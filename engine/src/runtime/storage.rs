@@ -1,7 +1,7 @@
 //! What the thread of a storage needs.
 
 use super::{Handle, alive};
-use crate::edge::storage::{Answer, Order};
+use crate::edge::storage::{Answer, Former, Order};
 use crate::engine::Slot;
 
 impl Handle {
@@ -25,6 +25,11 @@ impl Handle {
     /// Takes what came of an order.
     pub fn handle_answer(&self, slot: Slot, answer: Answer) {
         self.change(|engine, now| engine.handle_answer(now, slot, answer));
+    }
+
+    /// See [`Engine::recover`](crate::Engine::recover).
+    pub fn recover(&self, slot: Slot, former: Vec<Former>) {
+        self.change(|engine, _| engine.recover(slot, former));
     }
 
     /// How many bytes are on their way to the storage, and in memory still.

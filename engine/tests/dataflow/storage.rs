@@ -29,7 +29,7 @@ impl Storage {
             }
             for (slot, order) in orders {
                 let answer = match order {
-                    Order::Write(number, batch) => {
+                    Order::Write(number, _, batch) => {
                         assert!(!batch.rows.is_empty());
                         self.written += 1;
                         if self.forgets_one_in == 0 || number % self.forgets_one_in > 0 {

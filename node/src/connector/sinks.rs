@@ -99,13 +99,50 @@ impl<W> fmt::Debug for Lines<W> {
     }
 }
 
-impl<W: Write + Send> Sink for Lines<W> {
+impl<W: Leaves + Send> Sink for Lines<W> {
     fn write(&mut self, rows: &RecordBatch) -> Result<(), std::io::Error> {
         self.write_text(rows, false)
     }
+
+    fn bytes(&self) -> Option<u64> {
+        self.out.bytes()
+    }
+
+    fn go_on_behind(&mut self, bytes: u64) -> Result<bool, std::io::Error> {
+        self.out.go_on_behind(bytes)
+    }
 }
 
-impl<W: Write + Send> Lines<W> {
+/// Where text leaves; see [`Sink::bytes`] and [`Sink::go_on_behind`].
+trait Leaves: Write {
+    fn bytes(&self) -> Option<u64> {
+        None
+    }
+
+    fn go_on_behind(&mut self, _bytes: u64) -> Result<bool, std::io::Error> {
+        Ok(false)
+    }
+}
+
+impl Leaves for std::io::Stdout {}
+
+impl Leaves for Owned {
+    fn bytes(&self) -> Option<u64> {
+        self.path.as_ref()?;
+        (&self.file).stream_position().ok()
+    }
+
+    fn go_on_behind(&mut self, bytes: u64) -> Result<bool, std::io::Error> {
+        if self.path.is_none() || self.file.metadata()?.len() < bytes {
+            return Ok(false);
+        }
+        self.file.set_len(bytes)?;
+        self.file.seek(SeekFrom::Start(bytes))?;
+        Ok(true)
+    }
+}
+
+impl<W: Write> Lines<W> {
     fn write_text(&mut self, rows: &RecordBatch, with_header: bool) -> Result<(), std::io::Error> {
         self.bytes.clear();
         self.text

@@ -201,6 +201,7 @@ impl Control {
             opened.push(source);
         }
         let mut operator_parts = Vec::new();
+        let mut from_disk = Vec::new();
         for (index, operator) in plan.operators().iter().enumerate() {
             let binding = graph.operators()[index];
             let place = (id, u16::try_from(index).unwrap_or(u16::MAX));
@@ -216,7 +217,11 @@ impl Control {
                 .shared
                 .then(|| self.running_here(graph, index))
                 .flatten();
-            let held = self.take_backup(place).or_else(|| resumed.remove(&index));
+            let held = self.take_backup(place).or_else(|| {
+                let resumed = resumed.remove(&index)?;
+                from_disk.push(place);
+                Some(resumed)
+            });
             let made = match (running, held, operators.remove(&index)) {
                 (Some(component), _, _) => Ok((OperatorPart::Followed(component), 0)),
                 (None, Some((resumed, bytes)), _) => {
@@ -273,6 +278,19 @@ impl Control {
         };
         let deployed = self.runtime.deploy(deployment);
         let mut deployed = deployed.map_err(|error| error.to_string())?;
+        // Before anybody pulls.
+        for (sink, open) in deployed.sinks.iter().zip(&open_sinks) {
+            let journal = open.as_ref().and_then(|open| open.journal.as_ref());
+            if let (Some(sink), Some(journal)) = (sink, journal) {
+                let engine = &self.means.engine;
+                engine.go_on_behind(*sink, journal.positions().clone());
+            }
+        }
+        for place in from_disk {
+            if let Some(component) = deployed.operators[usize::from(place.1)] {
+                self.take_over_stored(place, component, plan);
+            }
+        }
         let part = self.parts.get_mut(&id).ok_or("it has ended")?;
         let is_near = |edge: &RemoteEdge| graph.producer(edge.stream).host == here;
         let (near, far) = deployed.upstream.into_iter().partition(is_near);
@@ -312,7 +330,11 @@ impl Control {
     }
 
     /// A component here that yields the stream of an operator, whoever has it.
-    fn running_here(&self, graph: &ComponentGraph, operator: usize) -> Option<ComponentId> {
+    pub(super) fn running_here(
+        &self,
+        graph: &ComponentGraph,
+        operator: usize,
+    ) -> Option<ComponentId> {
         let name = graph.plan().stream_name(Stream::Operator(operator, 0));
         let found = self.parts.values().filter_map(|part| part.find(name, None));
         let engine = &self.means.engine;

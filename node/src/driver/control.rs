@@ -14,6 +14,7 @@ use model::{ApplicationId, Clock, ComponentGraph, CompositionId, Instant};
 use overlay::net::{self, Network};
 use tokio::sync::{mpsc, oneshot};
 
+use super::awaiting::Awaiting;
 use super::backup::Backup;
 use super::deploy::{Local, Pieces, Prepared};
 use super::leaving::{self, Draining};
@@ -84,6 +85,8 @@ pub(super) enum Inbound {
         number: u64,
         made: Box<Pieces>,
     },
+    /// Parts that are made have waited for what they share as long as they may.
+    Awaited { id: CompositionId, number: u64 },
     /// A source was opened to be published.
     Opened {
         opened: Box<super::publish::Opened>,
@@ -119,6 +122,8 @@ pub(super) struct Control {
     pub(super) migrations: BTreeMap<MigrationId, Migration>,
     /// What is being made here of graphs that hold already.
     pub(super) adopting: Preparing,
+    /// What of that waits for others whose operators it shares.
+    pub(super) awaiting: BTreeMap<CompositionId, Awaiting>,
     /// What is held here of operators that run elsewhere.
     pub(super) backups: BTreeMap<(CompositionId, u16), Backup>,
     /// What outlives this process of operators here; nothing where it keeps nothing.
@@ -170,6 +175,7 @@ impl Control {
             preparing: Preparing::default(),
             migrations: BTreeMap::new(),
             adopting: Preparing::default(),
+            awaiting: BTreeMap::new(),
             backups: BTreeMap::new(),
             surviving,
             pending: VecDeque::new(),
@@ -241,7 +247,7 @@ impl Control {
     }
 
     /// Takes in what was noted to be told the machine.
-    fn take_in_pending(&mut self) {
+    pub(super) fn take_in_pending(&mut self) {
         if let Some(next) = self.pending.pop_front() {
             self.handle(next);
         }
@@ -349,12 +355,8 @@ impl Control {
                 application,
                 taken,
             } => self.on_resumed(id, application, *taken),
-            Inbound::Made { id, number, made } => {
-                if self.adopting.finish(id, number) {
-                    self.on_made(id, *made);
-                    self.take_in_pending();
-                }
-            }
+            Inbound::Made { id, number, made } => self.on_ready(id, number, made),
+            Inbound::Awaited { id, number } => self.on_awaited(id, number),
             Inbound::Opened { opened, answer } => self.publish(*opened, answer),
             Inbound::Unpublished(name) => self.end_publication(&name),
             Inbound::Tap { target, answer } => self.open_tap(target, answer),
@@ -466,26 +468,6 @@ impl Control {
                 false => PartEvent::Replaced { component, stream },
             };
             self.handle(Input::Happened { id, event });
-        }
-    }
-
-    /// Something happened to a source that this host publishes.
-    fn on_published(&mut self, event: &Event) {
-        let number = event.application();
-        let found = self.published.values();
-        let Some(published) = found.into_iter().find(|stream| stream.number == number) else {
-            return;
-        };
-        let name = published.publication.name.clone();
-        match event {
-            Event::Degraded { reason, .. } | Event::Failed { reason, .. } => {
-                tracing::warn!("the source of {name} cannot be read on: {reason}");
-            }
-            Event::Finished { .. }
-            | Event::Retired { .. }
-            | Event::Gone { .. }
-            | Event::Replaced { .. }
-            | Event::Moved { .. } => {}
         }
     }
 }

@@ -138,6 +138,14 @@ impl Sink for Bounded {
         }
         self.sink.write(rows)
     }
+
+    fn bytes(&self) -> Option<u64> {
+        self.sink.bytes()
+    }
+
+    fn go_on_behind(&mut self, bytes: u64) -> Result<bool, Error> {
+        self.sink.go_on_behind(bytes)
+    }
 }
 
 /// Whose results: compositions of one application follow each other.

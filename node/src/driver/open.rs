@@ -14,9 +14,18 @@ use super::control::Control;
 use super::{Results, elsewhere};
 use crate::clock::MachineClock;
 use crate::connector::{self, Context, Elsewhere, Opening, SINKS, SOURCES, SinkKind};
+use crate::run::{Journal, journal_name};
+use crate::store::Store;
 
-/// An open sink, and whether people see what it writes.
-pub(super) type OpenSink = (Box<dyn connector::Sink>, bool);
+/// An open sink.
+#[derive(Debug)]
+pub(super) struct OpenSink {
+    pub(super) sink: Box<dyn connector::Sink>,
+    /// Whether people see what it writes.
+    pub(super) is_shown: bool,
+    /// Where it notes what it has written, if that is kept.
+    pub(super) journal: Option<Journal>,
+}
 
 /// What opens the sources and sinks of a composition here.
 #[derive(Debug, Clone)]
@@ -29,6 +38,8 @@ pub(super) struct Opener {
     pub(super) opening: Opening,
     /// Where this host keeps what it writes for others.
     pub(super) data_dir: Option<PathBuf>,
+    /// What is kept for a restart.
+    pub(super) store: Option<Store>,
     pub(super) results: Results,
     pub(super) clock: Arc<MachineClock>,
 }
@@ -47,6 +58,7 @@ impl Control {
             application,
             opening,
             data_dir: self.config.data_dir.clone(),
+            store: self.config.store.clone(),
             results: self.config.results.clone(),
             clock: self.clock.clone(),
         }
@@ -102,7 +114,7 @@ impl Opener {
         let kind = SINKS.iter().find(|kind| kind.name == connector.kind);
         let kind = kind.ok_or_else(|| unknown(name, connector))?;
         let is_tapped = kind.is_shown && matches!(self.results, Results::Tapped);
-        let opened = if is_tapped {
+        let mut sink = if is_tapped {
             self.open(&connector::DISCARD, plan, part, connector)?
         } else if self.is_own()? || kind.elsewhere == Elsewhere::Same {
             self.open(kind, plan, part, connector)?
@@ -112,7 +124,15 @@ impl Opener {
             let sink = self.open(kind, plan, part, &connector)?;
             elsewhere::bounded(sink, place)
         };
-        Ok((opened, kind.is_shown))
+        let journal = self.store.as_ref().and_then(|store| {
+            let name = journal_name(&self.composition, name);
+            Journal::open(store, name, &mut *sink, self.opening == Opening::Anew)
+        });
+        Ok(OpenSink {
+            sink,
+            is_shown: kind.is_shown,
+            journal,
+        })
     }
 
     fn open(

@@ -256,15 +256,15 @@ impl Part {
         sinks: Vec<Option<OpenSink>>,
     ) -> Result<(), std::io::Error> {
         // Sinks first: the first result finds somebody who writes it.
-        let any_shown = sinks.iter().flatten().any(|(_, is_shown)| *is_shown);
+        let any_shown = sinks.iter().flatten().any(|open| open.is_shown);
         for (component, sink) in deployed.sinks.iter().zip(sinks) {
-            let (Some(component), Some((sink, is_shown))) = (component, sink) else {
+            let (Some(component), Some(open)) = (component, sink) else {
                 continue;
             };
             let (limit, news) = match &means.results {
                 Results::Tapped => (None, None),
                 Results::Shown { limit, news, .. } => {
-                    let counts = is_shown || !any_shown;
+                    let counts = open.is_shown || !any_shown;
                     (limit.clone().filter(|_| counts), Some(news.clone()))
                 }
             };
@@ -272,7 +272,8 @@ impl Part {
                 handle: means.engine.clone(),
                 application: deployed.application,
                 id: *component,
-                sink,
+                sink: open.sink,
+                journal: open.journal,
                 limit,
                 ends: news,
                 lease: Some(Arc::clone(&means.lease)),

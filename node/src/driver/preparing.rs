@@ -27,6 +27,11 @@ impl Preparing {
         self.wanted.contains_key(&id)
     }
 
+    /// Whether this one is, and is wanted.
+    pub(super) fn is_wanted(&self, id: CompositionId, number: u64) -> bool {
+        self.wanted.get(&id) == Some(&number)
+    }
+
     /// The one that is under way is not wanted any more; says whether there was one.
     pub(super) fn drop(&mut self, id: CompositionId) -> bool {
         self.wanted.remove(&id).is_some()
@@ -34,7 +39,7 @@ impl Preparing {
 
     /// One is ready; says whether it is wanted.
     pub(super) fn finish(&mut self, id: CompositionId, number: u64) -> bool {
-        let is_wanted = self.wanted.get(&id) == Some(&number);
+        let is_wanted = self.is_wanted(id, number);
         if is_wanted {
             self.wanted.remove(&id);
         }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use engine::Event;
 use model::name::Digest;
 use model::{Clock, ComponentId, EventTime, NodeId, Origin, SourceName, StreamName, wire};
 use tokio::sync::{mpsc, oneshot};
@@ -199,6 +200,26 @@ impl Control {
         }
         self.published.insert(name, published);
         Ok(publication)
+    }
+
+    /// Something happened to a source that this host publishes.
+    pub(super) fn on_published(&self, event: &Event) {
+        let number = event.application();
+        let found = self.published.values();
+        let Some(published) = found.into_iter().find(|stream| stream.number == number) else {
+            return;
+        };
+        let name = published.publication.name.clone();
+        match event {
+            Event::Degraded { reason, .. } | Event::Failed { reason, .. } => {
+                tracing::warn!("the source of {name} cannot be read on: {reason}");
+            }
+            Event::Finished { .. }
+            | Event::Retired { .. }
+            | Event::Gone { .. }
+            | Event::Replaced { .. }
+            | Event::Moved { .. } => {}
+        }
     }
 
     /// Stops reading a published source, for good.

@@ -1,17 +1,34 @@
-//! The thread of the storage: what the engine retains beyond its memory lies in segments of the data folder.
+//! The storage: what the engine retains beyond its memory lies in segments of the data folder. A thread of its own carries out orders.
+//!
+//! A record is two bytes of length, little-endian, what is said of a batch ([`Label`]), and the batch as it is on the wire. Of operators whose state
+//! outlives their process that says whose it is: a new process finds it, and the operator that goes on from its state takes it over. What nobody takes over
+//! makes room for what comes.
 
 use std::collections::BTreeMap;
-use std::io::Error;
+use std::io::{Error, ErrorKind};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow_schema::SchemaRef;
-use engine::edge::storage::{Answer, Order};
+use engine::edge::storage::{Answer, Former, Order};
 use engine::runtime::Handle;
 use engine::{Batch, Slot, frame};
-use model::Instant;
+use model::{ComponentId, CompositionId, Instant, convert, wire};
 
 use crate::segments::{Segments, Spot};
+
+/// An operator, as it is called also by the next process: by its place in the plan.
+pub(super) type Place = (CompositionId, u16);
+
+/// What is said of a batch that lies in the storage.
+#[derive(Debug, Clone, bincode::Encode, bincode::Decode)]
+struct Label {
+    /// Whose it is, and of which output port; nothing where it does not outlive the process.
+    of: Option<(Place, u16)>,
+    rows: u64,
+    bytes: u64,
+    told: u64,
+}
 
 /// What the storage knows of a batch that lies in it.
 #[derive(Debug)]
@@ -22,6 +39,10 @@ struct Stored {
     schema: SchemaRef,
 }
 
+/// The storage of a node, for all who use it: held for the time of one order.
+#[derive(Debug, Clone)]
+pub(super) struct Shared(Arc<Mutex<Storage>>);
+
 /// The storage of a node.
 #[derive(Debug)]
 struct Storage {
@@ -29,43 +50,98 @@ struct Storage {
     /// What all segments may take. Unit: bytes.
     bytes_max: u64,
     stored: BTreeMap<(Slot, u64), Stored>,
+    /// The operators here whose batches outlive this process.
+    places: BTreeMap<ComponentId, Place>,
+    /// What another process has left, in the order in which it was written.
+    former: BTreeMap<(Place, u16), Vec<(Spot, Former)>>,
 }
 
-/// Carries out what the engine orders on a thread of its own, until the runtime stops.
-///
-/// # Errors
-/// When the folder cannot be used, or the system gives no thread.
-pub(super) fn start(engine: Handle, folder: &Path, bytes_max: u64) -> Result<(), Error> {
-    let (mut segments, former) = Segments::open(folder)?;
-    // Who asks for it now asks its source, or who holds the state that it was made of: its components have gone with their process.
-    former.into_iter().try_for_each(|it| segments.release(it))?;
-    let mut storage = Storage {
-        segments,
-        bytes_max,
-        stored: BTreeMap::new(),
-    };
-    let serve = move || {
-        loop {
-            let orders = engine.wait_for_orders();
-            if orders.is_empty() {
-                return;
-            }
-            for (slot, order) in orders {
-                if let Some(answer) = storage.carry_out(slot, order) {
-                    engine.handle_answer(slot, answer);
+impl Shared {
+    /// The storage in a folder, with what another process has left of operators that may go on.
+    ///
+    /// # Errors
+    /// When the folder cannot be used.
+    pub(super) fn open(folder: &Path, bytes_max: u64, now: Instant) -> Result<Self, Error> {
+        let storage = Storage::open(folder, bytes_max, now)?;
+        Ok(Self(Arc::new(Mutex::new(storage))))
+    }
+
+    /// Carries out what the engine orders on a thread of its own, until the runtime stops.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub(super) fn start(&self, engine: Handle) -> Result<(), Error> {
+        let this = self.clone();
+        let serve = move || {
+            loop {
+                let orders = engine.wait_for_orders();
+                if orders.is_empty() {
+                    return;
+                }
+                for (slot, order) in orders {
+                    let answer = this.lock().carry_out(slot, order);
+                    if let Some(answer) = answer {
+                        engine.handle_answer(slot, answer);
+                    }
                 }
             }
-        }
-    };
-    let thread = std::thread::Builder::new().name("storage".to_owned());
-    thread.spawn(serve).map(drop)
+        };
+        let thread = std::thread::Builder::new().name("storage".to_owned());
+        thread.spawn(serve).map(drop)
+    }
+
+    /// Gives an output port of an operator that goes on, in the order in which it was written, what another process has left of it. It counts
+    /// as having arrived when the storage was opened.
+    pub(super) fn take_over(
+        &self,
+        (place, slot): (Place, Slot),
+        schema: &SchemaRef,
+    ) -> Vec<Former> {
+        self.lock().take_over((place, slot), schema)
+    }
+
+    /// What is stored of an operator outlives this process from now on. What is left of it from before is not wanted any more.
+    pub(super) fn keep(&self, component: ComponentId, place: Place) {
+        let mut storage = self.lock();
+        storage.forget(place);
+        storage.places.insert(component, place);
+    }
+
+    /// Nobody will go on from what is stored of an operator.
+    pub(super) fn forget(&self, place: Place) {
+        self.lock().forget(place);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Storage> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Storage {
+    fn open(folder: &Path, bytes_max: u64, now: Instant) -> Result<Self, Error> {
+        let (mut segments, spots) = Segments::open(folder)?;
+        let mut former: BTreeMap<(Place, u16), Vec<(Spot, Former)>> = BTreeMap::new();
+        for spot in spots {
+            let record = segments.read(spot)?;
+            match read_former(&record, now) {
+                Some((of, found)) => former.entry(of).or_default().push((spot, found)),
+                // Its component has gone with its process.
+                None => segments.release(spot)?,
+            }
+        }
+        Ok(Self {
+            segments,
+            bytes_max,
+            stored: BTreeMap::new(),
+            places: BTreeMap::new(),
+            former,
+        })
+    }
+
     fn carry_out(&mut self, slot: Slot, order: Order) -> Option<Answer> {
         match order {
-            Order::Write(number, batch) => {
-                match self.write(&batch) {
+            Order::Write(number, told, batch) => {
+                match self.write(slot, told, &batch) {
                     Ok(stored) => drop(self.stored.insert((slot, number), stored)),
                     Err(error) => tracing::warn!(%error, "rows that wait are not stored"),
                 }
@@ -81,22 +157,29 @@ impl Storage {
                 Some(Answer::Read(number, batch.map(Arc::new)))
             }
             Order::Drop(number) => {
-                if let Some(stored) = self.stored.remove(&(slot, number))
-                    && let Err(error) = self.segments.release(stored.spot)
-                {
-                    tracing::warn!(%error, "a file of the storage is left behind");
+                if let Some(stored) = self.stored.remove(&(slot, number)) {
+                    self.release(stored.spot);
                 }
                 None
             }
         }
     }
 
-    fn write(&mut self, batch: &Batch) -> Result<Stored, Error> {
+    fn write(&mut self, slot: Slot, told: u64, batch: &Batch) -> Result<Stored, Error> {
         let arrival = batch.header.arrival;
-        let mut bytes = Vec::new();
+        let label = wire::encode(&Label {
+            of: self.places.get(&slot.component).map(|it| (*it, slot.port)),
+            rows: convert::size(batch.rows.len()),
+            bytes: convert::size(batch.rows.bytes()),
+            told,
+        });
+        let len = u16::try_from(label.len()).map_err(Error::other)?;
+        let mut bytes = len.to_le_bytes().to_vec();
+        bytes.extend_from_slice(&label);
         frame::encode_batch(arrival, arrival, batch, &mut bytes).map_err(Error::other)?;
-        if self.segments.bytes() + model::convert::size(bytes.len()) > self.bytes_max {
-            return Err(std::io::ErrorKind::QuotaExceeded.into());
+        self.make_room(convert::size(bytes.len()));
+        if self.segments.bytes() + convert::size(bytes.len()) > self.bytes_max {
+            return Err(ErrorKind::QuotaExceeded.into());
         }
         Ok(Stored {
             spot: self.segments.append(&bytes)?,
@@ -107,191 +190,75 @@ impl Storage {
 
     fn read(&self, stored: &Stored) -> Result<Batch, Error> {
         let bytes = self.segments.read(stored.spot)?;
-        let received = frame::decode_batch(&bytes, &stored.schema, stored.arrival);
+        let (_, bytes) = split(&bytes).ok_or(ErrorKind::InvalidData)?;
+        let received = frame::decode_batch(bytes, &stored.schema, stored.arrival);
         let received = received.map_err(Error::other)?;
         Ok(received.after(std::time::Duration::ZERO))
     }
+
+    fn take_over(&mut self, (place, slot): (Place, Slot), schema: &SchemaRef) -> Vec<Former> {
+        let left = self.former.remove(&(place, slot.port)).unwrap_or_default();
+        let mut taken = Vec::with_capacity(left.len());
+        // As the engine numbers them.
+        for (number, (spot, former)) in (1..).zip(left) {
+            let stored = Stored {
+                spot,
+                arrival: former.header.arrival,
+                schema: schema.clone(),
+            };
+            self.stored.insert((slot, number), stored);
+            taken.push(former);
+        }
+        taken
+    }
+
+    /// Lets go of what nobody has taken over, where so many bytes more are to be written.
+    fn make_room(&mut self, bytes: u64) {
+        while self.segments.bytes() + bytes > self.bytes_max
+            && let Some((_, left)) = self.former.pop_first()
+        {
+            left.into_iter().for_each(|(spot, _)| self.release(spot));
+        }
+    }
+
+    fn forget(&mut self, place: Place) {
+        self.places.retain(|_, it| *it != place);
+        let ports: Vec<(Place, u16)> = self
+            .former
+            .range((place, 0)..=(place, u16::MAX))
+            .map(|(of, _)| *of)
+            .collect();
+        for of in ports {
+            let left = self.former.remove(&of).unwrap_or_default();
+            left.into_iter().for_each(|(spot, _)| self.release(spot));
+        }
+    }
+
+    fn release(&mut self, spot: Spot) {
+        if let Err(error) = self.segments.release(spot) {
+            tracing::warn!(%error, "something of the storage is left behind");
+        }
+    }
+}
+
+/// What is said of a batch, and the batch.
+fn split(record: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (len, rest) = record.split_first_chunk()?;
+    rest.split_at_checked(u16::from_le_bytes(*len).into())
+}
+
+/// What another process has left, and whose it is; nothing where it did not outlive that.
+fn read_former(record: &[u8], now: Instant) -> Option<((Place, u16), Former)> {
+    let (label, batch) = split(record)?;
+    let label: Label = wire::decode(label).ok()?;
+    let former = Former {
+        header: frame::decode_header(batch, now).ok()?,
+        rows: label.rows,
+        bytes: label.bytes,
+        told: label.told,
+    };
+    Some((label.of?, former))
 }
 
 #[cfg(test)]
-mod tests {
-    use std::task::{Context, Waker};
-
-    use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
-
-    use engine::edge::{Arrival, Consumer};
-    use engine::intake::{Intake, Records};
-    use engine::runtime::Runtime;
-    use engine::{EdgeKind, Header, Rows, Token, columns};
-    use model::{ComponentId, DataType, EdgeId, EventTime, Field, Interval, Origin, Schema};
-
-    use super::*;
-
-    fn batch(n: u64) -> Arc<Batch> {
-        let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(0..100));
-        let texts = (0..100).map(|it| format!("row {it} of {n}"));
-        let texts: ArrayRef = Arc::new(StringArray::from_iter_values(texts));
-        let columns = [("n", numbers, true), ("text", texts, true)];
-        let columns = RecordBatch::try_from_iter_with_nullable(columns).unwrap();
-        Arc::new(Batch {
-            header: Header {
-                origin: Origin(1),
-                interval: Interval::new(n * 100, n * 100 + 100),
-                arrival: Instant::from_nanos(n * 1_234_567),
-                progress: EventTime(17),
-                token: Token::At(Instant::from_nanos(5)),
-                missing: 3,
-                note: None,
-            },
-            rows: Rows::dense(columns, (0..100).collect(), None),
-        })
-    }
-
-    fn open(folder: &Path, bytes_max: u64) -> Storage {
-        Storage {
-            segments: Segments::open(folder).unwrap().0,
-            bytes_max,
-            stored: BTreeMap::new(),
-        }
-    }
-
-    fn read(storage: &mut Storage, slot: Slot, number: u64) -> Option<Arc<Batch>> {
-        match storage.carry_out(slot, Order::Read(number)) {
-            Some(Answer::Read(of, batch)) if of == number => batch,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn what_was_written_is_read_as_it_was_until_it_is_dropped() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut storage = open(folder.path(), 1 << 20);
-        let slots = [1, 2].map(|it| Slot {
-            component: ComponentId(it),
-            port: 0,
-        });
-        for n in 0..20 {
-            let slot = slots[usize::from(n % 2 == 0)];
-            let answer = storage.carry_out(slot, Order::Write(n, batch(n)));
-            assert!(matches!(answer, Some(Answer::Written(of)) if of == n));
-        }
-        for n in 0..20 {
-            let slot = slots[usize::from(n % 2 == 0)];
-            assert_eq!(read(&mut storage, slot, n), Some(batch(n)));
-            assert_eq!(read(&mut storage, slots[usize::from(n % 2 != 0)], n), None);
-            assert!(storage.carry_out(slot, Order::Drop(n)).is_none());
-            assert_eq!(read(&mut storage, slot, n), None);
-        }
-        assert_eq!(storage.segments.bytes(), 0);
-    }
-
-    #[test]
-    fn no_more_lies_there_than_may_and_who_asks_for_the_rest_is_told() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut storage = open(folder.path(), 20_000);
-        let slot = Slot {
-            component: ComponentId(1),
-            port: 0,
-        };
-        for n in 0..20 {
-            storage.carry_out(slot, Order::Write(n, batch(n)));
-        }
-        let there: Vec<bool> = (0..20)
-            .map(|n| read(&mut storage, slot, n).is_some())
-            .collect();
-        assert!(there[0] && !there[19], "{there:?}");
-        assert!(storage.segments.bytes() <= 20_000);
-    }
-
-    /// Who looks at a stream of a running engine and takes all of it.
-    struct Looker {
-        edge: EdgeId,
-        consumer: Consumer,
-        rows: u64,
-        missing: u64,
-    }
-
-    impl Looker {
-        fn open(engine: &Handle, source: ComponentId) -> Self {
-            let edge = engine
-                .open_edge(source, 0, None, EdgeKind::Consumer)
-                .unwrap();
-            let mut consumer = Consumer::latest(1 << 20);
-            engine.handle_pull(edge, &consumer.pull()).unwrap();
-            Self {
-                edge,
-                consumer,
-                rows: 0,
-                missing: 0,
-            }
-        }
-
-        /// Takes what is there; whether it pulls for more is up to the caller.
-        fn take(&mut self, engine: &Handle) {
-            let mut cx = Context::from_waker(Waker::noop());
-            let mut batches = Vec::new();
-            let _ = engine.poll_batches(self.edge, &mut cx, &mut batches);
-            for arrived in batches {
-                let Arrival::Next(next) = self.consumer.handle_batch(arrived) else {
-                    panic!("what comes is next");
-                };
-                self.rows += u64::try_from(next.rows.len()).unwrap();
-                self.missing += u64::from(next.header.missing);
-                let through = next.header.interval.through();
-                self.consumer.take(next.header.origin, through, through);
-            }
-        }
-
-        fn pull(&mut self, engine: &Handle) {
-            let pull = self.consumer.pull_all();
-            engine.handle_pull(self.edge, &pull).unwrap();
-        }
-    }
-
-    #[test]
-    fn a_slow_reader_beside_a_fast_one_gets_all_of_it_from_the_disk() {
-        let folder = tempfile::tempdir().unwrap();
-        let config = engine::Config {
-            memory_bytes: engine::MEMORY_MIN,
-            disk_bytes: 64 << 20,
-            ..engine::Config::default()
-        };
-        let clock = Arc::new(crate::clock::MachineClock::start());
-        let runtime = Runtime::start(config, 1, clock).unwrap();
-        let engine = runtime.handle();
-        start(engine.clone(), folder.path(), 64 << 20).unwrap();
-        let fields = vec![Field::new("n", DataType::Int64)];
-        let schema = Schema::new(fields).unwrap();
-        let outputs = vec![("out".to_owned(), schema.clone())];
-        let (_, source) = engine.publish("numbers", Origin(1), &outputs);
-        let [mut fast, mut slow] = [(); 2].map(|()| Looker::open(&engine, source));
-        let mut intake = Intake::new(Origin(1), 0);
-        let (rows, batches) = (1000u32, 400);
-        for n in 0..batches {
-            let numbers: ArrayRef = Arc::new(Int64Array::from(vec![n; 1000]));
-            let columns = RecordBatch::try_new(columns::to_arrow(&schema), vec![numbers]);
-            let records = Records {
-                count: rows,
-                columns: columns.unwrap(),
-                times: vec![n; 1000],
-                places: (0..rows).collect(),
-                bad: Vec::new(),
-            };
-            engine.offer(source, intake.take(Instant::ZERO, records));
-            fast.take(&engine);
-            fast.pull(&engine);
-            while engine.writing_bytes() > 0 {
-                std::thread::yield_now();
-            }
-        }
-        let all = u64::from(rows) * u64::try_from(batches).unwrap();
-        assert_eq!((fast.rows, fast.missing), (all, 0));
-        assert!(engine.stored_bytes() > 0);
-        while slow.rows < all {
-            slow.take(&engine);
-            slow.pull(&engine);
-        }
-        assert_eq!((slow.rows, slow.missing), (all, 0));
-        assert_eq!(engine.stored_bytes(), 0);
-    }
-}
+mod tests;

@@ -8,10 +8,9 @@ use std::io::Error;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use engine::frame;
-use engine::operator;
 use engine::state::{Item, Piece, Resumed, StatePull};
-use model::{Clock, ComponentGraph, ComponentId, CompositionId, EdgeId, Instant, wire};
+use engine::{Slot, columns, frame, operator};
+use model::{Clock, ComponentGraph, ComponentId, CompositionId, EdgeId, Instant, QueryPlan, wire};
 use tokio::task::JoinHandle;
 
 use super::control::{Control, Inbound};
@@ -20,6 +19,7 @@ use super::migration::STATE_DIVISOR;
 use super::parts::Means;
 use super::state::PULL_INTERVAL;
 use super::state_log::{Allowance, StateLog};
+use super::storage::{self, Place};
 use crate::node::{Input, PartEvent};
 
 /// How long after a state was whole on the disk the next increment is asked for.
@@ -45,8 +45,10 @@ pub(super) struct States {
 #[derive(Debug)]
 pub(super) struct Surviving {
     states: States,
-    /// What writes them.
-    writing: BTreeMap<(CompositionId, u16), Writer>,
+    /// Where lies what is retained beyond the memory.
+    storage: storage::Shared,
+    /// What writes states.
+    writing: BTreeMap<Place, Writer>,
 }
 
 /// An operator here whose state goes to the disk.
@@ -67,9 +69,14 @@ impl Surviving {
     ///
     /// # Errors
     /// When the folder cannot be used.
-    pub(super) fn open(folder: PathBuf, bytes_max: u64) -> Result<Self, Error> {
+    pub(super) fn open(
+        folder: PathBuf,
+        bytes_max: u64,
+        storage: storage::Shared,
+    ) -> Result<Self, Error> {
         Ok(Self {
             states: States::open(folder, bytes_max)?,
+            storage,
             writing: BTreeMap::new(),
         })
     }
@@ -80,15 +87,16 @@ impl Surviving {
     }
 
     /// Nobody will go on from a state again.
-    fn forget(&mut self, place: (CompositionId, u16)) {
+    fn forget(&mut self, place: Place) {
         self.writing.remove(&place);
         self.states.forget(place);
+        self.storage.forget(place);
     }
 
     /// The same of all of a composition.
     fn forget_all(&mut self, id: CompositionId) {
         let known = self.writing.keys().filter(|(it, _)| *it == id);
-        let known: Vec<(CompositionId, u16)> = known.copied().collect();
+        let known: Vec<Place> = known.copied().collect();
         for place in known {
             self.forget(place);
         }
@@ -118,7 +126,7 @@ impl States {
         })
     }
 
-    fn log_of(&self, (id, operator): (CompositionId, u16)) -> PathBuf {
+    fn log_of(&self, (id, operator): Place) -> PathBuf {
         let hash = model::name::Digest::of(
             "synergy 2026 states",
             &[&wire::encode(&id), &operator.to_le_bytes()],
@@ -127,7 +135,7 @@ impl States {
     }
 
     /// Nobody will go on from a state again.
-    fn forget(&self, place: (CompositionId, u16)) {
+    fn forget(&self, place: Place) {
         let log = self.log_of(place);
         if log.exists()
             && let Err(error) = std::fs::remove_dir_all(&log)
@@ -198,10 +206,27 @@ impl Control {
                 id,
                 operator: part.graph.plan().operators()[index].name.clone(),
             };
+            surviving.storage.keep(component, place);
             // From now on what the disk does not have is kept upstream.
             let edge = writing.open();
             let task = tokio::spawn(writing.run(edge));
             surviving.writing.insert(place, Writer { component, task });
+        }
+    }
+
+    /// Lets an operator here that goes on from a state on the disk serve what the storage has of it beside that.
+    pub(super) fn take_over_stored(&self, place: Place, component: ComponentId, plan: &QueryPlan) {
+        let Some(surviving) = &self.surviving else {
+            return;
+        };
+        let outputs = &plan.operators()[usize::from(place.1)].outputs;
+        for (port, (_, schema)) in (0..).zip(outputs) {
+            let slot = Slot { component, port };
+            let schema = columns::to_arrow(schema);
+            let former = surviving.storage.take_over((place, slot), &schema);
+            if !former.is_empty() {
+                self.means.engine.recover(slot, former);
+            }
         }
     }
 

@@ -81,6 +81,7 @@ pub(super) fn launch(
     let (until_finished, finished) = mpsc::sync_channel(0);
     for ((id, part), sink) in deployed.sinks.iter().flatten().zip(&sinks).zip(open_sinks) {
         let thread = sink::Thread {
+            journal: None,
             handle: runtime.handle(),
             application: deployed.application,
             id: *id,

@@ -13,6 +13,10 @@ use super::lease::Lease;
 use super::{End, News};
 use crate::connector::Sink;
 
+mod journal;
+
+pub(crate) use journal::{Journal, journal_name};
+
 /// How many rows may still leave, over all sinks.
 #[derive(Debug)]
 pub struct Limit {
@@ -46,6 +50,8 @@ pub(crate) struct Thread {
     pub(crate) application: u64,
     pub(crate) id: ComponentId,
     pub(crate) sink: Box<dyn Sink>,
+    /// Where it notes what it has written, if that is kept.
+    pub(crate) journal: Option<Journal>,
     /// How many rows may still leave, where this sink counts.
     pub(crate) limit: Option<Arc<Limit>>,
     /// Who hears that as many rows have left as were asked for, or that nobody reads them.
@@ -56,6 +62,16 @@ pub(crate) struct Thread {
 
 impl Thread {
     pub(crate) fn run(mut self) {
+        self.take_all();
+        if let Some(journal) = &self.journal
+            && !self.handle.is_stopping()
+        {
+            journal.forget();
+        }
+    }
+
+    /// Takes results until nobody is to write them any more.
+    fn take_all(&mut self) {
         while let Ok((channel, mut batch)) = self.handle.receive(self.application, self.id) {
             let mut end = None;
             let has_waited = self.lease.as_ref().is_some_and(|lease| lease.wait());
@@ -88,6 +104,9 @@ impl Thread {
                 }
             }
             if end != Some(End::NobodyReads) {
+                let (origin, through) = (batch.header.origin, batch.header.interval.through());
+                self.journal
+                    .take_if(|journal| !journal.note(origin, through, &*self.sink));
                 self.handle.acknowledge(self.id, channel, &batch);
             }
             if let Some(end) = end {

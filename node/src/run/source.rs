@@ -372,7 +372,7 @@ impl Thread {
         let now = self.clock.0.now();
         self.active = now;
         let taken = self.intake.take(arrival, records);
-        self.checkpoints.reserve(now, self.intake.mark());
+        self.checkpoints.give(now, self.intake.mark());
         self.place.handle.offer(self.place.id, taken);
     }
 
@@ -398,7 +398,7 @@ impl Thread {
     fn advance(&mut self, progress: EventTime) {
         let now = self.clock.0.now();
         let taken = self.intake.advance(now, progress, &self.schema);
-        self.checkpoints.reserve(now, self.intake.mark());
+        self.checkpoints.give(now, self.intake.mark());
         self.place.handle.offer(self.place.id, taken);
     }
 

@@ -114,3 +114,30 @@ fn what_was_damaged_is_never_given() {
     assert!(segments.read(spots[0]).is_err());
     assert_eq!(segments.read(spots[1]).unwrap(), record(2));
 }
+
+#[test]
+fn what_was_released_or_damaged_is_not_found_again_and_all_else_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut segments, _) = Segments::open(folder.path()).unwrap();
+    let spots: Vec<Spot> = (1..9)
+        .map(|n| segments.append(&record(n)).unwrap())
+        .collect();
+    for released in [0, 3] {
+        segments.release(spots[released]).unwrap();
+        assert!(segments.read(spots[released]).is_err());
+    }
+    drop(segments);
+    let file = files(folder.path()).remove(0);
+    let mut bytes = fs::read(&file).unwrap();
+    let at = usize::try_from(spots[5].offset).unwrap();
+    bytes[at + HEAD_BYTES] ^= 1;
+    fs::write(&file, bytes).unwrap();
+    let (mut segments, found) = Segments::open(folder.path()).unwrap();
+    let left = [1, 2, 4, 6, 7].map(|n| spots[n]);
+    assert_eq!(found, left);
+    for spot in left {
+        assert!(segments.read(spot).is_ok());
+        segments.release(spot).unwrap();
+    }
+    assert_eq!(files(folder.path()), [] as [PathBuf; 0]);
+}

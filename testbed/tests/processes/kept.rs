@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use model::Rng;
 use serde_json::Value;
+use testbed::local::process::pause;
 
 use crate::network::Network;
 use crate::support::{run, text};
@@ -18,6 +19,9 @@ const ROW_MS: u64 = 10;
 
 /// How long something may take that is waited for, and an application to its end. Unit: time. Source: what flows, and a busy machine.
 const WAIT: Duration = Duration::from_secs(90);
+
+/// How often a host is killed that does all of it. Unit: count. Source: what flows, and how long a start takes.
+const KILLS: usize = 6;
 
 /// The host of the windows: neither that of the source and the sink, nor of what feeds the windows.
 const KILLED: u32 = 3;
@@ -227,5 +231,47 @@ fn a_published_stream_goes_on_where_it_was_when_its_host_is_back() {
     start_again(&network, publisher);
     let shown = network.ask(publisher, &["stream", "ls"]);
     assert_eq!(shown.as_array().map(Vec::len), Some(0), "{shown}");
+    network.down();
+}
+
+#[test]
+fn of_a_host_alone_that_is_killed_again_and_again_each_result_is_in_the_file_once() {
+    let network = Network::up();
+    network.bed.file("rows.csv", &rows());
+    let here = |name: &str, speed: &str| {
+        let application = application(name, speed);
+        let application = application.replace("n2", "n1");
+        application.replace(&format!("n{KILLED}"), "n1")
+    };
+    let alone = here("alone", "").replace("place = {", "# place = {");
+    let file = network.bed.file("alone.toml", &alone);
+    let output = run(&mut network.bed.synergy(&["run", &file]));
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let lines = |name: &str| {
+        let written = std::fs::read_to_string(network.bed.file_of(&format!("{name}.jsonl")));
+        let written = written.unwrap_or_default();
+        let whole = written.rsplit_once('\n').map_or("", |(whole, _)| whole);
+        whole.lines().map(str::to_owned).collect::<Vec<String>>()
+    };
+    let expected = lines("alone");
+    assert!(expected.len() > 100, "{}", expected.len());
+
+    let file = network
+        .bed
+        .file("windows.toml", &here("windows", "speed = 1\n"));
+    network.ask(1, &["apply", &file]);
+    // Some results leave every half second: at any moment between them, and while they do.
+    let mut rng = Rng::from_seed(7);
+    for _ in 0..KILLS {
+        let more = 3 + usize::try_from(rng.below(10)).expect("it is small");
+        until_more_than(&network, lines("windows").len() + more);
+        pause(Duration::from_millis(rng.below(600))).expect("the system lets us wait");
+        network.kill(1);
+        let output = run(&mut network.bed.testbed(&["start", "1"]));
+        assert!(output.status.success(), "{}", text(&output.stderr));
+    }
+    let has_ended = |shown: &Value| shown["status"] == "finished";
+    network.until_shown(1, "windows", WAIT, has_ended);
+    assert_same(&lines("windows"), &expected);
     network.down();
 }

@@ -10,4 +10,5 @@ mod faults;
 mod kept;
 mod moves;
 mod network;
+mod retained;
 mod testbed;

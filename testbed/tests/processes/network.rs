@@ -105,9 +105,14 @@ pub(crate) struct Network {
 
 impl Network {
     pub(crate) fn up() -> Self {
+        Self::up_with("64MiB")
+    }
+
+    /// Nodes that have so much memory each.
+    pub(crate) fn up_with(memory: &str) -> Self {
         let turn = Turn::take();
         let bed = Bed::new();
-        let up = json(&mut bed.testbed(&["up", "-n", &NODES.to_string(), "--memory", "64MiB"]));
+        let up = json(&mut bed.testbed(&["up", "-n", &NODES.to_string(), "--memory", memory]));
         let nodes = up["nodes"].as_array().expect("nodes").iter();
         let ids = nodes.map(|node| node["node"].as_str().expect("an id").to_owned());
         let ids: Vec<String> = ids.collect();

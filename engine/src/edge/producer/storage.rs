@@ -1,13 +1,15 @@
 //! Retention beyond the memory: who is too far behind for it is served out of a storage.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use arrow_schema::SchemaRef;
 use model::{EdgeId, Origin};
 
 use super::Producer;
 use crate::batch::Batch;
 use crate::edge::log::Log;
-use crate::edge::storage::{Answer, Order};
+use crate::edge::storage::{Answer, Former, Order};
 use crate::few::Few;
 
 /// What of the share of memory may wait to be written: beyond that it is lost to who is behind, as if there were no storage.
@@ -22,8 +24,8 @@ pub(super) struct Storage {
     bytes_max: u64,
     /// The next number.
     next: u64,
-    /// What is being written, and is in memory still, by number.
-    writing: Few<u64, u64>,
+    /// What is being written, and is in memory still, by number: of which origin, and how many bytes.
+    writing: Few<u64, (Origin, u64)>,
     /// What was asked for.
     reading: Few<u64, Origin>,
     orders: Vec<Order>,
@@ -54,7 +56,8 @@ impl Producer {
 
     /// How many bytes are on their way there, and in memory still.
     pub fn writing_bytes(&self) -> u64 {
-        self.storage.writing.values().sum()
+        let writing = self.storage.writing.values();
+        writing.map(|(_, bytes)| bytes).sum()
     }
 
     /// What the storage is to do since this was last asked.
@@ -80,7 +83,11 @@ impl Producer {
     pub fn handle_answer(&mut self, answer: Answer, out: &mut Vec<(EdgeId, Arc<Batch>)>) {
         let (number, batch) = match answer {
             Answer::Written(number) => {
-                self.storage.writing.remove(&number);
+                let written = self.storage.writing.remove(&number);
+                let log = written.and_then(|(origin, _)| self.logs.get_mut(&origin));
+                if let Some(log) = log {
+                    log.written(number);
+                }
                 return;
             }
             Answer::Read(number, batch) => (number, batch),
@@ -118,13 +125,36 @@ impl Producer {
         };
         let number = self.storage.next + 1;
         let stored = self.logs.get_mut(&origin).and_then(|log| log.store(number));
-        if let Some((batch, bytes)) = stored {
+        if let Some((order, bytes)) = stored {
             self.storage.next = number;
-            self.storage.writing.insert(number, bytes);
-            self.storage.orders.push(Order::Write(number, batch));
+            self.storage.writing.insert(number, (origin, bytes));
+            self.storage.orders.push(order);
             self.retained_bytes -= bytes;
         }
         true
+    }
+
+    /// Takes over what the storage has of the stream since another process, as it was written: its numbers count from one. This comes
+    /// after [`Producer::restore`], and before anybody pulls: what lies before what was restored is served out of the storage.
+    ///
+    /// # Panics
+    /// When something was stored before.
+    pub fn recover(&mut self, former: Vec<Former>, schema: &SchemaRef) {
+        assert!(self.storage.next == 0, "only a new producer takes over");
+        let mut by_origin: BTreeMap<Origin, Vec<(u64, Former)>> = BTreeMap::new();
+        for (number, former) in (1..).zip(former) {
+            self.storage.next = number;
+            let of_origin = by_origin.entry(former.header.origin).or_default();
+            of_origin.push((number, former));
+        }
+        for (origin, former) in by_origin {
+            if let Some(log) = self.logs.remove(&origin) {
+                self.logs.insert(origin, log.behind_former(former, schema));
+            } else {
+                let dropped = former.into_iter().map(|(number, _)| Order::Drop(number));
+                self.storage.orders.extend(dropped);
+            }
+        }
     }
 
     /// Nothing of a log is wanted any more.

@@ -132,3 +132,36 @@ fn every_word_names_one_sink() {
     let names: Vec<&str> = SINKS.iter().map(|kind| kind.name).collect();
     assert_eq!(names, ["requester", "stdout", "file", "discard"]);
 }
+
+#[test]
+fn a_file_goes_on_where_its_writer_says_and_a_shorter_one_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let context = Context {
+        folder: folder.path(),
+        clock: Arc::new(MachineClock::start()),
+        epoch: EventTime(0),
+    };
+    let arguments = Arguments::from_iter([("path", Value::from("out.jsonl"))]);
+    let schema = Schema::new(vec![Field::new("n", DataType::Int64)]).unwrap();
+    let row = |value: i64| {
+        let column: ArrayRef = Arc::new(Int64Array::from(vec![value]));
+        RecordBatch::try_new(columns::to_arrow(&schema), vec![column]).unwrap()
+    };
+    let path = folder.path().join("out.jsonl");
+    let open = |opening| open_file(&arguments, &schema, &context, opening).unwrap();
+    let mut sink = open(Opening::Anew);
+    let bytes = [1, 2, 3].map(|value| {
+        sink.write(&row(value)).unwrap();
+        sink.bytes().unwrap()
+    });
+    assert_eq!(bytes, [8, 16, 24]);
+    drop(sink);
+    let mut sink = open(Opening::Again);
+    assert!(!sink.go_on_behind(25).unwrap());
+    assert_eq!(sink.bytes(), Some(24));
+    assert!(sink.go_on_behind(16).unwrap());
+    sink.write(&row(7)).unwrap();
+    let written = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(written, "{\"n\":1}\n{\"n\":2}\n{\"n\":7}\n");
+    assert_eq!(sink.bytes(), Some(24));
+}

@@ -32,8 +32,8 @@ fn prepare(
 fn write(sink: &mut Option<OpenSink>, value: i64) {
     let column: ArrayRef = Arc::new(Int64Array::from(vec![value]));
     let rows = RecordBatch::try_from_iter([("n", column)]).unwrap();
-    let (sink, _) = sink.as_mut().unwrap();
-    sink.write(&rows).unwrap();
+    let open = sink.as_mut().unwrap();
+    open.sink.write(&rows).unwrap();
 }
 
 fn rows(source: &mut Option<Box<dyn connector::Source>>) -> usize {

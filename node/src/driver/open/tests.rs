@@ -24,6 +24,7 @@ pub(in crate::driver) fn opener(owner: NodeId, data_dir: Option<&Path>) -> Opene
         },
         opening: Opening::Again,
         data_dir: data_dir.map(Path::to_owned),
+        store: None,
         results: Results::Tapped,
         clock: Arc::new(MachineClock::start()),
     }
@@ -126,7 +127,7 @@ fn what_people_see_is_tapped_on_any_host() {
         for (kind, is_seen) in [("requester", true), ("stdout", true), ("discard", false)] {
             let sink = connector(kind, Path::new("/"), "ignored");
             let plan = plan((owner, owner), None, Some(sink));
-            let (sink, is_shown) = opener(owner, None).sink(&plan, 0).unwrap();
+            let OpenSink { sink, is_shown, .. } = opener(owner, None).sink(&plan, 0).unwrap();
             assert_eq!(is_shown, is_seen, "{kind}");
             let name = format!("{sink:?}");
             assert_eq!(name, "Discard", "nobody reads this process's output");

@@ -2,7 +2,9 @@
 //!
 //! A connector that can be read again has *checkpoints*: a place in the origin and one in what is read. Asked for a position, the source
 //! goes to the last checkpoint before it and numbers on. One that cannot be read again *reserves* what it is about to give, on the disk
-//! and before it gives it: after a restart it goes on behind all that was reserved, and what lies between counts as missing.
+//! and before it gives it, and notes each time how far it is. After a restart it goes on behind what was noted: nothing counts as missing but
+//! what was given and is lost. Where the system itself has failed since, the note may be an old one: then it goes on behind all that was
+//! reserved, and what lies between counts as missing.
 
 use std::time::Duration;
 
@@ -10,6 +12,7 @@ use engine::edge::{Asked, Mark};
 use model::{EventTime, Instant, Origin, wire};
 
 use crate::connector::Bookmark;
+use crate::note::Note;
 use crate::store::Store;
 
 /// How often a source notes where it is.
@@ -67,6 +70,10 @@ struct Known {
 pub(super) struct Checkpoints {
     known: Known,
     shelf: Option<Shelf>,
+    /// Where a source that cannot be read again notes how far it is.
+    note: Option<Note>,
+    /// What the process before has noted, unless that may be an old note.
+    noted_before: Option<Mark>,
     noted: Option<Instant>,
     /// When something was last reserved, and how much.
     reserving: (Instant, (u64, i64)),
@@ -99,9 +106,23 @@ impl Checkpoints {
             Some(_) => {}
             None => known.checkpoints.clear(),
         }
+        let mut note = None;
+        let mut noted_before = None;
+        if let Some(shelf) = shelf.as_ref().filter(|_| known.checkpoints.is_empty()) {
+            match shelf.store.open_note(&note_name(shelf)) {
+                Ok((opened, found)) => {
+                    note = Some(opened);
+                    let latest = found.filter(|found| found.is_latest);
+                    noted_before = latest.and_then(|latest| mark_of(&latest.says));
+                }
+                Err(error) => tracing::warn!(%error, "a source cannot note how far it is"),
+            }
+        }
         Self {
             known,
             shelf,
+            note,
+            noted_before,
             noted: None,
             reserving: (Instant::ZERO, RESERVED_MIN),
         }
@@ -117,7 +138,8 @@ impl Checkpoints {
         if !self.is_again() {
             let reserved = self.known.reserved;
             return reserved.map_or(Start::Beginning, |(index, progress)| {
-                Start::Reserved(Mark { index, progress })
+                let reserved = Mark { index, progress };
+                Start::Reserved(self.noted_before.unwrap_or(reserved))
             });
         }
         let latest = self.known.kept;
@@ -179,16 +201,33 @@ impl Checkpoints {
     pub(super) fn forget(&self) {
         if let Some(shelf) = &self.shelf {
             shelf.store.remove(&shelf.name);
+            shelf.store.remove(&note_name(shelf));
         }
     }
 
     /// A source that cannot be read again is about to have given all up to a mark: what a restart must know is on the disk when this returns.
-    pub(super) fn reserve(&mut self, now: Instant, mark: Mark) {
+    pub(super) fn give(&mut self, now: Instant, mark: Mark) {
+        self.reserve(now, mark);
+        let progress = match mark.progress {
+            // The end of a source is no time that another one could begin at.
+            EventTime::MAX => self.known.reserved.map_or(EventTime::MIN, |(_, it)| it),
+            progress => progress,
+        };
+        let says = wire::encode(&(mark.index, progress));
+        if let Some(Err(error)) = self.note.as_mut().map(|note| note.write(&says)) {
+            tracing::warn!(%error, "a source cannot note how far it is any more");
+            self.note = None;
+            if let Some(shelf) = &self.shelf {
+                shelf.store.remove(&note_name(shelf));
+            }
+        }
+    }
+
+    fn reserve(&mut self, now: Instant, mark: Mark) {
         let Some(shelf) = self.shelf.as_ref().filter(|_| !self.is_again()) else {
             return;
         };
         let is_enough = |(index, progress): (u64, EventTime)| {
-            // The end of a source is no time that another one could begin at.
             mark.index <= index && (mark.progress <= progress || mark.progress == EventTime::MAX)
         };
         if self.known.reserved.is_some_and(is_enough) {
@@ -215,6 +254,15 @@ impl Checkpoints {
             );
         }
     }
+}
+
+fn note_name(shelf: &Shelf) -> String {
+    format!("{}-at", shelf.name)
+}
+
+fn mark_of(says: &[u8]) -> Option<Mark> {
+    let (index, progress) = wire::decode::<(u64, EventTime)>(says).ok()?;
+    Some(Mark { index, progress })
 }
 
 /// The name of the file of a source: of one application, as it was composed, and of one origin.
