@@ -52,6 +52,9 @@ const WORK: f64 = 0.3;
 /// How many rows flow of each source. Unit: rows per second. Source: guess; some in each time that a target is.
 const RATE: u64 = 50;
 
+/// How long the text of a row is. Unit: characters. Source: comparing all of it takes some milliseconds.
+const TEXT: u64 = 1_000;
+
 /// What results are to meet. Unit: milliseconds. Source: guess; many times what they take on a host that has nothing else to do.
 const TARGET_MS: u64 = 250;
 
@@ -233,9 +236,9 @@ fn counts(bed: &Bed<'_>, options: &Options) -> anyhow::Result<Vec<(u64, u64)>> {
     (0..options.applications).map(count).collect()
 }
 
-/// The length of a text that an operator turns around in such a time, as a host measures it.
+/// How much of a text an operator compares with another one in such a time, as a host measures it. Unit: characters.
 fn length_for(bed: &Bed<'_>, cost: Duration) -> anyhow::Result<u64> {
-    let first = 20_000;
+    let first = TEXT / 2;
     let text = application("probe", first, cost);
     bed.ask(0, text)
         .map_err(|refused| anyhow!("probe: {}", refused.message))?;
@@ -248,7 +251,11 @@ fn length_for(bed: &Bed<'_>, cost: Duration) -> anyhow::Result<u64> {
     bed.stop(0, "probe")?;
     let measured = convert::nanos(convert::seconds(micros / 1e6)).max(1);
     let length = first * convert::nanos(cost) / measured;
-    ensure!(length > 0, "a row takes {micros} us at least");
+    let is_possible = (1..=TEXT).contains(&length);
+    ensure!(
+        is_possible,
+        "half a text takes {micros} us, and {cost:?} are wanted"
+    );
     Ok(length)
 }
 
@@ -261,13 +268,13 @@ fn wait(bed: &Bed<'_>, time: Duration) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// An application whose operator turns a text of so many bytes around for each row.
+/// An application whose operator compares so much of each row's text with all of it, letter by letter.
 fn application(name: &str, length: u64, cost: Duration) -> String {
     format!(
         "name = \"{name}\"\n[qos]\nlatency = \"{TARGET_MS}ms\"\n\
          [source.rows]\nconnector = \"file\"\npath = \"rows.csv\"\nspeed = 1\nrate = {RATE}\n\
-         schema = {{ at = \"int64\", key = \"string\" }}\ntime = {{ field = \"at\", unit = \"ms\" }}\n\
-         [operator.work]\nuse = \"map\"\nfrom = \"rows\"\ncost = \"{}us\"\nselect = {{ at = \"at\", turned = \"character_length(reverse(concat('{name}', repeat(key, {length}))))\" }}\n\
+         schema = {{ at = \"int64\", text = \"string\" }}\ntime = {{ field = \"at\", unit = \"ms\" }}\n\
+         [operator.work]\nuse = \"map\"\nfrom = \"rows\"\ncost = \"{}us\"\nselect = {{ at = \"at\", steps = \"levenshtein(left(text, {length}), reverse(concat('{name}', text)))\" }}\n\
          [sink.out]\nfrom = \"work\"\nconnector = \"discard\"\n",
         cost.as_micros()
     )
@@ -276,7 +283,8 @@ fn application(name: &str, length: u64, cost: Duration) -> String {
 /// Rows for so long.
 fn rows(flow: Duration) -> String {
     let count = RATE * flow.as_secs();
-    let row = |row: u64| format!("{},{}\n", 1_700_000_000_000 + row * 1_000 / RATE, row % 10);
+    let text: String = ('a'..='z').cycle().take(convert::index(TEXT)).collect();
+    let row = |row: u64| format!("{},{text}\n", 1_700_000_000_000 + row * 1_000 / RATE);
     let rows: String = (0..count).map(row).collect();
-    format!("at,key\n{rows}")
+    format!("at,text\n{rows}")
 }
