@@ -23,6 +23,10 @@ use placement::replicas;
 use super::view::View;
 use super::{Decision, Effect, Node};
 
+mod shared;
+
+use shared::{Followed, is_of_others};
+
 /// How long a host that cannot be reached is waited for before others go on in its place, and how much longer by each that is to do so before this one.
 ///
 /// Unit: time. Range: above what a connection takes that is made again. Source: guess; whoever closes a connection to make another does so within milliseconds.
@@ -66,15 +70,6 @@ struct Mended {
     graph: ComponentGraph,
     /// What runs elsewhere then, and where.
     moved: Vec<(String, NodeId)>,
-}
-
-/// Whether an operator is read for others alone: what is shared is made of it.
-fn is_of_others(graph: &ComponentGraph, operator: usize) -> bool {
-    let readers = graph.plan().readers_of(operator);
-    graph.operators()[operator].shared
-        && readers
-            .into_iter()
-            .all(|reader| graph.reader(reader).shared)
 }
 
 /// Whether an operator has fewer backups on hosts that are there than are wanted.
@@ -148,7 +143,12 @@ impl Node {
             return;
         }
         let graph = part.graph.clone();
-        let mended = self.mended(id, &graph, &gone);
+        let followed = self.followed(id, &graph, &gone);
+        if followed.is_awaited {
+            let at = now + RETRY;
+            self.repairs.due.insert(id, Due { at, ..due });
+        }
+        let mended = self.mended(id, &graph, &gone, &followed);
         if mended.moved.is_empty() {
             return;
         }
@@ -183,17 +183,35 @@ impl Node {
     }
 
     /// A graph of which nothing that can be elsewhere is bound to those that are gone.
-    fn mended(&self, id: CompositionId, graph: &ComponentGraph, gone: &BTreeSet<NodeId>) -> Mended {
+    fn mended(
+        &self,
+        id: CompositionId,
+        graph: &ComponentGraph,
+        gone: &BTreeSet<NodeId>,
+        followed: &Followed,
+    ) -> Mended {
         let mut mended = Mended {
             graph: graph.clone(),
             moved: Vec::new(),
         };
+        for (index, to) in &followed.moved {
+            if let Ok(graph) = mended.graph.rebound(*index, Binding::shared(*to)) {
+                let name = graph.plan().operators()[*index].name.clone();
+                mended.graph = graph;
+                mended.moved.push((name, *to));
+            }
+        }
         // Readers go before what they read: what is made for nobody would be read by nobody.
         for index in (0..graph.operators().len()).rev() {
-            let host = graph.operators()[index].host;
-            if !gone.contains(&host) || is_of_others(&mended.graph, index) {
+            let host = mended.graph.operators()[index].host;
+            let is_lost = gone.contains(&host) || followed.lost.contains(&index);
+            if !is_lost || is_of_others(&mended.graph, index) {
                 continue;
             }
+            // What is shared and lost may have its host: there it is somebody else's.
+            let mut gone = gone.clone();
+            gone.insert(host);
+            let gone = &gone;
             let backups = &graph.backups()[index];
             let ranked: Vec<NodeId> = [host].into_iter().chain(backups.iter().copied()).collect();
             let operator = &graph.plan().operators()[index];

@@ -1,5 +1,6 @@
 //! The command `swarm`.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::ops::Range;
 
@@ -34,7 +35,7 @@ impl Swarm {
             Some(seed) => seed..seed + 1,
             None => self.seeds,
         };
-        let mut failed = Vec::new();
+        let (mut failed, mut total) = (Vec::new(), Total::default());
         for seed in seeds {
             let mut print = |line: String| note(&line);
             let trace: Option<&mut dyn FnMut(String)> = match self.trace {
@@ -44,6 +45,7 @@ impl Swarm {
             let fidelity = self.rows.then_some(Fidelity::Discrete);
             let run = swarm::run_in(seed, fidelity, trace);
             print_run(&run).context("standard output")?;
+            total.add(&run);
             if !run.violations.is_empty() {
                 failed.push(seed);
                 for violation in &run.violations {
@@ -55,10 +57,59 @@ impl Swarm {
                 ));
             }
         }
+        total.print().context("standard output")?;
         if !failed.is_empty() {
             note(&format!("{} seeds failed: {failed:?}", failed.len()));
         }
         Ok(failed.is_empty())
+    }
+}
+
+/// What happened in all seeds.
+#[derive(Debug, Default)]
+struct Total {
+    seeds: u64,
+    admitted: usize,
+    shared: u64,
+    moved: u64,
+    repaired: u64,
+    events: u64,
+    violations: usize,
+    steps: BTreeMap<&'static str, u64>,
+}
+
+impl Total {
+    fn add(&mut self, run: &Run) {
+        self.seeds += 1;
+        self.admitted += run.admitted;
+        self.shared += run.shared;
+        self.moved += run.moved;
+        self.repaired += run.repaired;
+        self.events += run.events;
+        self.violations += run.violations.len();
+        for (name, count) in &run.steps {
+            *self.steps.entry(name).or_default() += count;
+        }
+    }
+
+    fn print(&self) -> std::io::Result<()> {
+        let steps = self.steps.iter();
+        let steps: Vec<String> = steps
+            .map(|(name, count)| format!("{count} {name}"))
+            .collect();
+        let mut stdout = std::io::stdout().lock();
+        writeln!(
+            stdout,
+            "{} seeds: {}; {} admitted, {} operators shared, {} moved, {} repaired, {} events, {} violations",
+            self.seeds,
+            steps.join(", "),
+            self.admitted,
+            self.shared,
+            self.moved,
+            self.repaired,
+            self.events,
+            self.violations
+        )
     }
 }
 

@@ -5,6 +5,7 @@
 //! everywhere, what runs is what its record says, and hosts agree on that. In discrete fidelity rows leave each sink that nothing has happened to, and at
 //! every sink each row has left once: see [`World::check_rows`].
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use model::Rng;
@@ -48,6 +49,8 @@ pub struct Run {
     pub digest: String,
     /// The case, in a line.
     pub case: String,
+    /// How often what was drawn, by its name: of crashes those of hosts that were up.
+    pub steps: BTreeMap<&'static str, u64>,
     /// Requests that were made.
     pub requests: usize,
     /// Of these, admitted.
@@ -88,11 +91,14 @@ pub fn run_in(
         world.keep_trace();
     }
     let mut progress = converge::Progress::default();
+    let mut steps = BTreeMap::new();
     for (at, step) in case.steps(&mut rng, FAULTS_FOR) {
         pass(&mut world, at, &mut trace);
         if let Some(trace) = &mut trace {
             trace(format!("{at:?} {step:?}"));
         }
+        let is_idle = matches!(step, Step::Crash(host) if !world.is_up(host));
+        *steps.entry(step.name()).or_default() += u64::from(!is_idle);
         take(&mut world, step, &mut progress);
     }
     pass(&mut world, FAULTS_FOR, &mut trace);
@@ -121,6 +127,7 @@ pub fn run_in(
         seed,
         digest: world.digest().map_or_else(String::new, |it| hex(&it.0)),
         case: case.to_string(),
+        steps,
         requests: progress.tickets.len(),
         admitted: progress.admitted(&world),
         shared: progress.shared(&world),

@@ -22,10 +22,8 @@ fn converge_rows(seeds: impl Iterator<Item = u64>) -> (usize, u64) {
     (rows, moved)
 }
 
-/// Seeds that do not come to what they should. Of what an application shares, only the last before its own is made anew for it: where what lies
-/// before that is on a host that is gone, and whose it was has been stopped, nobody makes it (131, 193). What was stopped while an operator of it came to a
-/// host stays there (148).
-const OPEN: [u64; 3] = [131, 148, 193];
+/// A seed that does not come to what it should: what was stopped while an operator of it came to a host stays there.
+const OPEN: u64 = 148;
 
 fn converge(seeds: impl Iterator<Item = u64>) {
     let mut failed = Vec::new();
@@ -48,7 +46,7 @@ fn seeds_come_to_rest_when_faults_stop() {
 
 #[test]
 fn other_seeds_come_to_rest_when_faults_stop() {
-    converge((100..200).filter(|seed| !OPEN.contains(seed)));
+    converge((100..200).filter(|seed| *seed != OPEN));
 }
 
 /// The record comes to who takes over before the word to go over (83, 129); a host that was started
@@ -67,10 +65,11 @@ fn seeds_that_found_something_about_moves_come_to_rest() {
 }
 
 /// Both sides of a partition went on by themselves, and a host of the graph that fell never got the one that stands (62); a host
-/// that was asked to make ready for a graph by one that is gone held nothing of the next one (557).
+/// that was asked to make ready for a graph by one that is gone held nothing of the next one (557). What was shared was made again elsewhere by whose it
+/// was, and those that shared it did not follow: their graphs named the host that is gone (131, 193).
 #[test]
 fn seeds_that_found_something_about_repairs_come_to_rest() {
-    for seed in [62, 557] {
+    for seed in [62, 131, 193, 557] {
         let run = swarm::run(seed, None);
         assert_eq!(run.violations, [], "seed {seed}: {}", run.case);
         assert!(run.repaired > 0, "seed {seed}: nothing was repaired");

@@ -66,6 +66,27 @@ pub(super) enum Step {
     },
 }
 
+impl Step {
+    /// What it is called where steps are counted.
+    pub(super) const fn name(&self) -> &'static str {
+        match self {
+            Self::Apply(_) => "requests",
+            Self::Stop(_) => "stops",
+            Self::Crash(_) => "crashes",
+            Self::Restart(_) => "restarts",
+            Self::Fault(Fault::Loss(_)) => "losses",
+            Self::Fault(Fault::Duplicate(_)) => "duplications",
+            Self::Fault(Fault::Jitter(_)) => "reorderings",
+            Self::Fault(Fault::Partition(_)) => "partitions",
+            Self::Fault(Fault::Slow(..)) => "slow hosts",
+            Self::Heal => "healings",
+            Self::Background(..) => "background loads",
+            Self::Move(_) => "moves asked for",
+            Self::Drain { .. } => "drains asked for",
+        }
+    }
+}
+
 /// A move.
 #[derive(Debug)]
 pub(super) struct Move {
