@@ -381,8 +381,7 @@ impl Batch {
         let parts_rows = |row: &usize| self.rows.back(row - 1) != self.rows.back(*row);
         let before = (1..=rows_max).rev().find(parts_rows);
         let row = before.or_else(|| (rows_max.max(1)..self.rows.len()).find(parts_rows))?;
-        let middle = self.header.interval.through() - u64::from(self.rows.back(row - 1));
-        Some((self.head(middle), self.cut(middle)))
+        Some(self.part(row))
     }
 
     /// The rows up to the last that is due before `from`, and the rest, which begins at `from` or later: so far is the origin with the
@@ -392,14 +391,20 @@ impl Batch {
         let before = dues.iter().rposition(|due| *due < from.0);
         let parts_rows = |row: &usize| *row == 0 || self.rows.back(row - 1) != self.rows.back(*row);
         let row = (before.map_or(0, |last| last + 1)..dues.len()).find(parts_rows)?;
-        let least = dues[row..].iter().copied().min()?;
+        Some(self.part(row))
+    }
+
+    /// The rows before a place, and the rest: as far as that begins is the origin with the first of them.
+    fn part(&self, row: usize) -> (Self, Self) {
         let middle = match row.checked_sub(1) {
             Some(last) => self.header.interval.through() - u64::from(self.rows.back(last)),
             None => self.header.interval.after(),
         };
         let mut front = self.head(middle);
-        front.header.progress = self.header.progress.min(EventTime(least));
-        Some((front, self.cut(middle)))
+        let least = self.rows.dues()[row..].iter().copied().min();
+        let least = least.map_or(EventTime::MAX, EventTime);
+        front.header.progress = self.header.progress.min(least);
+        (front, self.cut(middle))
     }
 
     /// The index of each row, in order.

@@ -345,7 +345,7 @@ impl Ring {
         let Some((mut front, rest)) = first.batch.split(rows_max) else {
             return false;
         };
-        front.header.progress = progress;
+        front.header.progress = progress.max(front.header.progress);
         if first.window != EventTime::MIN {
             *windows.entry(first.window).or_default() += 1;
         }

@@ -7,6 +7,7 @@
 //! An operator sees rows and progress. Positions, headers and duplicates are not its business:
 //! [`crate::step`] frames what it emits.
 
+use std::collections::VecDeque;
 use std::fmt::Debug;
 
 use arrow_array::RecordBatch;
@@ -206,13 +207,30 @@ pub struct CompleteTick {
     pub columns: RecordBatch,
 }
 
+/// A tick that is complete, and how many rows it gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TickRows {
+    /// Which one.
+    pub tick: Tick,
+    /// See [`CompleteTick::began`].
+    pub began: EventTime,
+    /// The event time of its rows.
+    pub time: EventTime,
+    /// How many rows it has.
+    pub rows: usize,
+}
+
 /// Takes what an operator emits.
 #[derive(Debug, Default)]
 pub struct Emitter {
     /// Rows with the positions of the batch in hand, by output port.
     pub(crate) kept: Vec<(u16, Rows)>,
-    /// Rows of complete ticks, in order.
-    pub(crate) ticks: Vec<CompleteTick>,
+    /// Complete ticks, in order.
+    pub(crate) ticks: Vec<TickRows>,
+    /// The rows of all of them, in order: each part of whole ticks, and none of them empty.
+    pub(crate) columns: VecDeque<RecordBatch>,
+    /// How many rows that are.
+    tick_rows: usize,
     /// No later row of a tick has an earlier event time.
     pub(crate) progress: Option<EventTime>,
     /// Rows of the batch in hand that came too late for every window.
@@ -237,15 +255,63 @@ impl Emitter {
     /// each but the last of whole chunks of [`crate::batch::ROWS_MAX`] rows, so that its chunks are the same ones
     /// wherever it was parted.
     pub fn tick(&mut self, tick: CompleteTick) {
-        if tick.columns.num_rows() > 0 {
+        let CompleteTick {
+            tick,
+            began,
+            time,
+            columns,
+        } = tick;
+        let rows = columns.num_rows();
+        let only = TickRows {
+            tick,
+            began,
+            time,
+            rows,
+        };
+        self.ticks([only], columns);
+    }
+
+    /// The rows of several ticks, one after the other: as many as each of them says. See [`Emitter::tick`].
+    ///
+    /// # Panics
+    /// When there are more or fewer rows than ticks say.
+    pub fn ticks(&mut self, ticks: impl IntoIterator<Item = TickRows>, columns: RecordBatch) {
+        let before = self.tick_rows;
+        for tick in ticks.into_iter().filter(|tick| tick.rows > 0) {
+            self.tick_rows += tick.rows;
             self.ticks.push(tick);
+        }
+        let rows = columns.num_rows();
+        assert_eq!(self.tick_rows - before, rows, "each row is of a tick");
+        if rows > 0 {
+            self.columns.push_back(columns);
         }
     }
 
     /// Whether so many rows of ticks were emitted that the rest must wait.
-    pub fn is_full(&self) -> bool {
-        let rows: usize = self.ticks.iter().map(|tick| tick.columns.num_rows()).sum();
-        rows >= CLOSING_ROWS_MAX
+    pub const fn is_full(&self) -> bool {
+        self.tick_rows >= CLOSING_ROWS_MAX
+    }
+
+    /// Takes the next rows of ticks: as few parts as they are in.
+    ///
+    /// # Panics
+    /// When there are not so many.
+    pub(crate) fn take_rows(&mut self, rows: usize) -> Vec<RecordBatch> {
+        self.tick_rows -= rows;
+        let mut taken = Vec::new();
+        let mut left = rows;
+        while left > 0 {
+            let first = self.columns.pop_front().expect("each row is of a tick");
+            let len = left.min(first.num_rows());
+            left -= len;
+            if len < first.num_rows() {
+                self.columns
+                    .push_front(first.slice(len, first.num_rows() - len));
+            }
+            taken.push(first.slice(0, len));
+        }
+        taken
     }
 
     /// No row that is emitted as part of a tick from now on has an earlier event time.
@@ -272,6 +338,8 @@ impl Emitter {
         let Self {
             kept,
             ticks,
+            columns,
+            tick_rows,
             progress,
             late,
             bad,
@@ -279,6 +347,8 @@ impl Emitter {
         } = self;
         kept.clear();
         ticks.clear();
+        columns.clear();
+        *tick_rows = 0;
         late.clear();
         bad.clear();
         (*progress, *state_bytes) = (None, None);

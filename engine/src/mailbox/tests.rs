@@ -240,7 +240,7 @@ fn what_is_beyond_a_share_is_late() {
 }
 
 #[test]
-fn a_long_batch_is_split_at_its_rows_and_says_how_far_it_is_at_its_end() {
+fn a_long_batch_is_split_at_its_rows_and_each_part_says_how_far_it_is() {
     let columns = batch(FIRST, 0, 10, 0, 10).rows.columns().clone();
     let mut whole = Arc::unwrap_or_clone(batch(FIRST, 0, 12, 0, 0));
     whole.header.progress = EventTime(50);
@@ -263,15 +263,10 @@ fn a_long_batch_is_split_at_its_rows_and_says_how_far_it_is_at_its_end() {
         ))
     })
     .collect();
-    let none = i64::MIN;
+    // As far as the next part begins.
     assert_eq!(
         parts,
-        [
-            (1, 3, none, 0),
-            (3, 4, none, 0),
-            (3, 7, none, 0),
-            (3, 12, 50, 2)
-        ]
+        [(1, 3, 1, 0), (3, 4, 4, 0), (3, 7, 7, 0), (3, 12, 50, 2)]
     );
     assert!(mailbox.is_empty());
 }

@@ -312,11 +312,12 @@ impl Run {
         compiled.unwrap().operator
     }
 
-    fn take(&mut self, emit: Emitter) {
+    fn take(&mut self, mut emit: Emitter) {
         // Ticks come in order; one of a join may come in parts, all but the last of them of whole chunks.
         let has_parts = self.kind.inputs == Inputs::Two;
         let mut last: Option<(EventTime, usize)> = None;
-        for done in emit.ticks {
+        for done in std::mem::take(&mut emit.ticks) {
+            let parts = emit.take_rows(done.rows);
             let (tick, time) = (done.tick, done.time);
             assert!(
                 self.progress.is_none_or(|progress| time >= progress),
@@ -327,8 +328,8 @@ impl Run {
                 time > last || has_parts && time == last && rows.is_multiple_of(ROWS_MAX)
             };
             assert!(last.is_none_or(follows), "ticks come in order");
-            last = Some((time, done.columns.num_rows()));
-            let texts = texts(&done.columns).into_iter();
+            last = Some((time, done.rows));
+            let texts = parts.iter().flat_map(texts);
             self.results
                 .extend(texts.map(|text| format!("{} @{} {text}", tick.0, time.0)));
         }

@@ -67,7 +67,7 @@ mod state;
 mod tests;
 mod timing;
 
-use closing::{Closing, Context};
+use closing::{Closing, Context, Gathered};
 use rows::{Row, Rows};
 use selected::Selected;
 use timing::{Placement, Timing};
@@ -137,15 +137,18 @@ impl Operator for Join {
 
     fn on_progress(&mut self, progress: EventTime, emit: &mut Emitter) -> operator::Closing {
         let through = self.timing.ticks().complete(progress);
+        let mut gathered = Gathered::default();
         while let Some(mut closing) = self.closing.take().or_else(|| self.begin(through)) {
-            let is_done = closing.advance(self.context(), emit);
+            let is_done = closing.advance(self.context(), &mut gathered, emit);
             if !is_done {
+                gathered.leave(self.context(), emit);
                 self.closing = Some(closing);
                 emit.holds(self.bytes());
                 return operator::Closing::More;
             }
             self.open = closing.tick().saturating_add(1);
         }
+        gathered.leave(self.context(), emit);
         self.open = self.open.max(through.saturating_add(1));
         self.release();
         emit.progress(self.timing.ticks().time_of_next(self.open));
@@ -212,14 +215,8 @@ impl Join {
             let Placement::Enters(enters) = placement else {
                 unreachable!("a row that was admitted enters");
             };
-            let row = Row {
-                key: encoded.row(row).into(),
-                values: values.row(row).into(),
-                time,
-                origin,
-                enters,
-            };
-            self.take(side, row);
+            let when = (time, origin, enters);
+            self.take(side, Row::new(encoded.row(row), values.row(row), when));
         }
     }
 

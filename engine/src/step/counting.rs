@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use arrow_select::concat::concat_batches;
 use model::{EventTime, Interval, Origin, convert};
 
 use super::{Stamp, declared};
 use crate::batch::{Batch, Header, Note, ROWS_MAX, Rows};
 use crate::mailbox::Channel;
-use crate::operator::{CompleteTick, Emitter, Tick};
+use crate::operator::{Emitter, Tick, TickRows};
 
 /// The ticks that can be numbered lie between this and its negative.
 ///
@@ -117,39 +118,38 @@ impl Counting {
         }
     }
 
-    /// The rows of complete ticks, numbered, and how far they go.
+    /// The rows of complete ticks, numbered, and how far they go. Ticks that leave at once leave together, as far as a batch holds them.
     pub(super) fn number(&mut self, emit: &mut Emitter, stamp: Stamp, none: &Rows) -> Vec<Batch> {
-        let schema = none.columns().schema_ref();
         let mut numbered = Vec::new();
-        for done in emit.ticks.drain(..) {
+        let mut run = Run::behind(self.counted.through);
+        for done in std::mem::take(&mut emit.ticks) {
             if self.counted.leaves_out(done.began) {
+                numbered.extend(self.leave(&mut run, emit, stamp, none));
                 // Its rows before this component joined are not in it.
-                if self.tells_left_out && done.columns.num_rows() > 0 {
+                emit.take_rows(done.rows);
+                if self.tells_left_out {
                     numbered.push(self.leave_out(&done, stamp, none));
+                    run = Run::behind(self.counted.through);
                 }
                 continue;
             }
-            let (tick, time, columns) = (done.tick, done.time, done.columns);
-            // Later rows come at this time or after it.
-            self.counted.progress = self.counted.progress.max(time);
-            let rows = columns.num_rows();
-            if self.counted.chunks.0 != tick {
-                self.counted.chunks = (tick, 0);
+            if self.counted.chunks.0 != done.tick {
+                self.counted.chunks = (done.tick, 0);
             }
-            for start in (0..rows).step_by(ROWS_MAX) {
-                let chunk = self.counted.chunks.1;
+            for start in (0..done.rows).step_by(ROWS_MAX) {
+                let rows = ROWS_MAX.min(done.rows - start);
+                let index = index(done.tick, self.counted.chunks.1);
+                if !run.has_room(index, rows) {
+                    numbered.extend(self.leave(&mut run, emit, stamp, none));
+                }
                 self.counted.chunks.1 += 1;
-                let columns = declared(columns.slice(start, ROWS_MAX.min(rows - start)), schema);
-                let interval = Interval::new(self.counted.through, index(tick, chunk));
-                self.counted.through = interval.through();
-                let missing = std::mem::take(&mut self.counted.missing);
-                let header = self.header(interval, stamp, missing);
-                numbered.push(Batch {
-                    header,
-                    rows: Rows::chunk(columns, time),
-                });
+                self.counted.through = index;
+                // Later rows come at this time or after it.
+                self.counted.progress = self.counted.progress.max(done.time);
+                run.push(index, done.time, rows);
             }
         }
+        numbered.extend(self.leave(&mut run, emit, stamp, none));
         let Some(progress) = emit
             .progress
             .filter(|progress| *progress > self.counted.progress)
@@ -173,9 +173,53 @@ impl Counting {
         }]
     }
 
+    /// The rows that have gathered, as a batch; the next ones gather behind it.
+    fn leave(
+        &mut self,
+        run: &mut Run,
+        emit: &mut Emitter,
+        stamp: Stamp,
+        none: &Rows,
+    ) -> Option<Batch> {
+        let Run {
+            after,
+            indices,
+            times,
+        } = std::mem::replace(run, Run::behind(self.counted.through));
+        let through = *indices.last()?;
+        let schema = none.columns().schema_ref();
+        let parts = emit.take_rows(indices.len());
+        let columns = match parts.as_slice() {
+            [only] => only.clone(),
+            several => concat_batches(&several[0].schema(), several)
+                .expect("an operator emits the columns that it declared"),
+        };
+        let columns = declared(columns, schema);
+        let rows = match times.first() {
+            Some(time) if indices.first() == Some(&through) => {
+                Rows::chunk(columns, EventTime(*time))
+            }
+            _ => {
+                let back = |index: &u64| u32::try_from(through - index);
+                let backs = indices.iter().map(back).collect::<Result<_, _>>();
+                Rows::sparse(
+                    columns,
+                    times,
+                    None,
+                    backs.expect("a run has room for its rows"),
+                )
+            }
+        };
+        let missing = std::mem::take(&mut self.counted.missing);
+        Some(Batch {
+            header: self.header(Interval::new(after, through), stamp, missing),
+            rows,
+        })
+    }
+
     /// What tells that the rows of a tick are missing, by the indices that they have: who got them from another instance drops it.
-    fn leave_out(&mut self, done: &CompleteTick, stamp: Stamp, none: &Rows) -> Batch {
-        let rows = done.columns.num_rows();
+    fn leave_out(&mut self, done: &TickRows, stamp: Stamp, none: &Rows) -> Batch {
+        let rows = done.rows;
         let before = match self.counted.chunks.0 == done.tick {
             true => self.counted.chunks.1,
             false => 0,
@@ -201,6 +245,36 @@ impl Counting {
             missing,
             note: None,
         }
+    }
+}
+
+/// Rows of ticks that leave as one batch: the index and the time of each.
+#[derive(Debug)]
+struct Run {
+    /// Behind this index.
+    after: u64,
+    indices: Vec<u64>,
+    times: Vec<i64>,
+}
+
+impl Run {
+    const fn behind(after: u64) -> Self {
+        Self {
+            after,
+            indices: Vec::new(),
+            times: Vec::new(),
+        }
+    }
+
+    /// Whether so many rows of an index can be of the same batch: places in it are 32 bits wide.
+    fn has_room(&self, index: u64, rows: usize) -> bool {
+        let spans = |first: &u64| u32::try_from(index - first).is_ok();
+        self.indices.len() + rows <= ROWS_MAX && self.indices.first().is_none_or(spans)
+    }
+
+    fn push(&mut self, index: u64, time: EventTime, rows: usize) {
+        self.indices.extend(std::iter::repeat_n(index, rows));
+        self.times.extend(std::iter::repeat_n(time.0, rows));
     }
 }
 

@@ -6,7 +6,7 @@ use model::{Arguments, DataType, EventTime, Field, Instant, Interval, Schema};
 use super::counting::index;
 use super::*;
 use crate::batch::{Note, ROWS_MAX};
-use crate::operator::{CompleteTick, DefaultCost, bad_schema};
+use crate::operator::{CompleteTick, DefaultCost, TickRows, bad_schema};
 
 fn schema() -> Schema {
     Schema::new(vec![Field::new("x", DataType::Int64)]).unwrap()
@@ -99,6 +99,64 @@ fn a_tick_that_comes_in_parts_is_numbered_as_one() {
     assert_eq!(of_out(&first), [(five, ROWS_MAX), (five + 1, ROWS_MAX)]);
     assert_eq!(of_out(&second), [(five + 2, 3)]);
     assert_eq!(of_out(&third), [(six, 1)]);
+}
+
+/// Gives ticks at once, each of so many rows.
+#[derive(Debug)]
+struct Several(Vec<(i64, usize)>);
+
+impl Operator for Several {
+    fn process(&mut self, _: u16, _: &Batch, _: &mut Emitter) {}
+
+    fn on_progress(&mut self, progress: EventTime, emit: &mut Emitter) -> Closing {
+        let ticks = self.0.iter().map(|(tick, rows)| TickRows {
+            tick: Tick(*tick),
+            began: EventTime(tick - 1),
+            time: EventTime(*tick),
+            rows: *rows,
+        });
+        let values: Vec<i64> = self
+            .0
+            .iter()
+            .flat_map(|(tick, rows)| vec![*tick; *rows])
+            .collect();
+        emit.ticks(ticks, rows_of(&values));
+        emit.progress(progress);
+        Closing::Done
+    }
+}
+
+#[test]
+fn ticks_that_leave_at_once_leave_together_as_far_as_a_batch_holds_them() {
+    let far = 6 + (1 << 20);
+    let ticks = vec![(5, 1), (6, 2), (far, 1), (far + 1, ROWS_MAX), (far + 2, 3)];
+    let operator = Box::new(Several(ticks));
+    let mut step = step_of(operator, Numbering::Own, &[LEFT]);
+    let mut wanted = Ports::default();
+    wanted.insert(0);
+    let outcome = step.run(LEFT, &batch(1, 0, &[], far + 9), wanted);
+    let mut after = 0;
+    let mut seen = Vec::new();
+    for (_, batch) in &outcome.outputs {
+        assert_eq!(batch.header.interval.after(), after);
+        after = batch.header.interval.through();
+        let rows = batch.indices().zip(batch.rows.times()).collect::<Vec<_>>();
+        for (at, time) in &rows {
+            assert_eq!(*at, index(Tick(**time), 0));
+        }
+        seen.push((rows.len(), batch.header.progress));
+    }
+    let progress = |tick| EventTime(tick);
+    assert_eq!(
+        seen,
+        [
+            (3, progress(6)),
+            (1, progress(far)),
+            (ROWS_MAX, progress(far + 1)),
+            (3, progress(far + 9))
+        ],
+        "places are 32 bits wide, and a batch is full"
+    );
 }
 
 fn step(numbering: Numbering, inputs: &[Channel]) -> (Step, Ports) {

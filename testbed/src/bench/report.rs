@@ -121,7 +121,7 @@ impl Report {
         let machine = Machine::here();
         let memory = convert::count_to_f64(machine.memory_bytes) / f64::from(1 << 30);
         let mut text = format!(
-            "# {}\n\n    {}\n\nCommit {}; {}, {} cores, {memory:.1} GiB, {}; {} seeds. Means over seeds, and half of \
+            "# {}\n\n    {}\n\nCommit {}; {}, {} cores, {memory:.1} GiB, {}; {} seeds. Medians over seeds; means and half of \
              their 95 % intervals.\n",
             self.name,
             command(),

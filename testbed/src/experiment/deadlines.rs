@@ -86,13 +86,36 @@ impl Experiment {
     /// When a scenario cannot be run, or a result is not what the reference says.
     pub fn run(&self, options: &Options, told: &dyn Fn(&str)) -> anyhow::Result<(Grid, Report)> {
         let mut grid = Grid::new(self.name, self.axis.name());
-        for point in self.points(options, told)? {
+        let points = self.points(options, told)?;
+        told(&self.announced(options, &points));
+        for point in points {
             for (turn, seed) in (0..).zip(&options.seeds) {
                 self.compare(&point, turn, *seed, options, &mut grid, told)?;
             }
         }
         let report = self.report(options, &grid);
         Ok((grid, report))
+    }
+
+    /// How much there is to run, and how long that takes at least.
+    fn announced(&self, options: &Options, points: &[Point]) -> String {
+        let each = options.seeds.len() * options.series.len();
+        let once: f64 = points
+            .iter()
+            .map(|it| it.scenario.end().as_secs_f64())
+            .sum();
+        let seconds = once * convert::count_to_f64(convert::size(each));
+        let runs = each * points.len();
+        match (options.is_virtual, self.axis.is_agreement()) {
+            (true, _) => format!("{}: {runs} runs of {seconds:.0} virtual s", self.name),
+            (false, false) => format!("{}: {runs} runs, {seconds:.0} s together", self.name),
+            (false, true) => {
+                format!(
+                    "{}: {runs} runs, {seconds:.0} s together, and as many virtual s",
+                    self.name
+                )
+            }
+        }
     }
 
     /// Runs all policies at one place with one seed, one after the other, each seed beginning with another one.

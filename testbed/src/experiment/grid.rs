@@ -133,8 +133,8 @@ impl Grid {
         }
     }
 
-    /// A table of each of some figures for a terminal, a line for each series and a column for each place: the mean, and half of its
-    /// interval.
+    /// A table of each of some figures for a terminal, a line for each series and a column for each place: the median, the mean, and half of
+    /// its interval.
     pub fn tables(&self, figures: &[&str]) -> String {
         let mut text = String::new();
         for figure in figures {
@@ -143,7 +143,7 @@ impl Grid {
             let width = width.unwrap_or(0);
             writeln!(text, "  {figure}").expect(INTO_MEMORY);
             for line in lines {
-                let fields = line[1..].iter().map(|it| format!("  {it:>16}"));
+                let fields = line[1..].iter().map(|it| format!("  {it:>24}"));
                 let fields: String = fields.collect();
                 writeln!(text, "  {:<width$}{fields}", line[0]).expect(INTO_MEMORY);
             }
@@ -194,7 +194,7 @@ impl Grid {
 
 const INTO_MEMORY: &str = "writing into memory does not fail";
 
-/// The mean, and half of its interval where there is one.
+/// The median; and where there is an interval, the mean and half of it.
 fn short(interval: Interval) -> String {
     let half = (interval.high - interval.low) / 2.0;
     let digits = match interval.mean.abs() {
@@ -204,7 +204,10 @@ fn short(interval: Interval) -> String {
     };
     match interval.count {
         1 => format!("{:.digits$}", interval.mean),
-        _ => format!("{:.digits$} ±{half:.digits$}", interval.mean),
+        _ => {
+            let Interval { median, mean, .. } = interval;
+            format!("{median:.digits$} ({mean:.digits$} ±{half:.digits$})")
+        }
     }
 }
 
@@ -243,9 +246,9 @@ mod tests {
         assert_eq!(figure["low"], 0.25);
         let table = grid().tables(&["success_fraction"]);
         assert!(table.contains("theirs"), "{table}");
-        assert!(table.contains("0.250 ±0.000"), "{table}");
+        assert!(table.contains("0.250 (0.250 ±0.000)"), "{table}");
         let page = grid().page(&["success_fraction"]);
-        let line = "| theirs | 0.500 ±0.000 | 0.250 ±0.000 |";
+        let line = "| theirs | 0.500 (0.500 ±0.000) | 0.250 (0.250 ±0.000) |";
         assert!(page.contains(line), "{page}");
         assert!(page.contains("| requests | 200 | 1000 |\n| --- | --- | --- |"));
     }

@@ -13,7 +13,7 @@ use super::rows::{Row, Rows};
 use super::selected::Selected;
 use super::timing::Timing;
 use crate::batch::ROWS_MAX;
-use crate::operator::{CLOSING_ROWS_MAX, CompleteTick, Emitter, Tick};
+use crate::operator::{CLOSING_ROWS_MAX, Emitter, Tick, TickRows};
 
 /// How many rows are looked at in one go.
 ///
@@ -55,6 +55,14 @@ enum Task {
     LeaveAlone,
 }
 
+/// Ticks in which few rows meet: results are made of those of many at once, since columns cost more than rows do.
+#[derive(Debug, Default)]
+pub(super) struct Gathered {
+    pairs: Vec<Pair>,
+    /// Each with how many of the pairs are of it.
+    ticks: Vec<(i64, usize)>,
+}
+
 /// What the rows of a tick are made of.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Context<'a> {
@@ -90,7 +98,7 @@ impl Closing {
         drivers.extend(alone.into_iter().map(with(Task::LeaveAlone)));
         // Each of the parts is in order, and stays so.
         drivers.sort_by(|one, other| {
-            let by_key = one.row.key.cmp(&other.row.key);
+            let by_key = one.row.key().cmp(other.row.key());
             by_key.then_with(|| one.task.cmp(&other.task))
         });
         Self {
@@ -116,8 +124,13 @@ impl Closing {
         self.drivers.capacity() * size_of::<Driver>() + rest
     }
 
-    /// Goes on until all is done, which is said, or there is no room for more.
-    pub(super) fn advance(&mut self, context: Context<'_>, emit: &mut Emitter) -> bool {
+    /// Goes on until all is done, which is said, or there is no room for more. What is done may still lie with what was gathered.
+    pub(super) fn advance(
+        &mut self,
+        context: Context<'_>,
+        gathered: &mut Gathered,
+        emit: &mut Emitter,
+    ) -> bool {
         let mut looks = LOOKS_MAX;
         while self.next < self.drivers.len() {
             if looks == 0 || emit.is_full() {
@@ -128,7 +141,13 @@ impl Closing {
                 // In most ticks of a sparse stream nothing meets: that must cost no columns.
                 continue;
             }
-            let results = context.selected.results(&pairs, context.timing, self.tick);
+            if self.rest.is_none() && self.next == self.drivers.len() && pairs.len() < ROWS_MAX {
+                gathered.add(self.tick, pairs, context, emit);
+                return true;
+            }
+            gathered.leave(context, emit);
+            let ticks = [(self.tick, pairs.len())];
+            let (results, _) = context.selected.results(&pairs, context.timing, &ticks);
             self.leave(results, context, emit);
         }
         if let Some(rest) = self.rest.take() {
@@ -149,7 +168,7 @@ impl Closing {
                 Task::MeetRight | Task::LeaveAlone => context.right,
                 Task::MeetLeft => context.left,
             };
-            let of_key = others.of_key(&row.key);
+            let of_key = others.of_key(row.key());
             let range = of_key.map_or(0..0, |rows| others.partners(rows, &row));
             let seen = range.start + self.looked_at;
             let end = range.end.min(seen + (ROWS_MAX - pairs.len()).min(*looks));
@@ -203,16 +222,54 @@ impl Closing {
     }
 
     fn emit(&self, columns: RecordBatch, context: Context<'_>, emit: &mut Emitter) {
-        emit.tick(CompleteTick {
-            tick: Tick(self.tick),
-            began: context.timing.began(self.tick),
-            time: context.timing.ticks().time(self.tick),
-            columns,
-        });
+        emit.ticks([context.rows_of(self.tick, columns.num_rows())], columns);
+    }
+}
+
+impl Gathered {
+    /// Takes all the pairs of a tick, and lets those of others leave where there is no room for both.
+    fn add(&mut self, tick: i64, pairs: Vec<Pair>, context: Context<'_>, emit: &mut Emitter) {
+        if self.pairs.len() + pairs.len() > ROWS_MAX {
+            self.leave(context, emit);
+        }
+        self.ticks.push((tick, pairs.len()));
+        if self.pairs.is_empty() {
+            self.pairs = pairs;
+        } else {
+            self.pairs.extend(pairs);
+        }
+    }
+
+    /// Lets the results of all ticks that were gathered leave.
+    pub(super) fn leave(&mut self, context: Context<'_>, emit: &mut Emitter) {
+        if self.pairs.is_empty() {
+            return;
+        }
+        let Context {
+            selected, timing, ..
+        } = context;
+        let (results, rows) = selected.results(&self.pairs, timing, &self.ticks);
+        let ticks = self.ticks.iter().zip(rows);
+        emit.ticks(
+            ticks.map(|((tick, _), rows)| context.rows_of(*tick, rows)),
+            results,
+        );
+        self.pairs.clear();
+        self.ticks.clear();
     }
 }
 
 impl Context<'_> {
+    /// A tick that gives so many rows.
+    fn rows_of(self, tick: i64, rows: usize) -> TickRows {
+        TickRows {
+            tick: Tick(tick),
+            began: self.timing.began(tick),
+            time: self.timing.ticks().time(tick),
+            rows,
+        }
+    }
+
     /// Whether a row meets one of the other side, as far as time goes: neither leaves before the other enters.
     fn meets(self, row: &Row, other: &Row, task: Task) -> bool {
         let (left, right) = match task {

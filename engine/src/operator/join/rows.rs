@@ -12,10 +12,9 @@ use super::timing::Timing;
 /// A row, as bytes.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Row {
-    /// Its keys.
-    pub(super) key: Box<[u8]>,
-    /// What the condition and the selection read of it.
-    pub(super) values: Box<[u8]>,
+    /// Its keys, and behind them what the condition and the selection read of it: one allocation, since rows come and go by themselves.
+    bytes: Box<[u8]>,
+    key_len: usize,
     pub(super) time: i64,
     pub(super) origin: Origin,
     /// The tick from which on it counts.
@@ -39,8 +38,33 @@ type Came = (usize, Weak<Row>);
 const KEY_BYTES: usize = size_of::<(Box<[u8]>, VecDeque<Arc<Row>>)>() + 4 * size_of::<usize>();
 
 impl Row {
+    /// A row that has these keys, and of which that is read.
+    pub(super) fn new(
+        key: &[u8],
+        values: &[u8],
+        (time, origin, enters): (i64, Origin, i64),
+    ) -> Self {
+        Self {
+            bytes: [key, values].concat().into(),
+            key_len: key.len(),
+            time,
+            origin,
+            enters,
+        }
+    }
+
+    /// Its keys.
+    pub(super) fn key(&self) -> &[u8] {
+        &self.bytes[..self.key_len]
+    }
+
+    /// What the condition and the selection read of it.
+    pub(super) fn values(&self) -> &[u8] {
+        &self.bytes[self.key_len..]
+    }
+
     pub(super) const fn bytes(&self) -> usize {
-        self.key.len() + self.values.len() + ROW_BYTES
+        self.bytes.len() + ROW_BYTES
     }
 
     /// Rows of one key stand in this order; those that are equal in it, of one origin, in that in which they came.
@@ -52,7 +76,7 @@ impl Row {
 /// Puts rows into the one order that no interleaving changes.
 pub(super) fn sort(rows: &mut [Arc<Row>]) {
     rows.sort_by(|one, other| {
-        let by_key = one.key.cmp(&other.key);
+        let by_key = one.key().cmp(other.key());
         by_key.then_with(|| one.order().cmp(&other.order()))
     });
 }
@@ -149,11 +173,11 @@ impl Rows {
             .or_default()
             .push(Arc::clone(row));
         let bytes = &mut self.bytes;
-        let rows = match self.held.get_mut(&row.key) {
+        let rows = match self.held.get_mut(row.key()) {
             Some(rows) => rows,
             None => {
-                *bytes += row.key.len() + KEY_BYTES;
-                self.held.entry(row.key.clone()).or_default()
+                *bytes += row.key().len() + KEY_BYTES;
+                self.held.entry(row.key().into()).or_default()
             }
         };
         // Nearly always the last place.
@@ -168,12 +192,12 @@ impl Rows {
         {
             for row in entry.remove() {
                 self.bytes -= row.bytes();
-                let rows = self.held.get_mut(&row.key).expect("what expires is held");
+                let rows = self.held.get_mut(row.key()).expect("what expires is held");
                 // Who is earlier is not held longer, so that the rows of this tick stand in front.
                 rows.pop_front();
                 if rows.is_empty() {
-                    self.held.remove(&row.key);
-                    self.bytes -= row.key.len() + KEY_BYTES;
+                    self.held.remove(row.key());
+                    self.bytes -= row.key().len() + KEY_BYTES;
                 }
             }
         }

@@ -218,9 +218,16 @@ impl Selected {
         rows.with_columns(columns)
     }
 
-    /// What becomes of pairs that agree in keys and time: those for which the condition holds, and left rows alone.
-    pub(super) fn results(&self, pairs: &[Pair], timing: Timing, tick: i64) -> RecordBatch {
-        let rows = self.inner(pairs, timing, tick);
+    /// What becomes of pairs that agree in keys and time: those for which the condition holds, and left rows alone. The pairs are of these
+    /// ticks, each of so many; and how many results each of them has.
+    pub(super) fn results(
+        &self,
+        pairs: &[Pair],
+        timing: Timing,
+        ticks: &[(i64, usize)],
+    ) -> (RecordBatch, Vec<usize>) {
+        let mut counts: Vec<usize> = ticks.iter().map(|(_, count)| *count).collect();
+        let rows = self.inner(pairs, timing, ticks);
         let rows = match self.holds(&rows) {
             None => rows,
             Some(holds) => {
@@ -229,14 +236,21 @@ impl Selected {
                     .zip(pairs)
                     .map(|(holds, (_, right))| Some(holds == Some(true) || right.is_none()))
                     .collect();
+                let mut begin = 0;
+                for count in &mut counts {
+                    let of_tick = leaves.slice(begin, *count);
+                    begin += *count;
+                    *count = of_tick.true_count();
+                }
                 filter_record_batch(&rows, &leaves).expect("one answer for each row")
             }
         };
         let results = self.results.iter().map(|result| {
             evaluate_or_null(&rows, result.data_type(), |rows| result.evaluate(rows))
         });
-        RecordBatch::try_new(Arc::clone(&self.output), results.collect())
-            .expect("results are of the announced types")
+        let results = RecordBatch::try_new(Arc::clone(&self.output), results.collect())
+            .expect("results are of the announced types");
+        (results, counts)
     }
 
     /// Whether the condition holds for any of these pairs.
@@ -244,7 +258,7 @@ impl Selected {
         if pairs.is_empty() || self.condition.is_none() {
             return !pairs.is_empty();
         }
-        let holds = self.holds(&self.inner(pairs, timing, tick));
+        let holds = self.holds(&self.inner(pairs, timing, &[(tick, pairs.len())]));
         holds.is_none_or(|holds| holds.true_count() > 0)
     }
 
@@ -256,17 +270,20 @@ impl Selected {
     }
 
     /// What the condition and the results are evaluated over.
-    fn inner(&self, pairs: &[Pair], timing: Timing, tick: i64) -> RecordBatch {
-        let lefts = pairs.iter().map(|(left, _)| &*left.values);
+    fn inner(&self, pairs: &[Pair], timing: Timing, ticks: &[(i64, usize)]) -> RecordBatch {
+        let lefts = pairs.iter().map(|(left, _)| left.values());
         let rights = pairs
             .iter()
-            .map(|(_, right)| right.as_ref().map_or(&*self.absent, |right| &right.values));
+            .map(|(_, right)| right.as_ref().map_or(&*self.absent, |right| right.values()));
         let mut columns = self.decode_kept(Side::Left, lefts);
         columns.extend(self.decode_kept(Side::Right, rights));
-        let (start, end) = timing.ticks().bounds(tick);
-        for (bound, is_read) in [start, end].into_iter().zip(self.bounds) {
+        for (place, is_read) in self.bounds.into_iter().enumerate() {
             if is_read {
-                let bounds = TimestampMicrosecondArray::from(vec![bound; pairs.len()]);
+                let bounds = ticks.iter().flat_map(|(tick, count)| {
+                    let (start, end) = timing.ticks().bounds(*tick);
+                    std::iter::repeat_n([start, end][place], *count)
+                });
+                let bounds = TimestampMicrosecondArray::from_iter_values(bounds);
                 columns.push(Arc::new(bounds));
             }
         }

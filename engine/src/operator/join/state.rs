@@ -141,8 +141,8 @@ const fn number(side: Side) -> i64 {
 }
 
 fn to_columns(join: &Join, side: Side, rows: &[&Row]) -> RecordBatch {
-    let keys = rows.iter().map(|row| &*row.key);
-    let kept = rows.iter().map(|row| &*row.values);
+    let keys = rows.iter().map(|row| row.key());
+    let kept = rows.iter().map(|row| row.values());
     let mut columns = join.selected.decode(side, keys, kept);
     let times: Int64Array = rows.iter().map(|row| Some(row.time)).collect();
     columns.push(Arc::new(times));
@@ -184,12 +184,9 @@ fn from_columns(join: &Join, side: Side, chunk: &StateChunk) -> Result<Vec<Row>,
         ));
     }
     let (keys, kept) = join.selected.encode(side, keys, kept);
-    let row = |(place, time): (usize, &i64)| Row {
-        key: keys.row(place).into(),
-        values: kept.row(place).into(),
-        time: *time,
-        origin: chunk.part.origin,
-        enters,
+    let row = |(place, time): (usize, &i64)| {
+        let when = (*time, chunk.part.origin, enters);
+        Row::new(keys.row(place), kept.row(place), when)
     };
     Ok(times.values().iter().enumerate().map(row).collect())
 }

@@ -221,8 +221,8 @@ pub const ALL: &[Experiment] = &[
     Experiment {
         name: "agreement",
         scenarios: &[scenario!("agreement")],
-        axis: Axis::Agreement(&[0.5, 0.7, 0.85]),
-        series: POLICIES,
+        axis: Axis::Agreement(&[0.5, 0.85]),
+        series: &["fifo", "llf", "ours"],
         shown: &[
             "tight_threads_over_virtual_p50",
             "bulk_threads_over_virtual_p50",
