@@ -50,6 +50,8 @@ pub enum Note {
     Gone,
     /// What was asked for is no longer to be had; the interval says from where it is.
     Gap,
+    /// Whoever takes whatever comes next begins behind this interval, which is empty; rows before it were due up to here.
+    Begin(EventTime),
     /// The application has ended.
     Finished,
 }

@@ -7,7 +7,7 @@
 //!
 //! | batch | bytes | |
 //! | --- | --- | --- |
-//! | kind | 1 | `0x21` |
+//! | kind | 1 | `0x31` |
 //! | origin | 16 | |
 //! | after, through | 8, 8 | the interval |
 //! | age | 8 | nanoseconds |
@@ -15,7 +15,7 @@
 //! | progress | 8 | microseconds since the epoch |
 //! | token | 1 | and 8 for the age of a token, in nanoseconds: below zero where its time is to come |
 //! | missing | 4 | |
-//! | note | 1 | and 32 for the host of `Moved` |
+//! | note | 1 | and 32 for the host of `Moved`, 8 for the time of `Begin` |
 //! | rows | 4 | how many |
 //! | flags | 1 | which of the next two there are |
 //! | times, dues, backs | 8, 8, 4 a row | |
@@ -61,10 +61,10 @@ const _: () = assert!(
 );
 
 /// What a frame is, in its version. Another version has other numbers for all of them.
-const BATCH: u8 = 0x21;
-const PULL: u8 = 0x22;
-const STATE: u8 = 0x23;
-const STATE_PULL: u8 = 0x24;
+const BATCH: u8 = 0x31;
+const PULL: u8 = 0x32;
+const STATE: u8 = 0x33;
+const STATE_PULL: u8 = 0x34;
 
 /// The bytes of a batch without rows, note and the age of a token.
 const HEADER_BYTES: usize = 1 + 16 + 8 + 8 + 8 + 8 + 8 + 1 + 4 + 1 + 4 + 1;
@@ -219,6 +219,10 @@ pub fn encode_batch(
         Some(Note::Gone) => out.push(2),
         Some(Note::Gap) => out.push(3),
         Some(Note::Finished) => out.push(4),
+        Some(Note::Begin(due)) => {
+            out.push(5);
+            out.extend_from_slice(&due.0.to_le_bytes());
+        }
     }
     encode_rows(&batch.rows, out);
     assert_eq!(out.len(), end, "a batch is as long as was computed");
@@ -249,6 +253,7 @@ fn batch_len(batch: &Batch) -> Result<usize, EncodeError> {
     let rows = &batch.rows;
     let note = match batch.header.note {
         Some(Note::Moved(NodeId(host))) => host.len(),
+        Some(Note::Begin(_)) => 8,
         Some(Note::Gone | Note::Gap | Note::Finished) | None => 0,
     };
     let token = match batch.header.token {
@@ -347,6 +352,9 @@ fn decode_note(reader: &mut Reader<'_>) -> Result<Option<Note>, FrameError> {
         2 => Ok(Some(Note::Gone)),
         3 => Ok(Some(Note::Gap)),
         4 => Ok(Some(Note::Finished)),
+        5 => Ok(Some(Note::Begin(EventTime(i64::from_le_bytes(
+            reader.array()?,
+        ))))),
         other => Err(FrameError::Flags("the note", other)),
     }
 }

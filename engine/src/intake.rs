@@ -161,11 +161,15 @@ impl Intake {
         self
     }
 
-    /// How far records are numbered. What was dropped and not said yet counts as to come.
+    /// How far records are numbered, and up to when they may be due. What was dropped and not said yet counts as to come.
     pub const fn mark(&self) -> Mark {
         Mark {
             index: self.through,
             progress: self.progress,
+            due: match self.progress {
+                EventTime::MIN => EventTime::MIN,
+                progress => progress.plus(self.out_of_order_micros),
+            },
         }
     }
 

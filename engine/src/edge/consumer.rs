@@ -160,8 +160,7 @@ impl Consumer {
     pub fn handle_batch(&mut self, batch: Arc<Batch>) -> Arrival {
         let interval = batch.header.interval;
         let begins = self.beginning == Beginning::Latest
-            && batch.header.note == Some(Note::Gap)
-            && interval.is_empty()
+            && matches!(batch.header.note, Some(Note::Begin(_)))
             && !self.origins.contains_key(&batch.header.origin);
         if begins {
             // Nothing before it was asked for: this is where the latest was.
@@ -191,7 +190,7 @@ impl Consumer {
         let next = match interval.judge(standing.received) {
             // It has begun, here or where another one was that it goes on for. A producer that has not heard from where it reads tells a
             // beginning all the same, and who counts what came since would leave out what it has from before.
-            Judgement::Next if batch.header.note == Some(Note::Gap) && interval.is_empty() => {
+            Judgement::Next if matches!(batch.header.note, Some(Note::Begin(_))) => {
                 self.duplicates += 1;
                 return Arrival::Duplicate;
             }

@@ -73,7 +73,14 @@ impl Cursor {
 
 /// What tells a consumer where the latest was: nothing before it is missing.
 pub(super) fn told_start(mark: Mark, next: &Batch) -> Batch {
-    told(Interval::empty(mark.index), mark.progress, 0, next)
+    let told = told(Interval::empty(mark.index), mark.progress, 0, next);
+    Batch {
+        header: Header {
+            note: Some(Note::Begin(mark.due)),
+            ..told.header
+        },
+        ..told
+    }
 }
 
 /// What tells a consumer that it will not get some rows before `next`.

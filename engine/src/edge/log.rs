@@ -14,13 +14,15 @@ mod stored;
 pub(super) use stored::Fetched;
 use stored::Stored;
 
-/// A place in an origin: an index, and the progress of the rows up to it.
+/// A place in an origin: an index, and what is known of the rows up to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mark {
     /// The last index before it.
     pub index: u64,
     /// How far the origin is there.
     pub progress: EventTime,
+    /// Up to when rows before it were due: where they come out of order that is behind the progress. The least time where nobody knows.
+    pub due: EventTime,
 }
 
 impl Mark {
@@ -28,6 +30,7 @@ impl Mark {
     pub const BEGINNING: Self = Self {
         index: 0,
         progress: EventTime::MIN,
+        due: EventTime::MIN,
     };
 }
 
@@ -47,6 +50,8 @@ pub(super) struct Log {
     begin: Mark,
     /// How far it is.
     progress: EventTime,
+    /// Up to when rows of it were due.
+    due: EventTime,
     /// What of the oldest entries lies in the storage.
     stored: Stored,
 }
@@ -63,6 +68,8 @@ pub(super) struct Entry {
     pub(super) bytes: u64,
     /// The rows of all entries before this one.
     rows_before: u64,
+    /// Up to when its rows were due, and those before it.
+    due: EventTime,
 }
 
 /// Where the rows of an entry are.
@@ -88,13 +95,14 @@ impl Log {
             progress,
             ..
         } = first.header;
-        let progress = match note {
-            Some(Note::Gap) if interval.is_empty() => progress,
-            _ => EventTime::MIN,
+        let (progress, due) = match note {
+            Some(Note::Begin(due)) => (progress, due),
+            _ => (EventTime::MIN, EventTime::MIN),
         };
         let begin = Mark {
             index: interval.after(),
             progress,
+            due,
         };
         Self {
             entries: VecDeque::new(),
@@ -104,6 +112,7 @@ impl Log {
             rows: 0,
             begin,
             progress: EventTime::MIN,
+            due,
             stored: Stored::NOTHING,
         }
     }
@@ -118,6 +127,7 @@ impl Log {
             rows: 0,
             begin: mark,
             progress: mark.progress,
+            due: mark.due,
             stored: Stored::NOTHING,
         }
     }
@@ -164,29 +174,21 @@ impl Log {
         Mark {
             index: self.through(),
             progress: self.progress,
+            due: self.due,
         }
     }
 
     /// The place behind an index. In the middle of a batch nobody knows how far the origin was.
     pub(super) fn mark_at(&self, index: u64) -> Mark {
-        let last = self.entry_after(index).checked_sub(1);
-        let before = last
-            .and_then(|last| self.entry(last))
-            .map_or(self.released, |entry| {
-                let header = &entry.batch.header;
-                Mark {
-                    index: header.interval.through(),
-                    progress: header.progress,
-                }
-            });
-        let is_between = before.index == index;
+        let before = self.mark_before(index);
+        if before.index == index {
+            return before;
+        }
+        let among = self.entry(self.entry_after(index));
         Mark {
             index,
-            progress: if is_between {
-                before.progress
-            } else {
-                EventTime::MIN
-            },
+            progress: EventTime::MIN,
+            due: among.map_or(before.due, |entry| entry.due),
         }
     }
 
@@ -194,10 +196,17 @@ impl Log {
     pub(super) fn mark_before(&self, index: u64) -> Mark {
         let last = self.entry_after(index).checked_sub(1);
         let entry = last.and_then(|last| self.entry(last));
-        entry.map_or(self.released, |entry| Mark {
-            index: entry.batch.header.interval.through(),
-            progress: entry.batch.header.progress,
-        })
+        entry.map_or(self.released, Entry::end)
+    }
+
+    /// A place where somebody begins who was told of it before, with what is known of it by now.
+    pub(super) fn mark_again(&self, mark: Mark) -> Mark {
+        let known = self.mark_at(mark.index);
+        Mark {
+            index: mark.index,
+            progress: mark.progress.max(known.progress),
+            due: mark.due.max(known.due),
+        }
     }
 
     /// How many rows behind an index were released.
@@ -271,7 +280,10 @@ impl Log {
             return 0;
         }
         let rows = convert::size(batch.rows.len());
+        let due = batch.rows.dues().iter().max().copied();
+        self.due = self.due.max(due.map_or(EventTime::MIN, EventTime));
         self.entries.push_back(Entry {
+            due: self.due,
             batch,
             place: Place::Here,
             rows,
@@ -372,10 +384,10 @@ impl Log {
             // The next one takes the same place in memory.
             self.entries.clear();
         }
-        let header = &entry.batch.header;
+        let end = entry.end();
         self.released = Mark {
-            index: header.interval.through(),
-            progress: header.progress.max(self.released.progress),
+            progress: end.progress.max(self.released.progress),
+            ..end
         };
         self.first += 1;
         self.forget(&entry)
@@ -388,10 +400,10 @@ impl Log {
             return 0;
         };
         let through = entry.batch.header.interval.through();
-        let progress = self.released.progress;
         self.released = Mark {
             index: through,
-            progress,
+            due: entry.due,
+            ..self.released
         };
         let mut end = entry.batch.cut(through);
         // What was missing before was told to those who have taken it.

@@ -307,6 +307,7 @@ impl Reader {
                 // It has come further elsewhere, and asked for what lies behind that.
                 if through == cursor.reached {
                     if let Some(mark) = cursor.start.take() {
+                        let mark = log.mark_again(mark);
                         out.push((id, Arc::new(told_start(mark, &entry.batch))));
                     }
                     out.push((id, Arc::new(entry.batch.cut(through))));
@@ -338,6 +339,7 @@ impl Reader {
                 }
             };
             if let Some(mark) = cursor.start.take() {
+                let mark = log.mark_again(mark);
                 out.push((id, Arc::new(told_start(mark, &entry.batch))));
             }
             if let Some(lost) = cursor.lost.take() {

@@ -15,8 +15,8 @@ use crate::few::Few;
 pub struct Retained {
     /// Whose rows.
     pub origin: Origin,
-    /// Up to where nothing is to be had any more, and the progress there.
-    pub released: (u64, EventTime),
+    /// Up to where nothing is to be had any more.
+    pub released: Mark,
     /// How far the origin is.
     pub progress: EventTime,
     /// The last index before what follows; what was known to lie behind it is replaced.
@@ -54,10 +54,7 @@ impl Producer {
         let mut logs = Few::new();
         let mut bytes = 0;
         for retained in retained {
-            let mut log = Log::released_to(Mark {
-                index: retained.released.0,
-                progress: retained.released.1,
-            });
+            let mut log = Log::released_to(retained.released);
             for batch in retained.batches {
                 bytes += log.append(batch, |_| true);
             }
@@ -77,8 +74,11 @@ impl Producer {
     pub(crate) fn begin_at(&mut self, now: Instant, places: Vec<(Origin, u64)>) {
         assert!(!self.has_begun(), "only a new producer begins for another");
         let begin = |(origin, index)| {
-            let progress = EventTime::MIN;
-            (origin, Log::released_to(Mark { index, progress }))
+            let mark = Mark {
+                index,
+                ..Mark::BEGINNING
+            };
+            (origin, Log::released_to(mark))
         };
         self.logs = places.into_iter().map(begin).collect();
         self.held_until = Some(now + LAPSE);
@@ -88,8 +88,8 @@ impl Producer {
 impl Retained {
     /// The same without what lies before a place.
     fn behind(mut self, place: Mark) -> Self {
-        if place.index > self.released.0 {
-            self.released = (place.index, place.progress);
+        if place.index > self.released.index {
+            self.released = place;
             self.batches
                 .retain(|batch| batch.header.interval.through() > place.index);
             self.after = self.after.max(place.index);
@@ -99,7 +99,7 @@ impl Retained {
 
     /// Puts what is new of an origin to what is known of it. Says whether they join.
     pub(crate) fn advance(&mut self, new: Self) -> bool {
-        let released = new.released.0;
+        let released = new.released.index;
         self.released = new.released;
         self.progress = new.progress;
         self.batches.retain(|batch| {
@@ -126,7 +126,7 @@ impl Retained {
     /// The last index that is known of.
     pub(crate) fn through(&self) -> u64 {
         let last = self.batches.last();
-        last.map_or(self.released.0, |last| last.header.interval.through())
+        last.map_or(self.released.index, |last| last.header.interval.through())
     }
 
     /// The memory that is held, in bytes.

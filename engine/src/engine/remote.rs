@@ -123,7 +123,7 @@ impl Engine {
                 self.note_moved(id, host);
                 return;
             }
-            Some(Note::Gap) | None => {}
+            Some(Note::Gap | Note::Begin(_)) | None => {}
         }
         let bytes = convert::size(batch.rows.bytes());
         let origins = convert::size(inbound.state.len()).max(1);

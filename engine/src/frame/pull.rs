@@ -2,7 +2,7 @@
 //!
 //! | pull | bytes | |
 //! | --- | --- | --- |
-//! | kind | 1 | `0x22` |
+//! | kind | 1 | `0x32` |
 //! | flags | 1 | which of `from`, `keep` and `budget` there are |
 //! | credit | 8 | |
 //! | budget | 8, 1 | where there is one: nanoseconds for what acts at once, and for how many slides there is one too |

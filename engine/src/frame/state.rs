@@ -2,7 +2,7 @@
 //!
 //! | piece | bytes | |
 //! | --- | --- | --- |
-//! | kind | 1 | `0x23` |
+//! | kind | 1 | `0x33` |
 //! | number, base | 8, 8 | the increment, and the one it adds to |
 //! | place | 4 | among the pieces of the increment; the one that says where it stands is the last |
 //! | item | 1 | 1 where it stands, 2 a chunk of state, 3 more of the chunk before, 4 a retained batch |
@@ -18,7 +18,7 @@
 //! | missing | 4 | |
 //! | ways | 4 | how many, and for each port, origin, progress and whether it was joined blindly: 2, 16, 8, 1 |
 //! | outputs | 2 | how many, and for each a count of 4 and as many origins |
-//! | an origin | 16, 8, 8, 8, 8 | which, up to where it was released and the progress there, its progress, the last index before what is new |
+//! | an origin | 16, 8, 8, 8, 8, 8 | which, up to where it was released, the progress there and up to when that was due, its progress, the last index before what is new |
 //!
 //! | chunk | bytes | |
 //! | --- | --- | --- |
@@ -31,7 +31,7 @@
 //!
 //! | pull | bytes | |
 //! | --- | --- | --- |
-//! | kind | 1 | `0x24` |
+//! | kind | 1 | `0x34` |
 //! | flags | 1 | 1 for goodbye |
 //! | holds, request | 8, 8 | |
 
@@ -44,7 +44,7 @@ use model::{EventTime, Instant, Origin, Positions, convert};
 use super::bytes::Reader;
 use super::pull::{put_positions, take_positions};
 use super::{EncodeError, FrameError, STATE, STATE_PULL, values};
-use crate::edge::{ORIGINS_MAX, Retained};
+use crate::edge::{Mark, ORIGINS_MAX, Retained};
 use crate::mailbox::Channel;
 use crate::operator::{Part, Tick};
 use crate::state::{Item, PIECES_MAX, Piece, Standing, StatePull};
@@ -64,7 +64,7 @@ const PORTS_MAX: usize = 128;
 
 /// The bytes of a way in and of an origin that is retained.
 const WAY_BYTES: usize = 2 + 16 + 8 + 1;
-const RETAINED_BYTES: usize = 16 + 8 * 4;
+const RETAINED_BYTES: usize = 16 + 8 * 5;
 
 /// Appends the bytes of a piece to `out`. The edge was opened at `opened`, by the same clock as `now`.
 ///
@@ -232,8 +232,9 @@ fn put_standing(standing: &Standing, out: &mut Vec<u8>) -> Result<(), EncodeErro
         put_origins(output.len(), out)?;
         for retained in output {
             out.extend_from_slice(&retained.origin.0.to_le_bytes());
-            out.extend_from_slice(&retained.released.0.to_le_bytes());
-            out.extend_from_slice(&retained.released.1.0.to_le_bytes());
+            out.extend_from_slice(&retained.released.index.to_le_bytes());
+            out.extend_from_slice(&retained.released.progress.0.to_le_bytes());
+            out.extend_from_slice(&retained.released.due.0.to_le_bytes());
             out.extend_from_slice(&retained.progress.0.to_le_bytes());
             out.extend_from_slice(&retained.after.to_le_bytes());
         }
@@ -308,10 +309,11 @@ fn take_output(reader: &mut Reader<'_>) -> Result<Vec<Retained>, FrameError> {
     for _ in 0..count {
         let retained = Retained {
             origin: Origin(u128::from_le_bytes(reader.array()?)),
-            released: (
-                u64::from_le_bytes(reader.array()?),
-                EventTime(i64::from_le_bytes(reader.array()?)),
-            ),
+            released: Mark {
+                index: u64::from_le_bytes(reader.array()?),
+                progress: EventTime(i64::from_le_bytes(reader.array()?)),
+                due: EventTime(i64::from_le_bytes(reader.array()?)),
+            },
             progress: EventTime(i64::from_le_bytes(reader.array()?)),
             after: u64::from_le_bytes(reader.array()?),
             batches: Vec::new(),

@@ -97,6 +97,7 @@ fn note() -> impl Strategy<Value = Option<Note>> {
         any::<[u8; 32]>().prop_map(|host| Some(Note::Moved(NodeId(host)))),
         Just(Some(Note::Gone)),
         Just(Some(Note::Gap)),
+        any::<i64>().prop_map(|due| Some(Note::Begin(EventTime(due)))),
         Just(Some(Note::Finished)),
     ]
 }
@@ -401,7 +402,7 @@ fn the_bytes_of_a_batch_are_fixed() {
         ),
     };
     let expected = [
-        "21",
+        "31",
         "04030201000000000000000000000000",
         "0400000000000000 0900000000000000",
         "c0c62d0000000000",
@@ -450,7 +451,7 @@ fn the_bytes_of_a_pull_are_fixed() {
         }),
     };
     let expected = [
-        "22 0e 0500000000000000 faffffffffffffff",
+        "32 0e 0500000000000000 faffffffffffffff",
         "01 0700000000000000 0800000000000000 0900000000000000",
         "01000000 01000000000000000000000000000000 0200000000000000",
         "01000000 03000000000000000000000000000000 0400000000000000",
@@ -484,7 +485,7 @@ fn each_refusal_of_a_batch_has_its_reason() {
     check(&|bytes| bytes.truncate(good.len() - 1), "short");
     check(&|bytes| bytes.push(0), "trailing");
     check(&|bytes| bytes[24] = 1, "interval");
-    check(&|bytes| bytes[rows_at - 1] = 5, "flags");
+    check(&|bytes| bytes[rows_at - 1] = 6, "flags");
     check(&|bytes| bytes[rows_at + 4] = 4, "flags");
     check(&|bytes| bytes[rows_at] = 4, "places");
     check(&|bytes| bytes[rows_at + 1] = 1, "short");

@@ -451,7 +451,7 @@ fn advance(before: Outputs, new: Outputs) -> Result<Outputs, StateError> {
             let place = known.iter().position(|known| known.origin == origin);
             let place = place.unwrap_or_else(|| {
                 known.push(crate::edge::Retained {
-                    after: new.released.0,
+                    after: new.released.index,
                     batches: Vec::new(),
                     ..new
                 });

@@ -105,9 +105,15 @@ impl Counting {
     }
 
     /// Notes whether a way in begins in its middle. Rows before that count in ticks that began before the
-    /// progress there, and in no later ones: those are not given.
+    /// progress there, or before the last of them was due, and in no later ones: those are not given.
     fn join(&mut self, channel: Channel, header: &Header) {
-        let begins = header.note == Some(Note::Gap) && header.interval.is_empty();
+        let begins = match header.note {
+            Some(Note::Begin(due)) => {
+                self.counted.complete_from = self.counted.complete_from.max(due);
+                true
+            }
+            _ => false,
+        };
         if begins && header.progress == EventTime::MIN {
             self.counted.joined_blindly.insert(channel);
         } else if header.progress > EventTime::MIN

@@ -333,7 +333,7 @@ fn ticks_that_began_before_a_way_in_was_joined_are_not_given() {
         only
     };
     let mut joined = batch(1, 40, &[], 5);
-    joined.header.note = Some(Note::Gap);
+    joined.header.note = Some(Note::Begin(EventTime(5)));
     let told = step.run(LEFT, &joined, wanted);
     assert!(
         told.outputs.iter().all(|(_, batch)| batch.rows.is_empty()),

@@ -46,6 +46,20 @@ impl Published {
         }
     }
 
+    /// The same with rows that may be so far out of order.
+    pub(crate) fn out_of_order(mut self, micros: i64) -> Self {
+        self.intake = Intake::new(origin(0), micros);
+        self
+    }
+
+    /// Offers some rows.
+    pub(crate) fn offer(&mut self, rows: &[Record]) {
+        self.now = self.now + Duration::from_millis(1);
+        let rows = self.intake.take(self.now, reading(rows));
+        self.engine.offer(self.now, self.source, rows);
+        self.settle();
+    }
+
     /// Deploys and starts a dataflow over the source; of its operators, the first ones are these, which run already.
     pub(crate) fn run(&mut self, flow: Flow, shared: &[ComponentId]) -> Deployed {
         let mut deployment = flow.deployment();

@@ -5,7 +5,8 @@ use engine::report::{ComponentReport, RoleReport};
 use engine::{EdgeKind, Event, MEMORY_MIN, Note};
 
 use crate::published::Published;
-use crate::support::{Flow, Left, Started, has_retired};
+use crate::support::{Flow, Left, Record, Started, has_retired};
+use model::Rng;
 
 impl Published {
     /// Deploys and starts a dataflow whose source is this one.
@@ -255,4 +256,48 @@ fn a_published_source_that_goes_is_missed_by_those_who_read_it() {
     assert!(!published.engine.has_ended(reader.application));
     published.engine.retire(now, reader.application);
     assert_eq!(published.engine.sizes(), [0; 4]);
+}
+
+#[test]
+fn who_joins_rows_out_of_order_in_their_middle_gives_whole_windows_and_no_other() {
+    let windows = || {
+        let mut flow = Flow::new();
+        let source = flow.source();
+        let counted = flow.window(10, source);
+        flow.sink(counted);
+        flow
+    };
+    let mut rng = Rng::from_seed(3);
+    let disorder = 25_000;
+    let mut given = 0;
+    for joins in 1..40 {
+        let mut published = Published::new().out_of_order(disorder);
+        let mut left = [Left::new(), Left::new()];
+        let mut sinks = vec![published.run(windows(), &[]).sinks[0].unwrap()];
+        for n in 0..60 {
+            if n == joins {
+                sinks.push(published.run(windows(), &[]).sinks[0].unwrap());
+            }
+            let rows: Vec<Record> = (0..20)
+                .map(|row| {
+                    let behind = i64::try_from(rng.below(disorder.unsigned_abs())).unwrap();
+                    Some((row % 3, row, (n * 20 + row) * 1000 - behind))
+                })
+                .collect();
+            published.offer(&rows);
+            for (sink, left) in sinks.iter().zip(&mut left) {
+                published.drain(*sink, left);
+            }
+        }
+        published.end();
+        for (sink, left) in sinks.iter().zip(&mut left) {
+            published.drain(*sink, left);
+        }
+        let [whole, joined] = left;
+        for (position, row) in &joined {
+            assert_eq!(whole.get(position), Some(row), "joined at {joins}");
+        }
+        given += joined.len();
+    }
+    assert!(given > 1000, "{given} rows of windows");
 }

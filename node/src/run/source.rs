@@ -183,6 +183,7 @@ impl Thread {
         let intake = Intake::new(self.intake.origin(), self.pace.out_of_order_micros);
         self.intake = intake.behind(mark);
         self.replay = None;
+        let mark = self.intake.mark();
         self.place.handle.read_again(self.place.id, mark, latest);
     }
 

@@ -42,6 +42,15 @@ impl Stored {
 }
 
 impl Entry {
+    /// The place behind it.
+    pub(super) fn end(&self) -> Mark {
+        Mark {
+            index: self.batch.header.interval.through(),
+            progress: self.batch.header.progress,
+            due: self.due,
+        }
+    }
+
     /// Its rows, or where they are.
     pub(in crate::edge) const fn fetch(&self) -> Fetched<'_> {
         match &self.place {
@@ -80,13 +89,13 @@ impl Log {
         self.stored.bytes
     }
 
-    /// Up to where nothing is to be had from memory, and the progress there.
-    pub(super) fn released_from_memory(&self) -> (u64, EventTime) {
-        let released = (self.released.index, self.released.progress);
+    /// Up to where nothing is to be had from memory.
+    pub(super) fn released_from_memory(&self) -> Mark {
         let stored = self.entries.range(..self.written_count());
-        stored.fold(released, |(_, progress), entry| {
-            let header = &entry.batch.header;
-            (header.interval.through(), header.progress.max(progress))
+        stored.fold(self.released, |before, entry| {
+            let end = entry.end();
+            let progress = end.progress.max(before.progress);
+            Mark { progress, ..end }
         })
     }
 
@@ -211,6 +220,7 @@ impl Log {
         let mut log = Self::released_to(Mark {
             index: first.header.interval.after(),
             progress: EventTime::MIN,
+            due: self.released.due,
         });
         log.stored.dropped.extend(dropped);
         log.stored.told = first.told;
@@ -239,7 +249,7 @@ impl Log {
             log.stored.told += 1;
         }
         log.stored.end = log.end();
-        log.progress = self.progress;
+        (log.progress, log.due) = (self.progress, self.due);
         for entry in std::mem::take(&mut self.entries) {
             let (before, rows_before) = (log.bytes, log.rows);
             log.bytes += entry.bytes;
@@ -286,6 +296,8 @@ impl Log {
             before: self.bytes,
             bytes,
             rows_before: self.rows,
+            // No less than what rows up to here were due at.
+            due: self.due,
         });
         self.bytes += bytes;
         self.rows += rows;

@@ -88,9 +88,13 @@ impl Producer {
     /// whatever comes next begins behind `latest`.
     pub fn read_again(&mut self, origin: Origin, mark: Mark, latest: u64) {
         let log = Log::released_to(mark);
-        let latest = Mark {
-            index: latest.max(mark.index),
-            ..mark
+        let latest = match latest > mark.index {
+            // What lies between is read first, and tells how far the origin is there.
+            true => Mark {
+                index: latest,
+                ..Mark::BEGINNING
+            },
+            false => mark,
         };
         let mut lacking: Option<u64> = None;
         for reader in self.readers.values_mut() {

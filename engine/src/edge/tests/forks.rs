@@ -209,7 +209,7 @@ fn where_a_fork_begins_is_no_beginning_to_who_goes_on_from_a_state() {
     let told = &out[0].1.header;
     assert_eq!(
         (told.note, told.interval),
-        (Some(Note::Gap), Interval::empty(10))
+        (Some(Note::Begin(EventTime(10))), Interval::empty(10))
     );
     let arrivals: Vec<Arrival> = out
         .into_iter()
@@ -292,4 +292,70 @@ fn of_ticks_only_rows_that_were_here_are_told_as_missing() {
     let told = first_of(&mut producer, FORK, &mut behind);
     assert_eq!((told[0].0, told[0].1), (tick(0), tick(5)));
     assert!((3..=6).contains(&told[0].3), "{} rows", told[0].3);
+}
+
+/// Where somebody begins who takes whatever comes next: the index, the progress there, and up to when rows before it were due.
+fn begun(producer: &mut Producer, edge: EdgeId) -> (u64, EventTime, EventTime) {
+    let mut out = Vec::new();
+    let mut anew = Consumer::latest(1 << 20);
+    producer.handle_pull(Instant::ZERO, edge, &anew.pull(), &mut out);
+    producer.append(disordered(30, 40), &mut out);
+    let told = out.iter().find(|(to, _)| *to == edge).expect("it is told");
+    assert!(matches!(
+        anew.handle_batch(Arc::clone(&told.1)),
+        Arrival::Next(_)
+    ));
+    match told.1.header.note {
+        Some(Note::Begin(due)) => (told.1.header.interval.after(), told.1.header.progress, due),
+        note => panic!("{note:?}"),
+    }
+}
+
+/// Rows that are due up to their last index, of an origin whose rows may be six out of order.
+fn disordered(after: u64, through: u64) -> Batch {
+    let mut batch = batch(1, after, through);
+    batch.header.progress = batch.header.progress.minus(6);
+    batch
+}
+
+#[test]
+fn where_somebody_begins_it_is_known_when_rows_before_were_due_also_out_of_order() {
+    let time = EventTime;
+    let read = |kept: u64| {
+        let mut producer = read_to(&[], 0, 0);
+        let mut out = Vec::new();
+        for (after, through) in [(0, 10), (10, 20), (20, 30)] {
+            producer.append(disordered(after, through), &mut out);
+        }
+        let all = Pull {
+            from: None,
+            taken: [(Origin(1), 30)].into_iter().collect(),
+            keep: Some([(Origin(1), kept)].into_iter().collect()),
+            credit: 1 << 20,
+            budget: None,
+        };
+        producer.handle_pull(Instant::ZERO, EDGE, &all, &mut out);
+        producer
+    };
+    let latest = |mut producer: Producer| {
+        producer.open(Instant::ZERO, FORK, held(1));
+        begun(&mut producer, FORK)
+    };
+    // Where the stream is, whether or not something of it is still here, and where it is another producer's.
+    for kept in [5, 30] {
+        assert_eq!(latest(read(kept)), (30, time(24), time(30)), "kept {kept}");
+        let mut moved = Producer::new(IN_PROCESS);
+        moved.restore(Instant::ZERO, read(kept).retained(&Held::new()));
+        assert_eq!(latest(moved), (30, time(24), time(30)), "kept {kept}");
+    }
+    // In place of a reader that is lost: between two batches, and within one, whose rows may all be before it.
+    for (kept, expected) in [
+        (10, (10, time(4), time(10))),
+        (13, (13, EventTime::MIN, time(20))),
+    ] {
+        let mut producer = read(kept);
+        producer.fork(Instant::ZERO, FORK, EDGE);
+        producer.close(EDGE);
+        assert_eq!(begun(&mut producer, FORK), expected, "kept {kept}");
+    }
 }

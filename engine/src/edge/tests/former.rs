@@ -158,7 +158,7 @@ fn what_the_storage_lacks_is_told_row_by_row_and_all_else_comes() {
 #[test]
 fn what_the_state_has_as_well_is_dropped() {
     let (retained, kept) = spilled(u64::MAX);
-    let begin = retained[0].released.0;
+    let begin = retained[0].released.index;
     let schema = batch(1, 0, 0).rows.columns().schema();
     let mut producer = Producer::new(IN_PROCESS);
     producer.restore(Instant::ZERO, retained);

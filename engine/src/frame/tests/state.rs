@@ -6,7 +6,7 @@ use arrow_array::ListArray;
 use arrow_array::types::Int64Type;
 
 use super::*;
-use crate::edge::Retained;
+use crate::edge::{Mark, Retained};
 use crate::mailbox::Channel;
 use crate::operator::{Part, Tick};
 use crate::state::{Item, Piece, Standing, StatePull};
@@ -47,11 +47,16 @@ fn counted() -> impl Strategy<Value = Counted> {
 }
 
 fn standing() -> impl Strategy<Value = Standing> {
-    let origins = prop::collection::btree_map(any::<u128>(), any::<(u64, i64, i64, u64)>(), 0..4);
+    let origins =
+        prop::collection::btree_map(any::<u128>(), any::<((u64, i64, i64), i64, u64)>(), 0..4);
     let output = origins.prop_map(|origins| -> Vec<Retained> {
-        let retained = |(origin, (released, reached, progress, after))| Retained {
+        let retained = |(origin, ((index, reached, due), progress, after))| Retained {
             origin: Origin(origin),
-            released: (released, EventTime(reached)),
+            released: Mark {
+                index,
+                progress: EventTime(reached),
+                due: EventTime(due),
+            },
             progress: EventTime(progress),
             after,
             batches: Vec::new(),

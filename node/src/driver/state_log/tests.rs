@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use arrow_array::{ArrayRef, Int64Array, RecordBatch};
-use engine::edge::Retained;
+use engine::edge::{Mark, Retained};
 use engine::state::{Item, Piece, Standing};
 use engine::{Batch, Header, Rows, Token};
 use model::{EventTime, Interval, NodeId, Origin, Positions, Rng};
@@ -93,7 +93,7 @@ impl Bed {
         let mut outputs = vec![Vec::new(); compiled.compiled.outputs.len()];
         outputs[0].push(Retained {
             origin: ORIGIN,
-            released: (0, EventTime::MIN),
+            released: Mark::BEGINNING,
             progress: EventTime(i64::try_from(number).unwrap()),
             after: base * ROWS,
             batches: Vec::new(),

@@ -40,10 +40,7 @@ pub(super) struct Checkpoint {
 
 impl Checkpoint {
     pub(super) const fn mark(&self) -> Mark {
-        Mark {
-            index: self.index,
-            progress: self.progress,
-        }
+        mark(self.index, self.progress)
     }
 }
 
@@ -138,7 +135,7 @@ impl Checkpoints {
         if !self.is_again() {
             let reserved = self.known.reserved;
             return reserved.map_or(Start::Beginning, |(index, progress)| {
-                let reserved = Mark { index, progress };
+                let reserved = mark(index, progress);
                 Start::Reserved(self.noted_before.unwrap_or(reserved))
             });
         }
@@ -262,7 +259,16 @@ fn note_name(shelf: &Shelf) -> String {
 
 fn mark_of(says: &[u8]) -> Option<Mark> {
     let (index, progress) = wire::decode::<(u64, EventTime)>(says).ok()?;
-    Some(Mark { index, progress })
+    Some(mark(index, progress))
+}
+
+/// What is said of a place on the disk; up to when rows before it are due follows from the source's order.
+const fn mark(index: u64, progress: EventTime) -> Mark {
+    Mark {
+        index,
+        progress,
+        due: progress,
+    }
 }
 
 /// The name of the file of a source: of one application, as it was composed, and of one origin.
