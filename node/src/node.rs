@@ -18,6 +18,7 @@ mod effect;
 mod finding;
 mod former;
 mod handover;
+mod happened;
 mod info;
 mod input;
 mod journal;
