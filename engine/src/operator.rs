@@ -230,7 +230,7 @@ pub struct Emitter {
     /// The rows of all of them, in order: each part of whole ticks, and none of them empty.
     pub(crate) columns: VecDeque<RecordBatch>,
     /// How many rows that are.
-    tick_rows: usize,
+    pub(crate) tick_rows: usize,
     /// No later row of a tick has an earlier event time.
     pub(crate) progress: Option<EventTime>,
     /// Rows of the batch in hand that came too late for every window.
@@ -291,27 +291,6 @@ impl Emitter {
     /// Whether so many rows of ticks were emitted that the rest must wait.
     pub const fn is_full(&self) -> bool {
         self.tick_rows >= CLOSING_ROWS_MAX
-    }
-
-    /// Takes the next rows of ticks: as few parts as they are in.
-    ///
-    /// # Panics
-    /// When there are not so many.
-    pub(crate) fn take_rows(&mut self, rows: usize) -> Vec<RecordBatch> {
-        self.tick_rows -= rows;
-        let mut taken = Vec::new();
-        let mut left = rows;
-        while left > 0 {
-            let first = self.columns.pop_front().expect("each row is of a tick");
-            let len = left.min(first.num_rows());
-            left -= len;
-            if len < first.num_rows() {
-                self.columns
-                    .push_front(first.slice(len, first.num_rows() - len));
-            }
-            taken.push(first.slice(0, len));
-        }
-        taken
     }
 
     /// No row that is emitted as part of a tick from now on has an earlier event time.

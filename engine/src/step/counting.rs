@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use arrow_array::RecordBatch;
 use arrow_select::concat::concat_batches;
 use model::{EventTime, Interval, Origin, convert};
 
@@ -251,6 +252,29 @@ impl Counting {
             missing,
             note: None,
         }
+    }
+}
+
+impl Emitter {
+    /// Takes the next rows of ticks: as few parts as they are in.
+    ///
+    /// # Panics
+    /// When there are not so many.
+    pub(crate) fn take_rows(&mut self, rows: usize) -> Vec<RecordBatch> {
+        self.tick_rows -= rows;
+        let mut taken = Vec::new();
+        let mut left = rows;
+        while left > 0 {
+            let first = self.columns.pop_front().expect("each row is of a tick");
+            let len = left.min(first.num_rows());
+            left -= len;
+            if len < first.num_rows() {
+                self.columns
+                    .push_front(first.slice(len, first.num_rows() - len));
+            }
+            taken.push(first.slice(0, len));
+        }
+        taken
     }
 }
 

@@ -7,7 +7,7 @@ use model::ComponentId;
 
 use super::plan::Running;
 use super::reference::Left;
-use super::scenario::Scenario;
+use super::scenario::{Scenario, millis};
 
 /// What came of a run.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -81,6 +81,26 @@ impl Run {
             busy: all.busy + one.busy,
         };
         self.worked.iter().fold(Worked::default(), add)
+    }
+}
+
+impl Scenario {
+    /// The times between which all groups that have begun share what there is: from two windows behind each beginning to the next one, or to
+    /// the end. Nothing where no group has a share.
+    pub(super) fn phases(&self) -> Vec<(Duration, Duration)> {
+        let sharing = || self.group.iter().filter(|group| group.share.is_some());
+        let mut starts: Vec<f64> = sharing().map(|group| group.starts_ms).collect();
+        starts.sort_by(f64::total_cmp);
+        starts.dedup();
+        let window_ms = sharing().map(|group| group.window_ms).fold(0.0, f64::max);
+        let end = self.end();
+        let until = starts.iter().skip(1).map(|it| millis(*it)).chain([end]);
+        starts
+            .iter()
+            .map(|start| millis(start + 2.0 * window_ms))
+            .zip(until)
+            .filter(|(from, until)| from < until)
+            .collect()
     }
 }
 

@@ -251,24 +251,6 @@ impl Scenario {
         millis(self.warm_up_ms + self.measured_ms + self.tail_ms)
     }
 
-    /// The times between which all groups that have begun share what there is: from two windows behind each beginning to the next one, or to
-    /// the end. Nothing where no group has a share.
-    pub(super) fn phases(&self) -> Vec<(Duration, Duration)> {
-        let sharing = || self.group.iter().filter(|group| group.share.is_some());
-        let mut starts: Vec<f64> = sharing().map(|group| group.starts_ms).collect();
-        starts.sort_by(f64::total_cmp);
-        starts.dedup();
-        let window_ms = sharing().map(|group| group.window_ms).fold(0.0, f64::max);
-        let end = self.end();
-        let until = starts.iter().skip(1).map(|it| millis(*it)).chain([end]);
-        starts
-            .iter()
-            .map(|start| millis(start + 2.0 * window_ms))
-            .zip(until)
-            .filter(|(from, until)| from < until)
-            .collect()
-    }
-
     /// When the last thing that disturbs it ends, and how long the windows are that it disturbs; nothing where all is even.
     pub(super) fn disturbed(&self) -> Option<(Duration, f64)> {
         let counted = self.warm_up_ms + self.measured_ms;
