@@ -124,22 +124,22 @@ impl Fault {
 #[derive(Debug)]
 pub(super) struct Request {
     pub(super) at: usize,
-    name: String,
+    pub(super) name: String,
     /// From which host the stream is.
-    from: usize,
+    pub(super) from: usize,
     /// What tells streams apart: two requests of one meaning may share.
-    meaning: u64,
+    pub(super) meaning: u64,
     /// Operators in a row, and whether a second row joins them.
-    length: u64,
-    is_forked: bool,
+    pub(super) length: u64,
+    pub(super) is_forked: bool,
     /// Whether rows are counted and summed by windows at the end.
-    is_windowed: bool,
+    pub(super) is_windowed: bool,
     /// Whether it only asks what would be.
-    is_trial: bool,
-    target: Duration,
-    replicas: u8,
-    demand: Demand,
-    spread: bool,
+    pub(super) is_trial: bool,
+    pub(super) target: Duration,
+    pub(super) replicas: u8,
+    pub(super) demand: Demand,
+    pub(super) spread: bool,
 }
 
 fn draw(rng: &mut Rng, below: usize) -> usize {
