@@ -116,6 +116,7 @@ impl Case {
             },
             fidelity: Fidelity::Fluid,
             execution: self.execution,
+            repairs: true,
         });
         world.run_for(WARM_UP);
         world

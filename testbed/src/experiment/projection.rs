@@ -248,6 +248,7 @@ impl Case {
             },
             fidelity: Fidelity::Discrete,
             execution: Discipline::Rank,
+            repairs: false,
         });
         world.set_arrivals(self.traffic.arrivals());
         world.set_costs(self.traffic.costs());

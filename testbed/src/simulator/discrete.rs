@@ -20,6 +20,7 @@ use node::node::PartEvent;
 
 use super::exact::Offered;
 use super::fluid::{Facts, Hosts};
+use backups::{Backup, Place};
 use edges::Ends;
 use feed::Feed;
 use moving::{Coming, Migration, Outgoing};
@@ -27,6 +28,8 @@ use parts::Part;
 use sink::Sink;
 use work::Work;
 
+mod adopt;
+mod backups;
 mod edges;
 mod feed;
 mod moving;
@@ -36,6 +39,7 @@ mod states;
 mod tampering;
 mod work;
 
+pub(super) use adopt::Held;
 pub(super) use edges::BROKEN_AFTER;
 pub use edges::Link;
 pub use feed::Arrivals;
@@ -82,6 +86,10 @@ pub enum Happening {
     Broken(Link),
     /// An edge asks for its stream again.
     Again(EdgeId),
+    /// A state that is to be held here is asked for again.
+    Follow((CompositionId, usize)),
+    /// An operator that runs elsewhere by now ends here.
+    End(ComponentId),
     /// Whoever takes over a state says that it is there, and asks again for what did not come.
     Keep(Link),
     /// A frame with a piece of a state.
@@ -110,6 +118,8 @@ impl Happening {
             | Self::Row(_)
             | Self::Broken(_)
             | Self::Again(_)
+            | Self::Follow(_)
+            | Self::End(_)
             | Self::Keep(_) => None,
         }
     }
@@ -159,6 +169,8 @@ struct Machine {
     /// States that come, by their streams; and those that go.
     coming: BTreeMap<Link, Coming>,
     outgoing: BTreeMap<EdgeId, Outgoing>,
+    /// States that are held here for when their hosts are gone.
+    backups: BTreeMap<Place, Backup>,
     timer: Option<Instant>,
     tampering: Option<Tampering>,
 }
@@ -176,6 +188,7 @@ impl Machine {
             migrations: BTreeMap::new(),
             coming: BTreeMap::new(),
             outgoing: BTreeMap::new(),
+            backups: BTreeMap::new(),
             timer: None,
             tampering: None,
         }
@@ -286,6 +299,7 @@ impl Discrete {
         let mut out = Vec::new();
         let machine = &mut self.machines[host];
         machine.drop_migrations(now, id, &mut out);
+        machine.drop_backups(id, &mut out);
         let Some(part) = machine.parts.remove(&id) else {
             return out;
         };
@@ -302,13 +316,16 @@ impl Discrete {
     }
 
     /// Ends the sinks of a composition on a host; what others read stays. What is gone at last is told by [`Out::Retired`].
-    pub(super) fn release(&mut self, now: Instant, host: usize, id: CompositionId) {
+    pub(super) fn release(&mut self, now: Instant, host: usize, id: CompositionId) -> Vec<Out> {
+        let mut out = Vec::new();
         let machine = &mut self.machines[host];
+        machine.drop_backups(id, &mut out);
         if let Some(part) = machine.parts.get(&id) {
             for number in &part.numbers {
                 machine.engine.release(now, *number);
             }
         }
+        out
     }
 
     /// Drops everything on a host that is down.
@@ -389,6 +406,8 @@ impl Discrete {
             Happening::Opened { link, peer } => machine.opened(now, link, peer, &mut out),
             Happening::Broken(link) => machine.broken(now, link, &mut out),
             Happening::Again(edge) => machine.hello(edge, &mut out),
+            Happening::Follow(place) => machine.follow_state(place, &mut out),
+            Happening::End(component) => machine.engine.end(now, component),
             Happening::Keep(link) => machine.keep(now, link, &mut out),
             Happening::Piece(link, bytes) => {
                 machine.take_piece(now, (link, &bytes), hosts, &mut out);

@@ -23,6 +23,8 @@ pub struct Setup {
     pub fidelity: Fidelity,
     /// How hosts share their processors among components; in fluid fidelity alone.
     pub execution: Discipline,
+    /// Whether nodes repair what hosts that are gone ran.
+    pub repairs: bool,
 }
 
 /// How closely what runs is followed.

@@ -71,6 +71,7 @@ pub(super) struct Asked {
 ///     composition: composition::Config::default(),
 ///     fidelity: Fidelity::Fluid,
 ///     execution: composition::queue::Discipline::Rank,
+///     repairs: true,
 /// });
 /// world.run_for(Duration::from_secs(1));
 /// assert!(world.violations().is_empty());
@@ -372,7 +373,7 @@ impl World {
 
     /// Whether nodes repair what hosts that are gone ran.
     pub(super) fn repairs(&self) -> bool {
-        self.setup.fidelity == Fidelity::Fluid
+        self.setup.repairs
     }
 
     pub(super) fn asked_of(&self, ticket: Ticket) -> &Asked {

@@ -31,6 +31,7 @@ fn world(fidelity: Fidelity) -> World {
         composition: composition::Config::default(),
         fidelity,
         execution: Discipline::Rank,
+        repairs: false,
     });
     world.check_each_event();
     world.run_for(Duration::from_secs(1));

@@ -35,6 +35,7 @@ fn world(seed: u64, hosts: usize) -> World {
         composition: composition::Config::default(),
         fidelity: Fidelity::Fluid,
         execution: Discipline::Rank,
+        repairs: true,
     });
     world.check_each_event();
     world.keep_digest();

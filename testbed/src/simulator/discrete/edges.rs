@@ -238,6 +238,9 @@ impl Machine {
         if self.coming.contains_key(&link) {
             return self.state_opened(now, link, peer, out);
         }
+        if let Some(place) = self.backed_up(link) {
+            return self.backup_opened(now, (place, link), peer, out);
+        }
         let mut turning = self.edges.turning.iter();
         let turned = turning.find(|(_, it)| it.link == Some(link));
         if let Some(edge) = turned.map(|(edge, _)| *edge) {

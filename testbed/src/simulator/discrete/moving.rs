@@ -15,7 +15,7 @@ use super::parts::{Part, compiled};
 use super::{Discrete, Hosts, Link, Machine, Out, Wanted};
 
 /// What part of the memory for data a state that is taken over may take. Unit: divisor. Source: production's.
-const STATE_DIVISOR: u64 = 2;
+pub(super) const STATE_DIVISOR: u64 = 2;
 
 /// What a host is to make ready for.
 #[derive(Debug, Clone)]
@@ -352,6 +352,7 @@ impl Machine {
             self.engine.set_demand(number, cores);
             self.engine.start(now, number);
         }
+        self.follow_backups(id.composition, hosts, out);
     }
 
     /// Who of an application reads an operator here.

@@ -76,6 +76,9 @@ impl Machine {
 
     /// Whoever takes over a state says what is due, and looks again after a while.
     pub(super) fn keep(&mut self, now: Instant, link: Link, out: &mut Vec<Out>) {
+        if let Some(place) = self.backed_up(link) {
+            return self.keep_backup(now, (place, link), out);
+        }
         let Some(coming) = self.coming.get_mut(&link) else {
             return;
         };
@@ -112,6 +115,9 @@ impl Machine {
         hosts: &Hosts,
         out: &mut Vec<Out>,
     ) {
+        if let Some(place) = self.backed_up(link) {
+            return self.take_backup_piece(now, (place, link), bytes, out);
+        }
         let Some(coming) = self.coming.get_mut(&link) else {
             return;
         };
@@ -209,6 +215,9 @@ impl Machine {
         if let Some(edge) = of_it.map(|(edge, _)| *edge) {
             self.outgoing.remove(&edge);
             self.engine.close_state(now, edge);
+        }
+        if let Some(place) = self.backed_up(link) {
+            return self.backup_broken(place, out);
         }
         let Some(coming) = self.coming.get(&link) else {
             return;

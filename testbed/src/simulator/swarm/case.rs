@@ -218,6 +218,7 @@ impl Case {
                 policy::Projection::Paper => Discipline::ProcessorSharing,
                 policy::Projection::None | policy::Projection::Rank => Discipline::Rank,
             },
+            repairs: self.fidelity == Fidelity::Fluid,
         }
     }
 

@@ -37,6 +37,7 @@ fn sharing() -> (World, Ticket, Ticket) {
         composition: composition::Config::default(),
         fidelity: Fidelity::Fluid,
         execution: Discipline::Rank,
+        repairs: true,
     });
     world.check_each_event();
     world.notice_down(true);

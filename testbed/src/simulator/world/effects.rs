@@ -83,8 +83,8 @@ impl World {
                 id,
                 application,
                 graph,
-                ..
-            } => self.adopt(host, cause, (id, &application), *graph),
+                cores,
+            } => self.adopt(host, cause, (id, &application), *graph, cores),
             Effect::Abandon(id) => self.abandon(host, id),
             Effect::Retire(id) => {
                 self.retire_engine(host, id);

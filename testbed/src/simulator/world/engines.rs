@@ -187,8 +187,7 @@ impl World {
     pub(super) fn release_engine(&mut self, host: usize, id: CompositionId) {
         let local = self.hosts[host].clock.local(self.now);
         if let Some(discrete) = &mut self.discrete {
-            let mut out = Vec::new();
-            discrete.release(local, host, id);
+            let mut out = discrete.release(local, host, id);
             discrete.drive(local, host, &mut out);
             self.carry(host, out);
         }

@@ -6,7 +6,7 @@ use node::node::PartEvent;
 
 use super::effects::DEPLOYED_AFTER;
 use super::{Arc, ComponentGraph, Input, World};
-use crate::simulator::discrete::Wish;
+use crate::simulator::discrete::{Held, Wish};
 
 impl World {
     /// A host makes ready for another graph.
@@ -129,6 +129,7 @@ impl World {
         cause: u32,
         (id, application): (CompositionId, &ApplicationId),
         graph: ComponentGraph,
+        cores: f64,
     ) {
         let Some(facts) = self.facts.get(application).cloned() else {
             let what = format!("{application:?} goes on, which nobody asked for");
@@ -145,6 +146,20 @@ impl World {
         let bound = self.fluid.adopt(host, id, &graph, &facts, &self.numbers);
         if !bound.made.is_empty() {
             *self.repaired.entry(id).or_default() += 1;
+        }
+        let local = self.hosts[host].clock.local(self.now);
+        if let Some(discrete) = &mut self.discrete {
+            let held = Held {
+                id,
+                graph: &graph,
+                facts: &facts,
+                cores,
+            };
+            // What was made and what goes is told by engines.
+            let mut out = discrete.adopt(local, host, &held, &self.numbers);
+            discrete.drive(local, host, &mut out);
+            self.carry(host, out);
+            return self.follow_loads();
         }
         for component in bound.made {
             let event = PartEvent::Restored {
