@@ -22,9 +22,6 @@ fn converge_rows(seeds: impl Iterator<Item = u64>) -> (usize, u64) {
     (rows, moved)
 }
 
-/// A seed that does not come to what it should: what was stopped while an operator of it came to a host stays there.
-const OPEN: u64 = 148;
-
 fn converge(seeds: impl Iterator<Item = u64>) {
     let mut failed = Vec::new();
     for seed in seeds {
@@ -46,7 +43,7 @@ fn seeds_come_to_rest_when_faults_stop() {
 
 #[test]
 fn other_seeds_come_to_rest_when_faults_stop() {
-    converge((100..200).filter(|seed| *seed != OPEN));
+    converge(100..200);
 }
 
 /// The record comes to who takes over before the word to go over (83, 129); a host that was started
@@ -54,11 +51,11 @@ fn other_seeds_come_to_rest_when_faults_stop() {
 /// (68, 71, 267, 404, 601, 988); an operator comes back to where it is kept (504); an application is stopped on hosts that are ready for another
 /// graph of it (525); a drain waits for hosts that are gone (557); who was asked to compose it in vain is told so when it has come by a move (805);
 /// a move follows at once on one that did not come about (1004); what was stopped goes with the last that was kept there of it
-/// for others (1274).
+/// for others (1274); all of what was stopped had gone where something of it was to come yet (148).
 #[test]
 fn seeds_that_found_something_about_moves_come_to_rest() {
     for seed in [
-        2, 68, 71, 83, 129, 133, 267, 404, 504, 525, 557, 601, 805, 988, 1004, 1274,
+        2, 68, 71, 83, 129, 133, 148, 267, 404, 504, 525, 557, 601, 805, 988, 1004, 1274,
     ] {
         converge(seed..seed + 1);
     }
