@@ -26,7 +26,7 @@ use crate::serving::Charge;
 
 mod admit;
 mod charge;
-mod room;
+pub(crate) mod room;
 mod start;
 mod tell;
 #[cfg(test)]
@@ -67,6 +67,8 @@ pub(crate) struct Allocation {
     pub(crate) wants: Wants,
     /// What leaves this host by the graph. Unit: bytes per second.
     pub(crate) leaves: f64,
+    /// What the copies take that run here of operators of it, as backups.
+    pub(crate) copies: model::Resources,
     pub(crate) projection: Projection,
     /// Whom it slows.
     charges: Vec<Charge>,
@@ -119,6 +121,7 @@ impl Allocation {
             pending: None,
             wants: Wants::default(),
             leaves: 0.0,
+            copies: model::Resources::default(),
             projection: Projection::Rank,
             charges: Vec::new(),
             pings: BTreeMap::new(),

@@ -17,8 +17,8 @@ mod held;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use component::Ranks;
 use component::{Component, Dependent};
+pub(crate) use component::{Ranks, takes};
 
 /// The least id that a composition can have.
 const FIRST: CompositionId = CompositionId {

@@ -65,6 +65,7 @@ use edges::{Edge, Producing};
 pub use ends::Event;
 pub use rebind::Provider;
 pub use remote::{EdgeKind, TAPS_MAX};
+pub use resume::StandingBy;
 pub use sample::{OperatorSample, Sample};
 pub use shadows::{CopyId, SHADOWS_MAX};
 pub use storage::Slot;

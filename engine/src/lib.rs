@@ -33,5 +33,5 @@ pub use engine::{
     Admitted, Completed, Config, CopyId, DeployError, Deployed, Deployment, Dispatch, EDGES_MAX,
     EdgeKind, Engine, Event, MEMORY_MIN, OperatorDeployment, OperatorPart, OperatorSample,
     Panicked, Provider, RemoteEdge, SHADOWS_MAX, Sample, Signals, SinkDeployment, Slot, SourcePart,
-    TAPS_MAX,
+    StandingBy, TAPS_MAX,
 };

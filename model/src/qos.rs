@@ -22,10 +22,21 @@ pub struct Qos {
     pub quantile: f64,
     /// Backups of each stateful component. Range: 0 to [`REPLICAS_MAX`].
     pub replicas: u8,
+    /// What backups do.
+    pub replication: Replication,
     /// What happens to a request whose target cannot be met.
     pub on_infeasible: OnInfeasible,
     /// How many rows of its sources go first, where that is limited: what is beyond it counts as late. Unit: rows per second. Range: above zero.
     pub rows_per_second: Option<f64>,
+}
+
+/// What backups do until they are needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, bincode::Encode, bincode::Decode)]
+pub enum Replication {
+    /// They hold the state.
+    Passive,
+    /// They run from the same inputs, and nobody reads them.
+    Active,
 }
 
 /// What happens to a request whose target cannot be met.
@@ -85,6 +96,7 @@ impl Default for Qos {
             latency: Duration::from_secs(1),
             quantile: 0.99,
             replicas: 0,
+            replication: Replication::Passive,
             on_infeasible: OnInfeasible::Reject,
             rows_per_second: None,
         }

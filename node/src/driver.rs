@@ -24,6 +24,7 @@ mod preparing;
 mod publish;
 mod report;
 mod request;
+mod standby;
 mod state;
 mod state_log;
 mod storage;

@@ -320,7 +320,13 @@ fn a_valid_file_says_what_is_to_have_backups() {
     let output = synergy(&["validate", "-o", "json", &path]);
     let found: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(found["replicas"], 2);
+    assert_eq!(found["replication"], "passive");
     assert_eq!(found["backed"], serde_json::json!(["scanners"]));
+    let active = format!("{GOOD}\n[qos]\nreplicas = 2\nreplication = \"active\"\n");
+    let output = synergy(&["validate", &file(folder.path(), &active)]);
+    let said = text(&output.stdout);
+    let expected = "\nreplicas: 2 of each of scanners, which run as well\n";
+    assert!(said.contains(expected), "{said}");
 }
 
 #[test]

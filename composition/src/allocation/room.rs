@@ -3,20 +3,22 @@
 //! What is allocated is the sum over what is here: each component by itself, from when it is ordered until it runs no more, whoever made it
 //! and whoever reads it; and of each graph what leaves this host by it. So it cannot differ from what is here, and nobody need give anything back.
 
-use model::{NodeView, Resources};
+use model::{ComponentGraph, NodeId, NodeView, Replication, Resources};
 
 use super::{ALLOCATIONS_MAX, Allocation};
 use crate::composer::Composer;
 use crate::effect::Check;
 use crate::ledger::Claim;
 use crate::measure::{Lack, Spare};
-use crate::serving::Newcomer;
+use crate::queue::Job;
+use crate::serving::{self, Newcomer};
 
 impl Composer {
     /// What confirmed graphs take here, and what they left here for others.
     pub fn allocated(&self) -> Resources {
         let leaves = self.allocations.values().map(|it| it.leaves()).sum();
-        self.serving.takes() + uplink(leaves)
+        let copies = self.allocations.values().map(|it| it.copies);
+        copies.fold(self.serving.takes() + uplink(leaves), |sum, it| sum + it)
     }
 
     /// What this host could give a claim.
@@ -58,6 +60,19 @@ impl Allocation {
         let after = self.pending.as_ref().map_or(0.0, |it| it.leaves);
         self.leaves.max(after)
     }
+}
+
+/// What runs on a host of a graph as backups, where these are active: each as much as the operator that it is a copy of.
+pub(crate) fn copies(graph: &ComponentGraph, here: NodeId, jobs: &[Job]) -> Resources {
+    if graph.plan().qos().replication == Replication::Passive {
+        return Resources::default();
+    }
+    let operators = graph.operators().iter().zip(graph.backups()).zip(jobs);
+    let copied =
+        operators.filter(|((binding, backups), _)| binding.host != here && backups.contains(&here));
+    copied.fold(Resources::default(), |sum, (_, job)| {
+        sum + serving::takes(job)
+    })
 }
 
 /// So much of the uplink and nothing else.

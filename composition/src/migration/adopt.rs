@@ -6,6 +6,7 @@
 use model::{Instant, NodeView};
 
 use super::host::uses;
+use crate::allocation::room::copies;
 use crate::allocation::{Allocation, State, newcomer};
 use crate::composer::{Composer, Outbox, Rebound};
 use crate::effect::{Effect, Event, Unmigrated};
@@ -77,6 +78,7 @@ impl Composer {
         allocation.switched = None;
         allocation.projection = terms.projection;
         allocation.leaves = terms.wants.leaves(&graph, here);
+        allocation.copies = copies(&graph, here, &terms.jobs);
         allocation.wants = terms.wants;
         allocation.ages = terms.ages;
         let application = allocation.application.clone();

@@ -80,7 +80,7 @@ impl Ranks {
 }
 
 /// What a component holds that was declared so; what leaves the host is of the graphs.
-pub(super) fn takes(declared: &Job) -> Resources {
+pub(crate) fn takes(declared: &Job) -> Resources {
     Resources {
         cpu_cores: declared.cores,
         memory_bytes: COMPONENT_MEMORY_BYTES,

@@ -73,6 +73,18 @@ impl Producer {
         self.retention.bytes_max = bytes_max;
     }
 
+    /// Says whether rows flow also where all who read are silent: then the oldest goes where there is no room.
+    pub const fn set_flows_unread(&mut self, flows_unread: bool) {
+        self.retention.flows_unread = flows_unread;
+    }
+
+    /// From now on it is waited for those who read, as if they had just opened their edges.
+    pub fn await_readers(&mut self, now: Instant) {
+        for reader in self.readers.values_mut() {
+            reader.heard = now;
+        }
+    }
+
     /// Opens an edge. Nothing is sent on it before its first pull.
     pub fn open(&mut self, now: Instant, edge: EdgeId, opening: Opening) {
         let reader = Reader::new(now, opening, &self.logs);

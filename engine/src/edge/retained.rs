@@ -66,6 +66,18 @@ impl Producer {
         self.held_until = Some(now + LAPSE);
     }
 
+    /// Releases what another producer of the stream had released, whose place this one takes.
+    pub fn release_before(&mut self, retained: &[Retained]) {
+        for Retained {
+            origin, released, ..
+        } in retained
+        {
+            if let Some(log) = self.logs.get_mut(origin) {
+                self.retained_bytes -= log.release(released.index);
+            }
+        }
+    }
+
     /// Begins behind these indices, in the place of another producer of the stream that is lost. For as long as a consumer may be silent
     /// nothing is released, but for lack of room; see [`Producer::restore`].
     ///

@@ -99,6 +99,9 @@ impl Engine {
             port,
             origin: batch.header.origin,
         };
+        if batch.header.note == Some(crate::Note::Gap) && !matches!(component.role, Role::Sink(_)) {
+            component.counters.missing += u64::from(batch.header.missing);
+        }
         let (batch, rest) = match component.part_closing(precedence, channel, &batch) {
             Some((closing, rest)) => (Arc::new(closing), Some(Arc::new(rest))),
             None => (batch, None),

@@ -7,8 +7,8 @@ use model::{ComponentId, EdgeId, NodeId};
 
 use super::links::WRITE_BYTES;
 use super::{Ended, Handle};
-use crate::engine::{CopyId, DeployError, Provider};
-use crate::state::{Piece, StatePull};
+use crate::engine::{CopyId, DeployError, Provider, StandingBy};
+use crate::state::{Piece, Resumed, StatePull};
 
 impl Handle {
     /// Opens an edge by which a shadow on another host pulls the state of an operator here.
@@ -103,6 +103,26 @@ impl Handle {
     /// When the consuming end of the edge is not here, or its provider is not. Nothing has changed then.
     pub fn rebind(&self, edge: EdgeId, provider: Provider) -> Result<EdgeId, DeployError> {
         self.change(|engine, now| engine.rebind(now, edge, provider))
+    }
+
+    /// Whether an edge is here that has not ended.
+    pub fn is_open(&self, edge: EdgeId) -> bool {
+        self.shared.lock().engine.is_open(edge)
+    }
+
+    /// Lets a component run that nobody reads; see [`Engine::stand_by`](crate::Engine::stand_by).
+    pub fn stand_by(&self, component: ComponentId) {
+        self.change(|engine, _| engine.stand_by(component));
+    }
+
+    /// A component that has stood by is read from now on; see [`Engine::step_in`](crate::Engine::step_in).
+    pub fn step_in(&self, component: ComponentId, last: Option<&Resumed>) {
+        self.change(|engine, now| engine.step_in(now, component, last));
+    }
+
+    /// How a component stands by; see [`Engine::standing_by`](crate::Engine::standing_by).
+    pub fn standing_by(&self, component: ComponentId) -> Option<StandingBy> {
+        self.shared.lock().engine.standing_by(component)
     }
 
     /// A component goes on elsewhere: whoever pulls it from another host is told so with each pull.

@@ -66,6 +66,9 @@ const NUMBER: Form = Form::Shape(Shape::Number);
 /// The words of [`model::OnInfeasible`], in its order.
 pub(super) const ON_INFEASIBLE: &[&str] = &["reject", "wait"];
 
+/// The words of [`model::Replication`], in its order.
+pub(super) const REPLICATION: &[&str] = &["passive", "active"];
+
 /// The keys of `[qos]`.
 pub(super) const QOS: &[Key] = &[
     Key::new(
@@ -85,6 +88,12 @@ pub(super) const QOS: &[Key] = &[
         Form::Count,
         false,
         "Backups of each operator that keeps state, on other hosts: 0 to 7.",
+    ),
+    Key::new(
+        "replication",
+        Form::Shape(Shape::Word(REPLICATION)),
+        false,
+        "What backups do: hold the state (passive), or run from the same inputs and are turned to at once (active).",
     ),
     Key::new(
         "on_infeasible",

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use engine::operator::Parameter;
 use model::plan::{INPUTS_MAX, OPERATORS_MAX};
-use model::{Arguments, OnInfeasible, Qos, QosError, Scalar, Value};
+use model::{Arguments, OnInfeasible, Qos, QosError, Replication, Scalar, Value};
 use toml::de::{DeTable, DeValue};
 
 use super::Kinds;
@@ -382,6 +382,12 @@ fn set_qos(qos: &mut Qos, key: &str, value: &Value) {
         }
         ("replicas", Value::Scalar(Scalar::Integer(count))) => {
             qos.replicas = u8::try_from(*count).unwrap_or(qos.replicas);
+        }
+        ("replication", Value::Scalar(Scalar::Text(word))) => {
+            qos.replication = match word.as_str() {
+                "active" => Replication::Active,
+                _ => Replication::Passive,
+            };
         }
         ("rows_per_second", Value::Scalar(Scalar::Text(text))) => {
             qos.rows_per_second = text.parse().ok();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use clap::{Args, ValueEnum, ValueHint};
 use engine::operator::Numbering;
-use model::{NodeId, Schema};
+use model::{NodeId, Replication, Schema};
 use serde_json::{Map, Value, json};
 
 use super::{Status, output};
@@ -87,9 +87,13 @@ fn as_text(application: &Application) -> String {
     }
     if let Some(backed) = backed(application) {
         let replicas = application.plan.qos().replicas;
+        let running = match application.plan.qos().replication {
+            Replication::Passive => "",
+            Replication::Active => ", which run as well",
+        };
         let _ = writeln!(
             text,
-            "replicas: {replicas} of each of {}",
+            "replicas: {replicas} of each of {}{running}",
             backed.join(", ")
         );
     }
@@ -122,6 +126,10 @@ fn as_json(application: &Application) -> Value {
         "valid": true,
         "parts": parts.collect::<Vec<_>>(),
         "replicas": application.plan.qos().replicas,
+        "replication": match application.plan.qos().replication {
+            Replication::Passive => "passive",
+            Replication::Active => "active",
+        },
         "backed": backed(application).unwrap_or_default(),
         "remarks": application.remarks,
     })

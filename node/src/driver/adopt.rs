@@ -45,6 +45,10 @@ impl Control {
         let part = part.or_insert_with(|| Part::new(now, application.clone(), graph.clone()));
         let before = std::mem::replace(&mut part.graph, graph);
         part.cores = cores;
+        self.step_in(id);
+        let Some(part) = self.parts.get_mut(&id) else {
+            return;
+        };
         // What others read next has to be there before what they read until now is let go of.
         part.turn(&self.means, id, &before, here);
         let left = part.let_go(&self.means.engine, &before, here);
@@ -344,7 +348,7 @@ impl Control {
 }
 
 /// Turns readers of a part that are here, and were before, to what was just made here.
-fn turn_to(
+pub(super) fn turn_to(
     part: &mut Part,
     engine: &engine::runtime::Handle,
     deployed: &Deployed,

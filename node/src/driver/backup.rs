@@ -10,7 +10,7 @@ use std::time::Duration;
 use engine::operator;
 use engine::state::{Arrived, Resumed, Shadow};
 use engine::{CopyId, frame};
-use model::{Clock, ComponentGraph, CompositionId, Instant, NodeId, wire};
+use model::{Clock, ComponentGraph, CompositionId, Instant, NodeId, Replication, wire};
 use tokio::task::JoinHandle;
 
 use super::control::Control;
@@ -59,6 +59,11 @@ impl Control {
         let graph = part.map(|part| part.graph.clone());
         let wanted: BTreeMap<u16, NodeId> =
             graph.iter().flat_map(|graph| wanted(graph, here)).collect();
+        let is_active = |it: &ComponentGraph| it.plan().qos().replication == Replication::Active;
+        match graph.as_deref().is_some_and(is_active) {
+            true => self.let_stand_by(id, &wanted),
+            false => self.let_stand_by(id, &BTreeMap::new()),
+        }
         let known = self.backups.keys().filter(|(it, _)| *it == id);
         let unwanted = known.filter(|(_, operator)| !wanted.contains_key(operator));
         let unwanted: Vec<(CompositionId, u16)> = unwanted.copied().collect();
@@ -132,7 +137,10 @@ impl Control {
         let wanted = wanted(graph, self.network.node()).into_iter();
         let unheld = wanted.filter(|(operator, primary)| {
             let backup = self.backups.get(&(id, *operator));
-            !backup.is_some_and(|it| it.primary == *primary && locked(&it.slot).is_current)
+            let is_held =
+                backup.is_some_and(|it| it.primary == *primary && locked(&it.slot).is_current);
+            let is_active = graph.plan().qos().replication == Replication::Active;
+            !is_held || is_active && !self.stands_by((id, *operator))
         });
         let name = |operator: u16| graph.plan().operators()[usize::from(operator)].name.clone();
         let reason = "its state is not held by a backup yet";
@@ -143,6 +151,7 @@ impl Control {
 
     /// Holds nothing any more of a composition.
     pub(super) fn drop_backups(&mut self, id: CompositionId) {
+        self.let_stand_by(id, &BTreeMap::new());
         let known = self.backups.keys().filter(|(it, _)| *it == id);
         let known: Vec<(CompositionId, u16)> = known.copied().collect();
         for place in known {

@@ -22,6 +22,7 @@ use super::migration::Migration;
 use super::parts::{Lost, Means, Part, RoundTrips};
 use super::preparing::Preparing;
 use super::publish::Published;
+use super::standby::Standby;
 use super::surviving::Surviving;
 use super::{Config, effects};
 use crate::api::{Request, Tapped};
@@ -78,6 +79,13 @@ pub(super) enum Inbound {
         /// What goes on, and how much state it has, in bytes.
         taken: Box<Result<(Resumed, Taken), String>>,
     },
+    /// The state of an operator is here that is to run here beside the one that has it.
+    Stands {
+        place: (CompositionId, u16),
+        /// Which of the attempts.
+        number: u64,
+        resumed: Box<Resumed>,
+    },
     /// Parts that a graph binds to this host are compiled and open.
     Made {
         id: CompositionId,
@@ -126,6 +134,8 @@ pub(super) struct Control {
     pub(super) awaiting: BTreeMap<CompositionId, Awaiting>,
     /// What is held here of operators that run elsewhere.
     pub(super) backups: BTreeMap<(CompositionId, u16), Backup>,
+    /// What runs here beside operators that run elsewhere, for nobody yet.
+    pub(super) standbys: BTreeMap<(CompositionId, u16), Standby>,
     /// What outlives this process of operators here; nothing where it keeps nothing.
     pub(super) surviving: Option<Surviving>,
     /// What effects have told the machine, to be taken in when all of them are carried out.
@@ -177,6 +187,7 @@ impl Control {
             adopting: Preparing::default(),
             awaiting: BTreeMap::new(),
             backups: BTreeMap::new(),
+            standbys: BTreeMap::new(),
             surviving,
             pending: VecDeque::new(),
             local: BTreeMap::new(),
@@ -279,6 +290,7 @@ impl Control {
         for input in measured {
             self.handle(input);
         }
+        self.tend_standbys();
     }
 
     /// Hands a command to the machine; its answer goes where `answer` says.
@@ -355,6 +367,11 @@ impl Control {
                 application,
                 taken,
             } => self.on_resumed(id, application, *taken),
+            Inbound::Stands {
+                place,
+                number,
+                resumed,
+            } => self.on_stands(place, number, resumed),
             Inbound::Made { id, number, made } => self.on_ready(id, number, made),
             Inbound::Awaited { id, number } => self.on_awaited(id, number),
             Inbound::Opened { opened, answer } => self.publish(*opened, answer),

@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use super::control::{Control, Inbound};
 use super::deploy::compile;
 use super::hello::Hello;
-use super::parts::Part;
+use super::parts::{Means, Part};
 use super::state;
 use crate::node::Input;
 
@@ -36,6 +36,33 @@ pub(super) struct Migration {
     deployed: Option<Deployed>,
     /// Says where the state came from that it need be kept no longer, where it is dropped.
     done: Option<oneshot::Sender<()>>,
+}
+
+/// Takes over the state of an operator of a graph from the host where it runs.
+///
+/// # Errors
+/// Why it cannot be had, for people.
+pub(super) async fn take_state(
+    means: &Means,
+    (composition, operator): (CompositionId, u16),
+    graph: Box<ComponentGraph>,
+    from: NodeId,
+    bytes_max: u64,
+) -> Result<state::Arrived, String> {
+    let hello = Hello::State {
+        composition,
+        operator,
+    };
+    let index = usize::from(operator);
+    let compiling = move || compile(graph.plan(), index);
+    let compiling = tokio::task::spawn_blocking(compiling);
+    // Its state is on its way meanwhile.
+    let stream = means.network.open(from, wire::encode(&hello)).await;
+    let stream = stream.map_err(|error| format!("its state is not to be had: {error}"))?;
+    let compiled = compiling.await;
+    let compiled = compiled.map_err(|error| format!("panicked: {error}"))??;
+    let clock: &dyn Clock = means.clock.as_ref();
+    state::take_state(&means.engine, compiled, bytes_max, stream, clock).await
 }
 
 impl Control {
@@ -118,24 +145,8 @@ impl Control {
         let (done, is_done) = oneshot::channel();
         let means = self.means.clone();
         let bytes_max = self.config.memory_bytes / STATE_DIVISOR;
-        let hello = Hello::State {
-            composition: id.composition,
-            operator,
-        };
         tokio::spawn(async move {
-            let taken = async {
-                let index = usize::from(operator);
-                let compiling = move || compile(graph.plan(), index);
-                let compiling = tokio::task::spawn_blocking(compiling);
-                // Its state is on its way meanwhile.
-                let stream = means.network.open(from, wire::encode(&hello)).await;
-                let stream =
-                    stream.map_err(|error| format!("its state is not to be had: {error}"))?;
-                let compiled = compiling.await;
-                let compiled = compiled.map_err(|error| format!("panicked: {error}"))??;
-                let clock: &dyn Clock = means.clock.as_ref();
-                state::take_state(&means.engine, compiled, bytes_max, stream, clock).await
-            };
+            let taken = take_state(&means, (id.composition, operator), graph, from, bytes_max);
             let (taken, keeping) = match taken.await {
                 Ok(taken) => {
                     let (resumed, taken, keeping) = taken.split();

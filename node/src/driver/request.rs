@@ -226,7 +226,10 @@ impl Control {
                 reader,
             } => {
                 let part = self.parts.get_mut(&composition);
-                let opened = part.and_then(|part| part.downstream(stream, reader, incoming.from));
+                let opened = part.and_then(|part| {
+                    part.serve_standby(&self.means.engine, (stream, reader, incoming.from));
+                    part.downstream(stream, reader, incoming.from)
+                });
                 let Some((edge, task)) = opened else {
                     tokio::spawn(refuse(incoming, "the stream is not here, or not for you"));
                     return;

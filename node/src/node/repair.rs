@@ -14,8 +14,8 @@ use std::time::Duration;
 use engine::operator;
 use model::plan::Stream;
 use model::{
-    ApplicationId, Binding, ComponentGraph, CompositionId, HostSummary, Instant, NodeId, Resources,
-    convert,
+    ApplicationId, Binding, ComponentGraph, CompositionId, HostSummary, Instant, NodeId,
+    Replication, Resources, convert,
 };
 use placement::repair::Next;
 use placement::replicas;
@@ -72,6 +72,13 @@ struct Mended {
     moved: Vec<(String, NodeId)>,
 }
 
+/// Whether an operator is to have backups: what keeps no state is made anew where it is needed, so that no copy of it need run.
+fn has_copies(graph: &ComponentGraph, operator: usize) -> bool {
+    let plan = graph.plan();
+    plan.qos().replication == Replication::Passive
+        || operator::has_state(&plan.operators()[operator].kind)
+}
+
 /// Whether an operator has fewer backups on hosts that are there than are wanted.
 pub(super) fn lacks_backups(
     graph: &ComponentGraph,
@@ -81,6 +88,7 @@ pub(super) fn lacks_backups(
 ) -> bool {
     let backups = graph.backups()[operator].iter();
     !is_of_others(graph, operator)
+        && has_copies(graph, operator)
         && backups.filter(|host| !view.is_absent(**host)).count() < wanted
 }
 

@@ -58,6 +58,8 @@ pub struct Options {
     pub away: Duration,
     /// How many backups each application asks for.
     pub replicas: u32,
+    /// Whether backups run, and do not only hold the state.
+    pub is_active: bool,
     /// How fast each source flows. Unit: rows per second. Range: 1 to 1,000.
     pub rate: u64,
     /// How long an application may say that it is degraded after all hosts are there again, and how long it may yield nothing new at the end.
@@ -209,7 +211,7 @@ fn agrees(bed: &Bed<'_>, rng: &Rng, options: &Options) -> anyhow::Result<bool> {
         let mut load = Load::of(index, 1);
         load.name = format!("alone-{index}");
         let inputs = load.write_inputs(rng, rate, bed.files())?;
-        bed.run_alone(&load.file(0, false))?;
+        bed.run_alone(&load.file(0, false, false))?;
         let text = std::fs::read_to_string(bed.files().join(load.output()))?;
         let lines = text.lines();
         let rows: Option<Vec<_>> = lines
@@ -233,7 +235,7 @@ impl Chaos<'_> {
         for load in &self.loads {
             self.asked.push(self.reader.clock.now());
             self.bed.until(&format!("{} is admitted", load.name), || {
-                let file = load.file(self.options.replicas, true);
+                let file = load.file(self.options.replicas, self.options.is_active, true);
                 let asked = self.bed.ask_spread(load.owner, file, load.is_spread);
                 // A machine with more to do than it can has refused or said nothing: what runs by then is left as it is.
                 asked.map_err(|refused| {

@@ -68,6 +68,9 @@ struct Run {
     /// How many backups each application asks for.
     #[arg(short, long, value_name = "N", default_value = "1")]
     replicas: u32,
+    /// Backups run, and do not only hold the state.
+    #[arg(long)]
+    active: bool,
     /// How many rows a second each source has.
     #[arg(long, value_name = "N", default_value = "100", value_parser = clap::value_parser!(u64).range(1..=1_000))]
     rate: u64,
@@ -107,6 +110,7 @@ impl Run {
             apart: Duration::ZERO,
             away: AWAY,
             replicas: self.replicas,
+            is_active: self.active,
             rate: self.rate,
             settle: self.settle,
             recovery: self.recovery,

@@ -46,3 +46,16 @@ fn hosts_that_are_killed_one_after_the_other_lose_nothing() {
         assert_eq!(figures[claim], 1, "{claim}: {figures}");
     }
 }
+
+#[test]
+fn copies_that_run_go_on_for_hosts_that_are_killed() {
+    let (figures, _) = figures("-n 4 -a 3 -k 4 --active");
+    assert_eq!(figures["kills"], 4, "{figures}");
+    // A copy retains what the operator before it had released: a sink that begins with nothing must not get that.
+    for count in ["lost", "doubled", "wrong", "never_recovered"] {
+        assert_eq!(figures[count], 0, "{count}: {figures}");
+    }
+    for claim in ["none_lost", "none_wrong", "none_stays_degraded"] {
+        assert_eq!(figures[claim], 1, "{claim}: {figures}");
+    }
+}

@@ -133,11 +133,14 @@ impl Load {
     }
 
     /// Its file. Rows come as fast as they once did, or all at once.
-    pub(super) fn file(&self, replicas: u32, is_replayed: bool) -> String {
+    pub(super) fn file(&self, replicas: u32, is_active: bool, is_replayed: bool) -> String {
         let name = &self.name;
         let mut text = format!("name = \"{name}\"\n[qos]\nlatency = \"2s\"\n");
         if replicas > 0 {
             writeln!(text, "replicas = {replicas}").expect(INTO_MEMORY);
+        }
+        if is_active {
+            text.push_str("replication = \"active\"\n");
         }
         let speed = if is_replayed { "speed = 1\n" } else { "" };
         for source in self.family.sources() {

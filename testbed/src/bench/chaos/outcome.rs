@@ -76,6 +76,7 @@ impl Outcome {
                 ("nodes", u64::from(self.options.nodes)),
                 ("applications", convert::size(self.loads.len())),
                 ("replicas", u64::from(self.options.replicas)),
+                ("active", u64::from(self.options.is_active)),
                 ("kills", convert::size(hits)),
                 ("results", results),
                 ("lost", lost),
