@@ -19,11 +19,16 @@ pub struct Background {
     pub cores: Vec<Vec<f64>>,
 }
 
+/// As how many programs it is taken: a system shares processors among those that want them, and one alone would leave a worker half of a core.
+///
+/// Unit: threads. Source: guess; what else runs on a small host.
+const PROGRAMS: u32 = 4;
+
 /// In which pieces it is taken. Unit: time. Source: guess; what a scheduler of a system gives a program at once.
 const SLICE: Duration = Duration::from_millis(10);
 
 impl Background {
-    /// Takes what is to be taken of a node's host, counted from 1, on a thread of its own until this process ends.
+    /// Takes what is to be taken of a node's host, counted from 1, on threads of its own until this process ends.
     pub(super) fn start(self, node: u32) -> std::io::Result<()> {
         let place = convert::index(u64::from(node).saturating_sub(1));
         let Some(samples) = self.cores.into_iter().nth(place) else {
@@ -33,8 +38,13 @@ impl Background {
             return Ok(());
         }
         let step = Duration::from_millis(self.step_ms);
-        let thread = thread::Builder::new().name("background".to_owned());
-        thread.spawn(move || take(&samples, step)).map(drop)
+        let part: Vec<f64> = samples.iter().map(|it| it / f64::from(PROGRAMS)).collect();
+        for _ in 0..PROGRAMS {
+            let part = part.clone();
+            let thread = thread::Builder::new().name("background".to_owned());
+            thread.spawn(move || take(&part, step))?;
+        }
+        Ok(())
     }
 }
 

@@ -61,8 +61,11 @@ const TARGET_MS: u64 = 250;
 /// For how long a recorded sample stands. Unit: milliseconds. Source: five minutes in some seconds; several times what a prediction looks ahead.
 const STEP_MS: u64 = 5_000;
 
-/// How long everything runs before results count. Unit: time. Source: guess; monitors have seen two samples of what others take.
-const WARM_UP: Duration = Duration::from_secs(10);
+/// How many samples nothing is taken of hosts: applications are admitted by what there is then, for with more of it they would be refused.
+const FREE_STEPS: usize = 4;
+
+/// How long others have taken something before results count. Unit: time. Source: guess; monitors have seen it.
+const WARM_UP: Duration = Duration::from_secs(5);
 
 /// How long rows flow beside. Unit: time. Source: guess; until all applications are admitted.
 const ADMIT_TIME: Duration = Duration::from_secs(60);
@@ -156,13 +159,14 @@ fn measure(
     moves: bool,
     interrupt: &Interrupt,
 ) -> anyhow::Result<Counted> {
-    let of_host = |load: f64| load * CORES;
-    let loads = backdrop.into_loads().into_iter();
+    let of_host = |run: Vec<f64>| {
+        let free = std::iter::repeat_n(0.0, FREE_STEPS);
+        free.chain(run.into_iter().map(|load| load * CORES))
+            .collect()
+    };
     let background = Background {
         step_ms: STEP_MS,
-        cores: loads
-            .map(|run| run.into_iter().map(of_host).collect())
-            .collect(),
+        cores: backdrop.into_loads().into_iter().map(of_host).collect(),
     };
     let migrate = if moves {
         "migrate=auto"
@@ -203,7 +207,10 @@ fn run_on(bed: &Bed<'_>, options: &Options) -> anyhow::Result<Counted> {
         let asked = bed.ask(number % HOSTS, text);
         asked.map_err(|refused| anyhow!("work-{number}: {}", refused.message))?;
     }
-    wait(bed, WARM_UP)?;
+    // The nodes, and with them what others take, are older than the bed's clock.
+    let free = Duration::from_millis(STEP_MS).saturating_mul(u32::try_from(FREE_STEPS)?);
+    let warm = bed.clock.now().since(model::Instant::ZERO);
+    wait(bed, (free + WARM_UP).saturating_sub(warm))?;
     let (moved, before) = (bed.counted("migrated")?, counts(bed, options)?);
     let begun = bed.clock.now();
     wait(bed, options.duration)?;
