@@ -53,7 +53,7 @@ const WORK: f64 = 0.3;
 const RATE: u64 = 50;
 
 /// How long the text of a row is. Unit: characters. Source: comparing all of it takes some milliseconds.
-const TEXT: u64 = 1_000;
+const TEXT: u64 = 2_000;
 
 /// What results are to meet. Unit: milliseconds. Source: guess; many times what they take on a host that has nothing else to do.
 const TARGET_MS: u64 = 250;
@@ -203,7 +203,7 @@ fn run_on(bed: &Bed<'_>, options: &Options) -> anyhow::Result<Counted> {
     let cost = Duration::from_secs_f64(part / convert::count_to_f64(RATE));
     let length = length_for(bed, cost)?;
     for number in 0..options.applications {
-        let text = application(&format!("work-{number}"), length, cost);
+        let text = application(&format!("work-{number}"), length, Some(cost));
         let asked = bed.ask(number % HOSTS, text);
         asked.map_err(|refused| anyhow!("work-{number}: {}", refused.message))?;
     }
@@ -243,10 +243,10 @@ fn counts(bed: &Bed<'_>, options: &Options) -> anyhow::Result<Vec<(u64, u64)>> {
     (0..options.applications).map(count).collect()
 }
 
-/// How much of a text an operator compares with another one in such a time, as a host measures it. Unit: characters.
+/// How much of a text an operator compares with another one in such a time, as a host measures it that was told nothing of it. Unit: characters.
 fn length_for(bed: &Bed<'_>, cost: Duration) -> anyhow::Result<u64> {
     let first = TEXT / 2;
-    let text = application("probe", first, cost);
+    let text = application("probe", first, None);
     bed.ask(0, text)
         .map_err(|refused| anyhow!("probe: {}", refused.message))?;
     let micros = bed.until("a row's cost is known", || {
@@ -276,14 +276,15 @@ fn wait(bed: &Bed<'_>, time: Duration) -> anyhow::Result<()> {
 }
 
 /// An application whose operator compares so much of each row's text with all of it, letter by letter.
-fn application(name: &str, length: u64, cost: Duration) -> String {
+fn application(name: &str, length: u64, cost: Option<Duration>) -> String {
+    let declared = cost.map(|cost| format!("cost = \"{}us\"\n", cost.as_micros()));
+    let declared = declared.unwrap_or_default();
     format!(
         "name = \"{name}\"\n[qos]\nlatency = \"{TARGET_MS}ms\"\n\
          [source.rows]\nconnector = \"file\"\npath = \"rows.csv\"\nspeed = 1\nrate = {RATE}\n\
          schema = {{ at = \"int64\", text = \"string\" }}\ntime = {{ field = \"at\", unit = \"ms\" }}\n\
-         [operator.work]\nuse = \"map\"\nfrom = \"rows\"\ncost = \"{}us\"\nselect = {{ at = \"at\", steps = \"levenshtein(left(text, {length}), reverse(concat('{name}', text)))\" }}\n\
+         [operator.work]\nuse = \"map\"\nfrom = \"rows\"\n{declared}select = {{ at = \"at\", steps = \"levenshtein(left(text, {length}), reverse(concat('{name}', text)))\" }}\n\
          [sink.out]\nfrom = \"work\"\nconnector = \"discard\"\n",
-        cost.as_micros()
     )
 }
 
