@@ -4,5 +4,6 @@ mod anew;
 mod bed;
 mod ends;
 mod exact;
+mod standby;
 
 use crate::moving::bed::{Bed, StateLink};

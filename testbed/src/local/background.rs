@@ -48,22 +48,32 @@ impl Background {
     }
 }
 
-/// What is not got within a slice is not asked for again: who takes processors has no backlog here.
+/// How much that was not got is still wanted. Unit: time. Source: guess; what a server has waiting before it turns requests away.
+const BACKLOG_MAX: Duration = Duration::from_secs(1);
+
+/// What is not got within a slice is wanted in the next ones, up to [`BACKLOG_MAX`]: who is given too little goes on asking, as other programs do.
 fn take(samples: &[f64], step: Duration) {
     // Workers are to compete with it.
     priority::after_others();
     let clock = MachineClock::start();
     let start = clock.now();
+    let mut backlog = Duration::ZERO;
+    let mut asked = start;
     loop {
-        let since = clock.now().since(start);
-        let sample = convert::index(convert::nanos(since) / convert::nanos(step).max(1));
-        let wanted = SLICE.mul_f64(samples[sample % samples.len()].clamp(0.0, 1.0));
-        let (begun, used) = (clock.now(), clock.thread_cpu());
-        while clock.thread_cpu().saturating_sub(used) < wanted && clock.now().since(begun) < SLICE {
+        let begun = clock.now();
+        let sample = convert::nanos(begun.since(start)) / convert::nanos(step).max(1);
+        let part = samples[convert::index(sample) % samples.len()].clamp(0.0, 1.0);
+        backlog = (backlog + begun.since(asked).mul_f64(part)).min(BACKLOG_MAX);
+        asked = begun;
+        let used = clock.thread_cpu();
+        let mut got = Duration::ZERO;
+        while got < backlog && clock.now().since(begun) < SLICE {
             std::hint::spin_loop();
+            got = clock.thread_cpu().saturating_sub(used);
         }
+        backlog = backlog.saturating_sub(got);
         let left = SLICE.saturating_sub(clock.now().since(begun));
-        if process::pause(left).is_err() {
+        if !left.is_zero() && process::pause(left).is_err() {
             return;
         }
     }

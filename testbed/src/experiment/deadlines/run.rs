@@ -26,6 +26,9 @@ pub struct Run {
     pub generator_cpu: Duration,
     /// By how much the generator was late, at most and where sources had room. It counts as delay of what it offered.
     pub generator_late: Duration,
+    /// When the generator came to offer each arrival, since the beginning, in the order of the schedule; nothing where it did not, and
+    /// none at all on virtual cores, which are never late.
+    pub offered: Vec<Option<Duration>>,
 }
 
 /// What an application worked off.

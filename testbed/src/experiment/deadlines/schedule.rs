@@ -62,6 +62,18 @@ impl Schedule {
         arrivals.sort_by_key(|it| (it.offered, it.at, it.application, it.source));
         Self { arrivals }
     }
+
+    /// The same arrivals, offered when somebody came to offer them, where that was later.
+    #[must_use]
+    pub fn offered_at(&self, offered: &[Option<Duration>]) -> Self {
+        let mut arrivals = self.arrivals.clone();
+        for (arrival, at) in arrivals.iter_mut().zip(offered) {
+            arrival.offered = at.unwrap_or_default().max(arrival.offered);
+        }
+        // Stable, so that what a source has stays in order.
+        arrivals.sort_by_key(|it| it.offered);
+        Self { arrivals }
+    }
 }
 
 /// How many times the mean rate a source has.
@@ -256,6 +268,39 @@ mod tests {
             assert_eq!(schedule, Schedule::draw(&scenario, 1));
             assert_ne!(schedule, Schedule::draw(&scenario, 2));
         }
+    }
+
+    #[test]
+    fn what_is_offered_late_stays_in_the_order_of_its_source() {
+        let drawn = Schedule::draw(&scenario("arrivals = \"poisson\""), 1);
+        let late = |(number, arrival): (usize, &Arrival)| match number % 3 {
+            0 => None,
+            // What comes meanwhile waits behind it.
+            1 => Some(arrival.offered + Duration::from_secs(1)),
+            _ => Some(Duration::ZERO),
+        };
+        let mut offered: Vec<Option<Duration>> =
+            drawn.arrivals.iter().enumerate().map(late).collect();
+        let mut reached = [[Duration::ZERO; 2]; 2];
+        for (arrival, offered) in drawn.arrivals.iter().zip(&mut offered) {
+            let reached = &mut reached[arrival.application][arrival.source];
+            *reached = offered.unwrap_or_default().max(*reached);
+            *offered = Some(*reached);
+        }
+        let again = drawn.offered_at(&offered);
+        assert!(again.arrivals.is_sorted_by_key(|it| it.offered));
+        assert_ne!(again, drawn);
+        for (application, source) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+            let own = |of: &Schedule| -> Vec<(Duration, i64)> {
+                let all = of.arrivals.iter();
+                all.filter(|it| (it.application, it.source) == (application, source))
+                    .map(|it| (it.at, it.value))
+                    .collect()
+            };
+            assert_eq!(own(&again), own(&drawn));
+        }
+        let never = vec![None; drawn.arrivals.len()];
+        assert_eq!(drawn.offered_at(&never), drawn);
     }
 
     #[test]

@@ -87,6 +87,7 @@ pub fn run(scenario: &Scenario, schedule: &Schedule, config: Config) -> anyhow::
             told: burner.take(),
             generator_cpu: own,
             generator_late: generator.late,
+            offered: std::mem::take(&mut generator.offered),
             ..Run::default()
         };
         let mut sinks_cpu = Duration::ZERO;
@@ -147,6 +148,8 @@ struct Generator<'run> {
     blocked: BTreeSet<(usize, usize)>,
     next: usize,
     late: Duration,
+    /// When each arrival was offered, or there was no room for it, since the beginning; nothing of those that have not come.
+    offered: Vec<Option<Duration>>,
 }
 
 impl<'run> Generator<'run> {
@@ -168,6 +171,7 @@ impl<'run> Generator<'run> {
             blocked: BTreeSet::new(),
             next: 0,
             late: Duration::ZERO,
+            offered: vec![None; schedule.arrivals.len()],
         }
     }
 
@@ -195,7 +199,7 @@ impl<'run> Generator<'run> {
                 self.next += 1;
             }
             for place in std::mem::take(&mut self.blocked) {
-                if !self.offer(handle, place)? {
+                if !self.offer(handle, clock, place)? {
                     self.blocked.insert(place);
                 }
             }
@@ -215,14 +219,24 @@ impl<'run> Generator<'run> {
     }
 
     /// Offers what waits at a source as far as there is room. Whether nothing is left.
-    fn offer(&mut self, handle: &Handle, place: (usize, usize)) -> Result<bool, Ended> {
+    fn offer(
+        &mut self,
+        handle: &Handle,
+        clock: &MachineClock,
+        place: (usize, usize),
+    ) -> Result<bool, Ended> {
         let running = &self.running[place.0];
         let source = running.sources[place.1];
         let waiting = &mut self.waiting[place.0][place.1];
         while let Some(first) = waiting.front() {
+            let at = clock.now().since(self.begin);
             if !handle.has_room(running.application, source)? {
+                for index in waiting.iter() {
+                    self.offered[*index].get_or_insert(at);
+                }
                 return Ok(false);
             }
+            self.offered[*first].get_or_insert(at);
             let arrival = &self.schedule.arrivals[*first];
             handle.offer(source, self.sources.take(self.begin, arrival));
             waiting.pop_front();

@@ -42,6 +42,8 @@ pub(super) struct Case {
     lost: BTreeSet<usize>,
     /// On how many hosts beside its own the state of each operator is to be held.
     replicas: u8,
+    /// Whether nodes repair what hosts that are gone ran.
+    repairs: bool,
 }
 
 /// Something that is done to the network.
@@ -186,8 +188,10 @@ impl Case {
             .collect();
         let drawn = count <= DISCRETE_MAX && rng.keyed("fidelity").below(2) == 0;
         let is_discrete = wanted.map_or(drawn, |wanted| wanted == Fidelity::Discrete);
+        let repairs = !is_discrete || rng.keyed("repairs").below(2) == 0;
         Self {
             seed,
+            repairs,
             fidelity: if is_discrete {
                 Fidelity::Discrete
             } else {
@@ -218,7 +222,7 @@ impl Case {
                 policy::Projection::Paper => Discipline::ProcessorSharing,
                 policy::Projection::None | policy::Projection::Rank => Discipline::Rank,
             },
-            repairs: self.fidelity == Fidelity::Fluid,
+            repairs: self.repairs,
         }
     }
 
@@ -349,11 +353,12 @@ impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} hosts, {} requests, {}, {}",
+            "{} hosts, {} requests, {}, {}, {} repairs",
             self.hosts.len(),
             self.request_count,
             self.policy.name(),
-            self.fidelity.name()
+            self.fidelity.name(),
+            if self.repairs { "with" } else { "without" }
         )
     }
 }

@@ -72,13 +72,19 @@ impl Progress {
     /// cannot be repaired.
     fn graph_of(&self, world: &World, ticket: Ticket) -> Option<Arc<ComponentGraph>> {
         let asked = world.asked_of(ticket);
-        let graph = world.graphs.get(&asked.composition?)?;
+        let graph = Arc::clone(world.graphs.get(&asked.composition?)?);
         let numbers = |node: &NodeId| world.host_of(*node);
         let is_feasible = match world.repairs() {
             true => {
-                let sources = graph.sources().iter();
-                let mut at = sources.filter_map(|it| numbers(&it.host));
-                !self.orphaned.contains(&ticket) && at.all(|host| world.is_up(host))
+                let is_fed = match world.discrete.is_some() {
+                    // A source of rows is read once.
+                    true => self.has_all_sources(world, ticket, &graph),
+                    false => {
+                        let mut at = graph.sources().iter().filter_map(|it| numbers(&it.host));
+                        at.all(|host| world.is_up(host))
+                    }
+                };
+                !self.orphaned.contains(&ticket) && is_fed
             }
             false => {
                 let hosts = graph.hosts();
@@ -87,7 +93,15 @@ impl Progress {
             }
         };
         let is_running = self.is_stopped(world, ticket) == Some(false);
-        (is_feasible && is_running).then(|| Arc::clone(graph))
+        (is_feasible && is_running).then_some(graph)
+    }
+
+    /// Whether no host of its sources has gone down since it was asked for.
+    fn has_all_sources(&self, world: &World, ticket: Ticket, graph: &ComponentGraph) -> bool {
+        let since = world.asked_of(ticket).at;
+        let hosts = graph.sources().iter();
+        let mut hosts = hosts.filter_map(|it| world.host_of(it.host));
+        !hosts.any(|host| self.has_crashed(host, since))
     }
 
     /// Whether a host has gone down since then.
@@ -136,9 +150,14 @@ pub(super) fn check_rows(world: &World, progress: &Progress) -> (usize, Vec<Viol
         let graph = asked.composition.and_then(|id| world.graphs.get(&id));
         let hosts = graph.map(|graph| graph.hosts()).unwrap_or_default();
         let mut numbers = hosts.iter().filter_map(|node| world.host_of(*node));
-        let is_whole = numbers.all(|host| !progress.has_crashed(host, asked.at));
-        let is_running = progress.is_stopped(world, *ticket) == Some(false);
-        let is_drained = is_whole && is_running && world.is_up(asked.host);
+        let is_whole = match world.repairs() {
+            true => progress.graph_of(world, *ticket).is_some(),
+            false => {
+                numbers.all(|host| !progress.has_crashed(host, asked.at))
+                    && world.is_up(asked.host)
+            }
+        };
+        let is_drained = is_whole && progress.is_stopped(world, *ticket) == Some(false);
         let (count, found) = world.check_rows(*ticket, is_drained);
         rows += count;
         for what in found {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use engine::Admitted;
 use model::Binding;
+use node::node::PartEvent;
 
 use super::{
     Arc, ComponentGraph, CompositionId, Delays, Event, Facts, Input, Ticket, World, convert,
@@ -209,6 +210,18 @@ impl World {
         }
     }
 
+    /// Notes that a sink goes on elsewhere, or anew.
+    fn note_sink(&mut self, id: CompositionId, event: &PartEvent) {
+        let PartEvent::Restored { component, .. } = event else {
+            return;
+        };
+        let sinks = self.graphs.get(&id).map(|graph| graph.plan().sinks());
+        let place = sinks.and_then(|sinks| sinks.iter().position(|it| it.name == *component));
+        if let Some((exact, place)) = self.exact.as_mut().zip(place) {
+            exact.resume_sink((id, place));
+        }
+    }
+
     pub(super) fn carry(&mut self, from: usize, out: Vec<Out>) {
         for out in out {
             match out {
@@ -241,6 +254,7 @@ impl World {
                 }
                 Out::Prepared(wish, made) => self.on_prepared(from, 0, &wish, made),
                 Out::Happened(id, event) => {
+                    self.note_sink(id, &event);
                     self.later(from, Duration::ZERO, 0, Input::Happened { id, event });
                 }
                 Out::Offered(of, origin, row) => {
