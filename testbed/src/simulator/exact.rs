@@ -271,7 +271,9 @@ mod tests {
     const ORIGIN: Origin = Origin(7);
 
     fn left(rows: &[(u64, i64)], is_again: bool) -> Left {
-        let rows = rows.iter().map(|(index, value)| (ORIGIN, *index, vec![*value]));
+        let rows = rows
+            .iter()
+            .map(|(index, value)| (ORIGIN, *index, vec![*value]));
         Left {
             rows: rows.collect(),
             missing: 0,
@@ -282,7 +284,9 @@ mod tests {
     #[test]
     fn rows_leave_again_only_as_they_were_and_where_a_sink_goes_on() {
         let expected = Output {
-            rows: (1..=3).map(|index| ((ORIGIN, index), vec![10 * index])).collect(),
+            rows: (1..=3)
+                .map(|index| ((ORIGIN, index), vec![10 * index]))
+                .collect(),
             is_windowed: false,
         };
         let wrong = |rows: &[(u64, i64)], is_again| {

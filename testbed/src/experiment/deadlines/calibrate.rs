@@ -79,7 +79,12 @@ pub fn overheads(scenario: &Scenario) -> anyhow::Result<Overheads> {
         quantile(&finished, 0.5).filter(|it| it.is_finite())
     };
     let real = threads::run(&idle, &schedule, config)?;
-    let modelled = cores::run(&idle, &schedule.offered_at(&real.offered), config, overheads)?;
+    let modelled = cores::run(
+        &idle,
+        &schedule.offered_at(&real.offered),
+        config,
+        overheads,
+    )?;
     let (real, modelled) = (median(real), median(modelled));
     if let (Some(real), Some(modelled)) = (real, modelled) {
         overheads.delivery = model::convert::seconds((real - modelled).max(0.0));

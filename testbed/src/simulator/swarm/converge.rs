@@ -153,8 +153,7 @@ pub(super) fn check_rows(world: &World, progress: &Progress) -> (usize, Vec<Viol
         let is_whole = match world.repairs() {
             true => progress.graph_of(world, *ticket).is_some(),
             false => {
-                numbers.all(|host| !progress.has_crashed(host, asked.at))
-                    && world.is_up(asked.host)
+                numbers.all(|host| !progress.has_crashed(host, asked.at)) && world.is_up(asked.host)
             }
         };
         let is_drained = is_whole && progress.is_stopped(world, *ticket) == Some(false);
