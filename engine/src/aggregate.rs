@@ -1,7 +1,7 @@
 //! Aggregates over groups of rows: what windows compute.
 //!
-//! `Aggregates` are compiled once. Their arguments are evaluated on a batch, accumulated in `Groups`, kept
-//! as `Frozen` state that others of its kind can merge, and evaluated at last.
+//! `Aggregates` are compiled once. Their arguments are evaluated on a batch and accumulated in `Groups`, which give state that others
+//! of their kind can merge, a page at a time, and are evaluated at last.
 
 use std::sync::Arc;
 
@@ -15,19 +15,35 @@ use datafusion_expr_common::groups_accumulator::GroupsAccumulator;
 use datafusion_physical_expr::PhysicalExpr;
 use datafusion_physical_expr::aggregate::{AggregateFunctionExpr, LoweredAggregateBuilder};
 
+mod classes;
 mod groups;
 mod keys;
+mod page;
 mod per_group;
 
-use groups::Accumulating;
-pub(crate) use groups::{Frozen, Groups};
+pub(crate) use groups::{Groups, Told};
 pub(crate) use keys::{EncodedKeys, KeyEncoder, Keys};
+use page::Accumulating;
 use per_group::{Chunked, PerGroup};
 
 /// The most aggregates of one operator.
 ///
 /// Unit: count. Source: guess; each has state for each group.
 pub const AGGREGATES_MAX: usize = 64;
+
+/// How many groups a page has.
+///
+/// Unit: groups. Range: from some batches, whose rows are parted where their keys lie on several pages, to what is merged in about the time of a batch. In
+/// tests a few keys are several pages. Source: guess.
+const PAGE_GROUPS: usize = if cfg!(test) { 3 } else { 16 << 10 };
+
+/// The same of groups that have accumulators of their own, each with a state that is made by itself.
+const PAGE_GROUPS_APART: usize = if cfg!(test) { 2 } else { 1 << 10 };
+
+/// How many rows of state are told at once.
+///
+/// Unit: rows. Range: from a batch to what is encoded in about its time. In tests it is less than a page. Source: guess.
+pub(crate) const TOLD_ROWS: usize = if cfg!(test) { 2 } else { 4 << 10 };
 
 /// The functions that may be used, by the name that the planner gives them.
 ///
@@ -116,14 +132,26 @@ impl Aggregates {
 
     /// No group yet.
     pub(crate) fn groups(&self) -> Groups {
-        let accumulating = self.list.iter().map(|aggregate| Accumulating {
+        let mut list = self.list.iter();
+        let are_together = list.all(|one| one.function.groups_accumulator_supported());
+        Groups::new(match are_together {
+            true => PAGE_GROUPS,
+            false => PAGE_GROUPS_APART,
+        })
+    }
+
+    /// What takes in rows of some groups, of which none has any yet.
+    fn accumulating(&self) -> Vec<Accumulating> {
+        let each = self.list.iter().zip(&self.state_types);
+        let accumulating = each.map(|(aggregate, states)| Accumulating {
             accumulator: aggregate
                 .accumulator()
                 .expect("the same accumulator was made when it was added"),
             arguments: aggregate.arguments.len(),
             has_filter: aggregate.filter.is_some(),
+            states: states.len(),
         });
-        Groups::new(accumulating.collect())
+        accumulating.collect()
     }
 
     /// The arguments of all aggregates for these rows: of each its values, then its filter where it has one.

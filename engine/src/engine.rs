@@ -112,8 +112,7 @@ pub struct Config {
     pub rules: Rules,
     /// For how long a worker goes on with one component before it compares; where not given, as the policy has it.
     pub quantum: Option<Duration>,
-    /// How much of a large state leaves in one dispatch, as far as an operator can part it. Unit: bytes. Range: from 1; below what takes as long as
-    /// a long batch may.
+    /// About how much of a large state leaves in one dispatch. Unit: bytes. Range: from 1; below what takes as long as a long batch may.
     pub export_bytes: usize,
 }
 

@@ -34,7 +34,10 @@ mod tests;
 mod ticks;
 mod top;
 mod union;
+mod walk;
 mod window;
+
+pub use chunk::{Cursor, ExportPart, ImportError, Part, StateChunk};
 
 /// All operators, in the order in which they are listed to people.
 pub const KINDS: &[&Kind] = &[
@@ -81,17 +84,14 @@ pub trait Operator: Send + Debug {
         None
     }
 
-    /// The state behind `at`. An increment begins at a tick that was complete.
-    fn export(&mut self, at: Cursor) -> Vec<StateChunk> {
-        let _ = at;
-        Vec::new()
-    }
-
-    /// Some of the state behind `at` that changes no more, as chunks of about so many bytes together, and moves `at` on behind it: for who exports a
-    /// large state in parts, between which the operator goes on. Nothing where what is left goes at once, by [`Operator::export`].
-    fn export_some(&mut self, at: &mut Cursor, bytes_max: usize) -> Vec<StateChunk> {
+    /// The next part of the state behind `at`, as chunks of about so many bytes together, and moves `at` on behind it. Rows and progress may come
+    /// between two parts: what they change is in later ones, so that all parts together are the state of the moment of the last. A part takes about
+    /// as long as a batch, whatever the state.
+    ///
+    /// One export is under way at a time: what another cursor has begun comes to nothing.
+    fn export(&mut self, at: &mut Cursor, bytes_max: usize) -> ExportPart {
         let _ = (at, bytes_max);
-        Vec::new()
+        ExportPart::default()
     }
 
     /// The last tick that is complete: what changes from now on is state of later ones. Nothing while none is.
@@ -139,59 +139,6 @@ impl Tick {
             _ => Some(Self(open - 1)),
         }
     }
-}
-
-/// Up to where a state was exported in parts: what is before it changes no more, so that what is behind it is all that is left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Cursor {
-    /// The last tick of which all was.
-    pub since: Option<Tick>,
-    /// A later tick up to which some was, and a number that says how much: what that counts is the operator's affair.
-    pub within: Option<(Tick, usize)>,
-}
-
-/// A part of an operator's state. Importing all parts that were exported makes an equal operator.
-#[derive(Debug, Clone, PartialEq)]
-pub struct StateChunk {
-    /// The tick that it belongs to. Once a tick is complete its chunks change no more.
-    pub tick: Tick,
-    /// What the operator calls this part of the tick. A later chunk of the same tick and part replaces it; of what never changes it comes behind it.
-    pub part: Part,
-    /// The state as columns.
-    pub columns: RecordBatch,
-}
-
-impl Cursor {
-    /// Where an increment begins that adds to what is complete up to a tick.
-    pub const fn behind(since: Option<Tick>) -> Self {
-        Self {
-            since,
-            within: None,
-        }
-    }
-}
-
-/// Which part of a tick's state a chunk is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Part {
-    /// Whose rows made it.
-    pub origin: Origin,
-    /// What else tells the operator's parts apart: of a window, the pane.
-    pub number: i64,
-}
-
-/// Why a chunk of state was not taken in. Nothing has changed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ImportError {
-    /// The operator has no state.
-    #[error("a stateless operator has no state at tick {}", tick.0)]
-    Stateless {
-        /// The tick of the chunk.
-        tick: Tick,
-    },
-    /// The columns are not those of this operator.
-    #[error("state of another operator: {0}")]
-    Columns(String),
 }
 
 /// What a tick gives when it is complete.

@@ -5,10 +5,10 @@
 //! counted, up to where each way in was worked off, and what is retained of the output for those who may still ask for it. A
 //! migration's target and a backup do the same, once or again and again.
 //!
-//! A large state leaves in parts, and the component goes on between them: much of it changes no more ([`Operator::export_some`]), so that it may leave before
-//! the moment that the increment is of. A shadow that holds nothing yet takes it in as it comes.
+//! A large state leaves in parts, and the component goes on between them: what is told of the state comes behind what was told of it before
+//! ([`Operator::export`]), so that much of it may leave before the moment that the increment is of. A shadow that holds nothing yet takes it in as it comes.
 //!
-//! [`Operator::export_some`]: crate::operator::Operator::export_some
+//! [`Operator::export`]: crate::operator::Operator::export
 //!
 //! The protocol has two frames. Opening a state edge is the first request. Upstream goes a [`StatePull`]: which increment is held, and which request for a next one this is.
 //! Every field is a state and not a change: a pull that is lost, repeated or late does no harm. Downstream go the [`Piece`]s of

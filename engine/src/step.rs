@@ -12,7 +12,7 @@ use model::{Instant, Origin, convert};
 use crate::batch::{Batch, Header, Rows, Token};
 use crate::columns;
 use crate::mailbox::Channel;
-use crate::operator::{Closing, Compiled, Cursor, Emitter, Numbering, Operator, StateChunk, Tick};
+use crate::operator::{Closing, Compiled, Cursor, Emitter, ExportPart, Numbering, Operator, Tick};
 
 mod counting;
 #[cfg(test)]
@@ -125,28 +125,21 @@ impl Step {
         self.operator.as_mut()
     }
 
-    /// What is behind a cursor of the state, up to which tick it is complete now, and what was counted: all of one moment.
+    /// The next part of the state behind a cursor, about so many bytes.
     ///
     /// # Panics
     /// While windows are left to be closed: some of what they give is counted, and is state still.
-    pub(crate) fn export(&mut self, at: Cursor) -> (Vec<StateChunk>, Option<Tick>, Counted) {
-        let Counting {
-            closing, counted, ..
-        } = &self.counting;
+    pub(crate) fn export(&mut self, at: &mut Cursor, bytes_max: usize) -> ExportPart {
         assert!(
-            closing.is_none(),
+            self.counting.closing.is_none(),
             "nothing is exported in the middle of a closing"
         );
-        let chunks = self.operator.export(at);
-        (chunks, self.operator.complete(), counted.clone())
+        self.operator.export(at, bytes_max)
     }
 
-    /// Some of what is complete behind a cursor, about so many bytes; nothing where so little is left that it goes at once.
-    pub(crate) fn export_some(&mut self, at: &mut Cursor, bytes_max: usize) -> Vec<StateChunk> {
-        match self.operator.bytes() {
-            bytes if bytes <= bytes_max => Vec::new(),
-            _ => self.operator.export_some(at, bytes_max),
-        }
+    /// Up to which tick the state is complete, and what was counted.
+    pub(crate) fn counted(&self) -> (Option<Tick>, Counted) {
+        (self.operator.complete(), self.counting.counted.clone())
     }
 
     /// Goes on from what the frame around another instance has counted, whose state the operator holds.

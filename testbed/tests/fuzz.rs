@@ -188,7 +188,8 @@ fn state() -> Vec<u8> {
     let batch = received.expect("a good batch").batch;
     operator.process(0, &batch, &mut Emitter::default());
     let chunks = operator
-        .export(Cursor::default())
+        .export(&mut Cursor::default(), usize::MAX)
+        .chunks
         .into_iter()
         .map(|chunk| Item::Chunk {
             tick: chunk.tick,

@@ -2,13 +2,14 @@
 
 use std::fmt;
 
-use arrow_array::{Array, ArrayRef, BooleanArray, UInt32Array};
+use arrow_array::{Array, ArrayRef, BooleanArray};
 use arrow_select::concat::concat;
 use arrow_select::filter::{filter, prep_null_mask_filter};
-use arrow_select::take::take_arrays;
 use datafusion_common::{Result, ScalarValue, not_impl_err};
 use datafusion_expr_common::accumulator::Accumulator;
 use datafusion_expr_common::groups_accumulator::{EmitTo, GroupsAccumulator};
+
+use super::classes::for_each_class;
 
 /// Makes an accumulator for a new group.
 pub(super) type Make = Box<dyn Fn() -> Result<Box<dyn Accumulator>> + Send>;
@@ -54,27 +55,9 @@ impl PerGroup {
             self.bytes += group.size();
             self.groups.push(group);
         }
-        let Some(first) = group_indices.first() else {
-            return Ok(());
-        };
-        if group_indices.iter().all(|group| group == first) {
-            return self.apply_to(*first, values, &apply);
-        }
-        let mut order: Vec<u32> = (0u32..).take(group_indices.len()).collect();
-        let group_of =
-            |row: u32| group_indices[usize::try_from(row).expect("32 bits fit a pointer")];
-        order.sort_by_key(|row| group_of(*row));
-        let values = take_arrays(values, &UInt32Array::from(order.clone()), None)?;
-        let mut offset = 0;
-        for run in order.chunk_by(|a, b| group_of(*a) == group_of(*b)) {
-            let rows: Vec<ArrayRef> = values
-                .iter()
-                .map(|column| column.slice(offset, run.len()))
-                .collect();
-            self.apply_to(group_of(run[0]), &rows, &apply)?;
-            offset += run.len();
-        }
-        Ok(())
+        for_each_class(group_indices, values, |group, _, values| {
+            self.apply_to(group, values, &apply)
+        })
     }
 
     fn apply_to(

@@ -2,7 +2,7 @@
 //!
 //! An export is a dispatch like any other: a worker takes the step, between two batches, and what a shadow lacks is put into pieces
 //! outside of the engine's lock. Under it only positions and references to retained batches are collected. A large state takes several, and the component
-//! goes on between them.
+//! goes on between them. Of the shadows of a component one is served after the other.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -13,7 +13,7 @@ use super::lacking::Lacking;
 use super::{DeployError, Engine};
 use crate::edge::{Held, LAPSE};
 use crate::frame::EncodeError;
-use crate::operator::{Cursor, Numbering, Tick};
+use crate::operator::{Cursor, ExportPart, Numbering, Tick};
 use crate::state::{Exported, FIRST_REQUEST, PIECES_MAX, Piece, Standing, StatePull, exported};
 use crate::step::Step;
 
@@ -280,15 +280,16 @@ impl Engine {
 
     /// The next export of a component; nothing where none is asked for any more.
     pub(super) fn begin_export(&mut self, id: ComponentId) -> Option<Export> {
-        let of_it = |edge: &&mut StateEdge| edge.component == id && edge.is_wanted;
+        let of_it = |edge: &StateEdge| edge.component == id && edge.is_wanted;
         let taken = self.all_taken(id);
         let component = self.components.get_mut(&id)?;
-        let mut states = self.states.iter_mut();
-        let found = states.find_map(|(id, edge)| Some((*id, edge)).filter(|(_, edge)| of_it(edge)));
-        let Some((edge_id, edge)) = found else {
+        let states = self.states.iter_mut().filter(|(_, edge)| of_it(edge));
+        // Another export would bring to nothing what was made of one that was begun.
+        let Some((edge_id, edge)) = states.min_by_key(|(_, edge)| edge.begun.is_none()) else {
             component.export_due = None;
             return None;
         };
+        let edge_id = *edge_id;
         edge.is_wanted = false;
         let mark = edge.marks.get(&edge.holds).cloned().unwrap_or_default();
         let begun = edge.begun.get_or_insert_with(|| {
@@ -422,25 +423,22 @@ impl Export {
             mut standing,
             has_state,
         } = self;
-        let some = match has_state {
-            true => step.export_some(&mut at, bytes_max),
-            false => Vec::new(),
-        };
-        if !some.is_empty() {
-            return Made {
-                edge,
-                number,
-                reached: Reached::Part(at),
-                exported: exported(some, None),
-            };
-        }
-        let (chunks, complete) = match has_state {
+        let (part, complete) = match has_state {
             true => {
-                let (chunks, complete, counted) = step.export(at);
+                let part = step.export(&mut at, bytes_max);
+                if !part.is_last {
+                    return Made {
+                        edge,
+                        number,
+                        reached: Reached::Part(at),
+                        exported: exported(part.chunks, None),
+                    };
+                }
+                let (complete, counted) = step.counted();
                 standing.counted = Some(counted);
-                (chunks, complete)
+                (part, complete)
             }
-            false => (Vec::new(), None),
+            false => (ExportPart::default(), None),
         };
         let held = |output: &Vec<crate::edge::Retained>| -> Held {
             let all = output.iter();
@@ -456,7 +454,7 @@ impl Export {
             edge,
             number,
             reached: Reached::Whole(mark),
-            exported: exported(chunks, Some(standing)),
+            exported: exported(part.chunks, Some(standing)),
         }
     }
 }

@@ -25,8 +25,8 @@ use super::ticks::{self, TICK_MICROS};
 use super::window::SPAN_MAX_MICROS;
 use super::window::parameters::{by, note};
 use super::{
-    ArgumentError, Closing, Compiled, CompleteTick, Cursor, DefaultCost, Emitter, ImportError,
-    Inputs, Kind, Numbering, Operator, Parameter, Shape, StateChunk, Tick, bad_schema,
+    ArgumentError, Closing, Compiled, CompleteTick, Cursor, DefaultCost, Emitter, ExportPart,
+    ImportError, Inputs, Kind, Numbering, Operator, Parameter, Shape, StateChunk, Tick, bad_schema,
 };
 use crate::aggregate::{EncodedKeys, KeyEncoder};
 use crate::batch::Batch;
@@ -211,12 +211,8 @@ impl Operator for Distinct {
         })
     }
 
-    fn export(&mut self, at: Cursor) -> Vec<StateChunk> {
-        state::export(self, at.since)
-    }
-
-    fn export_some(&mut self, at: &mut Cursor, bytes_max: usize) -> Vec<StateChunk> {
-        state::export_some(&self.memory, at, bytes_max)
+    fn export(&mut self, at: &mut Cursor, bytes_max: usize) -> ExportPart {
+        state::export(self, at, bytes_max)
     }
 
     fn complete(&self) -> Option<Tick> {

@@ -233,28 +233,32 @@ impl Run {
     }
 
     /// Tells another operator what is behind a cursor, by frames as if it were on another host.
-    pub(super) fn tell(&mut self, other: &mut dyn Operator, at: Cursor) {
-        for chunk in self.operator.export(at) {
+    pub(super) fn tell(&mut self, other: &mut dyn Operator, mut at: Cursor) {
+        while !self.tell_part(other, &mut at, usize::MAX) {}
+    }
+
+    /// Tells another operator the next part of what is behind a cursor. Says whether it was the last.
+    pub(super) fn tell_part(
+        &mut self,
+        other: &mut dyn Operator,
+        at: &mut Cursor,
+        bytes_max: usize,
+    ) -> bool {
+        let part = self.operator.export(at, bytes_max);
+        for chunk in part.chunks {
             assert!(at.since.is_none_or(|since| chunk.tick > since));
             other.import(sent(chunk)).unwrap();
         }
+        part.is_last
     }
 
-    /// Tells another operator the next small part of what changes no more behind a cursor. Says whether there was one.
-    fn tell_some(&mut self, other: &mut dyn Operator, at: &mut Cursor) -> bool {
-        let since = at.since;
-        let some = self.operator.export_some(at, 1);
-        let has_some = !some.is_empty();
-        for chunk in some {
-            let complete = self.operator.complete();
-            assert!(since.is_none_or(|since| chunk.tick > since));
-            // Rows of a join change no more from when they come.
-            let is_complete = complete.is_some_and(|complete| chunk.tick <= complete);
-            assert!(is_complete || self.kind.inputs == Inputs::Two);
-            other.import(sent(chunk)).unwrap();
-        }
-        assert!(has_some || at.since == since);
-        has_some
+    /// All chunks of the state that have columns.
+    pub(super) fn state(&mut self) -> Vec<StateChunk> {
+        let part = self.operator.export(&mut Cursor::default(), usize::MAX);
+        assert!(part.is_last);
+        let mut chunks = part.chunks;
+        chunks.retain(|chunk| chunk.columns.num_columns() > 0);
+        chunks
     }
 
     /// Checks that chunks of state that are not of this operator's making are refused, each of them.
@@ -285,24 +289,28 @@ impl Run {
                 Event::Progress => {
                     if let Some(due) = left.iter().copied().flatten().map(|row| row.due).min() {
                         self.progress(due);
-                        if !self.tell_some(&mut *backup, &mut told) {
-                            self.tell(&mut *backup, told);
-                            told = Cursor::behind(told.since.max(self.operator.complete()));
-                        }
+                        self.back_up(&mut *backup, &mut told);
                     }
                 }
+                Event::Part => self.back_up(&mut *backup, &mut told),
                 Event::Transfer => {
                     self.transfer();
                     // How far a part of a state has come is one operator's affair.
                     told.within = None;
                 }
                 Event::Backup => {
-                    while self.tell_some(&mut *backup, &mut told) {}
-                    self.tell(&mut *backup, told);
+                    while !self.tell_part(&mut *backup, &mut told, 1) {}
                     self.operator = std::mem::replace(&mut backup, self.anew());
                     told = Cursor::default();
                 }
             }
+        }
+    }
+
+    /// Tells a backup the least part that there is; the next one is of the next increment where it was the last.
+    fn back_up(&mut self, backup: &mut dyn Operator, told: &mut Cursor) {
+        if self.tell_part(backup, told, 1) {
+            *told = Cursor::behind(told.since.max(self.operator.complete()));
         }
     }
 
@@ -353,11 +361,13 @@ impl Run {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Event {
     Nothing,
-    /// Progress reaches the earliest row that is left, and a backup is told what changed.
+    /// Progress reaches the earliest row that is left, and a backup is told a part of what changed.
     Progress,
+    /// The backup is told another part.
+    Part,
     /// Another operator takes over.
     Transfer,
-    /// The backup takes over, told of what changed since the last progress.
+    /// The backup takes over, told of what is left to tell.
     Backup,
 }
 
@@ -366,8 +376,10 @@ pub(super) type Turn = (usize, usize, Event);
 
 /// Turns that favor none of up to four origins.
 pub(super) fn any_turns() -> impl Strategy<Value = Vec<Turn>> {
-    use Event::{Backup, Nothing, Progress, Transfer};
-    let event = prop::sample::select(vec![Nothing, Progress, Progress, Transfer, Backup]);
+    use Event::{Backup, Nothing, Part, Progress, Transfer};
+    let event = prop::sample::select(vec![
+        Nothing, Progress, Progress, Part, Part, Transfer, Backup,
+    ]);
     prop::collection::vec((0_usize..12, 1_usize..8, event), 0..40)
 }
 

@@ -56,7 +56,7 @@ use model::{EventTime, Origin};
 use crate::batch::{self, Batch};
 use crate::frontier::Slide;
 use crate::operator::evaluate::evaluate;
-use crate::operator::{self, Cursor, Emitter, ImportError, Operator, StateChunk, Tick};
+use crate::operator::{self, Cursor, Emitter, ExportPart, ImportError, Operator, StateChunk, Tick};
 
 mod closing;
 mod parameters;
@@ -160,12 +160,8 @@ impl Operator for Join {
         Some(self.timing.ticks().slide())
     }
 
-    fn export(&mut self, at: Cursor) -> Vec<StateChunk> {
-        state::export(self, at)
-    }
-
-    fn export_some(&mut self, at: &mut Cursor, bytes_max: usize) -> Vec<StateChunk> {
-        state::export_some(self, at, bytes_max)
+    fn export(&mut self, at: &mut Cursor, bytes_max: usize) -> ExportPart {
+        state::export(self, at, bytes_max)
     }
 
     fn complete(&self) -> Option<Tick> {

@@ -28,8 +28,8 @@ use super::window::layout::Layout;
 use super::window::parameters::{Bounds, LATENESS, SPANS, by, fixed, lateness, note};
 use super::window::slots::Slot;
 use super::{
-    ArgumentError, Closing, Compiled, Cursor, DefaultCost, Emitter, ImportError, Inputs, Kind,
-    Numbering, Operator, Parameter, Shape, StateChunk, Tick, bad_schema,
+    ArgumentError, Closing, Compiled, Cursor, DefaultCost, Emitter, ExportPart, ImportError,
+    Inputs, Kind, Numbering, Operator, Parameter, Shape, StateChunk, Tick, bad_schema,
 };
 use crate::batch::{Batch, Rows};
 use crate::expression::Expression;
@@ -206,12 +206,8 @@ impl Operator for Top {
         Some(self.best.slots.layout().slide())
     }
 
-    fn export(&mut self, at: Cursor) -> Vec<StateChunk> {
-        state::export(&self.best, &self.encoding, at.since)
-    }
-
-    fn export_some(&mut self, at: &mut Cursor, bytes_max: usize) -> Vec<StateChunk> {
-        state::export_some(&self.best, &self.encoding, at, bytes_max)
+    fn export(&mut self, at: &mut Cursor, bytes_max: usize) -> ExportPart {
+        state::export(&mut self.best, &self.encoding, at, bytes_max)
     }
 
     fn complete(&self) -> Option<Tick> {

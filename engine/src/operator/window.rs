@@ -45,7 +45,9 @@ use model::{EventTime, Origin};
 use crate::aggregate::EncodedKeys;
 use crate::batch::{Batch, Rows};
 use crate::frontier::Slide;
-use crate::operator::{Closing, Cursor, Emitter, ImportError, Operator, StateChunk, Tick};
+use crate::operator::{
+    Closing, Cursor, Emitter, ExportPart, ImportError, Operator, StateChunk, Tick,
+};
 
 pub(super) mod layout;
 mod panes;
@@ -104,12 +106,8 @@ impl Operator for Window {
         Some(self.panes.layout().slide())
     }
 
-    fn export(&mut self, at: Cursor) -> Vec<StateChunk> {
-        state::export(&mut self.panes, &self.selected, at.since)
-    }
-
-    fn export_some(&mut self, at: &mut Cursor, bytes_max: usize) -> Vec<StateChunk> {
-        state::export_some(&mut self.panes, &self.selected, at, bytes_max)
+    fn export(&mut self, at: &mut Cursor, bytes_max: usize) -> ExportPart {
+        state::export(&mut self.panes, &self.selected, at, bytes_max)
     }
 
     fn complete(&self) -> Option<Tick> {
@@ -144,7 +142,7 @@ impl Window {
             let aggregates = self.selected.aggregates();
             let updated = self.panes.accumulate(slot, aggregates, |groups| {
                 let arguments = selection.of_columns(arguments)?;
-                groups.update(keys, selection.rows(), &arguments, scratch)
+                groups.update(aggregates, keys, selection.rows(), &arguments, scratch)
             });
             if let Err(refused) = updated {
                 emit.bad(selection.of_rows(rows), refused.to_string());

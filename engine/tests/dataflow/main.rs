@@ -9,6 +9,7 @@
 mod again;
 mod budgets;
 mod clocks;
+mod exports;
 mod failover;
 mod failures;
 mod hostile;

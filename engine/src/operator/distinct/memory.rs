@@ -17,6 +17,9 @@ pub(super) struct Memory {
     /// The same by tick: what is forgotten together and exported together.
     ticks: BTreeMap<i64, Keys>,
     bytes: usize,
+    /// The last tick of which all keys were told in the export that is under way, and a later one with how many of its first keys were not.
+    told: i64,
+    left: Option<(i64, usize)>,
 }
 
 impl Default for Memory {
@@ -25,6 +28,8 @@ impl Default for Memory {
             seen: IndexMap::with_hasher(FixedState::with_seed(0)),
             ticks: BTreeMap::new(),
             bytes: 0,
+            told: i64::MIN,
+            left: None,
         }
     }
 }
@@ -69,16 +74,28 @@ impl Memory {
         }
     }
 
-    /// The keys that were last seen after a tick, by the tick they were seen in.
-    pub(super) fn since(&self, tick: i64) -> impl Iterator<Item = (i64, Vec<&[u8]>)> + '_ {
-        let later = self.ticks.range(tick.saturating_add(1)..);
-        later.map(|(tick, keys)| (*tick, keys.iter().map(|key| &**key).collect()))
+    /// Begins an export of the keys that were last seen behind a tick.
+    pub(super) const fn begin_export(&mut self, tick: i64) {
+        (self.told, self.left) = (tick, None);
     }
 
-    /// The first tick behind this one in which keys were last seen, and those; a key that leaves is replaced by the last.
-    pub(super) fn next_behind(&self, tick: i64) -> Option<(i64, &Keys)> {
-        let mut later = self.ticks.range(tick.saturating_add(1)..);
-        later.next().map(|(tick, keys)| (*tick, keys))
+    /// Some keys that were last seen in one tick, of about so many bytes, and which tick that is; nothing where all were told.
+    ///
+    /// Those of a tick leave from the last to the first: a key that is seen anew, and so leaves its tick, lets the last one take its place, which went then.
+    pub(super) fn tell(&mut self, bytes_max: usize) -> Option<(i64, impl Iterator<Item = &[u8]>)> {
+        let (tick, keys) = self.ticks.range(self.told.saturating_add(1)..).next()?;
+        let left = self.left.take().filter(|(known, _)| known == tick);
+        let left = left.map_or(keys.len(), |(_, left)| left.min(keys.len()));
+        let (mut from, mut bytes) = (left, 0);
+        while from > 0 && bytes < bytes_max {
+            from -= 1;
+            bytes += keys[from].len() + size_of::<i32>();
+        }
+        match from {
+            0 => self.told = *tick,
+            left => self.left = Some((*tick, left)),
+        }
+        Some((*tick, (from..left).map(|place| &*keys[place])))
     }
 
     fn leave(&mut self, key: &Arc<[u8]>, tick: i64) {

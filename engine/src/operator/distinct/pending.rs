@@ -10,6 +10,8 @@ use model::Origin;
 
 use crate::aggregate::{EncodedKeys, Keys};
 use crate::operator::selection::Selection;
+use crate::operator::walk::{Named, Walk};
+use crate::operator::{Cursor, ExportPart, Part, StateChunk, Tick};
 
 /// Rows by tick and origin.
 #[derive(Debug)]
@@ -17,6 +19,7 @@ pub(super) struct Pending {
     schema: SchemaRef,
     slots: BTreeMap<(i64, Origin), Slot>,
     bytes: usize,
+    walk: Walk<(i64, Origin)>,
 }
 
 /// The first rows of each key: the n-th row is of the n-th key.
@@ -25,6 +28,8 @@ struct Slot {
     keys: Keys,
     rows: Vec<RecordBatch>,
     bytes: usize,
+    /// The export that it was told in last, and how many of the batches were.
+    told: (usize, usize),
 }
 
 impl Pending {
@@ -34,6 +39,7 @@ impl Pending {
             schema,
             slots: BTreeMap::new(),
             bytes: 0,
+            walk: Walk::new(),
         }
     }
 
@@ -107,20 +113,29 @@ impl Pending {
         while self.pop(tick).is_some() {}
     }
 
-    /// Forgets the rows of an origin in a tick.
-    pub(super) fn remove(&mut self, tick: i64, origin: Origin) {
-        if let Some(slot) = self.slots.remove(&(tick, origin)) {
-            self.bytes -= slot.measure();
-        }
+    /// Forgets the rows of a tick and of later ones: where state is imported that has them anew.
+    pub(super) fn forget_from(&mut self, tick: i64) {
+        let gone = self.slots.split_off(&(tick, Origin(0)));
+        self.bytes -= gone.values().map(Slot::measure).sum::<usize>();
     }
 
-    /// The rows of ticks after this one, by tick and origin.
-    pub(super) fn since(&self, tick: i64) -> impl Iterator<Item = (i64, Origin, RecordBatch)> + '_ {
-        let later = self.slots.range((tick.saturating_add(1), Origin(0))..);
-        later.map(|((tick, origin), slot)| {
-            let rows = concat_batches(&self.schema, &slot.rows).expect(SAME_COLUMNS);
-            (*tick, *origin, rows)
-        })
+    /// Begins the export that a cursor asks for, and gives its first chunk; nothing where it is the one that is under way.
+    pub(super) fn begin_export(&mut self, at: &mut Cursor) -> Option<StateChunk> {
+        self.walk.begin(at)
+    }
+
+    /// The next part of it.
+    pub(super) fn export(&mut self, since: Option<Tick>, bytes_max: usize) -> ExportPart {
+        let name = |(tick, origin): &(i64, Origin), slot: &Slot| Named {
+            tick: Tick(*tick),
+            part: Part {
+                origin: *origin,
+                number: 0,
+            },
+            pages: slot.rows.len(),
+        };
+        let slots = &mut self.slots;
+        self.walk.go_on(since, bytes_max, slots, name, Slot::tell)
     }
 
     /// Takes the first slot out of those up to a tick.
@@ -141,7 +156,20 @@ impl Slot {
             keys: Keys::new(),
             rows: Vec::new(),
             bytes: 0,
+            told: (0, 0),
         }
+    }
+
+    /// A batch, unless it was told in an export.
+    fn tell(&mut self, page: usize, export: usize) -> Option<RecordBatch> {
+        if self.told.0 != export {
+            self.told = (export, 0);
+        }
+        if page < self.told.1 {
+            return None;
+        }
+        self.told.1 = page + 1;
+        Some(self.rows[page].clone())
     }
 
     /// The memory that it holds, in bytes.

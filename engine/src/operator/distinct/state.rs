@@ -7,10 +7,11 @@ use arrow_array::{Array, BinaryArray, RecordBatch};
 use arrow_schema::{DataType, Field, Schema};
 use model::Origin;
 
-use super::{Distinct, Memory};
-use crate::operator::chunk::{self, CLOSED};
+use super::Distinct;
+use crate::columns;
+use crate::operator::chunk::{self, ANEW, CLOSED};
 use crate::operator::selection::Selection;
-use crate::operator::{Cursor, ImportError, Part, StateChunk, Tick, ticks};
+use crate::operator::{Cursor, ExportPart, ImportError, Part, StateChunk, Tick, ticks};
 
 /// The part of keys; that of rows is of their origin and has the number zero.
 const SEEN: Part = Part {
@@ -18,54 +19,39 @@ const SEEN: Part = Part {
     number: 1,
 };
 
-/// What changed behind `since`.
-pub(super) fn export(distinct: &Distinct, since: Option<Tick>) -> Vec<StateChunk> {
-    let behind = since.map_or(i64::MIN, |tick| tick.0);
-    let seen = distinct
-        .memory
-        .since(behind)
-        .map(|(tick, keys)| StateChunk {
+/// The next part of what changed behind a cursor: keys that rows of closed ticks had, which only come behind others, and then rows of ticks to come.
+pub(super) fn export(distinct: &mut Distinct, at: &mut Cursor, bytes_max: usize) -> ExportPart {
+    let Distinct {
+        memory, pending, ..
+    } = distinct;
+    let mut chunks: Vec<StateChunk> = pending.begin_export(at).into_iter().collect();
+    if !chunks.is_empty() {
+        memory.begin_export(at.since.map_or(i64::MIN, |tick| tick.0));
+    }
+    let mut left = bytes_max;
+    while left > 0
+        && let Some((tick, keys)) = memory.tell(left)
+    {
+        let columns = to_columns(keys);
+        let told = columns::bytes(columns.column(0));
+        left = left.saturating_sub(told.max(1));
+        chunks.push(StateChunk {
             tick: Tick(tick),
             part: SEEN,
-            columns: to_columns(keys.into_iter()),
+            columns,
         });
-    let rows = distinct.pending.since(behind);
-    let rows = rows.map(|(tick, origin, columns)| StateChunk {
-        tick: Tick(tick),
-        part: Part { origin, number: 0 },
-        columns,
-    });
-    chunk::export(ticks::open(distinct.closed), since, seen.chain(rows))
-}
-
-/// Some of the keys behind a cursor. Those of a tick leave from the last to the first: a key that is seen anew, and so leaves its tick, lets the last
-/// one take its place, which went then.
-pub(super) fn export_some(memory: &Memory, at: &mut Cursor, bytes_max: usize) -> Vec<StateChunk> {
-    let (mut chunks, mut bytes) = (Vec::new(), 0);
-    while bytes < bytes_max
-        && let Some((tick, keys)) = memory.next_behind(at.since.map_or(i64::MIN, |tick| tick.0))
-    {
-        let tick = Tick(tick);
-        let within = at.within.take().filter(|(known, _)| *known == tick);
-        let left = within.map_or(keys.len(), |(_, left)| left.min(keys.len()));
-        let mut from = left;
-        while from > 0 && bytes < bytes_max {
-            from -= 1;
-            bytes += keys[from].len() + size_of::<i32>();
-        }
-        if from < left {
-            chunks.push(StateChunk {
-                tick,
-                part: SEEN,
-                columns: to_columns((from..left).map(|place| &*keys[place])),
-            });
-        }
-        match from {
-            0 => at.since = Some(tick),
-            left => at.within = Some((tick, left)),
-        }
     }
-    chunks
+    if left == 0 {
+        let is_last = false;
+        return ExportPart { chunks, is_last };
+    }
+    let rows = pending.export(at.since, left);
+    chunks.extend(rows.chunks);
+    if rows.is_last {
+        chunks.extend(chunk::closed(ticks::open(distinct.closed), at.since));
+    }
+    let is_last = rows.is_last;
+    ExportPart { chunks, is_last }
 }
 
 fn to_columns<'k>(keys: impl Iterator<Item = &'k [u8]>) -> RecordBatch {
@@ -80,12 +66,17 @@ pub(super) fn import(distinct: &mut Distinct, chunk: &StateChunk) -> Result<(), 
     let refuse = |message: String| Err(ImportError::Columns(message));
     let Tick(tick) = chunk.tick;
     let is_reachable = ticks::tick_of(-ticks::REACH_MICROS)..=ticks::tick_of(ticks::REACH_MICROS);
-    if chunk.part != CLOSED && !is_reachable.contains(&tick) {
+    if ![ANEW, CLOSED].contains(&chunk.part) && !is_reachable.contains(&tick) {
         return refuse(format!("tick {tick} has no rows"));
     }
     match chunk.part {
         CLOSED => {
             distinct.close_through(tick.saturating_sub(1));
+            Ok(())
+        }
+        ANEW => {
+            // A key that was told before was seen, or has been seen anew.
+            distinct.pending.forget_from(tick);
             Ok(())
         }
         SEEN => {
@@ -107,7 +98,6 @@ pub(super) fn import(distinct: &mut Distinct, chunk: &StateChunk) -> Result<(), 
                 Ok(columns) => columns,
                 Err(refused) => return refuse(refused.to_string()),
             };
-            distinct.pending.remove(tick, origin);
             if tick > distinct.closed && columns.num_rows() > 0 {
                 let all = Selection::Range {
                     offset: 0,

@@ -2,7 +2,7 @@
 //!
 //! A row never changes, so rows leave in the order in which they came, as many at a time as are wanted, whether or not their tick is complete.
 //! A chunk has some rows of one side and one origin that enter at one tick: their keys, what is kept of them, and their times. They come
-//! behind those of the chunks before; the first of all says from which tick on there are none. One more chunk without columns says which ticks are closed.
+//! behind those of the chunks before; the first of all says from which tick on there are none, and the last which ticks are closed.
 //! A tick that is half closed is closed anew by whoever imports it: its rows have the same positions as before.
 
 use std::collections::BTreeMap;
@@ -16,40 +16,33 @@ use model::Origin;
 
 use super::rows::Row;
 use super::{Join, Side};
-use crate::operator::chunk::{self, CLOSED};
-use crate::operator::{Cursor, ImportError, Part, StateChunk, Tick};
+use crate::operator::chunk::{self, ANEW, CLOSED};
+use crate::operator::{Cursor, ExportPart, ImportError, Part, StateChunk, Tick};
 
-/// The part that says from which tick on rows are told anew. No other part has this number.
-const ANEW: Part = Part {
-    origin: Origin(0),
-    number: i64::MIN + 1,
-};
+/// How many rows are looked at for one part of an export, also where all of them lie before its cursor.
+///
+/// Unit: rows. Source: guess; about as long as it takes to copy a part.
+const LOOKED_AT_MAX: usize = 64 << 10;
 
-/// The rows behind a cursor, and which ticks are closed.
-pub(super) fn export(join: &Join, at: Cursor) -> Vec<StateChunk> {
-    let (rows, _) = behind(join, at, usize::MAX);
-    chunk::export(Tick(join.open), at.since, chunks(join, at, &rows))
+/// The next rows behind a cursor; at last, which ticks are closed.
+pub(super) fn export(join: &Join, at: &mut Cursor, bytes_max: usize) -> ExportPart {
+    let anew = at.within.is_none().then(|| chunk::anew(at.since));
+    let (rows, is_last) = next_rows(join, at, bytes_max);
+    let closed = is_last.then(|| chunk::closed(Tick(join.open), at.since));
+    let chunks = anew.into_iter().chain(chunks(join, &rows));
+    ExportPart {
+        chunks: chunks.chain(closed.flatten()).collect(),
+        is_last,
+    }
 }
 
-/// Some of the rows behind a cursor.
-pub(super) fn export_some(join: &Join, at: &mut Cursor, bytes_max: usize) -> Vec<StateChunk> {
-    let (rows, bytes) = behind(join, *at, bytes_max);
-    let last = rows.last().filter(|_| bytes >= bytes_max);
-    let Some(next) = last.map(|(number, _, _)| number + 1) else {
-        return Vec::new();
-    };
-    let chunks = chunks(join, *at, &rows).collect();
-    at.within = Some((Tick(i64::MAX), next));
-    chunks
-}
-
-/// The next rows behind a cursor in the order in which they came, up to about so many bytes, and how many those are.
-fn behind(join: &Join, at: Cursor, bytes_max: usize) -> (Vec<(usize, Side, Arc<Row>)>, usize) {
-    let number = at.within.map_or(0, |(_, number)| number);
-    let mut left = join.left.came_from(number).peekable();
-    let mut right = join.right.came_from(number).peekable();
+/// The next rows behind a cursor in the order in which they came, up to about so many bytes, and whether these are all; the cursor goes on behind them.
+fn next_rows(join: &Join, at: &mut Cursor, bytes_max: usize) -> (Vec<(Side, Arc<Row>)>, bool) {
+    let number = at.within.get_or_insert_default();
+    let mut left = join.left.came_from(*number).peekable();
+    let mut right = join.right.came_from(*number).peekable();
     let (mut rows, mut bytes) = (Vec::new(), 0);
-    while bytes < bytes_max {
+    for _ in 0..LOOKED_AT_MAX {
         let is_left = match (left.peek(), right.peek()) {
             (Some((left, _)), Some((right, _))) => left < right,
             (left, _) => left.is_some(),
@@ -58,43 +51,37 @@ fn behind(join: &Join, at: Cursor, bytes_max: usize) -> (Vec<(usize, Side, Arc<R
             true => left.next().map(|row| (row, Side::Left)),
             false => right.next().map(|row| (row, Side::Right)),
         };
-        let Some(((number, row), side)) = next else {
-            break;
+        let Some(((came, row), side)) = next else {
+            return (rows, true);
         };
+        *number = came + 1;
         if at.since.is_none_or(|since| row.enters > since.0) {
             bytes += row.bytes();
-            rows.push((number, side, row));
+            rows.push((side, row));
+        }
+        if bytes >= bytes_max {
+            break;
         }
     }
-    (rows, bytes)
+    (rows, false)
 }
 
-/// These rows as chunks, behind one that says what they come behind where they are the first.
-fn chunks(
-    join: &Join,
-    at: Cursor,
-    rows: &[(usize, Side, Arc<Row>)],
-) -> impl Iterator<Item = StateChunk> {
+/// These rows as chunks.
+fn chunks(join: &Join, rows: &[(Side, Arc<Row>)]) -> impl Iterator<Item = StateChunk> {
     let mut parts: BTreeMap<(i64, Side, Origin), Vec<&Row>> = BTreeMap::new();
-    for (_, side, row) in rows {
+    for (side, row) in rows {
         let part = (row.enters, *side, row.origin);
         parts.entry(part).or_default().push(row);
     }
-    let anew = at.within.is_none().then(|| StateChunk {
-        tick: Tick(at.since.map_or(i64::MIN, |since| since.0.saturating_add(1))),
-        part: ANEW,
-        columns: chunk::columns(Vec::new(), 0),
-    });
     let parts = parts.into_iter();
-    let parts = parts.map(|((tick, side, origin), rows)| StateChunk {
+    parts.map(|((tick, side, origin), rows)| StateChunk {
         tick: Tick(tick),
         part: Part {
             origin,
             number: number(side),
         },
         columns: to_columns(join, side, &rows),
-    });
-    anew.into_iter().chain(parts)
+    })
 }
 
 /// Takes a chunk in.

@@ -9,7 +9,7 @@ use arrow_array::RecordBatch;
 use model::Origin;
 
 use super::encoding::{Encoding, Newcomers};
-use crate::aggregate::Keys;
+use crate::aggregate::{Keys, TOLD_ROWS};
 use crate::operator::window::layout::Layout;
 use crate::operator::window::slots::{Measured, Slots};
 
@@ -54,6 +54,8 @@ pub(super) struct Candidate {
     pub(super) time: i64,
     pub(super) index: u64,
     pub(super) row: Box<[u8]>,
+    /// The export that it was told in last.
+    told: usize,
 }
 
 impl Ties {
@@ -100,7 +102,16 @@ impl Measured for Groups {
         let lists = self.best.len() * size_of::<Vec<Candidate>>();
         self.keys.bytes() + lists + self.bytes
     }
+
+    fn pages(&self) -> usize {
+        self.best.len().div_ceil(PAGE_GROUPS)
+    }
 }
+
+/// How many keys a page has, and how many of their rows are told at once.
+///
+/// Unit: count. Range: from a batch to what is looked at in much less time than a batch takes. Source: guess.
+const PAGE_GROUPS: usize = TOLD_ROWS;
 
 impl Groups {
     /// Nothing yet.
@@ -112,9 +123,29 @@ impl Groups {
         }
     }
 
-    /// All of them, by key, best first.
-    pub(super) fn candidates(&self) -> Vec<&Candidate> {
-        self.best.iter().flatten().collect()
+    /// The next candidates of a page that were not told in an export.
+    pub(super) fn tell(&mut self, page: usize, export: usize) -> Vec<&Candidate> {
+        let of_page = self.best.iter_mut().skip(page * PAGE_GROUPS);
+        let candidates = of_page.take(PAGE_GROUPS).flatten();
+        let untold = candidates.filter(|candidate| candidate.told != export);
+        let told = untold.take(TOLD_ROWS).map(|candidate| {
+            candidate.told = export;
+            &*candidate
+        });
+        told.collect()
+    }
+
+    /// Takes in the best of other rows of the same slot.
+    pub(super) fn append(&mut self, wanted: Wanted, others: Self) {
+        for (key, best) in others.keys.iter().zip(others.best) {
+            let group = self.keys.intern(key);
+            if group == self.best.len() {
+                self.best.push(Vec::new());
+            }
+            for candidate in best {
+                self.insert(group, wanted, candidate);
+            }
+        }
     }
 
     /// Takes in rows, as far as they are among the best so far.
@@ -143,6 +174,7 @@ impl Groups {
                     time: newcomers.time(row),
                     index: newcomers.index(row),
                     row: encoded.row(at).into(),
+                    told: 0,
                 };
                 self.insert(group, wanted, candidate);
             }

@@ -1,6 +1,4 @@
 //! State chunks: the best rows of a slot with their times and indices, and back.
-//!
-//! One more chunk without columns says which windows are closed.
 
 use std::sync::Arc;
 
@@ -12,29 +10,22 @@ use arrow_schema::{DataType, Field, Schema};
 use super::best::{Best, Candidate, Groups, Wanted};
 use super::encoding::Encoding;
 use crate::expression::Expression;
-use crate::operator::{Cursor, ImportError, StateChunk, Tick};
+use crate::operator::{Cursor, ExportPart, ImportError, StateChunk};
 
 /// The columns behind those of the input.
 const POSITION: [(&str, DataType); 2] = [("#time", DataType::Int64), ("#index", DataType::UInt64)];
 
-/// The rows that count first behind `since`, and which windows are closed.
-pub(super) fn export(best: &Best, encoding: &Encoding, since: Option<Tick>) -> Vec<StateChunk> {
-    let to_columns = |groups: &Groups| to_columns(&groups.candidates(), encoding);
-    best.slots.export(since, to_columns)
-}
-
-/// Some of what was closed behind a cursor.
-pub(super) fn export_some(
-    best: &Best,
+/// The next part of the rows that count first behind a cursor.
+pub(super) fn export(
+    best: &mut Best,
     encoding: &Encoding,
     at: &mut Cursor,
     bytes_max: usize,
-) -> Vec<StateChunk> {
-    let Some(windows) = best.slots.next_closed(at, bytes_max) else {
-        return Vec::new();
-    };
-    let to_columns = |groups: &Groups| to_columns(&groups.candidates(), encoding);
-    best.slots.chunks(windows, to_columns).collect()
+) -> ExportPart {
+    best.slots.export(at, bytes_max, |groups, page, export| {
+        let told = groups.tell(page, export);
+        (!told.is_empty()).then(|| to_columns(&told, encoding))
+    })
 }
 
 fn to_columns(rows: &[&Candidate], encoding: &Encoding) -> RecordBatch {
@@ -62,10 +53,14 @@ pub(super) fn import(
     chunk: &StateChunk,
 ) -> Result<(), ImportError> {
     let (layout, wanted) = (best.slots.layout(), best.wanted);
-    best.slots.import(chunk, |place, columns| {
-        let is_there = |time: &i64| layout.pane(*time) == place.pane;
-        from_columns(columns, encoding, value, is_there, wanted)
-    })
+    best.slots.import(
+        chunk,
+        |place, columns| {
+            let is_there = |time: &i64| layout.pane(*time) == place.pane;
+            from_columns(columns, encoding, value, is_there, wanted)
+        },
+        |groups, later| groups.append(wanted, later),
+    )
 }
 
 /// The best of the rows that these columns are.

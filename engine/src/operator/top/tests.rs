@@ -153,7 +153,7 @@ fn state_of_another_operator_is_refused_and_changes_nothing() {
     let given = arguments(3, 2, Ties::First, &["key"], 0);
     let mut run = Run::new(&KIND, weighted(), &given);
     run.rows(1, &[row(1, "a", 8)]);
-    let good = run.operator.export(Cursor::default()).pop().unwrap();
+    let good = run.state().pop().unwrap();
     let mut refused = Vec::new();
     for (tick, number) in [
         (0, 1),

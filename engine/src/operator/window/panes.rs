@@ -1,62 +1,23 @@
-//! What windows hold: a partial for each pane, first window and origin.
+//! What windows hold: groups for each pane, first window and origin.
 //!
-//! A partial takes in rows while its first window is open, is frozen when that closes, is merged into each
-//! window that the pane is part of, and goes with the last of them.
+//! They take in rows while their first window is open, are sealed when that closes, are merged into each
+//! window that the pane is part of, and go with the last of them.
 
 use datafusion_common::Result;
 
-use super::slots::{Measured, Slot, Slots, Windows};
-use crate::aggregate::{Aggregates, Frozen, Groups};
+use super::slots::{Measured, Slot, Slots};
+use crate::aggregate::{Aggregates, Groups};
 
-/// The partials of all windows that are not closed.
-pub(super) type Panes = Slots<Partial>;
+/// The groups of all windows that are not closed.
+pub(super) type Panes = Slots<Groups>;
 
-/// The rows of one slot: what was frozen of them, and what came after that.
-#[derive(Debug, Default)]
-pub(super) struct Partial {
-    frozen: Option<Frozen>,
-    live: Option<Groups>,
-}
-
-impl Measured for Partial {
+impl Measured for Groups {
     fn bytes(&self) -> usize {
-        let frozen = self.frozen.as_ref().map_or(0, Frozen::bytes);
-        let live = self.live.as_ref().map_or(0, Groups::bytes);
-        frozen + live
-    }
-}
-
-impl From<Frozen> for Partial {
-    fn from(frozen: Frozen) -> Self {
-        Self {
-            frozen: Some(frozen),
-            live: None,
-        }
-    }
-}
-
-impl Partial {
-    /// Its state; it must have been frozen.
-    pub(super) const fn frozen(&self) -> Option<&Frozen> {
-        self.frozen.as_ref()
+        self.bytes()
     }
 
-    /// Turns what is live into state.
-    fn freeze(&mut self, aggregates: &Aggregates) -> Result<()> {
-        let Some(live) = self.live.take() else {
-            return Ok(());
-        };
-        let later = live.freeze()?;
-        self.frozen = Some(match self.frozen.take() {
-            None => later,
-            Some(earlier) => {
-                let mut both = aggregates.groups();
-                both.merge(&earlier)?;
-                both.merge(&later)?;
-                both.freeze()?
-            }
-        });
-        Ok(())
+    fn pages(&self) -> usize {
+        self.pages()
     }
 }
 
@@ -71,41 +32,28 @@ impl Panes {
         aggregates: &Aggregates,
         update: impl FnOnce(&mut Groups) -> Result<()>,
     ) -> Result<()> {
-        self.update(slot, Partial::default, |partial| {
-            update(partial.live.get_or_insert_with(|| aggregates.groups()))
-        })
+        self.update(slot, || aggregates.groups(), update)
     }
 
-    /// Freezes what counts first in some windows; later rows are kept beside it.
-    ///
-    /// # Errors
-    /// When an accumulator cannot give its state.
-    pub(super) fn freeze(&mut self, windows: Windows, aggregates: &Aggregates) -> Result<()> {
-        self.change_all(windows, |partial| partial.freeze(aggregates))
-    }
-
-    /// What a window comes to: all of its partials, merged in order of origin, pane and first window.
+    /// What a window comes to: all of its groups, merged in order of origin, pane and first window.
     ///
     /// # Errors
     /// When state does not merge.
     pub(super) fn merged(&mut self, window: i64, aggregates: &Aggregates) -> Result<Groups> {
-        let mut slots: Vec<(Slot, bool)> = self
-            .of_window(window)
-            .map(|(slot, partial)| (slot, partial.frozen.is_some()))
-            .collect();
-        slots.sort_by_key(|(slot, _)| (slot.origin, slot.place));
+        let mut slots: Vec<Slot> = self.of_window(window).map(|(slot, _)| slot).collect();
+        slots.sort_by_key(|slot| (slot.origin, slot.place));
         match slots.as_slice() {
-            // Nobody else needs this one: it can be evaluated as it is.
-            [(only, false)] if self.layout().last(only.place.pane) == window => {
-                let live = self.remove(*only).and_then(|partial| partial.live);
-                Ok(live.unwrap_or_else(|| aggregates.groups()))
+            // Nobody else needs these: they can be evaluated as they are.
+            [only] if self.layout().last(only.place.pane) == window => {
+                let groups = self.remove(*only);
+                Ok(groups.unwrap_or_else(|| aggregates.groups()))
             }
             several => {
                 let mut merged = aggregates.groups();
-                for (slot, _) in several {
-                    let merging = self.change(*slot, |partial| {
-                        partial.freeze(aggregates)?;
-                        partial.frozen().map_or(Ok(()), |it| merged.merge(it))
+                for slot in several {
+                    let merging = self.change(*slot, |groups| {
+                        groups.seal()?;
+                        merged.merge(aggregates, groups)
                     });
                     merging.unwrap_or(Ok(()))?;
                 }

@@ -153,7 +153,9 @@ impl Selected {
         groups: Groups,
         bounds: impl Fn(&[u8]) -> (i64, i64),
     ) -> RecordBatch {
-        let (keys, values) = groups.evaluate();
+        let (keys, values) = groups
+            .evaluate(&self.aggregates)
+            .expect("state merges with state of the same aggregates");
         let mut order: Vec<u32> = (0u32..).take(keys.len()).collect();
         let key = |group: u32| keys.key(usize::try_from(group).expect("32 bits fit a pointer"));
         order.sort_unstable_by_key(|group| key(*group));

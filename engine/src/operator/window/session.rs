@@ -22,7 +22,7 @@ use crate::batch::{Batch, Rows};
 use crate::frontier::Slide;
 use crate::operator::ticks::{self, TICK_MICROS};
 use crate::operator::{
-    Closing, CompleteTick, Cursor, Emitter, ImportError, Operator, StateChunk, Tick,
+    Closing, CompleteTick, Cursor, Emitter, ExportPart, ImportError, Operator, StateChunk, Tick,
 };
 
 mod fragment;
@@ -106,7 +106,7 @@ impl Sessions {
                     .of_columns(arguments)
                     .map_err(Into::into)
                     .and_then(|arguments| {
-                        groups.update(keys, selection.rows(), &arguments, scratch)
+                        groups.update(aggregates, keys, selection.rows(), &arguments, scratch)
                     });
                 // Also where the accumulators failed: their groups are there, and each has a span.
                 for (row, group) in selection.rows().zip(scratch.iter()) {
@@ -169,8 +169,8 @@ impl Operator for Sessions {
         })
     }
 
-    fn export(&mut self, at: Cursor) -> Vec<StateChunk> {
-        state::export(&mut self.runs, &self.selected, at.since)
+    fn export(&mut self, at: &mut Cursor, bytes_max: usize) -> ExportPart {
+        state::export(&mut self.runs, &self.selected, at, bytes_max)
     }
 
     fn complete(&self) -> Option<Tick> {

@@ -6,9 +6,10 @@ use arrow_array::RecordBatch;
 use model::{EventTime, Origin};
 
 use super::layout::{Layout, Place};
-use crate::operator::chunk::{self, CLOSED};
+use crate::operator::chunk::{ANEW, CLOSED};
+use crate::operator::walk::{Named, Walk};
 use crate::operator::{
-    Closing, CompleteTick, Cursor, Emitter, ImportError, Part, StateChunk, Tick,
+    Closing, CompleteTick, Cursor, Emitter, ExportPart, ImportError, Part, StateChunk, Tick,
 };
 
 /// Things by slot, for all windows that are not closed.
@@ -21,6 +22,7 @@ pub(in crate::operator) struct Slots<T> {
     /// The earliest window that is not closed.
     open: i64,
     bytes: usize,
+    walk: Walk<Slot>,
 }
 
 /// Which rows: of which pane, counting first in which window, and of which origin.
@@ -30,10 +32,13 @@ pub(in crate::operator) struct Slot {
     pub(in crate::operator) origin: Origin,
 }
 
-/// Something that says how much memory it holds.
+/// Something that says how much it holds.
 pub(in crate::operator) trait Measured {
     /// The memory behind it, in bytes.
     fn bytes(&self) -> usize;
+
+    /// How many pages it is told in.
+    fn pages(&self) -> usize;
 }
 
 /// What is in a slot, and how much memory it held when it was touched last.
@@ -63,6 +68,7 @@ impl<T: Measured> Slots<T> {
             firsts: BTreeMap::new(),
             open: i64::MIN,
             bytes: 0,
+            walk: Walk::new(),
         }
     }
 
@@ -164,78 +170,28 @@ impl<T: Measured> Slots<T> {
         }
     }
 
-    /// Lets `change` change all that counts first in some windows.
-    ///
-    /// # Errors
-    /// The first that `change` gives; what comes behind that is as it was.
-    pub(in crate::operator) fn change_all<E>(
-        &mut self,
-        windows: Windows,
-        mut change: impl FnMut(&mut T) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let mut slots = self.held.iter_mut();
-        slots.try_for_each(|(slot, held)| match windows.have(*slot) {
-            true => held.touch(&mut self.bytes, &mut change),
-            false => Ok(()),
-        })
-    }
-
-    /// What counts first in windows behind `since`, as chunks of state, and which windows are closed.
+    /// The next part of what counts first in windows behind a cursor. `tell` gives the next columns of a page that were not told in an export.
     pub(in crate::operator) fn export(
-        &self,
-        since: Option<Tick>,
-        to_columns: impl Fn(&T) -> RecordBatch,
-    ) -> Vec<StateChunk> {
-        let chunks = self.chunks(Windows::behind(since), to_columns);
-        chunk::export(Tick(self.open), since, chunks)
-    }
-
-    /// What counts first in some windows, as chunks of state.
-    pub(in crate::operator) fn chunks(
-        &self,
-        windows: Windows,
-        to_columns: impl Fn(&T) -> RecordBatch,
-    ) -> impl Iterator<Item = StateChunk> {
-        let slots = self.held.iter();
-        let wanted = slots.filter(move |(slot, _)| windows.have(**slot));
-        wanted.map(move |(slot, held)| StateChunk {
+        &mut self,
+        at: &mut Cursor,
+        bytes_max: usize,
+        mut tell: impl FnMut(&mut T, usize, usize) -> Option<RecordBatch>,
+    ) -> ExportPart {
+        let name = |slot: &Slot, held: &Held<T>| Named {
             tick: slot.tick(),
             part: Part {
                 origin: slot.origin,
                 number: slot.place.pane,
             },
-            columns: to_columns(&held.it),
-        })
-    }
-
-    /// The next closed windows behind a cursor, of which what counts first holds about so many bytes; the cursor goes on behind them. Nothing where
-    /// less is left.
-    pub(in crate::operator) fn next_closed(
-        &self,
-        at: &mut Cursor,
-        bytes_max: usize,
-    ) -> Option<Windows> {
-        let mut sizes: BTreeMap<i64, usize> = BTreeMap::new();
-        let closed = self.held.iter().filter(|(slot, _)| {
-            slot.place.first < self.open && Windows::behind(at.since).have(**slot)
-        });
-        for (slot, held) in closed {
-            *sizes.entry(slot.place.first).or_default() += held.bytes;
-        }
-        let mut sum = 0;
-        let (last, _) = sizes.into_iter().find(|(_, bytes)| {
-            sum += bytes;
-            sum >= bytes_max
-        })?;
-        let windows = Windows {
-            since: at.since,
-            through: last,
+            pages: held.it.pages(),
         };
-        at.since = Some(Tick(last));
-        Some(windows)
+        let sum = &mut self.bytes;
+        let tell = |held: &mut Held<T>, page, export| held.touch(sum, |it| tell(it, page, export));
+        let (open, held) = (Tick(self.open), &mut self.held);
+        self.walk.export(at, bytes_max, open, held, name, tell)
     }
 
-    /// Takes a chunk of state in: in the place of what is in its slot, or nothing where no open window needs it.
+    /// Takes a chunk of state in: `append` puts it behind what is in its slot. It comes to nothing where no open window needs it.
     ///
     /// # Errors
     /// When the chunk is not of these windows, or `from_columns` refuses it.
@@ -243,10 +199,18 @@ impl<T: Measured> Slots<T> {
         &mut self,
         chunk: &StateChunk,
         from_columns: impl FnOnce(Place, &RecordBatch) -> Result<T, ImportError>,
+        append: impl FnOnce(&mut T, T),
     ) -> Result<(), ImportError> {
-        if chunk.part == CLOSED {
-            self.open_from(chunk.tick.0);
-            return Ok(());
+        match chunk.part {
+            CLOSED => {
+                self.open_from(chunk.tick.0);
+                return Ok(());
+            }
+            ANEW => {
+                self.forget_from(chunk.tick.0);
+                return Ok(());
+            }
+            _ => {}
         }
         let slot = Slot {
             place: Place {
@@ -262,11 +226,24 @@ impl<T: Measured> Slots<T> {
             )));
         }
         let it = from_columns(slot.place, &chunk.columns)?;
-        self.remove(slot);
-        if self.layout.last(pane) >= self.open {
+        if self.layout.last(pane) < self.open {
+            return Ok(());
+        }
+        if self.held.contains_key(&slot) {
+            self.change(slot, |held| append(held, it));
+        } else {
             self.update(slot, || it, |_| ());
         }
         Ok(())
+    }
+
+    /// Forgets what counts first in a window or in a later one: where state is imported that has it anew.
+    fn forget_from(&mut self, window: i64) {
+        let slots = self.held.keys();
+        let gone = slots.filter(|slot| slot.place.first >= window);
+        for slot in gone.copied().collect::<Vec<_>>() {
+            self.remove(slot);
+        }
     }
 
     /// Takes out what is in a slot.
@@ -280,26 +257,6 @@ impl<T: Measured> Slots<T> {
             }
         }
         Some(held.it)
-    }
-}
-
-/// A run of windows.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::operator) struct Windows {
-    since: Option<Tick>,
-    through: i64,
-}
-
-impl Windows {
-    /// All behind one.
-    pub(in crate::operator) const fn behind(since: Option<Tick>) -> Self {
-        let through = i64::MAX;
-        Self { since, through }
-    }
-
-    /// Whether one of them is the first in which a slot counts.
-    fn have(self, slot: Slot) -> bool {
-        self.since.is_none_or(|since| slot.tick() > since) && slot.place.first <= self.through
     }
 }
 

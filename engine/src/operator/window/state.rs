@@ -1,50 +1,25 @@
-//! State chunks: the partials of a window operator as columns, and back.
+//! State chunks: the groups of a window operator as columns, and back.
 //!
-//! The chunk of a partial has the key columns and, for each aggregate, its state. One more chunk without
-//! columns says which windows are closed.
+//! The chunk of a slot has the key columns and, for each aggregate, its state: of a slot's groups, or of the rows that came to them behind what was told.
 
 use arrow_array::{ArrayRef, RecordBatch};
 
-use super::panes::{Panes, Partial};
+use super::panes::Panes;
 use super::select::Selected;
-use super::slots::Windows;
-use crate::aggregate::{EncodedKeys, Frozen};
-use crate::operator::{Cursor, ImportError, StateChunk, Tick, chunk};
+use crate::aggregate::{EncodedKeys, Groups, Told};
+use crate::operator::{Cursor, ExportPart, ImportError, StateChunk, chunk};
 
-/// The partials that count first behind `since`, and which windows are closed.
+/// The next part of what counts first behind a cursor.
 pub(super) fn export(
-    panes: &mut Panes,
-    selected: &Selected,
-    since: Option<Tick>,
-) -> Vec<StateChunk> {
-    freeze(panes, selected, Windows::behind(since));
-    panes.export(since, |partial| frozen_columns(selected, partial))
-}
-
-/// Some of what was closed behind a cursor.
-pub(super) fn export_some(
     panes: &mut Panes,
     selected: &Selected,
     at: &mut Cursor,
     bytes_max: usize,
-) -> Vec<StateChunk> {
-    let Some(windows) = panes.next_closed(at, bytes_max) else {
-        return Vec::new();
-    };
-    freeze(panes, selected, windows);
-    let chunks = panes.chunks(windows, |partial| frozen_columns(selected, partial));
-    chunks.collect()
-}
-
-fn freeze(panes: &mut Panes, selected: &Selected, windows: Windows) {
-    panes
-        .freeze(windows, selected.aggregates())
-        .expect("accumulators give their state");
-}
-
-fn frozen_columns(selected: &Selected, partial: &Partial) -> RecordBatch {
-    let frozen = partial.frozen().expect("it was frozen just now");
-    to_columns(selected, frozen)
+) -> ExportPart {
+    panes.export(at, bytes_max, |groups, page, export| {
+        let told = tell(groups, selected, page, export)?;
+        Some(to_columns(selected, groups, &told))
+    })
 }
 
 /// Takes a chunk in.
@@ -53,25 +28,44 @@ pub(super) fn import(
     selected: &Selected,
     chunk: &StateChunk,
 ) -> Result<(), ImportError> {
-    panes.import(chunk, |_, columns| {
-        from_columns(selected, columns).map(Partial::from)
-    })
+    panes.import(
+        chunk,
+        |_, columns| from_columns(selected, columns).map(|(groups, _)| groups),
+        |groups, later| {
+            groups
+                .append(&later)
+                .expect("accumulators give their state");
+        },
+    )
 }
 
-pub(super) fn to_columns(selected: &Selected, frozen: &Frozen) -> RecordBatch {
+/// What a page has that was not told in an export.
+pub(super) fn tell(
+    groups: &mut Groups,
+    selected: &Selected,
+    page: usize,
+    export: usize,
+) -> Option<Told> {
+    groups
+        .tell(selected.aggregates(), page, export)
+        .expect("accumulators give their state")
+}
+
+pub(super) fn to_columns(selected: &Selected, groups: &Groups, told: &Told) -> RecordBatch {
+    let keys = told.groups.iter().map(|group| groups.keys().key(*group));
     let mut columns = selected
         .encoder()
-        .decode(frozen.keys().iter())
+        .decode(keys)
         .expect("keys are decoded by who encoded them");
-    columns.extend(frozen.states().cloned());
-    chunk::columns(columns, frozen.keys().len())
+    columns.extend(told.states.iter().cloned());
+    chunk::columns(columns, told.groups.len())
 }
 
-/// The partial that these columns are, accumulated anew: what does not merge here would not merge later.
+/// The groups that these columns are, and that of each row.
 pub(super) fn from_columns(
     selected: &Selected,
     columns: &RecordBatch,
-) -> Result<Frozen, ImportError> {
+) -> Result<(Groups, Vec<usize>), ImportError> {
     let refuse = |message: String| ImportError::Columns(message);
     let aggregates = selected.aggregates();
     let keys = selected.key_types();
@@ -91,24 +85,12 @@ pub(super) fn from_columns(
     {
         return Err(refuse(format!("a column of {given} instead of {wanted}")));
     }
-    let (keys, mut states) = columns.columns().split_at(keys.len());
-    let states: Vec<Vec<ArrayRef>> = aggregates
-        .state_types()
-        .iter()
-        .map(|types| {
-            let (state, rest) = states.split_at(types.len());
-            states = rest;
-            state.to_vec()
-        })
-        .collect();
+    let (keys, states): (&[ArrayRef], &[ArrayRef]) = columns.columns().split_at(keys.len());
     let mut encoded = EncodedKeys::default();
     selected
         .encoder()
         .encode_columns(keys, &mut encoded)
         .map_err(|error| refuse(error.to_string()))?;
-    let mut groups = aggregates.groups();
-    groups
-        .merge_rows(&encoded, columns.num_rows(), &states)
-        .and_then(|()| groups.freeze())
+    Groups::of_state(aggregates, &encoded, columns.num_rows(), states)
         .map_err(|error| refuse(error.to_string()))
 }

@@ -29,7 +29,7 @@ fn a_copy_is_read_on_from_where_its_primary_was() {
             sinks: vec![1, 1],
         };
         let rng = Rng::from_seed(seed);
-        let feeds = [records(&mut rng.keyed("rows"), 1500)];
+        let feeds = [records(&mut rng.keyed("rows"), 3000)];
         let faults = Faults {
             one_in: [0, 9][usize::try_from(seed % 2).unwrap()],
         };

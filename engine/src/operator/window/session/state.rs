@@ -1,7 +1,7 @@
 //! State chunks of sessions: the fragments as columns, and back.
 //!
-//! The chunk of a fragment has what that of a window's partial has, and two columns behind it: the first and
-//! the last time of each group. One more chunk without columns says which ticks are closed.
+//! The chunk of a fragment has what that of a window's groups has, and two columns behind it: the first and
+//! the last time of each group.
 
 use std::sync::Arc;
 
@@ -10,29 +10,27 @@ use arrow_array::types::Int64Type;
 use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch};
 use arrow_schema::DataType;
 
-use super::fragment::{Done, Span, Spans};
-use super::runs::{self, Runs};
-use crate::operator::chunk::{self, CLOSED};
+use super::fragment::{Fragment, Span, Spans};
+use super::runs::{self, Place, Runs};
+use crate::operator::chunk::{self, ANEW, CLOSED};
 use crate::operator::window::select::Selected;
-use crate::operator::window::state::{from_columns, to_columns};
-use crate::operator::{ImportError, Part, StateChunk, Tick, ticks};
+use crate::operator::window::state::{from_columns, tell, to_columns};
+use crate::operator::{Cursor, ExportPart, ImportError, StateChunk};
 
-/// The panes that change behind `since`, and which ticks are closed.
-pub(super) fn export(runs: &mut Runs, selected: &Selected, since: Option<Tick>) -> Vec<StateChunk> {
-    let fragments = runs
-        .export(since.map_or(i64::MIN, |tick| tick.0), selected.aggregates())
-        .expect("accumulators give their state");
-    let fragments = fragments
-        .into_iter()
-        .map(|(pane, origin, done)| StateChunk {
-            tick: Tick(runs.listing(pane)),
-            part: Part {
-                origin,
-                number: pane,
-            },
-            columns: with_spans(&to_columns(selected, &done.frozen), &done.spans),
-        });
-    chunk::export(ticks::open(runs.closed()), since, fragments)
+/// The next part of the panes that change behind a cursor.
+pub(super) fn export(
+    runs: &mut Runs,
+    selected: &Selected,
+    at: &mut Cursor,
+    bytes_max: usize,
+) -> ExportPart {
+    runs.export(at, bytes_max, |fragment, page, export| {
+        let Fragment { groups, spans } = fragment;
+        let told = tell(groups, selected, page, export)?;
+        let columns = to_columns(selected, groups, &told);
+        let spans = told.groups.iter().map(|group| spans.of(*group));
+        Some(with_spans(&columns, &spans.collect::<Vec<_>>()))
+    })
 }
 
 /// Takes a chunk in.
@@ -41,26 +39,21 @@ pub(super) fn import(
     selected: &Selected,
     chunk: &StateChunk,
 ) -> Result<(), ImportError> {
-    if chunk.part == CLOSED {
-        runs.close_through(chunk.tick.0.saturating_sub(1));
-    } else {
-        let pane = chunk.part.number;
-        let done = from_chunk(runs, selected, chunk)?;
-        runs.replace(pane, chunk.part.origin, done);
+    match chunk.part {
+        CLOSED => runs.close_through(chunk.tick.0.saturating_sub(1)),
+        ANEW => runs.forget_from(chunk.tick.0),
+        part => {
+            let place = Place::of_part(part);
+            let fragment = from_chunk(runs, selected, place, chunk)?;
+            runs.append(place, &fragment, selected.aggregates());
+        }
     }
-    runs.relist(selected.aggregates())
-        .map_err(|error| ImportError::Columns(error.to_string()))
+    Ok(())
 }
 
-fn with_spans(columns: &RecordBatch, spans: &Spans) -> RecordBatch {
+fn with_spans(columns: &RecordBatch, spans: &[Span]) -> RecordBatch {
     let times = |time: fn(&Span) -> i64| -> ArrayRef {
-        Arc::new(
-            spans
-                .0
-                .iter()
-                .map(|span| Some(time(span)))
-                .collect::<Int64Array>(),
-        )
+        Arc::new(Int64Array::from_iter_values(spans.iter().map(time)))
     };
     let rows = columns.num_rows();
     let mut columns = columns.columns().to_vec();
@@ -69,9 +62,14 @@ fn with_spans(columns: &RecordBatch, spans: &Spans) -> RecordBatch {
 }
 
 /// The fragment that these columns are.
-fn from_chunk(runs: &Runs, selected: &Selected, chunk: &StateChunk) -> Result<Done, ImportError> {
+fn from_chunk(
+    runs: &Runs,
+    selected: &Selected,
+    place: Place,
+    chunk: &StateChunk,
+) -> Result<Fragment, ImportError> {
     let refuse = |message: String| ImportError::Columns(message);
-    let pane = chunk.part.number;
+    let Place { pane, is_own, .. } = place;
     let start = pane.checked_mul(runs.gap_micros());
     let start = start.filter(|start| runs::reachable().contains(start));
     let start = start.filter(|_| chunk.tick.0 == runs.listing(pane));
@@ -93,20 +91,22 @@ fn from_chunk(runs: &Runs, selected: &Selected, chunk: &StateChunk) -> Result<Do
     let times = |column: &ArrayRef| column.as_primitive::<Int64Type>().values().to_vec();
     let spans = times(first).into_iter().zip(times(last));
     let spans: Vec<Span> = spans.map(|(first, last)| Span { first, last }).collect();
-    let end = start + runs.gap_micros();
+    // What came from the pane before has its last row there.
+    let end = start + if is_own { runs.gap_micros() } else { 0 };
     let is_here = |span: &Span| {
         runs::reachable().contains(&span.first) && (span.first..end).contains(&span.last)
     };
     if !spans.iter().all(is_here) {
         return Err(refuse(format!("times that are not of pane {pane}")));
     }
-    let rows = spans.len();
-    let frozen = from_columns(selected, &chunk::columns(states.to_vec(), rows))?;
-    if frozen.keys().len() != rows {
-        return Err(refuse("a key that is there twice".into()));
+    let states = chunk::columns(states.to_vec(), spans.len());
+    let (groups, of_rows) = from_columns(selected, &states)?;
+    let mut fragment = Fragment {
+        groups,
+        spans: Spans::default(),
+    };
+    for (group, span) in of_rows.into_iter().zip(spans) {
+        fragment.spans.join(group, span);
     }
-    Ok(Done {
-        frozen,
-        spans: Spans(spans),
-    })
+    Ok(fragment)
 }

@@ -6,8 +6,8 @@ use proptest::prelude::*;
 
 use super::reference::{SELECT, show_values};
 use super::*;
+use crate::operator::Part;
 use crate::operator::harness::{any_row, any_turns, batch};
-use crate::operator::{Cursor, Part};
 
 const GAP: i64 = 50_000;
 const TICK: i64 = 10_000;
@@ -120,8 +120,8 @@ fn state_that_is_not_of_sessions_is_refused() {
     for run in [&mut run, &mut other] {
         run.rows(1, &[row(1, "a", 1)]);
     }
-    let good = run.operator.export(Cursor::default()).pop().unwrap();
-    let mut refused = vec![other.operator.export(Cursor::default()).pop().unwrap()];
+    let good = run.state().pop().unwrap();
+    let mut refused = vec![other.state().pop().unwrap()];
     for (tick, number) in [(6, 1), (0, -1), (i64::MAX, i64::MAX)] {
         refused.push(StateChunk {
             tick: Tick(tick),
@@ -133,9 +133,12 @@ fn state_that_is_not_of_sessions_is_refused() {
         });
     }
     run.refuses(refused);
-    run.operator.import(good).unwrap();
-    run.end();
-    assert_eq!(run.results, ["6 @59999 a 1 50001 1 1"]);
+    let mut heir = begin(&counting(0));
+    heir.operator.import(good).unwrap();
+    for mut run in [run, heir] {
+        run.end();
+        assert_eq!(run.results, ["6 @59999 a 1 50001 1 1"]);
+    }
 }
 
 /// What the sessions come to, computed one row after another: rows by origin.

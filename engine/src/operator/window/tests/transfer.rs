@@ -61,25 +61,30 @@ fn an_operator_and_its_copy_go_on_alike_with_every_function() {
         first.rows(1, &rows[..25]);
         first.progress(1_500);
         let closed = first.results.len();
-        let mut second = first.copy();
-        for run in [&mut first, &mut second] {
+        let (mut second, mut third) = (first.copy(), first.copy());
+        for run in [&mut first, &mut second, &mut third] {
             run.rows(1, &rows[25..40]);
         }
-        // And once more, while rows lie beside frozen state.
-        let mut third = second.copy();
-        for run in [&mut first, &mut second, &mut third] {
+        // And once more, while rows lie behind what was told.
+        let mut fourth = third.copy();
+        for run in [&mut first, &mut second, &mut third, &mut fourth] {
             run.rows(1, &rows[40..]);
             run.end();
         }
+        // To the last digit, since their rows are cut alike.
         assert_eq!(second.results, first.results[closed..], "{call}");
-        assert_eq!(third.results, first.results[closed..], "{call}");
-        let close = |(a, b): (&String, &String)| is_close(a, b);
-        assert!(
-            first.results.iter().zip(&alone.results).all(close),
-            "{call}: {:?} {:?}",
-            first.results,
-            alone.results
-        );
+        assert_eq!(fourth.results, third.results, "{call}");
+        for (cut, whole) in [
+            (&first.results[..], &alone.results[..]),
+            (&third.results[..], &alone.results[closed..]),
+        ] {
+            assert_eq!(cut.len(), whole.len(), "{call}");
+            let mut pairs = cut.iter().zip(whole);
+            assert!(
+                pairs.all(|(a, b)| is_close(a, b)),
+                "{call}: {cut:?} {whole:?}"
+            );
+        }
     }
 }
 
@@ -112,7 +117,7 @@ fn an_export_has_nothing_of_ticks_that_were_exported() {
 }
 
 #[test]
-fn an_imported_chunk_replaces_the_one_before_it() {
+fn an_imported_state_replaces_the_one_before_it() {
     let arguments = sliding(&[("n", "count(*)")]);
     let mut run = begin(&arguments);
     run.rows(1, &[row(1, "a", 1)]);
@@ -132,8 +137,8 @@ fn state_of_another_operator_is_refused_and_changes_nothing() {
     for run in [&mut other, &mut alike, &mut run] {
         run.rows(1, &[row(1, "a", 1)]);
     }
-    let mut chunks = other.operator.export(Cursor::default());
-    chunks.extend(alike.operator.export(Cursor::default()));
+    let mut chunks = other.state();
+    chunks.extend(alike.state());
     // Windows that do not contain their pane, and panes beyond all times.
     for (tick, number) in [
         (0, 1),
@@ -142,7 +147,7 @@ fn state_of_another_operator_is_refused_and_changes_nothing() {
         (1 << 50, 1 << 50),
         (i64::MIN, i64::MIN + 1),
     ] {
-        for mut chunk in run.operator.export(Cursor::default()) {
+        for mut chunk in run.state() {
             chunk.tick = Tick(tick);
             chunk.part = Part {
                 origin: Origin(1),
