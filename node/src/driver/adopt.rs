@@ -427,7 +427,7 @@ impl Part {
                 }
             }
             let by = (stream, reader, to.host);
-            if from.host == here && to.host != here && !self.downstream.contains_key(&by) {
+            if from.host == here && to.host != here && !self.serves(engine, &by) {
                 // What is made here only now serves them by itself.
                 let edge = self.yielding_edge(engine, stream, reader);
                 if let Ok(Ok(fork)) = edge.map(|edge| engine.fork_edge(edge)) {
@@ -450,7 +450,7 @@ impl Part {
             let host = graph.reader(by.1).host;
             let is_followed = match host == here {
                 true => is_here(by.1),
-                false => self.downstream.contains_key(&(by.0, by.1, host)),
+                false => self.serves(engine, &(by.0, by.1, host)),
             };
             host != by.2 && is_followed
         };

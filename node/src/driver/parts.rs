@@ -307,6 +307,12 @@ impl Part {
         Ok(())
     }
 
+    /// Whether a reader on another host is given a stream: what it had there before it ran elsewhere may have ended.
+    pub(super) fn serves(&self, engine: &Handle, by: &(Stream, Reader, NodeId)) -> bool {
+        let served = self.downstream.get(by);
+        served.is_some_and(|it| engine.is_open(it.edge))
+    }
+
     /// The edge by which a reader on another host pulls a stream, if `peer` is the host where it runs.
     pub(super) fn downstream(
         &mut self,

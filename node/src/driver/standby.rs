@@ -277,8 +277,7 @@ impl Part {
                 .backups()
                 .get(index)
                 .is_some_and(|it| it.contains(&peer));
-        let served = self.downstream.get(&by);
-        if !is_copy || served.is_some_and(|it| engine.is_open(it.edge)) {
+        if !is_copy || self.serves(engine, &by) {
             return;
         }
         let beside = self.yielding_edge(engine, stream, reader);

@@ -315,19 +315,6 @@ impl Discrete {
         out
     }
 
-    /// Ends the sinks of a composition on a host; what others read stays. What is gone at last is told by [`Out::Retired`]: at once where nothing is left.
-    pub(super) fn release(&mut self, now: Instant, host: usize, id: CompositionId) -> Vec<Out> {
-        let mut out = Vec::new();
-        let machine = &mut self.machines[host];
-        machine.drop_backups(id, &mut out);
-        match machine.parts.get(&id) {
-            Some(part) => (part.numbers.iter()).for_each(|it| machine.engine.release(now, *it)),
-            // All went before its word came, and what was to come does not.
-            None => out.push(Out::Retired(id)),
-        }
-        out
-    }
-
     /// Drops everything on a host that is down.
     pub(super) fn crash(&mut self, host: usize) {
         let before = &self.machines[host];

@@ -41,6 +41,12 @@ pub(super) enum Event {
     Apart(Instant),
     /// Nobody has pulled what is read on a host that is down.
     Lapse(CompositionId),
+    /// Enough was waited on a host for the owner of what a composition shares there; in discrete fidelity.
+    Awaited {
+        host: usize,
+        start: u32,
+        id: CompositionId,
+    },
     /// The overlay has something to do.
     Overlay,
     /// Something happens at a host's engine; in discrete fidelity.

@@ -1,6 +1,6 @@
 //! A simulation: hosts, the network between them, and what is to happen.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -91,6 +91,10 @@ pub struct World {
     /// In discrete fidelity alone.
     pub(super) discrete: Option<Discrete>,
     pub(super) exact: Option<Exact>,
+    /// Graphs that hold on a host, and wait there for what they share; in discrete fidelity.
+    awaiting: BTreeMap<(usize, CompositionId), moving::Adopted>,
+    /// Compositions that have lost state.
+    lost_states: BTreeSet<CompositionId>,
     pub(super) facts: BTreeMap<ApplicationId, Arc<Facts>>,
     /// The last graph that was deployed of each composition, and of each application the last composition.
     pub(super) graphs: BTreeMap<CompositionId, Arc<ComponentGraph>>,
@@ -163,6 +167,8 @@ impl World {
             fluid,
             discrete,
             exact: None,
+            awaiting: BTreeMap::new(),
+            lost_states: BTreeSet::new(),
             hosts: Vec::with_capacity(count),
             numbers: Hosts::default(),
             queue: Queue::default(),
@@ -214,7 +220,7 @@ impl World {
                 wake: None,
                 last_local: Instant::ZERO,
                 is_load_due: false,
-                measured: std::collections::BTreeSet::new(),
+                measured: BTreeSet::new(),
                 has_adopted: false,
                 open: Vec::new(),
             });

@@ -136,7 +136,7 @@ impl Machine {
                 continue;
             }
             let by = (stream, reader, to.host);
-            if from.host == here && to.host != here && !part.downstream.contains_key(&by) {
+            if from.host == here && to.host != here && !part.serves(&self.engine, &by) {
                 // What is made here only now serves them by itself.
                 let edge = part.yielding_edge(&self.engine, stream, reader);
                 if let Ok(Ok(fork)) = edge.map(|edge| self.engine.fork_edge(now, edge)) {
@@ -370,7 +370,7 @@ impl Machine {
             let is_followed = match (host == here, by.1) {
                 (true, Reader::Operator(index, _)) => is_running(part.operators[index]),
                 (true, Reader::Sink(index)) => is_running(part.sinks[index]),
-                (false, _) => part.downstream.contains_key(&(by.0, by.1, host)),
+                (false, _) => part.serves(&self.engine, &(by.0, by.1, host)),
             };
             host != by.2 && is_followed
         };

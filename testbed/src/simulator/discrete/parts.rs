@@ -8,9 +8,12 @@ use engine::{
     operator,
 };
 use model::plan::{Reader, Stream};
-use model::{Binding, ComponentGraph, ComponentId, EdgeId, NodeId, QueryPlan, Schema, StreamName};
+use model::{
+    Binding, ComponentGraph, ComponentId, CompositionId, EdgeId, Instant, NodeId, QueryPlan,
+    Schema, StreamName,
+};
 
-use super::Machine;
+use super::{Discrete, Machine, Out};
 
 /// What runs on a host for a composition.
 #[derive(Debug)]
@@ -66,6 +69,12 @@ impl Part {
         self.downstream.retain(|_, it| !edges.contains(it));
     }
 
+    /// Whether a reader on another host is given a stream: what it had there before it ran elsewhere may have ended.
+    pub(super) fn serves(&self, engine: &Engine, by: &(Stream, Reader, NodeId)) -> bool {
+        let served = self.downstream.get(by);
+        served.is_some_and(|it| engine.is_open(*it))
+    }
+
     /// The edge by which a stream that is here is read, of what came here last: another instance of its producer may still be here for somebody
     /// else.
     ///
@@ -89,6 +98,31 @@ impl Part {
             .enumerate()
             .filter(|(_, (binding, _))| !binding.shared);
         own.filter_map(|(index, (_, component))| Some((index, (*component)?)))
+    }
+}
+
+impl Discrete {
+    /// Ends the sinks of a composition on a host; what others read stays. What is gone at last is told by [`Out::Retired`]: at once where nothing is left.
+    pub(in crate::simulator) fn release(
+        &mut self,
+        now: Instant,
+        host: usize,
+        id: CompositionId,
+    ) -> Vec<Out> {
+        let mut out = Vec::new();
+        let machine = &mut self.machines[host];
+        machine.drop_backups(id, &mut out);
+        let part = machine.parts.get(&id);
+        let numbers = part.map(|part| part.numbers.clone()).unwrap_or_default();
+        if numbers.is_empty() {
+            // All went before its word came, and what was to come does not; or only backups were here.
+            machine.parts.remove(&id);
+            out.push(Out::Retired(id));
+        }
+        for number in numbers {
+            machine.engine.release(now, number);
+        }
+        out
     }
 }
 

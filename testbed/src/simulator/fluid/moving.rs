@@ -125,6 +125,26 @@ impl Fluid {
         Bound { made, gone }
     }
 
+    /// Whether a graph shares an operator that is to run on a host and does not.
+    pub(in crate::simulator) fn shares_what_lacks(
+        &self,
+        host: usize,
+        id: CompositionId,
+        graph: &ComponentGraph,
+        hosts: &Hosts,
+    ) -> bool {
+        let plan = graph.plan();
+        let mut bound = graph.operators().iter().enumerate();
+        bound.any(|(index, binding)| {
+            let name = plan.stream_name(Stream::Operator(index, 0));
+            binding.shared
+                && hosts.get_index_of(&binding.host) == Some(host)
+                && self
+                    .provider_still(host, name, (id, &graph.made_of(index)))
+                    .is_none()
+        })
+    }
+
     /// Makes what a graph binds to a host and is not there. Gives the names of that.
     fn make(
         &mut self,

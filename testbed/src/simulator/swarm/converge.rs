@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use engine::operator;
 use model::{ComponentGraph, Instant, NodeId};
 use node::node::{Answer, Command};
 
@@ -77,8 +78,11 @@ impl Progress {
         let is_feasible = match world.repairs() {
             true => {
                 let is_fed = match world.discrete.is_some() {
-                    // A source of rows is read once.
-                    true => self.has_all_sources(world, ticket, &graph),
+                    true => {
+                        self.has_all_sources(world, ticket, &graph)
+                            && has_all_states(world, &graph)
+                            && !world.has_lost_state(asked.composition)
+                    }
                     false => {
                         let mut at = graph.sources().iter().filter_map(|it| numbers(&it.host));
                         at.all(|host| world.is_up(host))
@@ -96,7 +100,7 @@ impl Progress {
         (is_feasible && is_running).then_some(graph)
     }
 
-    /// Whether no host of its sources has gone down since it was asked for.
+    /// Whether no host of its sources has gone down since it was asked for: a source of rows is read once.
     fn has_all_sources(&self, world: &World, ticket: Ticket, graph: &ComponentGraph) -> bool {
         let since = world.asked_of(ticket).at;
         let hosts = graph.sources().iter();
@@ -110,6 +114,15 @@ impl Progress {
             .iter()
             .any(|(at, it)| *it == host && *at >= since)
     }
+}
+
+/// Whether somebody who is up has the state of each operator: where nobody has, it waits for its host.
+fn has_all_states(world: &World, graph: &ComponentGraph) -> bool {
+    let plan = graph.plan().operators().iter();
+    let held = plan.zip(graph.operators()).zip(graph.backups());
+    let mut stateful = held.filter(|((it, _), _)| operator::has_state(&it.kind));
+    let is_up = |node: &NodeId| world.host_of(*node).is_some_and(|host| world.is_up(host));
+    stateful.all(|((_, binding), backups)| is_up(&binding.host) || backups.iter().any(is_up))
 }
 
 /// What does not hold.

@@ -7,6 +7,7 @@ use engine::Admitted;
 use model::{CompositionId, convert};
 use node::node::{ComponentRow, Effect, Input, PartEvent, PartReport};
 
+use super::moving::Adopted;
 use super::{Event, World};
 use crate::simulator::network::Passing;
 
@@ -84,15 +85,28 @@ impl World {
                 application,
                 graph,
                 cores,
-            } => self.adopt(host, cause, (id, &application), *graph, cores),
+            } => {
+                let adopted = Adopted {
+                    cause,
+                    id,
+                    application,
+                    graph: *graph,
+                    cores,
+                };
+                self.adopt(host, adopted);
+            }
             Effect::Abandon(id) => self.abandon(host, id),
             Effect::Retire(id) => {
+                self.awaiting.remove(&(host, id));
                 self.retire_engine(host, id);
                 let gone = self.fluid.retire(host, id, &self.numbers);
                 self.tell_retired(gone);
             }
             Effect::Release(id) => match self.discrete {
-                Some(_) => self.release_engine(host, id),
+                Some(_) => {
+                    self.awaiting.remove(&(host, id));
+                    self.release_engine(host, id);
+                }
                 None => {
                     let gone = self.fluid.release(host, id, &self.numbers);
                     self.tell_retired(gone);

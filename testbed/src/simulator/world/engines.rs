@@ -62,7 +62,10 @@ impl World {
             Through::Last
         };
         let mut wrong = exact.wrong().to_vec();
-        wrong.extend(exact.check(id, graph, through));
+        // What its host has told that it lost is not known row by row.
+        if !self.has_lost_state(Some(id)) {
+            wrong.extend(exact.check(id, graph, through));
+        }
         (exact.left_rows(id), wrong)
     }
 
@@ -210,8 +213,16 @@ impl World {
         }
     }
 
-    /// Notes that a sink goes on elsewhere, or anew.
-    fn note_sink(&mut self, id: CompositionId, event: &PartEvent) {
+    /// Whether an operator of a composition went on without the state that it had, as its host has told.
+    pub fn has_lost_state(&self, id: Option<CompositionId>) -> bool {
+        id.is_some_and(|id| self.lost_states.contains(&id))
+    }
+
+    /// Notes that a sink goes on elsewhere, or anew; and that state is lost.
+    fn note_event(&mut self, id: CompositionId, event: &PartEvent) {
+        if matches!(event, PartEvent::StateLost { .. }) {
+            self.lost_states.insert(id);
+        }
         let PartEvent::Restored { component, .. } = event else {
             return;
         };
@@ -254,7 +265,7 @@ impl World {
                 }
                 Out::Prepared(wish, made) => self.on_prepared(from, 0, &wish, made),
                 Out::Happened(id, event) => {
-                    self.note_sink(id, &event);
+                    self.note_event(id, &event);
                     self.later(from, Duration::ZERO, 0, Input::Happened { id, event });
                 }
                 Out::Offered(of, origin, row) => {

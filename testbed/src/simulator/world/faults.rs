@@ -116,6 +116,7 @@ impl World {
         it.wake = None;
         it.measured.clear();
         let open = std::mem::take(&mut it.open);
+        self.awaiting.retain(|(at, _), _| *at != host);
         self.open -= open.len();
         let now = self.now;
         let Self {

@@ -5,8 +5,21 @@ use model::{ApplicationId, CompositionId, NodeId};
 use node::node::PartEvent;
 
 use super::effects::DEPLOYED_AFTER;
-use super::{Arc, ComponentGraph, Input, World};
+use super::{Arc, ComponentGraph, Duration, Event, Input, World};
 use crate::simulator::discrete::{Held, Wish};
+
+/// How long is waited for the owner of what is shared, before it is made anew. Unit: time. Source: production's.
+const OWNER_WAIT: Duration = Duration::from_secs(4);
+
+/// A graph that holds on a host which was not asked to make ready for it.
+#[derive(Debug)]
+pub(super) struct Adopted {
+    pub(super) cause: u32,
+    pub(super) id: CompositionId,
+    pub(super) application: ApplicationId,
+    pub(super) graph: ComponentGraph,
+    pub(super) cores: f64,
+}
 
 impl World {
     /// A host makes ready for another graph.
@@ -122,15 +135,53 @@ impl World {
         self.follow_loads();
     }
 
-    /// A graph holds on a host that was not asked to make ready for it.
-    pub(super) fn adopt(
-        &mut self,
-        host: usize,
-        cause: u32,
-        (id, application): (CompositionId, &ApplicationId),
-        graph: ComponentGraph,
-        cores: f64,
-    ) {
+    /// A graph holds on a host that was not asked to make ready for it: at once, or, where nothing of it runs there yet, as soon as what it shares there
+    /// does. After a restart applications come back in any order.
+    pub(super) fn adopt(&mut self, host: usize, adopted: Adopted) {
+        let (id, start) = (adopted.id, self.hosts[host].start);
+        if self.discrete.is_some()
+            && !self.fluid.hosts_of(id).contains(&host)
+            && self.shares_what_lacks(host, &adopted)
+        {
+            if self.awaiting.insert((host, id), adopted).is_none() {
+                let event = Event::Awaited { host, start, id };
+                self.queue.push(self.now + OWNER_WAIT, 0, event);
+            }
+            return;
+        }
+        self.awaiting.remove(&(host, id));
+        self.adopt_now(host, adopted);
+        let ready = |((at, _), it): &(&(usize, CompositionId), &Adopted)| {
+            *at == host && !self.shares_what_lacks(host, it)
+        };
+        if let Some((key, _)) = self.awaiting.iter().find(ready) {
+            let key = *key;
+            self.on_awaited(host, key.1);
+        }
+    }
+
+    /// Enough was waited for the owner of what a composition shares.
+    pub(super) fn on_awaited(&mut self, host: usize, id: CompositionId) {
+        if let Some(adopted) = self.awaiting.remove(&(host, id)) {
+            self.adopt_now(host, adopted);
+        }
+    }
+
+    fn shares_what_lacks(&self, host: usize, adopted: &Adopted) -> bool {
+        let Adopted { id, graph, .. } = adopted;
+        self.fluid
+            .shares_what_lacks(host, *id, graph, &self.numbers)
+    }
+
+    fn adopt_now(&mut self, host: usize, adopted: Adopted) {
+        let Adopted {
+            cause,
+            id,
+            application,
+            graph,
+            cores,
+        } = adopted;
+        let application = &application;
         let Some(facts) = self.facts.get(application).cloned() else {
             let what = format!("{application:?} goes on, which nobody asked for");
             return self.checker.report(self.now, Some(host), what);

@@ -56,6 +56,11 @@ impl World {
                 let gone = self.fluid.lapse(id, &self.numbers);
                 self.tell_retired(gone);
             }
+            Event::Awaited { host, start, id } => {
+                if self.hosts[host].start == start {
+                    self.on_awaited(host, id);
+                }
+            }
             Event::Overlay => self.on_overlay(),
             Event::Engine { host, start, what } => {
                 if self.hosts[host].is_up && self.hosts[host].start == start {
