@@ -169,6 +169,13 @@ impl Log {
         self.begin
     }
 
+    /// The origin is taken up at a place, unless it was behind that.
+    pub(super) fn begin_at(&mut self, mark: Mark) {
+        if mark.index > self.begin.index {
+            self.begin = self.mark_again(mark);
+        }
+    }
+
     /// Where it is.
     pub(super) fn mark(&self) -> Mark {
         Mark {

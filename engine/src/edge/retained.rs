@@ -66,13 +66,15 @@ impl Producer {
         self.held_until = Some(now + LAPSE);
     }
 
-    /// Releases what another producer of the stream had released, whose place this one takes.
+    /// Releases what another producer of the stream had released, whose place this one takes: who has nothing begins behind that, also in the
+    /// middle of a batch.
     pub fn release_before(&mut self, retained: &[Retained]) {
         for Retained {
             origin, released, ..
         } in retained
         {
             if let Some(log) = self.logs.get_mut(origin) {
+                log.begin_at(*released);
                 self.retained_bytes -= log.release(released.index);
             }
         }

@@ -361,11 +361,14 @@ pub(super) fn turn_to(
         }
         let mut numbers = before.iter().rev();
         let edge = numbers.find_map(|it| engine.reading_edge(*it, remote.stream, remote.reader));
-        part.downstream
-            .remove(&(remote.stream, remote.reader, here));
-        let rebound = edge.map(|edge| engine.rebind(edge, Provider::Here(remote.edge)));
-        if !matches!(rebound, Some(Ok(_))) {
-            tracing::warn!(?remote, "a reader could not be turned");
+        // A reader that is yet to be made opens an edge beside this one, which is closed then.
+        let Some(edge) = edge else { continue };
+        match engine.rebind(edge, Provider::Here(remote.edge)) {
+            Ok(_) => {
+                part.downstream
+                    .remove(&(remote.stream, remote.reader, here));
+            }
+            Err(error) => tracing::warn!(?remote, %error, "a reader could not be turned"),
         }
     }
 }
@@ -452,7 +455,7 @@ impl Part {
                 true => is_here(by.1),
                 false => self.serves(engine, &(by.0, by.1, host)),
             };
-            host != by.2 && is_followed
+            (host != by.2 || host == here) && is_followed
         };
         let former = self.downstream.keys().filter(|by| is_former(by));
         let former: Vec<(Stream, Reader, NodeId)> = former.copied().collect();

@@ -129,10 +129,14 @@ pub(super) fn failure(order: &Order, refusal: &Refusal) -> Failure {
     }
     let feasible = refusal.feasible_target;
     if let Some(target) = feasible {
-        message.push_str(&format!(
-            " It would be accepted now with latency = \"{}ms\".",
-            milliseconds(target).ceil()
-        ));
+        let target = milliseconds(target).ceil();
+        // Nothing stricter is named than what was refused, and hosts may expect less by now than when they refused it.
+        let is_same = target <= milliseconds(order.plan.qos().latency) + 1.0;
+        let when = match is_same {
+            true => "Hosts expect less by now: try again, or",
+            false => "It would be accepted now",
+        };
+        message.push_str(&format!(" {when} with latency = \"{target}ms\"."));
     }
     if refusal.reason == Reason::Busy {
         message.push_str(" Try again later, or at another node.");
