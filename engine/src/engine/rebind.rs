@@ -25,16 +25,17 @@ impl Engine {
         self.edge_of(application, stream, reader, is_here)
     }
 
-    /// The edge by which a part of an application, wherever it is, reads a stream that is here. Of several the first one: others are
-    /// for who is to come after its reader.
+    /// The edge by which a part of an application, wherever it is, reads a stream that a component here yields. Of several the first one:
+    /// others are for who is to come after its reader.
     pub fn yielding_edge(
         &self,
         application: u64,
-        stream: Stream,
-        reader: Reader,
+        component: ComponentId,
+        (stream, reader): (Stream, Reader),
     ) -> Option<EdgeId> {
-        let is_here = |edge: &Edge| matches!(edge.producer, Producing::Here(..));
-        self.edge_of(application, stream, reader, is_here)
+        let is_of =
+            |edge: &Edge| matches!(edge.producer, Producing::Here(it, _) if it == component);
+        self.edge_of(application, stream, reader, is_of)
     }
 
     /// Up to where the consumer of an edge has worked off the stream, where it is here.

@@ -76,15 +76,15 @@ impl Handle {
         engine.reading_edge(application, stream, reader)
     }
 
-    /// The edge by which a part of an application, wherever it is, reads a stream that is here.
+    /// The edge by which a part of an application, wherever it is, reads a stream that a component here yields.
     pub fn yielding_edge(
         &self,
         application: u64,
-        stream: Stream,
-        reader: Reader,
+        component: ComponentId,
+        by: (Stream, Reader),
     ) -> Option<EdgeId> {
         let engine = &self.shared.lock().engine;
-        engine.yielding_edge(application, stream, reader)
+        engine.yielding_edge(application, component, by)
     }
 
     /// Opens an edge beside another one whose stream is here, for who is to come after its reader on another host; see

@@ -184,7 +184,8 @@ fn a_window_moves_to_the_runtime_of_its_sink_while_rows_flow() {
             }
             // What it reads is kept for it, it goes on, and its sink reads it there.
             let read = (Stream::Source(0, 0), Reader::Operator(0, 0));
-            let reading = above.yielding_edge(upper.application, read.0, read.1);
+            let source = upper.sources[0].unwrap();
+            let reading = above.yielding_edge(upper.application, source, read);
             let fork = above.fork_edge(reading.unwrap()).unwrap();
             let goodbye = shadow.goodbye();
             let mut deployment = part(counting(), &places(1), usize::MAX);

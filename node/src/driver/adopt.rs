@@ -361,13 +361,15 @@ pub(super) fn turn_to(
         }
         let mut numbers = before.iter().rev();
         let edge = numbers.find_map(|it| engine.reading_edge(*it, remote.stream, remote.reader));
-        // A reader that is yet to be made opens an edge beside this one, which is closed then.
-        let Some(edge) = edge else { continue };
+        part.downstream
+            .remove(&(remote.stream, remote.reader, here));
+        let Some(edge) = edge else {
+            let place = (remote.stream, remote.reader);
+            part.unread.insert(place, remote.edge);
+            continue;
+        };
         match engine.rebind(edge, Provider::Here(remote.edge)) {
-            Ok(_) => {
-                part.downstream
-                    .remove(&(remote.stream, remote.reader, here));
-            }
+            Ok(_) => {}
             Err(error) => tracing::warn!(?remote, %error, "a reader could not be turned"),
         }
     }
@@ -449,21 +451,25 @@ impl Part {
             }
             Reader::Sink(index) => self.sinks[index].is_some_and(|it| engine.is_running(it)),
         };
-        let is_former = |by: &(Stream, Reader, NodeId)| {
-            let host = graph.reader(by.1).host;
-            let is_followed = match host == here {
-                true => is_here(by.1),
-                false => self.serves(engine, &(by.0, by.1, host)),
-            };
-            (host != by.2 || host == here) && is_followed
-        };
-        let former = self.downstream.keys().filter(|by| is_former(by));
-        let former: Vec<(Stream, Reader, NodeId)> = former.copied().collect();
-        for by in former {
-            if let Some(edge) = self.downstream.remove(&by) {
-                let edge: EdgeId = edge.edge;
-                engine.close_edge(edge);
+        let is_followed = |stream: Stream, reader: Reader| {
+            let host = graph.reader(reader).host;
+            match host == here {
+                true => is_here(reader),
+                false => self.serves(engine, &(stream, reader, host)),
             }
+        };
+        let is_former = |by: &(Stream, Reader, NodeId)| {
+            graph.reader(by.1).host != by.2 && is_followed(by.0, by.1)
+        };
+        let former = self.downstream.keys().copied();
+        let former: Vec<(Stream, Reader, NodeId)> = former.filter(is_former).collect();
+        let unread = self.unread.keys().copied();
+        let unread: Vec<(Stream, Reader)> = unread.filter(|it| is_followed(it.0, it.1)).collect();
+        let former = former.iter().filter_map(|by| self.downstream.remove(by));
+        let former: Vec<EdgeId> = former.map(|it| it.edge).collect();
+        let unread = unread.iter().filter_map(|it| self.unread.remove(it));
+        for edge in former.into_iter().chain(unread) {
+            engine.close_edge(edge);
         }
     }
 

@@ -9,7 +9,6 @@ use composition::{MigrationId, Taken};
 use engine::Event;
 use engine::runtime::Runtime;
 use engine::state::Resumed;
-use model::plan::{Reader, Stream};
 use model::{ApplicationId, Clock, ComponentGraph, CompositionId, Instant};
 use overlay::net::{self, Network};
 use tokio::sync::{mpsc, oneshot};
@@ -19,7 +18,7 @@ use super::backup::Backup;
 use super::deploy::{Local, Pieces, Prepared};
 use super::leaving::{self, Draining};
 use super::migration::Migration;
-use super::parts::{Lost, Means, Part, RoundTrips};
+use super::parts::{Means, Part, RoundTrips};
 use super::preparing::Preparing;
 use super::publish::Published;
 use super::standby::Standby;
@@ -437,11 +436,12 @@ impl Control {
                     component, reason, ..
                 } => PartEvent::Failed { component, reason },
                 Event::Gone { stream, reader, .. } => {
-                    self.on_gone(id, stream, reader, true);
+                    self.on_gone(id, (stream, reader), true);
+                    self.read_again(id, number, (stream, reader));
                     continue;
                 }
                 Event::Replaced { stream, reader, .. } => {
-                    self.on_gone(id, stream, reader, false);
+                    self.on_gone(id, (stream, reader), false);
                     continue;
                 }
                 // It goes on coming from where it was, until the edge is turned.
@@ -461,28 +461,6 @@ impl Control {
                     part.retire(&self.means.engine);
                     PartEvent::Retired
                 }
-            };
-            self.handle(Input::Happened { id, event });
-        }
-    }
-
-    /// What a part reads has gone, or has been replaced: so it has for all that share the part.
-    fn on_gone(&mut self, id: CompositionId, stream: Stream, reader: Reader, is_gone: bool) {
-        let Some(part) = self.parts.get(&id) else {
-            return;
-        };
-        let parts = self.parts.iter();
-        let losing = parts.filter_map(|(id, it)| Some((*id, it.loses(part, stream, reader)?)));
-        let losing: Vec<(CompositionId, Lost)> = losing.collect();
-        for (id, lost) in losing {
-            let (component, stream) = (lost.reader, lost.stream);
-            let event = match is_gone {
-                true => PartEvent::Gone {
-                    component,
-                    stream,
-                    host: lost.host,
-                },
-                false => PartEvent::Replaced { component, stream },
             };
             self.handle(Input::Happened { id, event });
         }

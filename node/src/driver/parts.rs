@@ -73,17 +73,8 @@ pub(super) struct Part {
     left: Vec<(usize, ComponentId)>,
     upstream: Vec<JoinHandle<()>>,
     pub(super) downstream: BTreeMap<(Stream, Reader, NodeId), Downstream>,
-}
-
-/// What is no longer to be had.
-#[derive(Debug)]
-pub(super) struct Lost {
-    /// The stream, as the plan calls it.
-    pub(super) stream: String,
-    /// Who had it.
-    pub(super) host: NodeId,
-    /// Which part read it.
-    pub(super) reader: String,
+    /// Edges of what stepped in here for readers that were not here: they keep everything until those are.
+    pub(super) unread: BTreeMap<(Stream, Reader), EdgeId>,
 }
 
 /// An edge that another host pulls.
@@ -140,6 +131,7 @@ impl Part {
             left: Vec::new(),
             upstream: Vec::new(),
             downstream: BTreeMap::new(),
+            unread: BTreeMap::new(),
             graph,
         }
     }
@@ -181,8 +173,8 @@ impl Part {
         rebound.map(drop).map_err(|it| it.to_string())
     }
 
-    /// The edge by which a stream that is here is read by a part of the application, of what came here last: another instance of it may still be
-    /// here for somebody else.
+    /// The edge by which a stream that is here is read by a part of the application. Another instance of what yields it may still be here for
+    /// who has not heard that it ends: it is none for anybody else.
     ///
     /// # Errors
     /// When there is none.
@@ -192,8 +184,14 @@ impl Part {
         stream: Stream,
         reader: Reader,
     ) -> Result<EdgeId, String> {
+        let component = match stream {
+            Stream::Source(index, _) => self.sources[index],
+            Stream::Operator(index, _) => self.operators[index],
+        };
+        let by = (stream, reader);
         let mut numbers = self.numbers.iter().rev();
-        let edge = numbers.find_map(|it| engine.yielding_edge(*it, stream, reader));
+        let edge = component
+            .and_then(|component| numbers.find_map(|it| engine.yielding_edge(*it, component, by)));
         edge.ok_or_else(|| "what it reads does not run there any more".to_owned())
     }
 
@@ -413,49 +411,6 @@ impl Part {
                 })
             })
             .collect()
-    }
-
-    /// What this application loses where another, perhaps itself, loses what a part of it reads: who reads may be
-    /// shared.
-    pub(super) fn loses(&self, other: &Self, stream: Stream, reader: Reader) -> Option<Lost> {
-        if std::ptr::eq(self, other) {
-            return Some(self.lost(stream, reader));
-        }
-        let Reader::Operator(index, port) = reader else {
-            return None;
-        };
-        let component = other.operators[index]?;
-        let mut operators = self.operators.iter();
-        let index = operators.position(|it| *it == Some(component))?;
-        let stream = self.graph.plan().operators()[index].inputs.get(port)?;
-        Some(self.lost(*stream, Reader::Operator(index, port)))
-    }
-
-    /// What a reader of this application reads, and who has it, as people call them.
-    fn lost(&self, stream: Stream, reader: Reader) -> Lost {
-        let plan = self.graph.plan();
-        let (name, outputs, port) = match stream {
-            Stream::Source(index, port) => {
-                let source = &plan.sources()[index];
-                (&source.name, &source.outputs, port)
-            }
-            Stream::Operator(index, port) => {
-                let operator = &plan.operators()[index];
-                (&operator.name, &operator.outputs, port)
-            }
-        };
-        let port = match port {
-            0 => String::new(),
-            port => format!(".{}", outputs[usize::from(port)].0),
-        };
-        Lost {
-            stream: format!("{name}{port}"),
-            host: self.graph.producer(stream).host,
-            reader: match reader {
-                Reader::Operator(index, _) => plan.operators()[index].name.clone(),
-                Reader::Sink(index) => plan.sinks()[index].name.clone(),
-            },
-        }
     }
 
     /// Says what it was let in with: those elsewhere who read here for it get no more urgency than that.

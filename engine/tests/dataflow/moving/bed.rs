@@ -456,11 +456,14 @@ impl Bed {
     }
 
     pub(crate) fn yielding(&self, host: usize, stream: Stream, reader: Reader) -> EdgeId {
-        let applications = self.deployed[host]
-            .iter()
-            .map(|deployed| deployed.application);
-        let mut edges = applications
-            .filter_map(|it| self.hosts.engines[host].yielding_edge(it, stream, reader));
+        let engine = &self.hosts.engines[host];
+        let mut edges = self.deployed[host].iter().filter_map(|it| {
+            let component = match stream {
+                Stream::Source(index, _) => it.sources[index],
+                Stream::Operator(index, _) => it.operators[index],
+            };
+            engine.yielding_edge(it.application, component?, (stream, reader))
+        });
         edges.next_back().unwrap()
     }
 }

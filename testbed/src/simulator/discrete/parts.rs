@@ -75,8 +75,7 @@ impl Part {
         served.is_some_and(|it| engine.is_open(*it))
     }
 
-    /// The edge by which a stream that is here is read, of what came here last: another instance of its producer may still be here for somebody
-    /// else.
+    /// The edge by which a stream that is here is read. Another instance of its producer may still be here for who has not heard that it ends.
     ///
     /// # Errors
     /// When there is none.
@@ -86,8 +85,14 @@ impl Part {
         stream: Stream,
         reader: Reader,
     ) -> Result<EdgeId, String> {
+        let component = match stream {
+            Stream::Source(index, _) => self.sources[index],
+            Stream::Operator(index, _) => self.operators[index],
+        };
+        let by = (stream, reader);
         let mut numbers = self.numbers.iter().rev();
-        let edge = numbers.find_map(|it| engine.yielding_edge(*it, stream, reader));
+        let edge = component
+            .and_then(|component| numbers.find_map(|it| engine.yielding_edge(*it, component, by)));
         edge.ok_or_else(|| "what it reads does not run there any more".to_owned())
     }
 
