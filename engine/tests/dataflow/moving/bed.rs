@@ -456,14 +456,17 @@ impl Bed {
     }
 
     pub(crate) fn yielding(&self, host: usize, stream: Stream, reader: Reader) -> EdgeId {
-        let engine = &self.hosts.engines[host];
-        let mut edges = self.deployed[host].iter().filter_map(|it| {
-            let component = match stream {
-                Stream::Source(index, _) => it.sources[index],
-                Stream::Operator(index, _) => it.operators[index],
-            };
-            engine.yielding_edge(it.application, component?, (stream, reader))
+        let (engine, deployed) = (&self.hosts.engines[host], &self.deployed[host]);
+        let component = |it: &Deployed| match stream {
+            Stream::Source(index, _) => it.sources[index],
+            Stream::Operator(index, _) => it.operators[index],
+        };
+        // What came last.
+        let mut components = deployed.iter().rev().filter_map(component);
+        let edge = components.find_map(|component| {
+            let mut numbers = deployed.iter().rev().map(|it| it.application);
+            numbers.find_map(|it| engine.yielding_edge(it, component, (stream, reader)))
         });
-        edges.next_back().unwrap()
+        edge.unwrap()
     }
 }
