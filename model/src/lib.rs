@@ -45,7 +45,9 @@ pub use id::{ApplicationId, ComponentId, CompositionId, EdgeId, NodeId, RequestI
 pub use name::{SourceName, StreamName};
 pub use plan::{Arguments, QueryPlan, Scalar, Value};
 pub use position::{Interval, Origin, Position, Positions};
-pub use qos::{LATENCY_MAX, OnInfeasible, Qos, QosError, REPLICAS_MAX, Replication};
+pub use qos::{
+    LATENCY_MAX, LOST_AFTER_MIN, OnInfeasible, Qos, QosError, REPLICAS_MAX, Replication,
+};
 pub use random::Rng;
 pub use resources::{Demand, Resources};
 pub use schema::{COLUMNS_MAX, DataType, Field, Schema, SchemaError};

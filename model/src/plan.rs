@@ -16,7 +16,7 @@ mod connector;
 mod tests;
 
 pub use builder::{Accepted, Builder};
-pub use connector::{Connector, FOLDER_BYTES_MAX};
+pub use connector::{Connector, FOLDER_BYTES_MAX, Live};
 
 /// The most sources, operators and sinks, each, that a plan may have.
 ///
@@ -155,6 +155,8 @@ pub struct Source {
     pub outputs: Vec<(String, Schema)>,
     /// How its host opens it, where it is not published and somebody said.
     pub connector: Option<Connector>,
+    /// How time passes for it where it cannot be read again; nothing where it is waited for.
+    pub live: Option<Live>,
 }
 
 /// What is computed.
@@ -322,10 +324,18 @@ struct Parts {
 impl Parts {
     fn build(self) -> Result<QueryPlan, PlanError> {
         let mut builder = Builder::new(&self.application, self.qos)?;
-        for source in self.sources {
-            builder.source(&source.name, source.source, source.outputs)?;
-            if let Some(connector) = source.connector {
-                builder.connect(&source.name, connector)?;
+        for part in self.sources {
+            let Source {
+                name,
+                source,
+                outputs,
+                connector,
+                live,
+            } = part;
+            builder.source(&name, source, outputs)?;
+            builder.set_live(live);
+            if let Some(connector) = connector {
+                builder.connect(&name, connector)?;
             }
         }
         for part in self.operators {

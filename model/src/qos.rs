@@ -12,6 +12,11 @@ pub const LATENCY_MAX: Duration = Duration::from_secs(3600);
 /// Unit: hosts. Source: guess; with hosts that are down one hour in ten, seven are down together for ten seconds in thirty years.
 pub const REPLICAS_MAX: u8 = 7;
 
+/// For how long a source that cannot be read again is waited for at least.
+///
+/// Unit: time. Source: above what a repair takes.
+pub const LOST_AFTER_MIN: Duration = Duration::from_secs(1);
+
 /// A QoS requirement: the latency target of an application and what to do about it.
 #[derive(Debug, Clone, PartialEq, bincode::Encode, bincode::Decode)]
 pub struct Qos {
@@ -26,6 +31,9 @@ pub struct Qos {
     pub replication: Replication,
     /// What happens to a request whose target cannot be met.
     pub on_infeasible: OnInfeasible,
+    /// For how long results wait for a source whose host is away, where it gives rows as things happen and cannot be read again. Range: from
+    /// [`LOST_AFTER_MIN`].
+    pub lost_after: Duration,
     /// How many rows of its sources go first, where that is limited: what is beyond it counts as late. Unit: rows per second. Range: above zero.
     pub rows_per_second: Option<f64>,
 }
@@ -60,6 +68,9 @@ pub enum QosError {
     /// There are more backups than anybody needs.
     #[error("the replicas must be at most {REPLICAS_MAX}, not {0}")]
     Replicas(u8),
+    /// A source is given up before its host could be back.
+    #[error("a source must be waited for a second at least")]
+    LostAfter,
     /// The share is no number of rows that can go first.
     #[error("the rows per second that go first must be above 0, not {0}")]
     Share(f64),
@@ -80,6 +91,9 @@ impl Qos {
         if self.replicas > REPLICAS_MAX {
             return Err(QosError::Replicas(self.replicas));
         }
+        if self.lost_after < LOST_AFTER_MIN {
+            return Err(QosError::LostAfter);
+        }
         if let Some(share) = self.rows_per_second
             && !(share > 0.0 && share.is_finite())
         {
@@ -90,7 +104,8 @@ impl Qos {
 }
 
 impl Default for Qos {
-    /// One second for 99 % of results, no backups. Source: guess; what a person watching a screen accepts.
+    /// One second for 99 % of results, no backups. Source: guess; what a person watching a screen accepts. A source is waited for thirty, in which a
+    /// host starts again.
     fn default() -> Self {
         Self {
             latency: Duration::from_secs(1),
@@ -98,6 +113,7 @@ impl Default for Qos {
             replicas: 0,
             replication: Replication::Passive,
             on_infeasible: OnInfeasible::Reject,
+            lost_after: Duration::from_secs(30),
             rows_per_second: None,
         }
     }

@@ -16,6 +16,28 @@ pub struct Resources {
 }
 
 impl Resources {
+    /// Whether somebody could have measured it.
+    pub fn is_valid(&self) -> bool {
+        let is_valid = |it: f64| it.is_finite() && it >= 0.0;
+        is_valid(self.cpu_cores) && is_valid(self.uplink_bytes_per_second)
+    }
+
+    /// The part of an uplink that is in use; nothing of one that was not offered.
+    pub fn uplink_fraction(&self, offered: &Self) -> f64 {
+        match offered.uplink_bytes_per_second > 0.0 {
+            true => self.uplink_bytes_per_second / offered.uplink_bytes_per_second,
+            false => 0.0,
+        }
+    }
+
+    /// The part of the memory that is in use; nothing of one that was not offered.
+    pub fn memory_fraction(&self, offered: &Self) -> f64 {
+        match offered.memory_bytes {
+            0 => 0.0,
+            bytes => count_to_f64(self.memory_bytes) / count_to_f64(bytes),
+        }
+    }
+
     /// Whether `demand` can be taken from this, in each of its dimensions.
     pub fn fits(&self, demand: &Self) -> bool {
         demand.cpu_cores <= self.cpu_cores

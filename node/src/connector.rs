@@ -8,6 +8,7 @@ use std::time::Duration;
 use arrow_array::RecordBatch;
 use engine::intake::Records;
 use engine::operator::{ArgumentError, Parameter};
+use model::plan::Live;
 use model::{Arguments, Clock, EventTime, Schema};
 
 mod bookmark;
@@ -51,6 +52,8 @@ pub struct SourceKind {
     pub doc: &'static str,
     /// What may and must be given, [`connector` itself](SourceKind::name) left out.
     pub parameters: &'static [Parameter],
+    /// How time passes for one that gives rows as things happen and cannot be read again; nothing where it is waited for, or where nobody knows.
+    pub live: fn(&Arguments) -> Option<Live>,
     /// Opens one and finds its schema. Reads no more than it needs for that, and loses nothing of it.
     pub open: fn(&Arguments, &Context<'_>) -> Opened<dyn Source>,
 }

@@ -21,6 +21,7 @@ mod load;
 mod migration;
 mod open;
 mod parts;
+mod passing;
 mod preparing;
 mod publish;
 mod report;
@@ -31,6 +32,7 @@ mod state_log;
 mod storage;
 mod surviving;
 mod tap;
+mod used;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;

@@ -207,7 +207,7 @@ impl Node {
                 self.view.lose(node);
                 self.on_missed(now, node);
             }
-            Input::Load { busy_cores } => self.on_load(now, busy_cores, out),
+            Input::Load { used } => self.on_load(now, used, out),
             Input::Measured { id, measured } => self.on_measured(now, id, measured, out),
             Input::Deployed(id) => self.on_deployed(now, id, out),
             Input::DeployFailed { id, reason } => self.on_deploy_failed(now, id, reason, out),

@@ -234,7 +234,7 @@ impl Network {
         let opened = async {
             let stream = self.ask(OPEN_TIME, |reply| Command::Open { to, reply });
             let (stream, held) = stream.await.ok_or(OpenError::Unreachable(to))?;
-            opening::ask(to, stream, held, &hello).await
+            opening::ask(to, stream, (held, self.shared.sent.clone()), &hello).await
         };
         let opened = tokio::time::timeout(OPEN_TIME, opened).await;
         opened.unwrap_or(Err(OpenError::Unreachable(to)))
@@ -248,6 +248,11 @@ impl Network {
                 .refused
                 .count("own description beyond the queue");
         }
+    }
+
+    /// How many bytes left by data streams since the start.
+    pub fn sent_bytes(&self) -> u64 {
+        self.shared.sent.bytes()
     }
 
     /// What was counted.

@@ -146,6 +146,15 @@ impl Consumer {
         self.origins.len() < ORIGINS_MAX || self.origins.contains_key(&origin)
     }
 
+    /// Where it stands in each origin that has not ended: the last index that arrived, and how far the origin is; the least time where nobody has said.
+    pub fn standings(&self) -> impl Iterator<Item = (Origin, u64, EventTime)> {
+        let open = self
+            .origins
+            .iter()
+            .filter(|(_, standing)| standing.progress < EventTime::MAX);
+        open.map(|(origin, standing)| (*origin, standing.received, standing.progress))
+    }
+
     /// How many origins have been seen.
     pub fn len(&self) -> usize {
         self.origins.len()

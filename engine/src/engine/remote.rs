@@ -7,12 +7,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{ComponentId, EdgeId, Instant, convert};
+use arrow_schema::SchemaRef;
+use model::{ComponentId, EdgeId, EventTime, Instant, Interval, Origin, convert};
 
 use super::deploy::EDGES_MAX;
 use super::edges::{Consuming, Edge, Producing, Telling};
 use super::{DeployError, Engine, Event};
-use crate::batch::{Batch, Note};
+use crate::batch::{Batch, Header, Note, Rows, Token};
 use crate::edge::{Begin, Opening, Pull};
 
 /// What opens an edge on a component that runs.
@@ -142,6 +143,48 @@ impl Engine {
         let consumer = inbound.component;
         self.count_received(consumer);
         self.arrive(now, id, Arc::new(batch));
+    }
+
+    /// Nothing is heard of who yields the stream of an edge, and its rows are not waited for any more: so much event time passes in each of its origins,
+    /// or until `latest` where it is not known how far one was. What still comes of that time is late. Does nothing where nothing has come yet: nobody
+    /// knows which origins there are.
+    pub fn pass(
+        &mut self,
+        now: Instant,
+        id: EdgeId,
+        (micros, latest): (i64, Option<EventTime>),
+        schema: &SchemaRef,
+    ) {
+        let Some(Edge {
+            producer: Producing::Elsewhere(_),
+            consumer: Consuming::Here(inbound),
+            closing: None,
+            ..
+        }) = self.edges.get(&id)
+        else {
+            return;
+        };
+        let passed = |(origin, received, progress): (Origin, u64, EventTime)| {
+            let progress = match progress {
+                EventTime::MIN => latest?,
+                known => known.plus(micros),
+            };
+            let header = Header {
+                origin,
+                interval: Interval::empty(received),
+                arrival: now,
+                progress,
+                token: Token::Unmetered,
+                missing: 0,
+                note: None,
+            };
+            let rows = Rows::empty(SchemaRef::clone(schema));
+            Some(Arc::new(Batch { header, rows }))
+        };
+        let passed: Vec<Arc<Batch>> = inbound.state.standings().filter_map(passed).collect();
+        for batch in passed {
+            self.arrive(now, id, batch);
+        }
     }
 
     /// Takes a pull that arrived from another host: what it frees may be sent.

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use model::{ComponentId, EdgeId};
+use arrow_schema::SchemaRef;
+use model::{ComponentId, EdgeId, EventTime};
 
 use super::{Ended, Handle};
 use crate::batch::Batch;
@@ -82,6 +83,11 @@ impl Handle {
         })
     }
 
+    /// How much of the memory for data is in use. Unit: bytes.
+    pub fn used_bytes(&self) -> u64 {
+        self.shared.lock().engine.memory().used_bytes()
+    }
+
     /// Whether an edge from another host is here, and pulls may have to be sent on it.
     pub fn is_upstream(&self, edge: EdgeId) -> bool {
         self.shared.lock().engine.is_upstream(edge)
@@ -100,6 +106,11 @@ impl Handle {
     /// The link of an edge is new: what was under way on the old one is asked for again.
     pub fn reconnected(&self, edge: EdgeId) {
         self.change(|engine, _| engine.reconnected(edge));
+    }
+
+    /// So much event time passes on an edge whose other end is away, or until `latest`; see [`Engine::pass`](crate::Engine::pass).
+    pub fn pass(&self, edge: EdgeId, by: (i64, Option<EventTime>), schema: &SchemaRef) {
+        self.change(|engine, now| engine.pass(now, edge, by, schema));
     }
 
     /// Opens an edge to another host on what runs here, for an application or, with none, for one of its own.

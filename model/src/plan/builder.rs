@@ -7,8 +7,8 @@ use crate::qos::Qos;
 use crate::schema::Schema;
 
 use super::{
-    ARGUMENTS_MAX, Arguments, Connector, INPUTS_MAX, Names, OPERATORS_MAX, Operator, PlanError,
-    QueryPlan, Sink, Source, Stream, WAYS_MAX,
+    ARGUMENTS_MAX, Arguments, Connector, INPUTS_MAX, Live, Names, OPERATORS_MAX, Operator,
+    PlanError, QueryPlan, Sink, Source, Stream, WAYS_MAX,
 };
 
 /// Builds a [`QueryPlan`], part by part, from the sources to the sinks.
@@ -89,6 +89,7 @@ impl Builder {
             source,
             outputs,
             connector: None,
+            live: None,
         };
         self.names.insert(name.to_owned());
         self.plan.names.push_source(&source);
@@ -224,6 +225,13 @@ impl Builder {
         let place = place.ok_or_else(|| PlanError::Connected(name.to_owned()))?;
         *place = Some(connector);
         Ok(())
+    }
+
+    /// Says how time passes for the source that was added last, where that cannot be read again.
+    pub fn set_live(&mut self, live: Option<Live>) {
+        if let Some(source) = self.plan.sources.last_mut() {
+            source.live = live.filter(Live::is_sound);
+        }
     }
 
     /// The columns of a stream that this builder handed out.

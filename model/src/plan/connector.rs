@@ -21,6 +21,22 @@ pub struct Connector {
     pub arguments: Arguments,
 }
 
+/// How time passes for a source that gives rows as things happen, and cannot be read again.
+#[derive(Debug, Clone, Copy, PartialEq, bincode::Encode, bincode::Decode)]
+pub struct Live {
+    /// Unit: event time per time. Range: finite, above 0.
+    pub speed: f64,
+    /// Whether event times are those of its host's clock.
+    pub is_by_clock: bool,
+}
+
+impl Live {
+    /// Whether it could be one.
+    pub fn is_sound(&self) -> bool {
+        self.speed.is_finite() && self.speed > 0.0
+    }
+}
+
 impl Connector {
     /// Whether it could be one, known or not.
     pub(super) fn check(&self) -> Result<(), PlanError> {

@@ -177,6 +177,10 @@ fn build(steps: &[Step]) -> QueryPlan {
         let source = published(&format!("p{index}"));
         let accepted = plan.source(&format!("s{index}"), source, ports.clone());
         let accepted = accepted.expect("a new source");
+        plan.set_live((index % 2 == 0).then_some(Live {
+            speed: 1.5,
+            is_by_clock: false,
+        }));
         streams.extend((0..2).filter_map(|port| accepted.port(port)));
     }
     for (index, (union, parameter, picks)) in steps.iter().enumerate() {
@@ -264,6 +268,7 @@ fn forged(change: impl FnOnce(&mut Forged)) -> Result<QueryPlan, wire::DecodeErr
         source: published("s"),
         outputs: one_port(),
         connector: None,
+        live: None,
     };
     let operator = Operator {
         name: "o".into(),

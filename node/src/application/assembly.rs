@@ -124,6 +124,7 @@ impl<'a> Assembly<'a> {
             Ok(accepted) => self.made.insert(section.name, Made { accepted, ports }),
             Err(error) => return self.is_refused(section, &error),
         };
+        self.builder.set_live((kind.live)(&section.arguments));
         self.connect(section, kind.name);
         let remarks = source.remarks().iter();
         let remarks = remarks.map(|remark| format!("{}: {remark}", section.name));
@@ -164,6 +165,7 @@ impl<'a> Assembly<'a> {
             Ok(accepted) => self.made.insert(section.name, Made { accepted, ports }),
             Err(error) => return self.is_refused(section, &error),
         };
+        self.builder.set_live(publication.live);
         self.sources.push(Source::Published {
             publication: publication.clone(),
             rate_hz: section.number("rate"),

@@ -102,6 +102,12 @@ pub(super) const QOS: &[Key] = &[
         "What happens when the target cannot be met.",
     ),
     Key::new(
+        "lost_after",
+        Form::Shape(Shape::Duration),
+        false,
+        "For how long results wait for a source that cannot be read again, such as host, while its host is away.",
+    ),
+    Key::new(
         "rows_per_second",
         NUMBER,
         false,

@@ -176,6 +176,7 @@ impl<'t> Reader<'_, 't> {
                 QosError::Latency => "latency",
                 QosError::Quantile(_) => "quantile",
                 QosError::Replicas(_) => "replicas",
+                QosError::LostAfter => "lost_after",
                 QosError::Share(_) => "rows_per_second",
             };
             let span = table.get(key).unwrap_or(item).span();
@@ -388,6 +389,9 @@ fn set_qos(qos: &mut Qos, key: &str, value: &Value) {
                 "active" => Replication::Active,
                 _ => Replication::Passive,
             };
+        }
+        ("lost_after", Value::Scalar(Scalar::Micros(micros))) => {
+            qos.lost_after = Duration::from_micros(micros.unsigned_abs());
         }
         ("rows_per_second", Value::Scalar(Scalar::Text(text))) => {
             qos.rows_per_second = text.parse().ok();

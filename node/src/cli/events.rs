@@ -69,6 +69,7 @@ const fn word(decision: &Decision) -> &'static str {
         Decision::Degraded { .. } => "degraded",
         Decision::Disconnected { .. } => "disconnected",
         Decision::Returned { .. } => "returned",
+        Decision::Passed { .. } => "passed",
         Decision::Missing => "missing",
         Decision::Retired => "retired",
         Decision::Stopped { .. } => "stopped",
@@ -167,6 +168,11 @@ fn says(decision: &Decision) -> String {
         | Decision::Failed { component, reason }
         | Decision::Lost { component, reason } => format!("{component}: {reason}"),
         Decision::Disconnected { to } | Decision::Returned { to } => format!("the edge to {to}"),
+        Decision::Passed { source, of } => {
+            format!(
+                "time goes on without {source}, whose host {of} is away: what it still gives of that time is late"
+            )
+        }
         Decision::Missing => "what its record binds to this host is not there".to_owned(),
         Decision::Retired => "nobody reads what ran here".to_owned(),
         Decision::Stopped { by } | Decision::Finished { by } => format!("as {by} says"),

@@ -31,6 +31,7 @@ pub(super) const KIND: SourceKind = SourceKind {
         options::SPEED,
         options::OVERFLOW,
     ],
+    live: |_| None,
     open,
 };
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use engine::batch::ROWS_MAX;
 use engine::operator::{ArgumentError, Parameter, Shape};
+use model::plan::Live;
 use model::{
     Arguments, Clock, DataType, EventTime, Field, Instant, Scalar, Schema, Value, convert,
 };
@@ -30,6 +31,12 @@ pub(super) const KIND: SourceKind = SourceKind {
         required: false,
         doc: "The time from one row to the next, 100 ms to 1 h; by default 1 s.",
     }],
+    live: |_| {
+        Some(Live {
+            speed: 1.0,
+            is_by_clock: true,
+        })
+    },
     open,
 };
 

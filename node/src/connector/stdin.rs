@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 
 use engine::operator::Parameter;
 use model::Arguments;
+use model::plan::Live;
 
 use super::format::Format;
 use super::options::{self, Options, wrong};
@@ -28,8 +29,24 @@ pub(super) const KIND: SourceKind = SourceKind {
         options::SPEED,
         options::OVERFLOW,
     ],
+    live,
     open,
 };
+
+/// Without event times of their own, rows have those at which they come; with them somebody has to say how fast these pass.
+fn live(arguments: &Arguments) -> Option<Live> {
+    let options = Options::parse(arguments, true).ok()?;
+    match options.time {
+        None => Some(Live {
+            speed: 1.0,
+            is_by_clock: true,
+        }),
+        Some(_) => options.pace.speed.map(|speed| Live {
+            speed,
+            is_by_clock: false,
+        }),
+    }
+}
 
 fn open(arguments: &Arguments, context: &Context<'_>) -> Opened<dyn Source> {
     let mut options = Options::parse(arguments, true)?;

@@ -23,9 +23,10 @@ use super::preparing::Preparing;
 use super::publish::Published;
 use super::standby::Standby;
 use super::surviving::Surviving;
+use super::used::Used;
 use super::{Config, effects};
 use crate::api::{Request, Tapped};
-use crate::clock::{MachineClock, ProcessCpu};
+use crate::clock::MachineClock;
 use crate::node::{
     Answered, Command, CommandId, Effect, Failure, Input, Node, PartEvent, TapTarget,
 };
@@ -146,7 +147,7 @@ pub(super) struct Control {
     pub(super) is_leaving: Option<oneshot::Sender<()>>,
     /// What it gives away before it leaves.
     pub(super) draining: Option<Draining>,
-    cpu: ProcessCpu,
+    used: Used,
 }
 
 impl Control {
@@ -172,7 +173,7 @@ impl Control {
         Self {
             machine,
             config,
-            cpu: ProcessCpu::start(clock.now()),
+            used: Used::start(clock.now()),
             clock,
             network,
             runtime,
@@ -222,10 +223,10 @@ impl Control {
                 () = until(self.clock.as_ref(), timeout) => self.handle(Input::Timeout),
                 _ = lease.tick() => self.renew_lease(),
                 _ = load.tick() => {
-                    let busy_cores = self.cpu.sample(self.clock.now());
+                    let used = self.used.sample(self.clock.now(), &self.means);
                     // The load ends the second: what was measured in it is there by then.
                     self.measure_parts();
-                    self.handle(Input::Load { busy_cores });
+                    self.handle(Input::Load { used });
                 }
             }
         }

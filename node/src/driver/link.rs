@@ -15,6 +15,7 @@ use super::control::Inbound;
 use super::edge::{self, EdgeEnd};
 use super::hello::Hello;
 use super::parts::RoundTrips;
+use super::passing::{Absence, Passing};
 use crate::clock::MachineClock;
 use crate::node::{Input, PartEvent};
 
@@ -42,6 +43,8 @@ pub(super) struct Upstream {
     /// What is pulled by whom.
     pub(super) hello: Hello,
     pub(super) round_trips: RoundTrips,
+    /// What is done while a source is away.
+    pub(super) passing: Option<Passing>,
     /// The columns of the stream.
     pub(super) schema: arrow_schema::SchemaRef,
 }
@@ -100,6 +103,7 @@ impl Upstream {
         is_connected: &mut bool,
     ) {
         let mut wait = RETRY.0;
+        let mut absence: Option<Absence> = None;
         // The edge may go while nobody can be told: then there is nothing left to open.
         while self.engine.is_upstream(self.edge) {
             let opened = match early.take() {
@@ -117,6 +121,7 @@ impl Upstream {
                         *is_connected = true;
                     }
                     let opened = self.clock.now();
+                    absence = None;
                     // What it then says holds all that a new stream must know.
                     self.engine.reconnected(self.edge);
                     let end = edge::receive_batches(
@@ -150,9 +155,22 @@ impl Upstream {
                 self.tell(PartEvent::Disconnected { host: self.host }).await;
                 *is_connected = false;
             }
+            let absence = absence.get_or_insert_with(|| Absence::begin(self.clock.now()));
+            self.pass(absence).await;
             // Whoever comes up again cannot say so to those that it does not know.
             tokio::time::sleep(wait).await;
             wait = (wait * 2).min(RETRY.1);
+        }
+    }
+
+    /// Lets time pass where nobody can be reached, for a source that cannot be read again.
+    async fn pass(&self, absence: &mut Absence) {
+        let Some(passing) = &self.passing else { return };
+        let on = (&self.engine, self.edge);
+        if passing.pass(absence, on, &self.schema, &self.clock) {
+            let source = passing.source.clone();
+            let host = self.host;
+            self.tell(PartEvent::Passed { source, host }).await;
         }
     }
 

@@ -24,6 +24,7 @@ use super::deploy::Prepared;
 use super::hello::Hello;
 use super::link::Upstream;
 use super::open::OpenSink;
+use super::passing::Passing;
 use crate::clock::MachineClock;
 use crate::node::{Measured, Pace};
 use crate::run::{self, Lease, Shelf, SinkThread, SourcePlace, SourceThread, shelf_name};
@@ -239,6 +240,7 @@ impl Part {
                 reader: remote.reader,
             },
             round_trips: Arc::clone(&means.round_trips),
+            passing: Passing::of(self.graph.plan(), remote.stream),
             schema: columns::to_arrow(self.graph.plan().schema(remote.stream)),
         };
         self.upstream.retain(|task| !task.is_finished());

@@ -118,6 +118,7 @@ pub(super) fn open(
         publisher,
         rate_hz: source.rate_hz,
         row_bytes: None,
+        live: (source.kind.live)(&source.arguments),
     };
     Ok(Opened {
         publication,

@@ -7,7 +7,7 @@ mod moved;
 use std::collections::BTreeMap;
 
 use composition::Order;
-use model::plan::{Reader, Stream};
+use model::plan::{Live, Reader, Stream};
 use model::{NodeId, Origin, QueryPlan, Schema, StreamName};
 use serde::{Deserialize, Serialize};
 
@@ -88,6 +88,8 @@ pub struct Publication {
     pub rate_hz: Option<f64>,
     /// The mean size of a row in bytes, likewise.
     pub row_bytes: Option<f64>,
+    /// How time passes for it where it cannot be read again.
+    pub live: Option<Live>,
 }
 
 /// What came of a command.

@@ -101,6 +101,11 @@ impl Node {
                     }
                 }
             }
+            PartEvent::Passed { source, host } => {
+                let application = part.application.clone();
+                let of = self.view.name(host);
+                self.decided(now, &application, Decision::Passed { source, of });
+            }
             PartEvent::Retired => {
                 let application = part.application.clone();
                 self.parts.remove(&id);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use composition::{MigrationId, Taken};
-use model::{CompositionId, HostSummary, NodeId, Outcome, Slack};
+use model::{CompositionId, HostSummary, NodeId, Outcome, Resources, Slack};
 
 use super::{Command, CommandId, ComponentRow, Quantiles};
 #[cfg(doc)]
@@ -45,10 +45,10 @@ pub enum Input {
     },
     /// A host was not heard of for so long that it no longer counts.
     Lost(NodeId),
-    /// How many cores of this host are in use.
+    /// How much of this host is in use, by everything that runs on it.
     Load {
-        /// By everything that runs on it.
-        busy_cores: f64,
+        /// Cores, the memory for data, and what left in a second.
+        used: Resources,
     },
     /// What was measured of what runs here, about once a second.
     Measured {
@@ -170,6 +170,13 @@ pub enum PartEvent {
     },
     /// It goes on.
     Reconnected {
+        /// Which host.
+        host: NodeId,
+    },
+    /// Results no longer wait for a source whose host is away.
+    Passed {
+        /// Which source.
+        source: String,
         /// Which host.
         host: NodeId,
     },

@@ -55,6 +55,7 @@ impl Publication {
             && self.outputs.len() <= INPUTS_MAX
             && of_number(self.rate_hz)
             && of_number(self.row_bytes)
+            && self.live.is_none_or(|live| live.is_sound())
     }
 
     /// The canonical name of what it yields at a port, and its columns.

@@ -179,17 +179,39 @@ fn a_node_lists_its_host_with_its_first_input() {
 #[test]
 fn a_load_is_told_when_it_leaves_its_interval() {
     let mut node = node();
-    assert_eq!(handle(&mut node, Input::Load { busy_cores: 0.1 }), []);
-    let told = handle(&mut node, Input::Load { busy_cores: 1.0 });
+    assert_eq!(handle(&mut node, load(0.1)), []);
+    let told = handle(&mut node, load(1.0));
     let mut host = summary(1);
     host.load = LoadInterval::default().moved_to(0.5);
     host.version = 2;
     assert_eq!(told, [Effect::Describe(host)]);
-    assert_eq!(handle(&mut node, Input::Load { busy_cores: 1.02 }), []);
-    let nonsense = Input::Load {
-        busy_cores: f64::NAN,
+    assert_eq!(handle(&mut node, load(1.02)), []);
+    assert_eq!(handle(&mut node, load(f64::NAN)), []);
+}
+
+#[test]
+fn a_full_uplink_is_a_load_as_well() {
+    let mut node = node();
+    assert_eq!(handle(&mut node, load(0.1)), []);
+    let uplink_bytes_per_second = 0.5 * summary(1).capacity.uplink_bytes_per_second;
+    let used = Resources {
+        uplink_bytes_per_second,
+        ..Resources::default()
     };
-    assert_eq!(handle(&mut node, nonsense), []);
+    let told = handle(&mut node, Input::Load { used });
+    let mut host = summary(1);
+    host.load = LoadInterval::default().moved_to(0.5);
+    host.version = 2;
+    assert_eq!(told, [Effect::Describe(host)]);
+}
+
+/// So many cores are in use, and nothing else.
+fn load(cpu_cores: f64) -> Input {
+    let used = Resources {
+        cpu_cores,
+        ..Resources::default()
+    };
+    Input::Load { used }
 }
 
 #[test]
@@ -204,6 +226,7 @@ fn a_name_is_looked_up_before_it_is_registered() {
         publisher: here,
         rate_hz: None,
         row_bytes: None,
+        live: None,
     };
     let asked = command(&mut node, Command::Publish(publication.clone()));
     let key = Key::published("lab/flows");
@@ -431,7 +454,7 @@ fn background_is_what_is_busy_beside_what_runs_and_not_beside_what_is_only_reser
     }
     assert!(node.composer.reserved().cpu_cores > 0.4);
     assert!(node.composer.allocated().cpu_cores.abs() < 1e-9);
-    handle(&mut node, Input::Load { busy_cores: 1.0 });
+    handle(&mut node, load(1.0));
     assert!((node.view.hosts.busy_cores - 1.0).abs() < 1e-9);
 }
 

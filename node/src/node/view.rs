@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{HostSummary, Index, Instant, Key, NodeId, NodeView, Query, wire};
+use model::{HostSummary, Index, Instant, Key, NodeId, NodeView, Query, Resources, wire};
 
 use super::{Effect, Node};
 
@@ -138,23 +138,28 @@ impl Node {
         }
     }
 
-    pub(super) fn on_load(&mut self, now: Instant, busy_cores: f64, out: &mut Vec<Effect>) {
-        if !busy_cores.is_finite() || busy_cores < 0.0 {
+    pub(super) fn on_load(&mut self, now: Instant, used: Resources, out: &mut Vec<Effect>) {
+        if !used.is_valid() {
             self.counts.add("impossible_load");
             return;
         }
         let allocated = self.composer.allocated().cpu_cores;
-        self.view.hosts.busy_cores = (busy_cores - allocated).max(0.0);
+        self.view.hosts.busy_cores = (used.cpu_cores - allocated).max(0.0);
         let host = &mut self.view.hosts.host;
         let cores = host.capacity.cpu_cores;
-        let load = if cores > 0.0 { busy_cores / cores } else { 1.0 };
+        let processors = if cores > 0.0 {
+            used.cpu_cores / cores
+        } else {
+            1.0
+        };
+        let load = processors.max(used.uplink_fraction(&host.capacity));
         let interval = host.load.moved_to(load);
         if interval != host.load {
             host.load = interval;
             host.version += 1;
             out.push(Effect::Describe(host.clone()));
         }
-        self.end_second(now, busy_cores, out);
+        self.end_second(now, used, out);
         self.tend_backups(now, out);
     }
 

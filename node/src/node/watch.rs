@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use composition::Usage;
 use model::plan::{Reader, Stream};
-use model::{ComponentId, CompositionId, Instant, LoadInterval, NodeId, Slack};
+use model::{ComponentId, CompositionId, Instant, LoadInterval, NodeId, Resources, Slack};
 use placement::hotspot::{Candidate, Decision as Move, Detector, HotSpot, Kind, Stay};
 use placement::monitor::{ComponentMeasure, HostMeasure, Monitor, Outlook};
 
@@ -150,9 +150,10 @@ impl Node {
             .collect()
     }
 
-    /// A second has ended, in which so many cores were in use: what was measured in it says whether something should move.
-    pub(super) fn end_second(&mut self, now: Instant, busy_cores: f64, out: &mut Vec<Effect>) {
-        let cores = self.view.hosts.host.capacity.cpu_cores;
+    /// A second has ended, in which so much was in use: what was measured in it says whether something should move.
+    pub(super) fn end_second(&mut self, now: Instant, used: Resources, out: &mut Vec<Effect>) {
+        let capacity = self.view.hosts.host.capacity;
+        let cores = capacity.cpu_cores;
         if !self.config.migrates || cores <= 0.0 {
             return;
         }
@@ -161,8 +162,9 @@ impl Node {
         self.watch.known = known;
         let components = self.measures(cores);
         let host = HostMeasure {
-            cpu_fraction: busy_cores / cores,
-            ..HostMeasure::default()
+            cpu_fraction: used.cpu_cores / cores,
+            uplink_fraction: used.uplink_fraction(&capacity),
+            memory_fraction: used.memory_fraction(&capacity),
         };
         self.watch.monitor.note(host, components);
         let load = self.watch.monitor.load().unwrap_or_default();

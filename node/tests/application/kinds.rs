@@ -46,6 +46,7 @@ static ROWS: SourceKind = SourceKind {
         parameter("speed", Shape::Number, false),
         parameter("overflow", Shape::Word(&["block", "drop-oldest"]), false),
     ],
+    live: |_| None,
     open: open_rows,
 };
 

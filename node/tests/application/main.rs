@@ -151,6 +151,7 @@ fn a_published_stream_is_bound_to_who_publishes_it_or_refused() {
         publisher,
         rate_hz: Some(20.0),
         row_bytes: None,
+        live: None,
     };
     let streams = BTreeMap::from([("lab/flows".to_owned(), publication.clone())]);
     let loaded =

@@ -223,6 +223,7 @@ fn every_command_is_answered_when_everybody_is_silent() {
         publisher: net.ids[1],
         rate_hz: None,
         row_bytes: None,
+        live: None,
     };
     let commands = [
         Command::Apply(Box::new(order(1, "other", "5"))),

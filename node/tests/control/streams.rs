@@ -20,6 +20,7 @@ fn publication(net: &Net, at: usize, name: &str) -> Publication {
         publisher: net.ids[at],
         rate_hz: Some(100.0),
         row_bytes: None,
+        live: None,
     }
 }
 

@@ -447,7 +447,16 @@ impl Net {
     /// A second ends at every host that is up.
     pub(crate) fn load(&mut self) {
         for host in self.up() {
-            self.push(host, Duration::ZERO, Input::Load { busy_cores: 0.1 });
+            self.push(
+                host,
+                Duration::ZERO,
+                Input::Load {
+                    used: Resources {
+                        cpu_cores: 0.1,
+                        ..Resources::default()
+                    },
+                },
+            );
         }
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use composition::Usage;
-use model::{CompositionId, NodeId, Slack, convert};
+use model::{CompositionId, NodeId, Resources, Slack, convert};
 use node::node::{Answer, Command, Decision, EventRow, Input, Measured, Pace};
 
 use crate::support::{Net, order};
@@ -67,7 +67,16 @@ fn pass_seconds(net: &mut Net, seconds: u32, budget_ms: u64, background: impl Fn
                 };
                 net.push(host, Duration::ZERO, Input::Measured { id, measured });
             }
-            net.push(host, Duration::from_millis(1), Input::Load { busy_cores });
+            net.push(
+                host,
+                Duration::from_millis(1),
+                Input::Load {
+                    used: Resources {
+                        cpu_cores: busy_cores,
+                        ..Resources::default()
+                    },
+                },
+            );
         }
         net.pass(Duration::from_secs(1));
     }

@@ -8,7 +8,7 @@ use futures::io::{ReadHalf, WriteHalf};
 use futures::{AsyncReadExt, AsyncWriteExt};
 use libp2p::Stream;
 
-use super::gauge::Held;
+use super::gauge::{Held, Sent};
 
 /// The largest frame of a data stream. Unit: bytes. Source: guess; a batch of 65,536 rows of 256 bytes.
 pub const FRAME_BYTES_MAX: usize = 16 << 20;
@@ -36,13 +36,18 @@ const CLOSE_TIME: Duration = Duration::from_secs(1);
 const _: () = assert!(FRAME_BYTES_MAX < END as usize);
 
 /// Both halves of a data stream.
-pub(super) fn halves(stream: Stream, held: Option<Held>) -> (FrameSender, FrameReceiver) {
+pub(super) fn halves(
+    stream: Stream,
+    held: Option<Held>,
+    sent: Sent,
+) -> (FrameSender, FrameReceiver) {
     let held = Arc::new(held);
     let (read, write) = stream.split();
     let sender = FrameSender {
         half: Some(write),
         buffer: Vec::new(),
         written: 0,
+        sent,
         held: Arc::clone(&held),
     };
     let receiver = FrameReceiver {
@@ -63,6 +68,7 @@ pub struct FrameSender {
     buffer: Vec<u8>,
     /// How much of the buffer was written: waiting may be given up at any time.
     written: usize,
+    sent: Sent,
     held: Arc<Option<Held>>,
 }
 
@@ -120,7 +126,10 @@ impl FrameSender {
             let written = half.write(&self.buffer[self.written..]).await;
             match written {
                 Ok(0) => return self.judge(Err(io::ErrorKind::WriteZero.into())),
-                Ok(count) => self.written += count,
+                Ok(count) => {
+                    self.written += count;
+                    self.sent.add(count);
+                }
                 Err(error) => return self.judge(Err(error)),
             }
         }

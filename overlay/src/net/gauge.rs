@@ -1,7 +1,7 @@
-//! Counts that tasks share: what was refused, and how many streams a peer has.
+//! Counts that tasks share: what was refused, how many streams a peer has, and how much was sent.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What peers sent and was refused, by reason. The reasons are constants of this program.
@@ -20,6 +20,21 @@ impl Refused {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+}
+
+/// How many bytes of data streams were sent.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Sent(Arc<AtomicU64>);
+
+impl Sent {
+    pub(super) fn add(&self, bytes: usize) {
+        self.0
+            .fetch_add(model::convert::size(bytes), Ordering::Relaxed);
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
     }
 }
 

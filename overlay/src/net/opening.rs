@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use super::OpenError;
 use super::frames::{FrameReceiver, FrameSender, halves};
-use super::gauge::{Held, Refused};
+use super::gauge::{Held, Refused, Sent};
 
 /// The largest hello. Unit: bytes. Source: the contract of [`super::Network::open`].
 pub(super) const HELLO_BYTES_MAX: usize = 64 << 10;
@@ -42,6 +42,7 @@ pub struct Incoming {
     stream: Stream,
     /// Its place among the data streams of the peer.
     held: Held,
+    sent: Sent,
     /// Its places among those that wait for an answer: of the peer, and in all.
     _waiting: [Held; 2],
 }
@@ -53,7 +54,7 @@ impl Incoming {
     /// When the peer is gone.
     pub async fn accept(mut self) -> Result<(FrameSender, FrameReceiver), io::Error> {
         timeout(ANSWER_TIME, say(&mut self.stream, &[ACCEPTED])).await??;
-        Ok(halves(self.stream, Some(self.held)))
+        Ok(halves(self.stream, Some(self.held), self.sent))
     }
 
     /// Refuses the stream with a reason of at most 1 KiB.
@@ -81,7 +82,7 @@ pub(super) async fn hear(
     mut stream: Stream,
     held: Held,
     waiting: [Held; 2],
-    refused: &Refused,
+    (refused, sent): (&Refused, Sent),
 ) -> Option<Incoming> {
     let heard = timeout(HELLO_TIME, async {
         let mut length = [0; 4];
@@ -115,6 +116,7 @@ pub(super) async fn hear(
         hello,
         stream,
         held,
+        sent,
         _waiting: waiting,
     })
 }
@@ -123,7 +125,7 @@ pub(super) async fn hear(
 pub(super) async fn ask(
     to: NodeId,
     mut stream: Stream,
-    held: Option<Held>,
+    (held, sent): (Option<Held>, Sent),
     hello: &[u8],
 ) -> Result<(FrameSender, FrameReceiver), OpenError> {
     let length = u32::try_from(hello.len()).expect("a hello is shorter than its bound");
@@ -146,7 +148,7 @@ pub(super) async fn ask(
         io::Result::Ok(Some(String::from_utf8_lossy(&reason).into_owned()))
     };
     match answer.await {
-        Ok(None) => Ok(halves(stream, held)),
+        Ok(None) => Ok(halves(stream, held, sent)),
         Ok(Some(reason)) => Err(OpenError::Refused(reason)),
         Err(_) => Err(OpenError::Unreachable(to)),
     }

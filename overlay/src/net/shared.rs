@@ -9,7 +9,7 @@ use model::{HostSummary, NodeId, Outcome, Query};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::NetworkStats;
-use super::gauge::{Held, Refused};
+use super::gauge::{Held, Refused, Sent};
 use crate::message::Message;
 
 /// How many commands may wait for the driver. Unit: commands. Source: guess; it takes them in microseconds.
@@ -48,6 +48,7 @@ pub(super) enum Command {
 pub(super) struct Shared {
     pub(super) node: NodeId,
     pub(super) refused: Refused,
+    pub(super) sent: Sent,
     /// Where this node listens, with its peer id.
     addresses: Mutex<Vec<String>>,
     /// To whom messages found no room on their way to the driver.
@@ -61,6 +62,7 @@ impl Shared {
         Self {
             node,
             refused,
+            sent: Sent::default(),
             addresses: Mutex::default(),
             lost: Mutex::default(),
             overflown: Notify::new(),

@@ -8,6 +8,7 @@ mod support;
 mod chaos;
 mod faults;
 mod kept;
+mod lost;
 mod moves;
 mod network;
 mod retained;

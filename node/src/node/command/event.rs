@@ -162,6 +162,13 @@ pub enum Decision {
         /// The name of the other host.
         to: String,
     },
+    /// Results no longer wait for a source whose host is away, and which cannot be read again.
+    Passed {
+        /// Which source.
+        source: String,
+        /// The name of its host.
+        of: String,
+    },
     /// What the record binds to this host is not there.
     Missing,
     /// What ran here of it is gone: nobody reads it any more.
@@ -228,6 +235,7 @@ impl Decision {
             | Self::Degraded { .. }
             | Self::Disconnected { .. }
             | Self::Returned { .. }
+            | Self::Passed { .. }
             | Self::Missing
             | Self::Retired
             | Self::Stopped { .. }

@@ -63,9 +63,10 @@ impl Driver {
         let now = self.clock.now();
         self.watch_from(now);
         let reporter = self.reporter.clone();
-        let refused = self.refused.clone();
+        let (refused, sent) = (self.refused.clone(), self.shared.sent.clone());
         tokio::spawn(async move {
-            if let Some(incoming) = opening::hear(from, stream, held, waiting, &refused).await {
+            let counts = (&refused, sent);
+            if let Some(incoming) = opening::hear(from, stream, held, waiting, counts).await {
                 // Without a driver there is nobody to tell.
                 drop(reporter.send(Report::Incoming(incoming)).await);
             }

@@ -41,7 +41,16 @@ impl World {
                 self.hosts[host].is_load_due = false;
                 if self.hosts[host].is_up {
                     let busy_cores = self.busy(host);
-                    self.hand(host, 0, Input::Load { busy_cores });
+                    self.hand(
+                        host,
+                        0,
+                        Input::Load {
+                            used: Resources {
+                                cpu_cores: busy_cores,
+                                ..Resources::default()
+                            },
+                        },
+                    );
                     // With that it sees to backups.
                     if self.fluid.wants_backups(host) {
                         self.look_at_load(host, LOAD_AFTER);
