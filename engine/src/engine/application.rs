@@ -26,6 +26,8 @@ pub(crate) struct Application {
     pub(crate) is_broken: bool,
     /// It was ended: what is left of it is there for others who read it.
     pub(crate) is_released: bool,
+    /// A record tells what of it runs here and who reads it: see [`Engine::follow_record`](super::Engine::follow_record).
+    pub(crate) follows_record: bool,
     /// Edges of others that are read for it too: what they feed is shared by it.
     pub(crate) joined: Vec<EdgeId>,
     /// How many of its rows go first, where that is limited.

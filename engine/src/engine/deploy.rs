@@ -378,6 +378,7 @@ impl Engine {
             has_finished: false,
             is_broken: false,
             is_released: false,
+            follows_record: false,
             joined: Vec::new(),
             share: None,
             gone: Vec::new(),

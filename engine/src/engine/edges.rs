@@ -117,6 +117,8 @@ pub(crate) struct Downstream {
     notice: Option<Arc<Batch>>,
     /// The last that is sent: that the stream is no longer here.
     farewell: Option<Arc<Batch>>,
+    /// The consumer has said goodbye, and what it was to have is kept for who comes after it.
+    pub(crate) has_left: bool,
 }
 
 impl Edge {

@@ -193,8 +193,7 @@ impl Engine {
     /// overtaken by the end of the edge.
     pub fn handle_pull(&mut self, now: Instant, id: EdgeId, pull: &Pull) {
         if pull.is_goodbye() {
-            self.close_edge(now, id);
-            return;
+            return self.leave_edge(now, id);
         }
         let Some(Edge {
             producer: Producing::Here(producer, output),
@@ -214,6 +213,7 @@ impl Engine {
         else {
             return;
         };
+        link.has_left = false;
         if let Some(from) = &pull.from {
             link.rewind(from);
         }

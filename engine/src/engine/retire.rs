@@ -100,17 +100,61 @@ impl Engine {
         self.share_retention();
     }
 
-    /// Ends the edges to other hosts of applications that were ended: those that were never pulled, and those of
-    /// which nothing was heard for so long that nobody will come back to them. Where no other application depends on the edge, that is not long:
-    /// its reader was ended as well, and says goodbye if it lives.
+    /// A record tells from now on what of an application runs here and who reads it, until it is released: who says goodbye before this host has
+    /// heard who comes in its place takes nothing with it.
+    pub fn follow_record(&mut self, application: u64) {
+        if let Some(application) = self.applications.get_mut(&application) {
+            application.follows_record = true;
+        }
+    }
+
+    /// A consumer on another host says goodbye. Where no other has come in its place, what it was to have is kept: the graph that it goes by binds
+    /// somebody else to read, of whom this host has yet to hear.
+    pub(super) fn leave_edge(&mut self, now: Instant, id: EdgeId) {
+        if !self.is_kept_unread(id) {
+            return self.close_edge(now, id);
+        }
+        if let Some(Consuming::Elsewhere(link)) =
+            self.edges.get_mut(&id).map(|edge| &mut edge.consumer)
+        {
+            link.has_left = true;
+        }
+    }
+
+    /// Whether an edge is the only one by which something reads here that its application has in its plan, of an instance that stays here.
+    fn is_kept_unread(&self, id: EdgeId) -> bool {
+        let Some(edge) = self.edges.get(&id) else {
+            return false;
+        };
+        let (Producing::Here(producer, port), Some(_)) = (&edge.producer, edge.plan) else {
+            return false;
+        };
+        let Some(component) = self.components.get(producer) else {
+            return false;
+        };
+        let application = self.applications.get(&edge.application);
+        let mut others = component.outputs[usize::from(*port)].readers.iter();
+        let is_same =
+            |other: &Edge| other.application == edge.application && other.plan == edge.plan;
+        component.moved.is_none()
+            && application.is_some_and(|it| it.follows_record && !it.is_released && !it.has_failed)
+            && !others.any(|it| *it != id && self.edges.get(it).is_some_and(is_same))
+    }
+
+    /// Ends the edges to other hosts that nobody will come back to: those whose consumer has said goodbye where another has come in its place; and of
+    /// applications that were ended those that were never pulled, and those of which nothing was heard for long. Where no other application depends
+    /// on the edge, that is not long: its reader was ended as well, and says goodbye if it lives.
     pub(super) fn end_silent_edges(&mut self, now: Instant) {
         let is_silent = |edge: &(&EdgeId, &Edge)| {
             let (id, edge) = *edge;
-            let (Producing::Here(component, port), Consuming::Elsewhere(_)) =
+            let (Producing::Here(component, port), Consuming::Elsewhere(link)) =
                 (&edge.producer, &edge.consumer)
             else {
                 return false;
             };
+            if link.has_left {
+                return !self.is_kept_unread(*id);
+            }
             let application = self.applications.get(&edge.application);
             if !application.is_some_and(|application| application.is_released) {
                 return false;

@@ -125,6 +125,11 @@ impl Handle {
         self.shared.lock().engine.standing_by(component)
     }
 
+    /// See [`Engine::follow_record`](crate::Engine::follow_record).
+    pub fn follow_record(&self, application: u64) {
+        self.change(|engine, _| engine.follow_record(application));
+    }
+
     /// A component goes on elsewhere: whoever pulls it from another host is told so with each pull.
     pub fn set_moved(&self, component: ComponentId, host: NodeId) {
         self.change(|engine, _| engine.set_moved(component, host));

@@ -426,6 +426,7 @@ impl Part {
     pub(super) fn start(&self, engine: &Handle, cores: f64) {
         for number in &self.numbers {
             engine.set_demand(*number, cores);
+            engine.follow_record(*number);
             engine.start(*number);
         }
     }

@@ -288,6 +288,7 @@ impl Discrete {
         if let Some(part) = machine.parts.get(&id) {
             for number in &part.numbers {
                 machine.engine.set_demand(*number, cores);
+                machine.engine.follow_record(*number);
                 machine.engine.set_admitted(*number, admitted.clone());
                 machine.engine.start(now, *number);
             }

@@ -182,3 +182,28 @@ fn windows_without_their_state_are_given_from_the_first_whole_one_on() {
     // What those who feed it had not heard of as worked off comes again: none may be lacking, but not each time.
     assert!(lacking_at_all > 0 && told > 0, "{told} of {lacking_at_all}");
 }
+
+#[test]
+fn who_goes_before_its_feeder_hears_who_comes_after_it_takes_nothing_with_it() {
+    for seed in 0..4 {
+        let places = chain([2, 3, 4]);
+        let (mut bed, feeds) = bed(filtered, places.clone(), seed);
+        bed.steps(400 + 300 * seed);
+        for deployed in &bed.deployed[2] {
+            bed.hosts.engines[2].follow_record(deployed.application);
+        }
+        let (now, gone) = (bed.hosts.now_at(3), bed.component(1));
+        bed.hosts.engines[3].end(now, gone);
+        // Its goodbye comes; and the host of what it read hears only later that another is to read.
+        settle(&mut bed, &[0, 1]);
+        let feeder = bed.component(0);
+        assert!(bed.hosts.engines[2].is_running(feeder), "seed {seed}");
+        let part = bed.rebuilt(1);
+        bed.make_anew(1, 1, part, &BTreeSet::new(), false);
+        bed.turn_readers(1);
+        bed.finish();
+        assert_eq!(bed.missing, 0, "seed {seed}");
+        let expected = alone(filtered, &chain([0, 1, 2]), &feeds);
+        assert_equal(&bed.left, &expected, &format!("seed {seed}"));
+    }
+}

@@ -91,6 +91,7 @@ impl Machine {
             let is_left = numbers.is_empty() && !graph.hosts().contains(&here);
             for number in numbers {
                 self.engine.set_demand(number, cores);
+                self.engine.follow_record(number);
                 self.engine.start(now, number);
             }
             if is_left {

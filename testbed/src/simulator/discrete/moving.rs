@@ -350,6 +350,7 @@ impl Machine {
         }
         for number in numbers {
             self.engine.set_demand(number, cores);
+            self.engine.follow_record(number);
             self.engine.start(now, number);
         }
         self.follow_backups(id.composition, hosts, out);
