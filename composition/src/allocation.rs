@@ -20,6 +20,7 @@ use crate::ledger::Claim;
 use crate::message::{Body, Confirm, Confirmed, Decline, Wants};
 use crate::migration::{MigrationId, Pending};
 use crate::policy::Projection;
+use crate::queue::Job;
 use crate::reminder::Kind;
 use crate::request::{Part, number};
 use crate::serving::Charge;
@@ -65,6 +66,8 @@ pub(crate) struct Allocation {
     /// The graph that this host makes ready for.
     pub(crate) pending: Option<Box<Pending>>,
     pub(crate) wants: Wants,
+    /// What each operator of the plan takes, and can wait, as it was declared; nothing before a record has said it.
+    pub(crate) jobs: Vec<Job>,
     /// What leaves this host by the graph. Unit: bytes per second.
     pub(crate) leaves: f64,
     /// What the copies take that run here of operators of it, as backups.
@@ -120,6 +123,7 @@ impl Allocation {
             switched: None,
             pending: None,
             wants: Wants::default(),
+            jobs: Vec::new(),
             leaves: 0.0,
             copies: model::Resources::default(),
             projection: Projection::Rank,
@@ -127,21 +131,6 @@ impl Allocation {
             pings: BTreeMap::new(),
             ages: Vec::new(),
             registered: BTreeMap::new(),
-        }
-    }
-
-    /// When it lapses, or what it makes ready for.
-    pub(crate) fn until(&self) -> Option<Instant> {
-        let lapses = self.lapses_at();
-        let pending = self.pending.as_ref().map(|it| it.until);
-        lapses.into_iter().chain(pending).min()
-    }
-
-    /// When it lapses, unless it has started.
-    pub(crate) const fn lapses_at(&self) -> Option<Instant> {
-        match self.state {
-            State::Deploying { until } | State::Deployed { until, .. } => Some(until),
-            State::Started | State::Ended => None,
         }
     }
 

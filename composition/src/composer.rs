@@ -101,6 +101,13 @@ pub enum Input {
     },
     /// The record of a composition says that it has this graph: a host that is ready for it goes over, if it was not told to; any other takes it as it is.
     Rebound(Box<Rebound>),
+    /// An operator of a graph that was adopted runs here: also one that is shared by it, where whose it is was gone by the time it was made.
+    Made {
+        /// Of which composition.
+        id: CompositionId,
+        /// Its place in the plan.
+        operator: u16,
+    },
     /// The components that this node ran for a composition are gone: what they took is free.
     Retired(CompositionId),
     /// The time of [`Composer::poll_timeout`] has come.
@@ -215,6 +222,7 @@ impl Composer {
                 self.on_make_ready_failed(now, id, &reason, &mut out);
             }
             Input::Rebound(rebound) => self.on_rebound(now, view, *rebound, &mut out),
+            Input::Made { id, operator } => self.on_made(view, id, operator),
             Input::Retired(id) => self.on_retired(now, id, &mut out),
             Input::Found { lookup, entries } => {
                 self.on_found(now, view, lookup, &entries, &mut out);

@@ -13,11 +13,12 @@ use crate::queue::{Discipline, Job, Queue};
 use crate::usage::Usage;
 
 mod component;
+mod found;
 mod held;
 #[cfg(test)]
 mod tests;
 
-use component::{Component, Dependent};
+use component::Component;
 pub(crate) use component::{Ranks, takes};
 
 /// The least id that a composition can have.
@@ -89,6 +90,8 @@ impl Change {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) stream: StreamName,
+    /// Its place in the plan of who comes to depend on it.
+    pub(crate) operator: u16,
     pub(crate) made_of: MadeOf,
     /// What that can wait for them.
     pub(crate) laxity: Duration,
@@ -114,25 +117,6 @@ pub(crate) struct Serving {
 }
 
 impl Serving {
-    /// What runs here and yields a stream, made of this.
-    pub(crate) fn find(&self, stream: StreamName, made_of: &MadeOf) -> Option<Name> {
-        let mut yielding = self.yielding(stream);
-        yielding
-            .find(|(_, component)| component.made_of == *made_of)
-            .map(|(name, _)| *name)
-    }
-
-    /// Whether something runs here that yields a stream.
-    pub(crate) fn has(&self, stream: StreamName) -> bool {
-        self.yielding(stream).next().is_some()
-    }
-
-    fn yielding(&self, stream: StreamName) -> impl Iterator<Item = (&Name, &Component)> {
-        let range = self.components.range((stream, FIRST, 0)..);
-        let yielding = range.take_while(move |(name, _)| name.0 == stream);
-        yielding.map(|(name, component)| (name, &**component))
-    }
-
     /// All that runs here as it would be with a change, and `reserved_cores` that are promised to whoever comes.
     pub(crate) fn queue(
         &self,
@@ -237,9 +221,7 @@ impl Serving {
         }
         for (name, shared) in uses.iter().zip(&newcomer.shared) {
             if let Some(component) = self.components.get_mut(name) {
-                component
-                    .dependents
-                    .insert(id, Dependent::new(shared.laxity));
+                component.depend(id, shared.laxity);
             }
         }
         for (stream, operator, declared, made_of) in newcomer.own {
@@ -248,8 +230,7 @@ impl Serving {
             let component = self.components.entry(name);
             // Where it was before, others may read it still: then it is here once.
             let component = component.or_insert_with(|| Component::new(made_of, declared).into());
-            let dependent = Dependent::new(declared.laxity);
-            component.dependents.insert(id, dependent);
+            component.depend(id, declared.laxity);
         }
         let user = self.users.entry(id).or_insert_with(|| {
             Box::new(User {
@@ -262,6 +243,7 @@ impl Serving {
                 granted: BTreeMap::new(),
             })
         });
+        uses.retain(|name| !user.uses.contains(name));
         user.uses.extend(uses);
         Ok(())
     }

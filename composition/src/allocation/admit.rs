@@ -96,6 +96,7 @@ pub(crate) fn newcomer(
             .into_iter()
             .map(|(index, _)| Shared {
                 stream: stream(index),
+                operator: number(index),
                 made_of: graph.made_of(index),
                 laxity: job(index).laxity,
             })

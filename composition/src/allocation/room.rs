@@ -3,9 +3,9 @@
 //! What is allocated is the sum over what is here: each component by itself, from when it is ordered until it runs no more, whoever made it
 //! and whoever reads it; and of each graph what leaves this host by it. So it cannot differ from what is here, and nobody need give anything back.
 
-use model::{ComponentGraph, NodeId, NodeView, Replication, Resources};
+use model::{ComponentGraph, Instant, NodeId, NodeView, Replication, Resources};
 
-use super::{ALLOCATIONS_MAX, Allocation};
+use super::{ALLOCATIONS_MAX, Allocation, State};
 use crate::composer::Composer;
 use crate::effect::Check;
 use crate::ledger::Claim;
@@ -55,6 +55,21 @@ impl Composer {
 }
 
 impl Allocation {
+    /// When it lapses, or what it makes ready for.
+    pub(crate) fn until(&self) -> Option<Instant> {
+        let lapses = self.lapses_at();
+        let pending = self.pending.as_ref().map(|it| it.until);
+        lapses.into_iter().chain(pending).min()
+    }
+
+    /// When it lapses, unless it has started.
+    pub(crate) const fn lapses_at(&self) -> Option<Instant> {
+        match self.state {
+            State::Deploying { until } | State::Deployed { until, .. } => Some(until),
+            State::Started | State::Ended => None,
+        }
+    }
+
     /// What leaves this host by its graph; while it makes ready for another, the most of both. Unit: bytes per second.
     fn leaves(&self) -> f64 {
         let after = self.pending.as_ref().map_or(0.0, |it| it.leaves);

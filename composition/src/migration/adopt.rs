@@ -3,13 +3,16 @@
 //! The record that stands is the same everywhere in the end, and each host takes it as it comes. What a host is bound to it runs, whether or not it
 //! has room: whoever is late by that is seen to be, and something moves.
 
-use model::{Instant, NodeView};
+use model::{CompositionId, Instant, NodeView};
 
 use super::host::uses;
 use crate::allocation::room::copies;
 use crate::allocation::{Allocation, State, newcomer};
 use crate::composer::{Composer, Outbox, Rebound};
 use crate::effect::{Effect, Event, Unmigrated};
+
+use crate::serving::{Newcomer, Shared};
+use crate::stream::Before;
 
 impl Composer {
     /// The record of a composition says that it has a graph: a host that is ready for it goes over, and any other takes it as it is.
@@ -54,20 +57,30 @@ impl Composer {
             terms,
             ..
         } = rebound;
-        let before = self.allocations.get(&id).map(|it| it.graph.clone());
         let job = |operator: usize| terms.jobs[operator];
-        let mut newcomer = newcomer(here, application.clone(), (before.as_ref(), &graph), job);
-        // What others had here and is not made yet is made for this one.
-        let serving = &self.serving;
-        let is_here = |shared: &crate::serving::Shared| {
-            serving.find(shared.stream, &shared.made_of).is_some()
-        };
-        newcomer.shared.retain(is_here);
+        let mut newcomer = newcomer(here, application.clone(), (None, &graph), job);
+        let shared = std::mem::take(&mut newcomer.shared);
+        for shared in shared {
+            let operator = shared.operator;
+            let is_own = self.serving.uses(id, (shared.stream, id, operator));
+            match self.serving.provider(id, &shared).filter(|_| !is_own) {
+                Some(made_of) => newcomer.shared.push(Shared { made_of, ..shared }),
+                // What others had here and is gone is made for this one.
+                None => {
+                    let own = (
+                        shared.stream,
+                        operator,
+                        job(operator.into()),
+                        shared.made_of,
+                    );
+                    newcomer.own.push(own);
+                }
+            }
+        }
         // All that it shares is here, so that it is admitted.
         let _: Result<(), _> = self.serving.admit(id, newcomer);
-        if self.serving.delay(id).is_none() {
-            self.serving.set_delay(id, terms.delay);
-        }
+        let delay = self.serving.delay(id).unwrap_or(terms.delay);
+        self.serving.start(id, delay);
         let allocation = self.allocations.entry(id).or_insert_with(|| {
             let graph = graph.clone();
             Box::new(Allocation::joining(application, terms.attempt, graph))
@@ -80,6 +93,7 @@ impl Composer {
         allocation.leaves = terms.wants.leaves(&graph, here);
         allocation.copies = copies(&graph, here, &terms.jobs);
         allocation.wants = terms.wants;
+        allocation.jobs = terms.jobs;
         allocation.ages = terms.ages;
         let application = allocation.application.clone();
         self.serving.rebind(id, uses(&graph, here));
@@ -93,8 +107,35 @@ impl Composer {
         self.register(view, id, out);
     }
 
+    /// An operator of an adopted graph runs here for its own application, whether or not that was expected.
+    pub(crate) fn on_made(&mut self, view: &NodeView, id: CompositionId, operator: u16) {
+        let Some(allocation) = self.allocations.get(&id) else {
+            return;
+        };
+        let (graph, index) = (&allocation.graph, usize::from(operator));
+        let Some(job) = allocation.jobs.get(index).copied() else {
+            return;
+        };
+        let stream = Before::Operator(index).stream(graph.plan());
+        if self.serving.uses(id, (stream, id, operator)) {
+            return;
+        }
+        let application = allocation.application.clone();
+        let own = (stream, operator, job, graph.made_of(index));
+        let newcomer = Newcomer {
+            own: vec![own],
+            shared: Vec::new(),
+            ..newcomer(view.node(), application, (Some(graph), graph), |_| job)
+        };
+        // It shares nothing, so that it is admitted.
+        let _: Result<(), _> = self.serving.admit(id, newcomer);
+        if let Some(delay) = self.serving.delay(id) {
+            self.serving.start(id, delay);
+        }
+    }
+
     /// Nothing that is being moved of a composition goes on: the graph that it was to have is not the one that follows.
-    fn give_up_moves(&mut self, now: Instant, id: model::CompositionId, out: &mut Outbox<'_>) {
+    fn give_up_moves(&mut self, now: Instant, id: CompositionId, out: &mut Outbox<'_>) {
         if let Some(migration) = self.migrations.remove(&id) {
             self.reminders
                 .remove(&(id, crate::reminder::Kind::Migration));

@@ -101,6 +101,12 @@ impl Component {
         }
     }
 
+    /// An application depends on it: one that did before and has started ranks it as before.
+    pub(super) fn depend(&mut self, id: CompositionId, laxity: Duration) {
+        let dependent = self.dependents.entry(id);
+        dependent.or_insert_with(|| Dependent::new(laxity)).laxity = laxity;
+    }
+
     /// What it was measured to take for about a second.
     pub(super) fn measure(&mut self, usage: &Usage) {
         if self.samples.len() >= SAMPLES_MAX {

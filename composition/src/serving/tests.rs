@@ -48,6 +48,7 @@ fn newcomer() -> Newcomer {
 
 fn shared(laxity_ms: u64) -> Shared {
     Shared {
+        operator: 0,
         stream: stream("shared"),
         made_of: MadeOf::new(),
         laxity: Duration::from_millis(laxity_ms),

@@ -62,6 +62,11 @@ impl Node {
                 let application = part.application.clone();
                 part.unmade.remove(&component);
                 part.degraded.remove(&component);
+                let operators = (0_u16..).zip(part.graph.plan().operators());
+                let mut operators = operators.filter(|(_, it)| it.name == component);
+                if let Some((operator, _)) = operators.next() {
+                    self.compose(now, composition::Input::Made { id, operator }, out);
+                }
                 let decision = Decision::Restored {
                     component,
                     state_bytes,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use model::plan::{Reader, Stream};
-use model::{CompositionId, StreamName};
+use model::{ComponentGraph, CompositionId, StreamName};
 
 use super::age::readers;
 use super::{Component, Fluid, Hosts, MadeOf};
@@ -195,7 +195,7 @@ impl Fluid {
         &mut self,
         host: usize,
         component: Component,
-        graph: &model::ComponentGraph,
+        graph: &ComponentGraph,
     ) {
         self.machines[host].jobs.remove(&component);
         let name = graph.plan().stream_name(Stream::Operator(component.1, 0));
@@ -217,37 +217,19 @@ impl Fluid {
     ) -> Vec<(usize, CompositionId)> {
         let mut gone = Vec::new();
         while let Some(id) = open.pop_first() {
-            let Some(running) = self.running.get(&id) else {
-                continue;
-            };
-            let graph = running.graph.clone();
-            let plan = graph.plan();
-            let place = |index: usize| hosts.get_index_of(&graph.operators()[index].host);
-            let mut is_read = vec![false; plan.operators().len()];
-            for index in (0..plan.operators().len()).rev() {
-                let others = running.readers.get(&index);
-                let in_plan = readers(plan, index)
-                    .into_iter()
-                    .any(|(reader, _)| match reader {
-                        Reader::Operator(other, _) => {
-                            is_read[other]
-                                && place(other).is_some_and(|it| self.runs(it, (id, other)))
-                        }
-                        Reader::Sink(sink) => {
-                            let at = hosts.get_index_of(&graph.sinks()[sink].host);
-                            at.and_then(|at| self.parts.get(&(at, id)))
-                                .is_some_and(|part| !part.is_released)
-                        }
-                    });
-                is_read[index] = in_plan || others.is_some_and(|others| !others.is_empty());
-            }
             for host in self.hosts_of(id) {
-                let Some(part) = self.parts.get_mut(&(host, id)) else {
+                // Each host goes by the graph that it has: where hosts could not reach each other these differ.
+                let Some(part) = self.parts.get(&(host, id)) else {
                     continue;
                 };
                 if !part.is_released && !lapsing {
                     continue;
                 }
+                let graph = Arc::clone(&part.graph);
+                let is_read = self.read(id, &graph, hosts);
+                let Some(part) = self.parts.get_mut(&(host, id)) else {
+                    continue;
+                };
                 let ending: Vec<usize> = part.operators.iter().copied().collect();
                 let ending: Vec<usize> = ending.into_iter().filter(|it| !is_read[*it]).collect();
                 for index in &ending {
@@ -273,12 +255,37 @@ impl Fluid {
         gone
     }
 
+    /// Which operators of a graph somebody reads, by their places in the plan.
+    fn read(&self, id: CompositionId, graph: &ComponentGraph, hosts: &Hosts) -> Vec<bool> {
+        let plan = graph.plan();
+        let shared = self.running.get(&id).map(|running| &running.readers);
+        let place = |index: usize| hosts.get_index_of(&graph.operators()[index].host);
+        let mut is_read = vec![false; plan.operators().len()];
+        for index in (0..plan.operators().len()).rev() {
+            let others = shared.and_then(|readers| readers.get(&index));
+            let in_plan = readers(plan, index)
+                .into_iter()
+                .any(|(reader, _)| match reader {
+                    Reader::Operator(other, _) => {
+                        is_read[other] && place(other).is_some_and(|it| self.runs(it, (id, other)))
+                    }
+                    Reader::Sink(sink) => {
+                        let at = hosts.get_index_of(&graph.sinks()[sink].host);
+                        at.and_then(|at| self.parts.get(&(at, id)))
+                            .is_some_and(|part| !part.is_released)
+                    }
+                });
+            is_read[index] = in_plan || others.is_some_and(|others| !others.is_empty());
+        }
+        is_read
+    }
+
     pub(super) fn runs(&self, host: usize, component: Component) -> bool {
         self.machines[host].jobs.contains_key(&component)
     }
 }
 
-fn is_any_source_read(graph: &model::ComponentGraph, is_read: &[bool]) -> bool {
+fn is_any_source_read(graph: &ComponentGraph, is_read: &[bool]) -> bool {
     let operators = graph.plan().operators().iter().zip(is_read);
     operators
         .filter(|(_, is_read)| **is_read)

@@ -73,7 +73,7 @@ impl Progress {
     /// cannot be repaired.
     fn graph_of(&self, world: &World, ticket: Ticket) -> Option<Arc<ComponentGraph>> {
         let asked = world.asked_of(ticket);
-        let graph = Arc::clone(world.graphs.get(&asked.composition?)?);
+        let graph = recorded(world, ticket)?;
         let numbers = |node: &NodeId| world.host_of(*node);
         let is_feasible = match world.repairs() {
             true => {
@@ -235,6 +235,32 @@ fn moves(world: &World, progress: &Progress, wrong: &mut Wrong) {
     }
 }
 
+/// The graph by which a request runs as hosts that are up have it in their records, or else as it was last deployed.
+fn recorded(world: &World, ticket: Ticket) -> Option<Arc<ComponentGraph>> {
+    let asked = world.asked_of(ticket);
+    let deployed = world.graphs.get(&asked.composition?)?;
+    let application = asked.application.as_ref()?;
+    let up = (0..world.hosts.len()).filter(|host| world.is_up(*host));
+    let mut graphs = up.filter_map(|host| {
+        let graph = world.hosts[host].node.recorded_graph(application)?;
+        let here = world.numbers.get_index(host).map(|(node, ())| *node)?;
+        graph.hosts().contains(&here).then_some(graph)
+    });
+    let found = graphs.next().filter(|it| **it != **deployed);
+    Some(found.map_or_else(|| Arc::clone(deployed), |it| Arc::new(it.clone())))
+}
+
+/// Whether something of a graph is on a host that its application has for itself, or reads for itself.
+fn serves(graph: &ComponentGraph, node: NodeId) -> bool {
+    let bindings = graph.sources().iter().chain(graph.operators());
+    let mut bindings = bindings.chain(graph.sinks());
+    let edges = graph.plan().edges();
+    bindings.any(|it| it.host == node && !it.shared)
+        || edges.into_iter().any(|(stream, reader)| {
+            graph.producer(stream).host == node && !graph.reader(reader).shared
+        })
+}
+
 /// How many rows have left for a request.
 fn rows_of(world: &World, ticket: Ticket) -> u64 {
     let counted = world.counted(ticket);
@@ -286,7 +312,11 @@ fn applications(world: &World, progress: &Progress, wrong: &mut Wrong) {
                     let what = format!("{name} gives nothing as {:?}", world.places(&graph));
                     wrong.add(Some(asked.host), what);
                 }
-                for host in graph.hosts().iter().filter_map(|node| world.host_of(*node)) {
+                let serving = graph
+                    .hosts()
+                    .into_iter()
+                    .filter(|node| serves(&graph, *node));
+                for host in serving.filter_map(|node| world.host_of(node)) {
                     if !world.fluid.is_serving(host, id) {
                         wrong.add(Some(host), format!("{name} should run here"));
                     }

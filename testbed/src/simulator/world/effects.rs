@@ -47,6 +47,10 @@ impl World {
                 let known = self.graphs.get(&id).filter(|known| ***known == *graph);
                 let graph = known.map_or_else(|| Arc::new(*graph), Arc::clone);
                 self.graphs.insert(id, Arc::clone(&graph));
+                if self.is_traced {
+                    let graph = self.described(&graph);
+                    self.note(host, &format!("deploys {} as {graph}", application.name));
+                }
                 let latest = self.latest.entry(application).or_insert(id);
                 *latest = (*latest).max(id);
                 let made = self.deploy_engine(host, id, &graph, &facts).and_then(|()| {

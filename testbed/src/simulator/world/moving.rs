@@ -111,6 +111,10 @@ impl World {
         let known = self.graphs.get(&id.composition);
         let known = known.filter(|known| ***known == graph);
         let graph = known.map_or_else(|| Arc::new(graph), Arc::clone);
+        if self.is_traced {
+            let graph = self.described(&graph);
+            self.note(host, &format!("goes over to {graph}"));
+        }
         let Some(gone) = self.fluid.switch(host, id, &graph, &self.numbers) else {
             // Engines may have let go of it already, and be about to say so.
             if self.discrete.is_none() {
@@ -191,8 +195,8 @@ impl World {
         self.graphs.insert(id, Arc::clone(&graph));
         self.hosts[host].has_adopted = true;
         if self.is_traced {
-            let places = self.places(&graph);
-            self.note(host, &format!("adopts {} as {places:?}", application.name));
+            let graph = self.described(&graph);
+            self.note(host, &format!("adopts {} as {graph}", application.name));
         }
         let bound = self.fluid.adopt(host, id, &graph, &facts, &self.numbers);
         if !bound.made.is_empty() {
@@ -232,6 +236,28 @@ impl World {
     pub(in crate::simulator) fn places(&self, graph: &ComponentGraph) -> Vec<Option<usize>> {
         let bindings = graph.operators().iter().chain(graph.sinks());
         bindings.map(|it| self.host_of(it.host)).collect()
+    }
+
+    /// What of a graph is where, for people: what is shared has a star.
+    pub(super) fn described(&self, graph: &ComponentGraph) -> String {
+        let plan = graph.plan();
+        let sources = plan.sources().iter().map(|it| &it.name);
+        let operators = plan.operators().iter().map(|it| &it.name);
+        let names = sources
+            .chain(operators)
+            .chain(plan.sinks().iter().map(|it| &it.name));
+        let bindings = graph
+            .sources()
+            .iter()
+            .chain(graph.operators())
+            .chain(graph.sinks());
+        let described = names.zip(bindings).map(|(name, binding)| {
+            let host = self.host_of(binding.host);
+            let host = host.map_or_else(|| "?".to_owned(), |it| it.to_string());
+            let star = if binding.shared { "*" } else { "" };
+            format!("{name}@{host}{star}")
+        });
+        described.collect::<Vec<String>>().join(" ")
     }
 
     /// The graph does not come about.
