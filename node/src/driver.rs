@@ -13,6 +13,7 @@ mod deploy;
 pub mod edge;
 mod effects;
 mod elsewhere;
+mod former;
 mod gone;
 mod hello;
 mod leaving;

@@ -12,9 +12,7 @@ use engine::{
     Deployed, Deployment, OperatorPart, Provider, RemoteEdge, SinkDeployment, SourcePart,
 };
 use model::plan::{Reader, Stream};
-use model::{
-    ApplicationId, Binding, Clock, ComponentGraph, ComponentId, CompositionId, EdgeId, NodeId,
-};
+use model::{ApplicationId, Binding, Clock, ComponentGraph, ComponentId, CompositionId, NodeId};
 
 use super::control::{Control, Inbound};
 use super::deploy::{Pieces, Wanted};
@@ -439,37 +437,6 @@ impl Part {
                     self.serve(by, fork);
                 }
             }
-        }
-    }
-
-    /// Closes the edges of readers that are on other hosts by now, or here, as soon as something else is kept for those.
-    fn close_former(&mut self, engine: &engine::runtime::Handle, here: NodeId) {
-        let graph = &self.graph;
-        let is_here = |reader: Reader| match reader {
-            Reader::Operator(index, _) => {
-                self.operators[index].is_some_and(|it| engine.is_running(it))
-            }
-            Reader::Sink(index) => self.sinks[index].is_some_and(|it| engine.is_running(it)),
-        };
-        let is_followed = |stream: Stream, reader: Reader| {
-            let host = graph.reader(reader).host;
-            match host == here {
-                true => is_here(reader),
-                false => self.serves(engine, &(stream, reader, host)),
-            }
-        };
-        let is_former = |by: &(Stream, Reader, NodeId)| {
-            graph.reader(by.1).host != by.2 && is_followed(by.0, by.1)
-        };
-        let former = self.downstream.keys().copied();
-        let former: Vec<(Stream, Reader, NodeId)> = former.filter(is_former).collect();
-        let unread = self.unread.keys().copied();
-        let unread: Vec<(Stream, Reader)> = unread.filter(|it| is_followed(it.0, it.1)).collect();
-        let former = former.iter().filter_map(|by| self.downstream.remove(by));
-        let former: Vec<EdgeId> = former.map(|it| it.edge).collect();
-        let unread = unread.iter().filter_map(|it| self.unread.remove(it));
-        for edge in former.into_iter().chain(unread) {
-            engine.close_edge(edge);
         }
     }
 

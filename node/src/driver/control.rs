@@ -283,6 +283,7 @@ impl Control {
         let parts = self.parts.iter_mut();
         let measured: Vec<Input> = parts
             .filter_map(|(id, part)| {
+                part.close_broken(engine);
                 let measured = part.measure(engine, here, now)?;
                 Some(Input::Measured { id: *id, measured })
             })

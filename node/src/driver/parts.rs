@@ -1,6 +1,6 @@
 //! What runs here of an application: threads for its sources and sinks, tasks for its edges to other hosts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -74,6 +74,8 @@ pub(super) struct Part {
     left: Vec<(usize, ComponentId)>,
     upstream: Vec<JoinHandle<()>>,
     pub(super) downstream: BTreeMap<(Stream, Reader, NodeId), Downstream>,
+    /// Those of them that are for readers on other hosts by now, which still pull: see [`Part::close_former`].
+    pub(super) former: BTreeSet<(Stream, Reader, NodeId)>,
     /// Edges of what stepped in here for readers that were not here: they keep everything until those are.
     pub(super) unread: BTreeMap<(Stream, Reader), EdgeId>,
 }
@@ -132,6 +134,7 @@ impl Part {
             left: Vec::new(),
             upstream: Vec::new(),
             downstream: BTreeMap::new(),
+            former: BTreeSet::new(),
             unread: BTreeMap::new(),
             graph,
         }
@@ -214,6 +217,7 @@ impl Part {
 
     /// An edge may be pulled by a host from now on.
     pub(super) fn serve(&mut self, by: (Stream, Reader, NodeId), edge: EdgeId) {
+        self.former.remove(&by);
         self.downstream.insert(by, Downstream { edge, task: None });
     }
 

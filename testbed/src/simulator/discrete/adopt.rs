@@ -141,7 +141,7 @@ impl Machine {
                 // What is made here only now serves them by itself.
                 let edge = part.yielding_edge(&self.engine, stream, reader);
                 if let Ok(Ok(fork)) = edge.map(|edge| self.engine.fork_edge(now, edge)) {
-                    part.downstream.insert(by, fork);
+                    part.serve(by, fork);
                 }
             }
         }
@@ -360,7 +360,8 @@ impl Machine {
         Ok(())
     }
 
-    /// Closes the edges of readers that are on other hosts by now, or here, as soon as something else is kept for those.
+    /// Closes the edges of readers that are on other hosts by now, or here, as soon as something else is kept for those: at once where nobody pulls by
+    /// them, and else when that ends.
     fn close_former(&mut self, now: Instant, id: CompositionId, here: NodeId) {
         let Some(part) = self.parts.get_mut(&id) else {
             return;
@@ -376,11 +377,25 @@ impl Machine {
             host != by.2 && is_followed
         };
         let former = part.downstream.keys().filter(|by| is_former(by));
-        let former: Vec<(Stream, Reader, NodeId)> = former.copied().collect();
-        for by in former {
-            if let Some(edge) = part.downstream.remove(&by) {
-                self.engine.close_edge(now, edge);
-            }
+        part.former = former.copied().collect();
+        self.close_broken(now);
+    }
+
+    /// Closes those of them by which nobody pulls any more.
+    pub(super) fn close_broken(&mut self, now: Instant) {
+        let mut closed = Vec::new();
+        for part in self.parts.values_mut() {
+            let downstream = &part.downstream;
+            let is_pulled = |by: &(Stream, Reader, NodeId)| {
+                let edge = downstream.get(by);
+                edge.is_some_and(|edge| self.edges.is_pulled(*edge))
+            };
+            let broken = part.former.extract_if(.., |by| !is_pulled(by));
+            let broken: Vec<(Stream, Reader, NodeId)> = broken.collect();
+            closed.extend(broken.iter().filter_map(|by| part.downstream.remove(by)));
+        }
+        for edge in closed {
+            self.engine.close_edge(now, edge);
         }
     }
 }

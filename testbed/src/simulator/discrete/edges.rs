@@ -118,6 +118,11 @@ impl Ends {
         }
     }
 
+    /// Whether a reader elsewhere has a stream open to an edge here.
+    pub(super) fn is_pulled(&self, edge: EdgeId) -> bool {
+        self.outward.contains_key(&edge)
+    }
+
     /// Whether a frame of a stream is for an edge that is served from here by it.
     pub(super) fn serves(&self, edge: EdgeId, link: Link) -> bool {
         self.outward.get(&edge).is_some_and(|it| it.link == link)
@@ -280,6 +285,7 @@ impl Machine {
     /// A stream broke, or was refused: whoever reads asks for another after a while.
     pub(super) fn broken(&mut self, now: Instant, link: Link, out: &mut Vec<Out>) {
         self.edges.outward.retain(|_, it| it.link != link);
+        self.close_broken(now);
         self.state_broken(now, link, out);
         let Ends {
             inward, turning, ..

@@ -175,7 +175,7 @@ impl Machine {
             let edge = part.yielding_edge(&self.engine, *stream, reader)?;
             let fork = self.engine.fork_edge(now, edge);
             let fork = fork.map_err(|error| error.to_string())?;
-            part.downstream.insert((*stream, reader, to), fork);
+            part.serve((*stream, reader, to), fork);
             migration.forks.push(((*stream, reader, to), fork));
         }
         Ok(())

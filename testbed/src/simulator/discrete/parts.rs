@@ -1,6 +1,6 @@
 //! What runs on a host for a composition, and what is deployed there for a graph of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use engine::{
@@ -27,6 +27,8 @@ pub(super) struct Part {
     pub(super) sinks: Vec<Option<ComponentId>>,
     /// Edges that other hosts pull.
     pub(super) downstream: BTreeMap<(Stream, Reader, NodeId), EdgeId>,
+    /// Those of them that are for readers on other hosts by now, which still pull, as in production.
+    pub(super) former: BTreeSet<(Stream, Reader, NodeId)>,
 }
 
 impl Part {
@@ -39,6 +41,7 @@ impl Part {
             operators: vec![None; plan.operators().len()],
             sinks: vec![None; plan.sinks().len()],
             downstream: BTreeMap::new(),
+            former: BTreeSet::new(),
             graph,
         }
     }
@@ -54,9 +57,14 @@ impl Part {
         }
         for end in &deployed.downstream {
             let peer = graph.reader(end.reader).host;
-            self.downstream
-                .insert((end.stream, end.reader, peer), end.edge);
+            self.serve((end.stream, end.reader, peer), end.edge);
         }
+    }
+
+    /// An edge may be pulled by a host from now on.
+    pub(super) fn serve(&mut self, by: (Stream, Reader, NodeId), edge: EdgeId) {
+        self.former.remove(&by);
+        self.downstream.insert(by, edge);
     }
 
     /// Drops what was deployed for an operator that does not come here after all.

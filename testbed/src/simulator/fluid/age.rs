@@ -15,12 +15,13 @@ use crate::topology::Topology;
 const DEPTH_MAX: usize = 64;
 
 impl Fluid {
-    /// Whether all of a composition runs that its sinks read, here or for others.
-    pub(in crate::simulator) fn yields(&self, id: CompositionId, hosts: &Hosts) -> bool {
-        let Some(running) = self.running.get(&id) else {
-            return false;
-        };
-        let graph = &running.graph;
+    /// Whether all of a composition runs by a graph that its sinks read, here or for others.
+    pub(in crate::simulator) fn yields(
+        &self,
+        id: CompositionId,
+        graph: &ComponentGraph,
+        hosts: &Hosts,
+    ) -> bool {
         let sinks = graph.sinks().iter().zip(graph.plan().sinks());
         sinks.into_iter().all(|(binding, sink)| {
             let at = hosts.get_index_of(&binding.host);

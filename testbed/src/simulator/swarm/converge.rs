@@ -308,7 +308,7 @@ fn applications(world: &World, progress: &Progress, wrong: &mut Wrong) {
                 let Some(graph) = progress.graph_of(world, *ticket) else {
                     continue;
                 };
-                if world.discrete.is_none() && !world.yields(id) {
+                if world.discrete.is_none() && !world.yields(id, &graph) {
                     let what = format!("{name} gives nothing as {:?}", world.places(&graph));
                     wrong.add(Some(asked.host), what);
                 }

@@ -85,7 +85,7 @@ fn lose(world: &mut World, ticket: Ticket, operator: usize) -> Vec<bool> {
     let graph = graph(world, ticket);
     assert!(!graph.hosts().contains(&lost), "{:?}", world.places(&graph));
     let id = world.asked_of(ticket).composition.expect("it was admitted");
-    assert!(world.yields(id), "{:?}", world.places(&graph));
+    assert!(world.yields(id, &graph), "{:?}", world.places(&graph));
     assert_eq!(world.violations(), []);
     graph.operators().iter().map(|it| it.shared).collect()
 }

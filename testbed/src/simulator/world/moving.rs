@@ -227,9 +227,9 @@ impl World {
         self.follow_loads();
     }
 
-    /// Whether all of a composition runs that its sinks read, in fluid fidelity.
-    pub(in crate::simulator) fn yields(&self, id: CompositionId) -> bool {
-        self.fluid.yields(id, &self.numbers)
+    /// Whether all of a composition runs by a graph that its sinks read, in fluid fidelity.
+    pub(in crate::simulator) fn yields(&self, id: CompositionId, graph: &ComponentGraph) -> bool {
+        self.fluid.yields(id, graph, &self.numbers)
     }
 
     /// Where the operators and the sinks of a graph run.
