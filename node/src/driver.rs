@@ -17,6 +17,7 @@ mod former;
 mod gone;
 mod hello;
 mod leaving;
+mod lent;
 mod link;
 mod load;
 mod migration;

@@ -21,6 +21,8 @@ use crate::edge::{Begin, Opening, Pull};
 pub enum EdgeKind {
     /// Somebody who takes all of it: their application goes at their pace.
     Consumer,
+    /// As a consumer, who comes after one that read another instance or through others: all that is retained is kept for it until its first pull.
+    Successor,
     /// Somebody who looks on: nothing is kept for them, nobody waits for them, and what they do not take in
     /// time is dropped for them, counted, and told.
     Tap,
@@ -78,6 +80,7 @@ impl Engine {
         let consuming = Consuming::Elsewhere(Box::default());
         let begin = match kind {
             EdgeKind::Consumer => Begin::Latest,
+            EdgeKind::Successor => Begin::Retained,
             EdgeKind::Tap => Begin::Tap,
         };
         let opening = Opening {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use engine::operator;
 use engine::{
-    Deployed, Deployment, OperatorPart, Provider, RemoteEdge, SinkDeployment, SourcePart,
+    Deployed, Deployment, EdgeKind, OperatorPart, Provider, RemoteEdge, SinkDeployment, SourcePart,
 };
 use model::plan::{Reader, Stream};
 use model::{ApplicationId, Binding, Clock, ComponentGraph, ComponentId, CompositionId, NodeId};
@@ -17,6 +17,7 @@ use model::{ApplicationId, Binding, Clock, ComponentGraph, ComponentId, Composit
 use super::control::{Control, Inbound};
 use super::deploy::{Pieces, Wanted};
 use super::effects;
+use super::lent::Lent;
 use super::parts::Part;
 use super::surviving::Surviving;
 use crate::connector::Opening;
@@ -44,11 +45,15 @@ impl Control {
         let before = std::mem::replace(&mut part.graph, graph);
         part.cores = cores;
         self.step_in(id);
+        let Some(part) = self.parts.get(&id) else {
+            return;
+        };
+        let lent = self.lent(&part.graph);
         let Some(part) = self.parts.get_mut(&id) else {
             return;
         };
         // What others read next has to be there before what they read until now is let go of.
-        part.turn(&self.means, id, &before, here);
+        part.turn(&self.means, id, (&before, &lent), here);
         let left = part.let_go(&self.means.engine, &before, here);
         self.end_later(left);
         self.make(id, application);
@@ -182,6 +187,12 @@ impl Control {
             mut resumed,
             mut sinks,
         } = pieces;
+        let part = self.parts.get(&id).ok_or("it has ended")?;
+        let lent = self.newly_read(part, graph, wanted);
+        let lends = |wanted: &dyn Fn(Stream) -> bool| {
+            let mut lent = lent.iter().filter(|(stream, _)| wanted(**stream));
+            lent.next().map(|(_, (component, _))| *component)
+        };
         let mut source_parts = Vec::new();
         let mut opened = Vec::new();
         for (index, source) in plan.sources().iter().enumerate() {
@@ -189,7 +200,13 @@ impl Control {
                 .remove(&index)
                 .filter(|_| wanted.sources.contains(&index));
             let (part, source) = match made {
-                None => (SourcePart::Elsewhere, None),
+                None => {
+                    let lent = lends(&|it| matches!(it, Stream::Source(at, _) if at == index));
+                    (
+                        lent.map_or(SourcePart::Elsewhere, SourcePart::Running),
+                        None,
+                    )
+                }
                 Some(Ok(made)) => {
                     events.push(restored(&source.name, 0));
                     made
@@ -212,7 +229,8 @@ impl Control {
                 false => OperatorPart::Elsewhere,
             };
             if !wanted.operators.contains(&index) {
-                operator_parts.push(elsewhere);
+                let lent = lends(&|it| matches!(it, Stream::Operator(at, _) if at == index));
+                operator_parts.push(lent.map_or(elsewhere, OperatorPart::Followed));
                 continue;
             }
             let running = binding
@@ -330,19 +348,6 @@ impl Control {
         }));
         lacking
     }
-
-    /// A component here that yields the stream of an operator, whoever has it.
-    pub(super) fn running_here(
-        &self,
-        graph: &ComponentGraph,
-        operator: usize,
-    ) -> Option<ComponentId> {
-        let name = graph.plan().stream_name(Stream::Operator(operator, 0));
-        let found = self.parts.values().filter_map(|part| part.find(name, None));
-        let engine = &self.means.engine;
-        let mut running = found.filter(|(component, _)| engine.is_running(*component));
-        running.next().map(|(component, _)| component)
-    }
 }
 
 /// Turns readers of a part that are here, and were before, to what was just made here.
@@ -407,7 +412,7 @@ impl Part {
         &mut self,
         means: &super::parts::Means,
         id: CompositionId,
-        before: &ComponentGraph,
+        (before, lent): (&ComponentGraph, &Lent),
         here: NodeId,
     ) {
         let engine = &means.engine;
@@ -433,8 +438,16 @@ impl Part {
             if from.host == here && to.host != here && !self.serves(engine, &by) {
                 // What is made here only now serves them by itself.
                 let edge = self.yielding_edge(engine, stream, reader);
-                if let Ok(Ok(fork)) = edge.map(|edge| engine.fork_edge(edge)) {
-                    self.serve(by, fork);
+                let forked = edge.map(|edge| engine.fork_edge(edge).ok());
+                // Whoever read it for this application until now was another's as well.
+                let opened = forked.unwrap_or_else(|_| {
+                    let (component, port) = *lent.get(&stream)?;
+                    let own = self.numbers.last().copied();
+                    let opened = engine.open_edge(component, port, own, EdgeKind::Successor);
+                    opened.ok()
+                });
+                if let Some(edge) = opened {
+                    self.serve(by, edge);
                 }
             }
         }

@@ -4,16 +4,16 @@
 //! place kept; then what the graph binds here and is not here is made: from the state that a backup has, or anew where it keeps none. Sources are read
 //! once: one whose host has come back is not made.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use engine::{
-    Deployed, Deployment, OperatorPart, Provider, RemoteEdge, SinkDeployment, SourcePart, columns,
-    operator,
+    Deployed, Deployment, EdgeKind, OperatorPart, Provider, RemoteEdge, SinkDeployment, SourcePart,
+    columns, operator,
 };
 use model::plan::{Reader, Stream};
-use model::{ComponentGraph, ComponentId, CompositionId, Instant, NodeId};
+use model::{Binding, ComponentGraph, ComponentId, CompositionId, EdgeId, Instant, NodeId};
 use node::node::PartEvent;
 
 use super::parts::{Part, compiled};
@@ -140,11 +140,61 @@ impl Machine {
             if from.host == here && to.host != here && !part.serves(&self.engine, &by) {
                 // What is made here only now serves them by itself.
                 let edge = part.yielding_edge(&self.engine, stream, reader);
-                if let Ok(Ok(fork)) = edge.map(|edge| self.engine.fork_edge(now, edge)) {
-                    part.serve(by, fork);
+                let opened = match edge {
+                    Ok(edge) => self.engine.fork_edge(now, edge).ok(),
+                    Err(_) => self.open_lent(now, id, graph, stream),
+                };
+                if let (Some(edge), Some(part)) = (opened, self.parts.get_mut(&id)) {
+                    part.serve(by, edge);
                 }
             }
         }
+    }
+
+    /// Opens an edge on what runs here for others, where nothing of its own application has read that before.
+    fn open_lent(
+        &mut self,
+        now: Instant,
+        id: CompositionId,
+        graph: &ComponentGraph,
+        stream: Stream,
+    ) -> Option<EdgeId> {
+        let component = graph.producer(stream).shared.then(|| {
+            let name = graph.plan().stream_name(stream);
+            self.running(name, None)
+        })??;
+        let (Stream::Source(_, port) | Stream::Operator(_, port)) = stream;
+        let own = self.parts.get(&id)?.numbers.last().copied();
+        let kind = EdgeKind::Successor;
+        self.engine.open_edge(now, component, port, own, kind).ok()
+    }
+
+    /// What runs here for others and is read by what is made, which nothing of its own application has read before: see production's.
+    fn newly_read(
+        &self,
+        (id, here): (CompositionId, NodeId),
+        graph: &ComponentGraph,
+        lacking: &Lacking,
+    ) -> BTreeMap<Stream, ComponentId> {
+        let plan = graph.plan();
+        let part = self.parts.get(&id);
+        let is_new = |stream: Stream, reader: Reader| {
+            let is_made = match reader {
+                Reader::Operator(index, _) => lacking.operators.contains(&index),
+                Reader::Sink(index) => lacking.sinks.contains(&index),
+            };
+            let read = part.map(|part| part.yielding_edge(&self.engine, stream, reader));
+            is_made && !read.is_some_and(|read| read.is_ok())
+        };
+        let shared = Binding::shared(here);
+        let new = plan.edges().filter(|(stream, reader)| {
+            graph.producer(*stream) == shared && is_new(*stream, *reader)
+        });
+        let lent = new.filter_map(|(stream, _)| {
+            let running = self.running(plan.stream_name(stream), None)?;
+            Some((stream, running))
+        });
+        lent.collect()
     }
 
     /// Lets go of what runs elsewhere from now on: sinks at once, operators when what feeds them has had time to hear of who comes after them.
@@ -191,7 +241,7 @@ impl Machine {
         let Some(part) = self.parts.get(&id) else {
             return Lacking::default();
         };
-        let lacks = |bindings: &[model::Binding], known: &[Option<ComponentId>]| {
+        let lacks = |bindings: &[Binding], known: &[Option<ComponentId>]| {
             let bound = bindings.iter().zip(known).enumerate();
             let lacking = bound.filter(|(_, (binding, known))| {
                 binding.host == here && !known.is_some_and(|it| self.engine.is_running(it))
@@ -233,6 +283,16 @@ impl Machine {
             component: component.to_owned(),
             state_bytes,
         };
+        let lent = self.newly_read((id, here), graph, lacking);
+        let lends = |wanted: &dyn Fn(Stream) -> bool| {
+            let mut lent = lent.iter().filter(|(stream, _)| wanted(**stream));
+            lent.next().map(|(_, component)| *component)
+        };
+        let sources = (0..plan.sources().len()).map(|index| {
+            let lent = lends(&|it| matches!(it, Stream::Source(at, _) if at == index));
+            lent.map_or(SourcePart::Elsewhere, SourcePart::Running)
+        });
+        let sources: Vec<SourcePart> = sources.collect();
         let mut operators = Vec::new();
         for (index, binding) in graph.operators().iter().enumerate() {
             let elsewhere = match binding.shared {
@@ -240,7 +300,8 @@ impl Machine {
                 false => OperatorPart::Elsewhere,
             };
             if !lacking.operators.contains(&index) {
-                operators.push(elsewhere);
+                let lent = lends(&|it| matches!(it, Stream::Operator(at, _) if at == index));
+                operators.push(lent.map_or(elsewhere, OperatorPart::Followed));
                 continue;
             }
             let name = &plan.operators()[index].name;
@@ -268,11 +329,7 @@ impl Machine {
         let deployment = Deployment {
             plan: plan.clone(),
             origins: graph.origins().to_vec(),
-            sources: plan
-                .sources()
-                .iter()
-                .map(|_| SourcePart::Elsewhere)
-                .collect(),
+            sources,
             operators,
             sinks: sinks.collect(),
         };
