@@ -32,6 +32,11 @@ impl Node {
             let failure = Failure::new(FailureKind::Refused, message);
             return self.finish_move(now, ticket, Err(failure), out);
         }
+        if let Some(why) = self.holds_back(composition) {
+            let failure =
+                Failure::new(FailureKind::Refused, format!("{why}. Nothing was changed."));
+            return self.finish_move(now, ticket, Err(failure), out);
+        }
         self.migrating.insert(place, ticket);
         let expected = self.watch.expected(place);
         self.moves.expected.extend(expected.map(|it| (ticket, it)));
@@ -42,6 +47,34 @@ impl Node {
             to,
         };
         self.compose(now, input, out);
+    }
+
+    /// Why nothing of a composition can be moved just now; nothing where it can.
+    fn holds_back(&self, composition: CompositionId) -> Option<String> {
+        let part = self.parts.get(&composition)?;
+        let hosts = part.graph.hosts();
+        let absent = hosts.iter().find(|host| self.view.is_absent(**host));
+        if let Some(absent) = absent {
+            let name = self.view.name(*absent);
+            return Some(format!(
+                "{name} cannot be reached, and all hosts of an application agree to a move"
+            ));
+        }
+        // A change that was made of an earlier graph would contend with the one that made this.
+        (!self.is_recorded(composition)).then(|| {
+            "its record has yet to come here since it last changed: try again in a moment"
+                .to_owned()
+        })
+    }
+
+    /// Whether the graph that a composition has here is the one in the record of its application.
+    pub(super) fn is_recorded(&self, composition: CompositionId) -> bool {
+        let recorded = self.parts.get(&composition).and_then(|part| {
+            let record = self.records.find(&part.application)?;
+            let body = record.body.as_ref()?;
+            Some(body.graph == part.graph)
+        });
+        recorded != Some(false)
     }
 
     /// A composition has another graph here from now on, of which something else may be here.

@@ -12,19 +12,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use engine::operator;
-use model::plan::Stream;
-use model::{
-    ApplicationId, Binding, ComponentGraph, CompositionId, HostSummary, Instant, NodeId,
-    Replication, Resources, convert,
-};
+use model::{ApplicationId, Binding, ComponentGraph, CompositionId, Instant, NodeId};
 use placement::repair::Next;
-use placement::replicas;
 
-use super::view::View;
 use super::{Decision, Effect, Node};
 
+mod backups;
 mod shared;
 
+pub(super) use backups::{BACKUPS, lacks_backups};
 use shared::{Followed, is_of_others};
 
 /// How long a host that cannot be reached is waited for before others go on in its place, and how much longer by each that is to do so before this one.
@@ -38,11 +34,11 @@ const AGAIN: Duration = Duration::from_millis(250);
 /// How often what could not be made here is tried again. Unit: time. Source: guess; a host comes up in about a second.
 const RETRY: Duration = Duration::from_secs(2);
 
-/// How likely a host is up, where nothing is known of it. Source: guess; it is the same for all, so that only how few hosts are needed counts.
-const AVAILABLE: f64 = 0.99;
-
-/// What a backup is expected to hold. Unit: bytes. Source: guess; what it does hold is in its ledger.
-const STANDBY_MEMORY_BYTES: u64 = 1 << 20;
+/// How long a host that went over to another graph waits for the record of that before it says a graph without those that are gone: a change that was made
+/// of an earlier graph would contend with it.
+///
+/// Unit: time. Range: above what a record takes that is sent again; who made it may be the one that is gone. Source: guess.
+const RECORD_WAIT: Duration = Duration::from_millis(500);
 
 /// What of the applications here is to be looked at. Bounded by the parts that run here.
 #[derive(Debug, Default)]
@@ -70,26 +66,6 @@ struct Mended {
     graph: ComponentGraph,
     /// What runs elsewhere then, and where.
     moved: Vec<(String, NodeId)>,
-}
-
-/// Whether an operator is to have backups: what keeps no state is made anew where it is needed, so that no copy of it need run.
-fn has_copies(graph: &ComponentGraph, operator: usize) -> bool {
-    let plan = graph.plan();
-    plan.qos().replication == Replication::Passive
-        || operator::has_state(&plan.operators()[operator].kind)
-}
-
-/// Whether an operator has fewer backups on hosts that are there than are wanted.
-pub(super) fn lacks_backups(
-    graph: &ComponentGraph,
-    operator: usize,
-    wanted: usize,
-    view: &View,
-) -> bool {
-    let backups = graph.backups()[operator].iter();
-    !is_of_others(graph, operator)
-        && has_copies(graph, operator)
-        && backups.filter(|host| !view.is_absent(**host)).count() < wanted
 }
 
 impl Node {
@@ -146,6 +122,11 @@ impl Node {
         }
         if self.composer.is_making_ready(id) {
             // It is abandoned, since a host of it cannot be reached, or comes about.
+            let at = now + AGAIN;
+            self.repairs.due.insert(id, Due { at, ..due });
+            return;
+        }
+        if !self.is_recorded(id) && now.since(due.since) < RECORD_WAIT {
             let at = now + AGAIN;
             self.repairs.due.insert(id, Due { at, ..due });
             return;
@@ -309,164 +290,7 @@ impl Node {
         };
         out.push(effect);
     }
-
-    /// Chooses backups where some are missing: the first host that runs anything of it does.
-    fn protect(&mut self, now: Instant, id: CompositionId, out: &mut Vec<Effect>) {
-        let Some(part) = self.parts.get(&id).filter(|part| part.is_running()) else {
-            return;
-        };
-        let wanted = usize::from(part.graph.plan().qos().replicas);
-        let application = part.application.clone();
-        let hosts = part.graph.running_hosts();
-        let mut present = hosts.iter().filter(|host| !self.view.is_absent(**host));
-        let is_mine = present.next() == Some(&self.id());
-        if wanted == 0 || now < part.protect_at || !self.is_current(&application, id) {
-            return;
-        }
-        if !is_mine {
-            if let Some(part) = self.parts.get_mut(&id) {
-                part.degraded.remove(BACKUPS);
-            }
-            return;
-        }
-        if self.composer.is_making_ready(id) || self.repairs.due.contains_key(&id) {
-            return;
-        }
-        let graph = part.graph.clone();
-        let (after, missing) = self.protected(id, &graph, wanted);
-        match self.parts.get_mut(&id) {
-            Some(part) if missing.is_empty() => drop(part.degraded.remove(BACKUPS)),
-            Some(part) => {
-                part.protect_at = now + RETRY;
-                let reason = format!("no host is left for a backup of {}", missing.join(", "));
-                self.degrade(now, id, BACKUPS.to_owned(), reason, out);
-            }
-            None => {}
-        }
-        if after != graph {
-            // Where it cannot be said, nothing has changed, and it is counted.
-            let _: Result<(), _> = self.say_rebound(now, &application, after, out);
-        }
-    }
-
-    /// A graph with the backups that there should be, and the operators that have fewer.
-    fn protected(
-        &self,
-        id: CompositionId,
-        graph: &ComponentGraph,
-        wanted: usize,
-    ) -> (ComponentGraph, Vec<String>) {
-        let lacks = |index: usize| lacks_backups(graph, index, wanted, &self.view);
-        let operators = 0..graph.operators().len();
-        if !operators.clone().any(lacks) {
-            return (graph.clone(), Vec::new());
-        }
-        let ranked = self.ranked(id, graph, wanted);
-        let mut after = graph.clone();
-        let mut missing = Vec::new();
-        for index in operators.filter(|index| lacks(*index)) {
-            let known = graph.backups()[index].iter().copied();
-            let known = known.filter(|host| !self.view.is_absent(*host));
-            let mut seen = BTreeSet::from([graph.operators()[index].host]);
-            let others = self.hosts_for(id, index);
-            let chosen = known.chain(ranked[index].iter().copied()).chain(others);
-            let chosen: Vec<NodeId> = chosen
-                .filter(|host| seen.insert(*host))
-                .take(wanted)
-                .collect();
-            if chosen.len() < wanted {
-                missing.push(graph.plan().operators()[index].name.clone());
-            }
-            after = after.with_backups(index, chosen);
-        }
-        (after, missing)
-    }
-
-    /// The hosts that each operator is ranked on behind its own, so that the whole is up as often as can be; nothing where that cannot be said.
-    fn ranked(&self, id: CompositionId, graph: &ComponentGraph, wanted: usize) -> Vec<Vec<NodeId>> {
-        let nothing = vec![Vec::new(); graph.operators().len()];
-        let view = &self.view.hosts;
-        let mut hosts: Vec<&HostSummary> = view.hosts.values().map(|host| &**host).collect();
-        hosts.push(&view.host);
-        hosts.retain(|host| !self.view.is_absent(host.node));
-        hosts.sort_unstable_by_key(|host| host.node);
-        let place = |node: NodeId| hosts.binary_search_by_key(&node, |host| host.node).ok();
-        let components: Option<Vec<replicas::Component>> = graph
-            .operators()
-            .iter()
-            .enumerate()
-            .map(|(index, binding)| {
-                let primary = place(binding.host)?;
-                let candidates = self.hosts_for(id, index).filter_map(place);
-                let candidates: BTreeSet<usize> = candidates.chain([primary]).collect();
-                Some(replicas::Component {
-                    active: Resources::default(),
-                    standby: Resources {
-                        memory_bytes: STANDBY_MEMORY_BYTES,
-                        ..Resources::default()
-                    },
-                    state_bytes_per_second: 0.0,
-                    ranks: (wanted + 1).min(candidates.len()),
-                    candidates: candidates.into_iter().collect(),
-                    primary: Some(primary),
-                    weight: 1.0,
-                })
-            })
-            .collect();
-        let Some(components) = components else {
-            return nothing;
-        };
-        let plan = graph.plan();
-        let links = plan
-            .operators()
-            .iter()
-            .enumerate()
-            .flat_map(|(index, operator)| {
-                let inputs = operator.inputs.iter().filter_map(move |input| match input {
-                    Stream::Operator(before, _) => Some(*before),
-                    Stream::Source(..) => None,
-                });
-                inputs.map(move |before| replicas::Link {
-                    from: replicas::End::Component(before),
-                    to: replicas::End::Component(index),
-                    weight: 1.0,
-                })
-            });
-        let host = |host: &&HostSummary| replicas::Host {
-            node: host.node,
-            room: replicas::usable(
-                &host.capacity,
-                &Resources {
-                    cpu_cores: host.load.middle() * host.capacity.cpu_cores,
-                    ..Resources::default()
-                },
-            ),
-            coordinate: host.coordinate,
-            available: AVAILABLE,
-        };
-        let request = replicas::Request {
-            hosts: hosts.iter().map(host).collect(),
-            components,
-            links: links.collect(),
-        };
-        let seed = model::Rng::from_seed(convert::size(hosts.len()));
-        let placed = replicas::find("concentrate").map(|policy| {
-            let mut rng = seed.keyed("backups");
-            policy.place(&request, &mut rng)
-        });
-        let Some(Ok(placement)) = placed else {
-            return nothing;
-        };
-        let mut ranked = request.nodes(&placement);
-        for hosts in &mut ranked {
-            hosts.remove(0);
-        }
-        ranked
-    }
 }
-
-/// As which component it is said that an application has fewer backups than were asked for.
-pub(super) const BACKUPS: &str = "replicas";
 
 /// The hosts that have to do with what runs on one: that feed it, read it, or hold its state; each once, in order.
 fn neighbors(graph: &ComponentGraph, node: NodeId) -> BTreeSet<NodeId> {
