@@ -19,6 +19,15 @@ impl Engine {
         component.is_some_and(|component| !component.has_failed())
     }
 
+    /// The names of an application's components that run here.
+    pub fn component_names(&self, application: u64) -> impl Iterator<Item = &str> {
+        let members = self.members(application);
+        let members = members.filter_map(|it| self.components.get(&it));
+        members
+            .filter(|component| !component.has_failed())
+            .map(|component| component.name.as_str())
+    }
+
     /// Lets all components of an application pull. What nobody reads yet holds back what it yields.
     ///
     /// Starting it again, or one that is not here, does nothing.

@@ -34,6 +34,17 @@ impl Facts {
             source_demands: order.source_demands.clone(),
         }
     }
+
+    /// What an operator takes, that can wait so long.
+    pub(super) fn job(&self, operator: usize, laxity: Duration) -> Job {
+        let demand = self.demands[operator];
+        Job {
+            laxity,
+            cores: demand.rows_per_second * demand.cost_seconds,
+            burst_cores: 0.0,
+            execution: convert::seconds(demand.cost_seconds),
+        }
+    }
 }
 
 /// A component: of which composition, and its operator's place in the plan.
@@ -263,13 +274,7 @@ impl Fluid {
         let Some(running) = self.running.get(&id) else {
             return;
         };
-        let demand = running.facts.demands[index];
-        let job = Job {
-            laxity: running.laxities[index],
-            cores: demand.rows_per_second * demand.cost_seconds,
-            burst_cores: 0.0,
-            execution: convert::seconds(demand.cost_seconds),
-        };
+        let job = running.facts.job(index, running.laxities[index]);
         let machine = &mut self.machines[host];
         machine.jobs.insert(component, job);
         machine.depend(component, id, job.laxity);

@@ -96,6 +96,8 @@ pub struct World {
     /// Compositions that have lost state.
     lost_states: BTreeSet<CompositionId>,
     pub(super) facts: BTreeMap<ApplicationId, Arc<Facts>>,
+    /// The same of what was ever deployed or adopted.
+    pub(super) composed: BTreeMap<CompositionId, Arc<Facts>>,
     /// The last graph that was deployed of each composition, and of each application the last composition.
     pub(super) graphs: BTreeMap<CompositionId, Arc<ComponentGraph>>,
     pub(super) latest: BTreeMap<ApplicationId, CompositionId>,
@@ -173,6 +175,7 @@ impl World {
             numbers: Hosts::default(),
             queue: Queue::default(),
             facts: BTreeMap::new(),
+            composed: BTreeMap::new(),
             graphs: BTreeMap::new(),
             latest: BTreeMap::new(),
             moved: BTreeMap::new(),

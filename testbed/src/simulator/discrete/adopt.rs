@@ -184,7 +184,7 @@ impl Machine {
                 Reader::Sink(index) => lacking.sinks.contains(&index),
             };
             let read = part.map(|part| part.yielding_edge(&self.engine, stream, reader));
-            is_made && !read.is_some_and(|read| read.is_ok())
+            is_made && read.is_none_or(|read| read.is_err())
         };
         let shared = Binding::shared(here);
         let new = plan.edges().filter(|(stream, reader)| {

@@ -115,6 +115,33 @@ impl Part {
 }
 
 impl Discrete {
+    /// The compositions of which something is on a host.
+    pub(in crate::simulator) fn compositions(
+        &self,
+        host: usize,
+    ) -> impl Iterator<Item = CompositionId> + '_ {
+        self.machines[host].parts.keys().copied()
+    }
+
+    /// The operators that a composition has for its own on a host, by their places in the plan: those that are ready, and those that are left, too.
+    pub(in crate::simulator) fn operators(
+        &self,
+        host: usize,
+        id: CompositionId,
+    ) -> BTreeSet<usize> {
+        let machine = &self.machines[host];
+        let Some(part) = machine.parts.get(&id) else {
+            return BTreeSet::new();
+        };
+        let plan = part.graph.plan();
+        let running = part
+            .numbers
+            .iter()
+            .flat_map(|it| machine.engine.component_names(*it));
+        let place = |name: &str| plan.operators().iter().position(|it| it.name == name);
+        running.filter_map(place).collect()
+    }
+
     /// Ends the sinks of a composition on a host; what others read stays. What is gone at last is told by [`Out::Retired`]: at once where nothing is left.
     pub(in crate::simulator) fn release(
         &mut self,

@@ -38,12 +38,16 @@ impl Progress {
         admitted.map(|it| it.shared).sum()
     }
 
-    /// Whether a request was stopped, as it was told; nothing where nobody knows, since who was asked went down, or failed.
+    /// Whether a request was stopped, as it was told; nothing where nobody knows, since who was asked failed, or went down before all had heard of it.
     fn is_stopped(&self, world: &World, ticket: Ticket) -> Option<bool> {
         let mut is_stopped = Some(false);
         for (_, stop) in self.stops.iter().filter(|(of, _)| *of == ticket) {
+            let asked = world.asked_of(*stop);
+            let is_heard_of = |unconfirmed: &[String]| {
+                unconfirmed.is_empty() || !self.has_crashed(asked.host, asked.at)
+            };
             match world.answer(*stop) {
-                Some(Ok(Answer::Stopped(_))) => return Some(true),
+                Some(Ok(Answer::Stopped(it))) if is_heard_of(&it.unconfirmed) => return Some(true),
                 _ => is_stopped = None,
             }
         }
@@ -277,7 +281,7 @@ fn promises(world: &World, wrong: &mut Wrong) {
         if reserved.cpu_cores > 0.0 || reserved.uplink_bytes_per_second > 0.0 {
             wrong.add(Some(host), format!("{reserved:?} is reserved still"));
         }
-        let running = world.fluid.cores(host);
+        let running = world.running_cores(host);
         if (allocated.cpu_cores - running).abs() > 1e-6 {
             let what = format!(
                 "{:.6} cores are allocated, and components for {running:.6} run",

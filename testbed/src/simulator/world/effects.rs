@@ -47,6 +47,7 @@ impl World {
                 let known = self.graphs.get(&id).filter(|known| ***known == *graph);
                 let graph = known.map_or_else(|| Arc::new(*graph), Arc::clone);
                 self.graphs.insert(id, Arc::clone(&graph));
+                self.composed.insert(id, Arc::clone(&facts));
                 if self.is_traced {
                     let graph = self.described(&graph);
                     self.note(host, &format!("deploys {} as {graph}", application.name));
@@ -188,7 +189,7 @@ impl World {
         let Some(graph) = self.fluid.graph(id) else {
             return PartReport::default();
         };
-        let rows = self.fluid.jobs(host, id).into_iter().map(|(index, job)| {
+        let rows = self.jobs(host, id).into_iter().map(|(index, job)| {
             let operator = &graph.plan().operators()[index];
             ComponentRow {
                 name: operator.name.clone(),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use composition::queue::Job;
 use engine::Admitted;
 use model::Binding;
 use node::node::PartEvent;
@@ -119,6 +120,28 @@ impl World {
         let hosts = self.fluid.hosts_of(id).into_iter();
         let offered = hosts.map(|host| discrete.offered(host, id));
         offered.fold((0, 0), |sum, it| (sum.0 + it.0, sum.1 + it.1))
+    }
+
+    /// The operators that a composition has for its own on a host, by their places in the plan, and what each takes.
+    pub(super) fn jobs(&self, host: usize, id: CompositionId) -> Vec<(usize, Job)> {
+        let Some((discrete, facts)) = self.discrete.as_ref().zip(self.composed.get(&id)) else {
+            return self.fluid.jobs(host, id);
+        };
+        let operators = discrete.operators(host, id).into_iter();
+        operators
+            .map(|index| (index, facts.job(index, facts.target)))
+            .collect()
+    }
+
+    /// What all components on a host take that applications have for their own. Unit: cores.
+    pub(in crate::simulator) fn running_cores(&self, host: usize) -> f64 {
+        let Some(discrete) = &self.discrete else {
+            return self.fluid.cores(host);
+        };
+        let jobs = discrete
+            .compositions(host)
+            .flat_map(|id| self.jobs(host, id));
+        jobs.map(|(_, job)| job.cores).sum()
     }
 
     pub(super) fn measured_delay(&self, id: CompositionId) -> Option<Delays> {

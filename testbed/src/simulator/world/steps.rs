@@ -146,7 +146,7 @@ impl World {
             memory_bytes: setup.memory_bytes,
             uplink_bytes_per_second: setup.uplink_bytes_per_second,
         };
-        let running = self.fluid.cores(host);
+        let running = self.running_cores(host);
         let capacity = (!it.has_adopted).then_some(&capacity);
         self.checker
             .check_host(self.now, host, &it.node, capacity, running);
@@ -315,28 +315,36 @@ impl World {
 
     /// Hosts are told what was measured of what they run, where it has changed.
     fn on_usage(&mut self) {
-        for id in std::mem::take(&mut self.fluid.changed) {
+        let changed = std::mem::take(&mut self.fluid.changed);
+        let places: Vec<(usize, model::CompositionId)> = match &self.discrete {
+            // Engines have what they have, whatever changed.
+            Some(discrete) => (0..self.hosts.len())
+                .flat_map(|host| discrete.compositions(host).map(move |id| (host, id)))
+                .collect(),
+            None => changed
+                .into_iter()
+                .flat_map(|id| self.fluid.hosts_of(id).into_iter().map(move |it| (it, id)))
+                .collect(),
+        };
+        for (host, id) in places {
             let delay = match self.discrete {
                 Some(_) => self.measured_delay(id).map(|it| it.full),
                 None => self.fluid.delays(id, &self.numbers).map(|it| it.full),
             };
-            for host in self.fluid.hosts_of(id) {
-                let jobs = self.fluid.jobs(host, id).into_iter();
-                let operators = jobs.filter_map(|(index, job)| {
-                    Some(composition::Usage {
-                        operator: u16::try_from(index).ok()?,
-                        cores: job.cores,
-                        execution: job.execution,
-                    })
-                });
-                let measured = Measured {
-                    operators: operators.collect(),
-                    delay: delay.filter(|_| self.fluid.has_sinks(host, id)),
-                    ..Measured::default()
-                };
-                if self.hosts[host].is_up {
-                    self.hand(host, 0, Input::Measured { id, measured });
-                }
+            let operators = self.jobs(host, id).into_iter().filter_map(|(index, job)| {
+                Some(composition::Usage {
+                    operator: u16::try_from(index).ok()?,
+                    cores: job.cores,
+                    execution: job.execution,
+                })
+            });
+            let measured = Measured {
+                operators: operators.collect(),
+                delay: delay.filter(|_| self.fluid.has_sinks(host, id)),
+                ..Measured::default()
+            };
+            if self.hosts[host].is_up {
+                self.hand(host, 0, Input::Measured { id, measured });
             }
         }
         self.queue.push(self.now + MEASURE, 0, Event::Usage);
