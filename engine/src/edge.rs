@@ -26,7 +26,7 @@ use crate::budget::Budget;
 pub use consumer::{Arrival, Consumer, ORIGINS_MAX};
 pub use log::Mark;
 pub use producer::{Asked, Heard, Producer, Retention};
-pub use retained::{Held, Retained};
+pub use retained::{Held, Retained, Stretch};
 
 /// How long a consumer may be silent before it no longer gets batches, counts in no budget and holds back
 /// no pace.

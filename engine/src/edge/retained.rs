@@ -25,20 +25,41 @@ pub struct Retained {
     pub batches: Vec<Arc<Batch>>,
 }
 
-/// Up to where somebody has what a producer retains: the last index of each origin.
-pub type Held = std::collections::BTreeMap<Origin, u64>;
+/// What somebody has of what a producer retains, of each origin.
+pub type Held = std::collections::BTreeMap<Origin, Stretch>;
+
+/// The indices of an origin that somebody has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stretch {
+    /// The last index before the first.
+    pub after: u64,
+    /// The last one.
+    pub through: u64,
+}
 
 impl Producer {
     /// What is retained that lies behind what somebody holds, and what was released. What all who read have acknowledged counts as released,
-    /// also where it is held for those who are yet to come: who comes after a reader with nothing would else get it again.
+    /// also where it is held for those who are yet to come: who comes after a reader with nothing would else get it again. Where somebody reads
+    /// again by now what counted as released before, all is new: who holds the rest lacks what lies before it.
     ///
     /// A last batch without rows is told each time: it grows without an index more.
     pub fn retained(&self, held: &Held) -> Vec<Retained> {
         let log = |(origin, log): (&Origin, &Log)| {
-            let retained = log.retained(*origin, held.get(origin).copied());
-            match self.kept_by_readers(*origin, log) {
-                Some(kept) => retained.behind(log.mark_before(kept)),
-                None => retained,
+            let kept = self.kept_by_readers(*origin, log);
+            let retained = |through| {
+                let retained = log.retained(*origin, through);
+                match kept {
+                    Some(kept) => retained.behind(log.mark_before(kept)),
+                    None => retained,
+                }
+            };
+            let Some(held) = held.get(origin) else {
+                return retained(None);
+            };
+            let new = retained(Some(held.through));
+            match new.released.index < held.after {
+                true => retained(None),
+                false => new,
             }
         };
         self.logs.iter().map(log).collect()
@@ -131,10 +152,13 @@ impl Retained {
         joins && first.is_none_or(|first| first.header.interval.after() == released)
     }
 
-    /// The last index that whoever knows this has.
-    pub(crate) fn reaches(&self) -> u64 {
+    /// What whoever knows this has, and what came before it.
+    pub(crate) fn stretch(&self) -> Stretch {
         let last = self.batches.last();
-        last.map_or(self.after, |last| last.header.interval.through())
+        Stretch {
+            after: self.released.index,
+            through: last.map_or(self.after, |last| last.header.interval.through()),
+        }
     }
 
     /// The last index that is known of.

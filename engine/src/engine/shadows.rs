@@ -442,7 +442,7 @@ impl Export {
         };
         let held = |output: &Vec<crate::edge::Retained>| -> Held {
             let all = output.iter();
-            all.map(|retained| (retained.origin, retained.reaches()))
+            all.map(|retained| (retained.origin, retained.stretch()))
                 .collect()
         };
         let mark = Mark {

@@ -192,6 +192,38 @@ fn who_reads_what_goes_on_here_begins_where_that_begins() {
 }
 
 #[test]
+fn who_holds_what_is_retained_gets_all_of_it_when_somebody_reads_from_further_back() {
+    let mut before = Producer::new(IN_PROCESS);
+    let mut out = Vec::new();
+    before.open(Instant::ZERO, EDGE, held(0));
+    for after in [0, 10, 20] {
+        before.append(batch(1, after, after + 10), &mut out);
+    }
+    // Nothing is released yet: others that read are yet to come.
+    let mut producer = Producer::new(IN_PROCESS);
+    producer.restore(Instant::ZERO, before.retained(&Held::new()));
+    producer.open(Instant::ZERO, EDGE, held(0));
+    let mut reader = Consumer::latest(1 << 20);
+    reader.take(Origin(1), 20, 20);
+    producer.handle_pull(Instant::ZERO, EDGE, &reader.pull(), &mut out);
+
+    let mut known = producer.retained(&Held::new()).remove(0);
+    assert_eq!((known.released.index, known.batches.len()), (20, 1));
+    let holds = Held::from([(Origin(1), known.stretch())]);
+    assert_eq!(producer.retained(&holds)[0].batches, []);
+    let opening = Opening {
+        begin: Begin::Retained,
+        ..held(0)
+    };
+    producer.open(Instant::ZERO, FORK, opening);
+    let new = producer.retained(&holds).remove(0);
+    assert!(known.advance(new));
+    let intervals = known.batches.iter().map(|it| it.header.interval);
+    let through: Vec<u64> = intervals.map(|it| it.through()).collect();
+    assert_eq!((known.released.index, through), (0, vec![10, 20, 30]));
+}
+
+#[test]
 fn where_a_fork_begins_is_no_beginning_to_who_goes_on_from_a_state() {
     let mut producer = read_to(&[(0, 10), (10, 20)], 20, 10);
     producer.fork(Instant::ZERO, FORK, EDGE);
