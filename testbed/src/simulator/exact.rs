@@ -50,6 +50,8 @@ pub(super) struct Exact {
     /// How many of these each source of its own has offered.
     counts: BTreeMap<(CompositionId, usize), u64>,
     left: BTreeMap<(CompositionId, usize), Left>,
+    /// Compositions that share something that others feed, or did once.
+    sharing: BTreeSet<CompositionId>,
     wrong: Vec<String>,
 }
 
@@ -63,6 +65,14 @@ pub(super) enum Through {
 }
 
 impl Exact {
+    /// A composition goes by a graph from here on.
+    pub(super) fn bind(&mut self, id: CompositionId, graph: &ComponentGraph) {
+        let mut parts = graph.sources().iter().chain(graph.operators());
+        if parts.any(|binding| binding.shared) {
+            self.sharing.insert(id);
+        }
+    }
+
     /// A source, or a sink, of a composition is made anew.
     pub(super) fn begin_source(&mut self, of: (CompositionId, usize)) {
         self.counts.insert(of, 0);
@@ -127,7 +137,7 @@ impl Exact {
             if let Some(left) = self.left.get(&(id, sink)) {
                 match self.expected(id, graph, sink) {
                     Ok(expected) => {
-                        let is_own = is_all_own(graph);
+                        let is_own = !self.sharing.contains(&id);
                         let found = compare(left, &expected, is_own, through);
                         wrong.extend(found.map(|what| format!("sink {sink} of {id:?}: {what}")));
                     }
@@ -156,7 +166,7 @@ impl Exact {
         graph: &ComponentGraph,
         sink: usize,
     ) -> Result<Output, String> {
-        let is_own = is_all_own(graph);
+        let is_own = !self.sharing.contains(&id);
         let sources = graph.origins().iter().enumerate();
         let sources = sources.map(|(index, origin)| {
             let all = self.offered.get(origin).map_or(&[][..], Vec::as_slice);
@@ -167,12 +177,6 @@ impl Exact {
         });
         reference::evaluate(graph.plan(), &sources.collect::<Vec<_>>(), sink)
     }
-}
-
-/// Whether a composition shares nothing that others feed.
-fn is_all_own(graph: &ComponentGraph) -> bool {
-    let mut parts = graph.sources().iter().chain(graph.operators());
-    parts.all(|binding| !binding.shared)
 }
 
 /// What is wrong with what left, if anything is.

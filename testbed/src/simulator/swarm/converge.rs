@@ -104,12 +104,17 @@ impl Progress {
         (is_feasible && is_running).then_some(graph)
     }
 
-    /// Whether no host of its sources has gone down since it was asked for: a source of rows is read once.
+    /// Whether no host of its sources has gone down since it was asked for, or of those of others that it shares, ever: a source of rows is
+    /// read once.
     fn has_all_sources(&self, world: &World, ticket: Ticket, graph: &ComponentGraph) -> bool {
-        let since = world.asked_of(ticket).at;
-        let hosts = graph.sources().iter();
-        let mut hosts = hosts.filter_map(|it| world.host_of(it.host));
-        !hosts.any(|host| self.has_crashed(host, since))
+        let asked = world.asked_of(ticket).at;
+        let mut sources = graph.sources().iter();
+        !sources.any(|source| {
+            let since = if source.shared { Instant::ZERO } else { asked };
+            world
+                .host_of(source.host)
+                .is_some_and(|host| self.has_crashed(host, since))
+        })
     }
 
     /// Whether a host has gone down since then.

@@ -43,11 +43,7 @@ impl World {
                     let what = format!("{application:?} is deployed, which nobody asked for");
                     return self.checker.report(self.now, Some(host), what);
                 };
-                // Hosts of one composition share one graph.
-                let known = self.graphs.get(&id).filter(|known| ***known == *graph);
-                let graph = known.map_or_else(|| Arc::new(*graph), Arc::clone);
-                self.graphs.insert(id, Arc::clone(&graph));
-                self.composed.insert(id, Arc::clone(&facts));
+                let graph = self.bind(id, *graph, &facts);
                 if self.is_traced {
                     let graph = self.described(&graph);
                     self.note(host, &format!("deploys {} as {graph}", application.name));

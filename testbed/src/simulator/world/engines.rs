@@ -236,6 +236,23 @@ impl World {
         }
     }
 
+    /// A composition goes by a graph from here on. Hosts of one composition share one graph.
+    pub(super) fn bind(
+        &mut self,
+        id: CompositionId,
+        graph: ComponentGraph,
+        facts: &Arc<Facts>,
+    ) -> Arc<ComponentGraph> {
+        let known = self.graphs.get(&id).filter(|known| ***known == graph);
+        let graph = known.map_or_else(|| Arc::new(graph), Arc::clone);
+        if let Some(exact) = &mut self.exact {
+            exact.bind(id, &graph);
+        }
+        self.graphs.insert(id, Arc::clone(&graph));
+        self.composed.insert(id, Arc::clone(facts));
+        graph
+    }
+
     /// Whether an operator of a composition went on without the state that it had, as its host has told.
     pub fn has_lost_state(&self, id: Option<CompositionId>) -> bool {
         id.is_some_and(|id| self.lost_states.contains(&id))

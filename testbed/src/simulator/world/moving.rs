@@ -190,10 +190,7 @@ impl World {
             let what = format!("{application:?} goes on, which nobody asked for");
             return self.checker.report(self.now, Some(host), what);
         };
-        let known = self.graphs.get(&id).filter(|known| ***known == graph);
-        let graph = known.map_or_else(|| Arc::new(graph), Arc::clone);
-        self.graphs.insert(id, Arc::clone(&graph));
-        self.composed.insert(id, Arc::clone(&facts));
+        let graph = self.bind(id, graph, &facts);
         self.hosts[host].has_adopted = true;
         if self.is_traced {
             let graph = self.described(&graph);
