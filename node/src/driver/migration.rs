@@ -322,7 +322,8 @@ impl Control {
             return;
         };
         part.remove(engine, &deployed, migration.operator);
-        if part.numbers.is_empty() {
+        // Who was of the graph before with nothing, as a backup, is measured on: that nothing has come is to be known.
+        if part.numbers.is_empty() && part.graph == migration.graph {
             self.parts.remove(&id.composition);
         }
     }

@@ -52,6 +52,8 @@ pub(super) struct Exact {
     left: BTreeMap<(CompositionId, usize), Left>,
     /// Compositions that share something that others feed, or did once.
     sharing: BTreeSet<CompositionId>,
+    /// Compositions of which rows may lack that nobody knows of.
+    lacking: BTreeSet<CompositionId>,
     wrong: Vec<String>,
 }
 
@@ -71,6 +73,11 @@ impl Exact {
         if parts.any(|binding| binding.shared) {
             self.sharing.insert(id);
         }
+    }
+
+    /// Rows of a composition may lack from here on, though none may differ or leave twice.
+    pub(super) fn lose(&mut self, id: CompositionId) {
+        self.lacking.insert(id);
     }
 
     /// A source, or a sink, of a composition is made anew.
@@ -138,7 +145,11 @@ impl Exact {
                 match self.expected(id, graph, sink) {
                     Ok(expected) => {
                         let is_own = !self.sharing.contains(&id);
-                        let found = compare(left, &expected, is_own, through);
+                        let missing = match self.lacking.contains(&id) {
+                            true => u64::MAX,
+                            false => left.missing,
+                        };
+                        let found = compare(left, missing, &expected, is_own, through);
                         wrong.extend(found.map(|what| format!("sink {sink} of {id:?}: {what}")));
                     }
                     Err(what) => wrong.push(what),
@@ -180,9 +191,15 @@ impl Exact {
 }
 
 /// What is wrong with what left, if anything is.
-fn compare(left: &Left, expected: &Output, is_own: bool, through: Through) -> Option<String> {
+fn compare(
+    left: &Left,
+    missing: u64,
+    expected: &Output,
+    is_own: bool,
+    through: Through,
+) -> Option<String> {
     // Of two sides of a network that was parted each has results of its own, and one of them knows what it lacks.
-    let is_whole = left.missing == 0;
+    let is_whole = missing == 0;
     let mut found: BTreeMap<Place, Vec<i64>> = BTreeMap::new();
     for (origin, index, values) in &left.rows {
         let place = match expected.is_windowed {
@@ -238,14 +255,13 @@ fn compare(left: &Left, expected: &Output, is_own: bool, through: Through) -> Op
         return None;
     }
     let lacking: Vec<&Place> = wanted.keys().filter(|it| !found.contains_key(it)).collect();
-    if convert::size(lacking.len()) <= left.missing {
+    if convert::size(lacking.len()) <= missing {
         return None;
     }
     Some(format!(
-        "{} of {} rows never left, and {} are known to be missing; the first is {:?}",
+        "{} of {} rows never left, and {missing} are known to be missing; the first is {:?}",
         lacking.len(),
         wanted.len(),
-        left.missing,
         lacking.first()
     ))
 }
@@ -296,7 +312,7 @@ mod tests {
             is_windowed: false,
         };
         let wrong = |rows: &[(u64, i64)], is_again| {
-            compare(&left(rows, is_again), &expected, true, Through::All)
+            compare(&left(rows, is_again), 0, &expected, true, Through::All)
         };
         let once = [(1, 10), (2, 20), (3, 30)];
         let again = [(1, 10), (2, 20), (2, 20), (3, 30)];

@@ -395,7 +395,8 @@ impl Machine {
             part.remove(&deployed, migration.wish.operator);
             self.engine.retire(now, deployed.application);
         }
-        if part.numbers.is_empty() {
+        // Who was of the graph before with nothing, as a backup, is measured on: that nothing has come is to be known.
+        if part.numbers.is_empty() && part.graph == migration.wish.graph {
             self.parts.remove(&id.composition);
         }
     }

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use model::NodeId;
+
 use super::{Arc, Event, Host, World, host};
 use crate::simulator::discrete::BROKEN_AFTER;
 use crate::simulator::network::{Network, Rule};
@@ -143,8 +145,34 @@ impl World {
                 self.queue.push(now + LAPSED_AFTER, 0, Event::Lapse(id));
             }
         }
+        self.lose_what_was_lent(host);
         self.queue
             .push(now + LOST_AFTER, 0, Event::Lost { host, start });
+    }
+
+    /// What a stateless operator that is shared keeps for who is behind the foremost of its readers lies on its host alone. Where that goes down
+    /// while another host of a composition is down, whose sink may have been there, nobody knows what it lacks.
+    fn lose_what_was_lent(&mut self, host: usize) {
+        let Some(exact) = &mut self.exact else {
+            return;
+        };
+        let number = |node: &NodeId| self.numbers.get_index_of(node);
+        let is_down = |node: &NodeId| number(node).is_some_and(|it| !self.hosts[it].is_up);
+        for (id, graph) in &self.graphs {
+            let mut down = graph.running_hosts();
+            down.retain(is_down);
+            let is_hit = down.len() > 1 && down.iter().any(|node| number(node) == Some(host));
+            let mut others = self.graphs.iter().filter(|(other, _)| *other != id);
+            let mut is_lent = || {
+                others.any(|(_, other)| {
+                    let mut shared = other.operators().iter().filter(|it| it.shared);
+                    shared.any(|it| down.contains(&it.host))
+                })
+            };
+            if is_hit && is_lent() {
+                exact.lose(*id);
+            }
+        }
     }
 
     /// A host that was down comes up again: its node knows its key, and nothing else.
