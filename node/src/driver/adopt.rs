@@ -48,7 +48,7 @@ impl Control {
         let Some(part) = self.parts.get(&id) else {
             return;
         };
-        let lent = self.lent(&part.graph);
+        let lent = self.lent(part);
         let Some(part) = self.parts.get_mut(&id) else {
             return;
         };
@@ -188,7 +188,7 @@ impl Control {
             mut sinks,
         } = pieces;
         let part = self.parts.get(&id).ok_or("it has ended")?;
-        let lent = self.newly_read(part, graph, wanted);
+        let lent = self.newly_read(part, wanted);
         let lends = |wanted: &dyn Fn(Stream) -> bool| {
             let mut lent = lent.iter().filter(|(stream, _)| wanted(**stream));
             lent.next().map(|(_, (component, _))| *component)

@@ -1,18 +1,18 @@
-//! What runs here for others and is read for an application that shares it.
+//! What runs here, for others or for the application itself, and is read for it by who did not read it before.
 //!
 //! Who shares a stream reads it by edges of its own from where its own components begin. Where more becomes its own, since whose it was is gone, these
-//! begin nearer to the source: on streams that nothing of its own has read before.
+//! begin nearer to the source: on streams that nothing of its own, or not that reader, has read before.
 
 use std::collections::BTreeMap;
 
 use model::plan::{Reader, Stream};
-use model::{Binding, ComponentGraph, ComponentId};
+use model::{ComponentGraph, ComponentId};
 
 use super::control::Control;
 use super::deploy::Wanted;
 use super::parts::Part;
 
-/// What runs here for others: the component and its port, by what a plan calls the stream.
+/// What runs here: the component and its port, by what a plan calls the stream.
 pub(super) type Lent = BTreeMap<Stream, (ComponentId, u16)>;
 
 impl Control {
@@ -35,18 +35,27 @@ impl Control {
         running.next()
     }
 
-    /// What runs here for others and a graph shares, by its streams.
-    pub(super) fn lent(&self, graph: &ComponentGraph) -> Lent {
-        let here = Binding::shared(self.network.node());
+    /// What the graph of a part says to run here and runs here, by its streams: what it shares whoever has it, and what it has itself.
+    pub(super) fn lent(&self, part: &Part) -> Lent {
+        let (here, graph) = (self.network.node(), &part.graph);
         let streams = graph.plan().edges().map(|(stream, _)| stream);
-        let shared = streams.filter(|stream| graph.producer(*stream) == here);
-        let lent = shared.filter_map(|stream| Some((stream, self.yielding_here(graph, stream)?)));
-        lent.collect()
+        let found = streams.filter_map(|stream| {
+            let binding = graph.producer(stream);
+            let found = match binding.shared {
+                true => self.yielding_here(graph, stream),
+                false => part
+                    .find(graph.plan().stream_name(stream), None)
+                    .filter(|(component, _)| self.means.engine.is_running(*component)),
+            };
+            Some((stream, found.filter(|_| binding.host == here)?))
+        });
+        found.collect()
     }
 
-    /// What runs here for others and is read by what is made, which nothing of its own application has read before.
-    pub(super) fn newly_read(&self, part: &Part, graph: &ComponentGraph, wanted: &Wanted) -> Lent {
-        let mut lent = self.lent(graph);
+    /// What runs here and is read by what is made, which that did not read before.
+    pub(super) fn newly_read(&self, part: &Part, wanted: &Wanted) -> Lent {
+        let graph = &part.graph;
+        let mut lent = self.lent(part);
         lent.retain(|stream, _| {
             let mut readers = graph.plan().readers(*stream);
             readers.any(|reader| {

@@ -151,7 +151,25 @@ impl Machine {
         }
     }
 
-    /// Opens an edge on what runs here for others, where nothing of its own application has read that before.
+    /// What runs here of a stream that a graph says to: what it shares whoever has it, and what it has itself.
+    fn lent(
+        &self,
+        id: CompositionId,
+        graph: &ComponentGraph,
+        stream: Stream,
+    ) -> Option<ComponentId> {
+        if graph.producer(stream).shared {
+            return self.running(graph.plan().stream_name(stream), None);
+        }
+        let part = self.parts.get(&id)?;
+        let own = match stream {
+            Stream::Source(index, _) => part.sources[index],
+            Stream::Operator(index, _) => part.operators[index],
+        };
+        own.filter(|it| self.engine.is_running(*it))
+    }
+
+    /// Opens an edge on what runs here, where the reader has not read that before.
     fn open_lent(
         &mut self,
         now: Instant,
@@ -159,17 +177,14 @@ impl Machine {
         graph: &ComponentGraph,
         stream: Stream,
     ) -> Option<EdgeId> {
-        let component = graph.producer(stream).shared.then(|| {
-            let name = graph.plan().stream_name(stream);
-            self.running(name, None)
-        })??;
+        let component = self.lent(id, graph, stream)?;
         let (Stream::Source(_, port) | Stream::Operator(_, port)) = stream;
         let own = self.parts.get(&id)?.numbers.last().copied();
         let kind = EdgeKind::Successor;
         self.engine.open_edge(now, component, port, own, kind).ok()
     }
 
-    /// What runs here for others and is read by what is made, which nothing of its own application has read before: see production's.
+    /// What runs here and is read by what is made, which that did not read before: see production's.
     fn newly_read(
         &self,
         (id, here): (CompositionId, NodeId),
@@ -186,14 +201,10 @@ impl Machine {
             let read = part.map(|part| part.yielding_edge(&self.engine, stream, reader));
             is_made && read.is_none_or(|read| read.is_err())
         };
-        let shared = Binding::shared(here);
         let new = plan.edges().filter(|(stream, reader)| {
-            graph.producer(*stream) == shared && is_new(*stream, *reader)
+            graph.producer(*stream).host == here && is_new(*stream, *reader)
         });
-        let lent = new.filter_map(|(stream, _)| {
-            let running = self.running(plan.stream_name(stream), None)?;
-            Some((stream, running))
-        });
+        let lent = new.filter_map(|(stream, _)| Some((stream, self.lent(id, graph, stream)?)));
         lent.collect()
     }
 

@@ -307,10 +307,8 @@ fn applications(world: &World, progress: &Progress, wrong: &mut Wrong) {
         let name = asked.application.as_ref().map_or("", |it| it.name.as_str());
         match progress.is_stopped(world, *ticket) {
             Some(true) => {
-                for host in world.fluid.hosts_of(id) {
-                    if !world.fluid.is_kept_for_others(id) {
-                        wrong.add(Some(host), format!("{name} runs here, and was stopped"));
-                    }
+                for host in world.left_of(id) {
+                    wrong.add(Some(host), format!("{name} runs here, and was stopped"));
                 }
             }
             Some(false) => {

@@ -144,6 +144,37 @@ impl World {
         jobs.map(|(_, job)| job.cores).sum()
     }
 
+    /// The hosts that have something of a composition which no other reads.
+    pub(in crate::simulator) fn left_of(&self, id: CompositionId) -> Vec<usize> {
+        let Some((discrete, graph)) = self.discrete.as_ref().zip(self.graphs.get(&id)) else {
+            let is_read = self.fluid.is_kept_for_others(id);
+            return (!is_read)
+                .then(|| self.fluid.hosts_of(id))
+                .into_iter()
+                .flatten()
+                .collect();
+        };
+        let reads_there = |other: CompositionId, host: usize| {
+            let node = self.numbers.get_index(host).map(|(node, ())| *node);
+            let Some((other, node)) = self.graphs.get(&other).zip(node) else {
+                return false;
+            };
+            let plan = other.plan();
+            plan.edges().any(|(stream, _)| {
+                let name = plan.stream_name(stream);
+                let is_of_it = graph.plan().streams_named(name).next().is_some();
+                other.producer(stream) == Binding::shared(node) && is_of_it
+            })
+        };
+        let has_it = |host: &usize| discrete.compositions(*host).any(|it| it == id);
+        let is_read = |host: usize| {
+            let mut others = discrete.compositions(host).filter(|it| *it != id);
+            others.any(|other| reads_there(other, host))
+        };
+        let hosts = (0..self.hosts.len()).filter(has_it);
+        hosts.filter(|host| !is_read(*host)).collect()
+    }
+
     pub(super) fn measured_delay(&self, id: CompositionId) -> Option<Delays> {
         let discrete = self.discrete.as_ref()?;
         let target = self.fluid.target(id)?;
