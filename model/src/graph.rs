@@ -195,6 +195,20 @@ impl ComponentGraph {
         self
     }
 
+    /// Whether everything of the same plan runs at the same place in another graph, whoever are the backups.
+    pub fn runs_as(&self, other: &Self) -> bool {
+        let Self {
+            plan,
+            origins,
+            sources,
+            operators,
+            sinks,
+            backups: _,
+        } = self;
+        (plan, origins) == (&other.plan, &other.origins)
+            && (sources, operators, sinks) == (&other.sources, &other.operators, &other.sinks)
+    }
+
     /// The hosts that go on with each operator where its own is gone, in the plan's order; the first of them first.
     pub fn backups(&self) -> &[Vec<NodeId>] {
         &self.backups

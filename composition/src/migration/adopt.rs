@@ -28,18 +28,24 @@ impl Composer {
                 allocation.generation = allocation.generation.max(rebound.generation);
                 return;
             }
+            // Other backups may have been chosen since: they are followed as ever, below.
             let pending = &mut allocation.pending;
-            let ready = pending.take_if(|it| it.is_ready && it.graph == rebound.graph);
+            let ready = pending.take_if(|it| it.is_ready && it.graph.runs_as(&rebound.graph));
             if let Some(pending) = ready {
-                return self.go_over(view, pending.id, *pending, out);
-            }
-            if allocation.state == State::Ended {
-                return;
-            }
-            // What is being composed starts or lapses; what this host knows of a later graph, the record will.
-            let is_coming = allocation.state != State::Started && allocation.pending.is_none();
-            if is_coming || allocation.generation > rebound.generation {
-                return;
+                let is_all = pending.graph == rebound.graph;
+                self.go_over(view, pending.id, *pending, out);
+                if is_all {
+                    return;
+                }
+            } else {
+                if allocation.state == State::Ended {
+                    return;
+                }
+                // What is being composed starts or lapses; what this host knows of a later graph, the record will.
+                let is_coming = allocation.state != State::Started && allocation.pending.is_none();
+                if is_coming || allocation.generation > rebound.generation {
+                    return;
+                }
             }
         }
         if rebound.is_adopted && rebound.terms.is_of(rebound.graph.plan()) {

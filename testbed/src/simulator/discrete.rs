@@ -86,6 +86,8 @@ pub enum Happening {
     Broken(Link),
     /// An edge asks for its stream again.
     Again(EdgeId),
+    /// What is read here from another host has ended there.
+    Gone(Wanted),
     /// A state that is to be held here is asked for again.
     Follow((CompositionId, usize)),
     /// An operator that runs elsewhere by now ends here.
@@ -118,6 +120,7 @@ impl Happening {
             | Self::Row(_)
             | Self::Broken(_)
             | Self::Again(_)
+            | Self::Gone(_)
             | Self::Follow(_)
             | Self::End(_)
             | Self::Keep(_) => None,
@@ -394,6 +397,7 @@ impl Discrete {
             Happening::Opened { link, peer } => machine.opened(now, link, peer, &mut out),
             Happening::Broken(link) => machine.broken(now, link, &mut out),
             Happening::Again(edge) => machine.hello(edge, &mut out),
+            Happening::Gone(wanted) => machine.read_again(now, wanted, hosts, &mut out),
             Happening::Follow(place) => machine.follow_state(place, &mut out),
             Happening::End(component) => machine.engine.end(now, component),
             Happening::Keep(link) => machine.keep(now, link, &mut out),
@@ -441,7 +445,7 @@ impl Discrete {
             let Some((id, part)) = of_it.map(|(id, part)| (*id, part)) else {
                 continue;
             };
-            out.push(match event {
+            let told = match event {
                 Event::Retired { .. } => {
                     part.numbers.retain(|it| *it != number);
                     if !part.numbers.is_empty() {
@@ -461,19 +465,27 @@ impl Discrete {
                 // Of those that share the reader only the one is told whose edge it is.
                 Event::Gone { stream, reader, .. } => {
                     let host = part.graph.producer(stream).host;
+                    let composition = id;
+                    let wanted = Wanted {
+                        composition,
+                        stream,
+                        reader,
+                    };
                     let (component, stream) = (format!("{reader:?}"), format!("{stream:?}"));
                     let gone = PartEvent::Gone {
                         component,
                         stream,
                         host,
                     };
+                    out.push(Out::Later(Duration::ZERO, Happening::Gone(wanted)));
                     Out::Happened(id, gone)
                 }
                 Event::Replaced { stream, reader, .. } => {
                     let (component, stream) = (format!("{reader:?}"), format!("{stream:?}"));
                     Out::Happened(id, PartEvent::Replaced { component, stream })
                 }
-            });
+            };
+            out.push(told);
         }
         if let Some(due) = machine.engine.poll_timeout()
             && machine.timer.is_none_or(|timer| due < timer)

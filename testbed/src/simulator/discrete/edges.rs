@@ -4,6 +4,7 @@
 //! is told by its number, so that nothing of one that broke, or of a host that was started anew, is taken for another's.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use arrow_schema::SchemaRef;
@@ -166,6 +167,32 @@ impl Machine {
         let inward = Inward::new(now, wanted, host, schema);
         self.edges.turning.insert(edge, inward);
         self.hello(edge, out);
+    }
+
+    /// What was read may have been an instance that was left behind: the reader is turned to the one that the graph says, if that is ever open.
+    pub(super) fn read_again(
+        &mut self,
+        now: Instant,
+        wanted: Wanted,
+        hosts: &Hosts,
+        out: &mut Vec<Out>,
+    ) {
+        let Some(part) = self.parts.get(&wanted.composition) else {
+            return;
+        };
+        let graph = Arc::clone(&part.graph);
+        let (from, to) = (graph.producer(wanted.stream), graph.reader(wanted.reader));
+        let host = |node: &NodeId| hosts.get_index_of(node);
+        let mut numbers = part.numbers.iter().rev();
+        let (stream, reader) = (wanted.stream, wanted.reader);
+        let edge = numbers.find_map(|it| self.engine.reading_edge(*it, stream, reader));
+        let Some((edge, feeder)) = edge.zip(host(&from.host)) else {
+            return;
+        };
+        if feeder != self.place && host(&to.host) == Some(self.place) && !to.shared {
+            let schema = columns::to_arrow(graph.plan().schema(wanted.stream));
+            self.turn(now, edge, wanted, ((feeder, from.host), schema), out);
+        }
     }
 
     /// Asks for the stream of an edge, or for the one that its reader is to turn to.
