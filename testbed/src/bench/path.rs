@@ -153,21 +153,27 @@ impl Path {
             for _ in 0..round {
                 self.offer();
             }
-            while let Some(dispatch) = self.engine.next(now, Worker::default()) {
-                let completed = dispatch.run();
-                let done = self.clock.now();
-                self.engine.complete(done, completed, done.since(now));
-                now = done;
-            }
-            // A long batch may have been split: rows are counted.
+            let offered = convert::index(round) * self.columns.num_rows();
+            // A long batch may have been split, of which the rest waits for the sink: rows are counted.
             let mut arrived = 0;
-            for flow in &self.flows {
-                while let Some((channel, batch)) = self.engine.receive(now, flow.sink) {
-                    self.engine.acknowledge(now, flow.sink, channel, &batch);
-                    arrived += batch.rows.len();
+            loop {
+                while let Some(dispatch) = self.engine.next(now, Worker::default()) {
+                    let completed = dispatch.run();
+                    let done = self.clock.now();
+                    self.engine.complete(done, completed, done.since(now));
+                    now = done;
+                }
+                let before = arrived;
+                for flow in &self.flows {
+                    while let Some((channel, batch)) = self.engine.receive(now, flow.sink) {
+                        self.engine.acknowledge(now, flow.sink, channel, &batch);
+                        arrived += batch.rows.len();
+                    }
+                }
+                if arrived == before || arrived == offered {
+                    break;
                 }
             }
-            let offered = convert::index(round) * self.columns.num_rows();
             anyhow::ensure!(arrived == offered, "{arrived} of {offered} rows arrived");
             left -= round;
         }

@@ -144,7 +144,7 @@ impl World {
         jobs.map(|(_, job)| job.cores).sum()
     }
 
-    /// The hosts that have something of a composition which no other reads.
+    /// The hosts that have something of a composition where no other reads any of it: what is before that goes on for it, too.
     pub(in crate::simulator) fn left_of(&self, id: CompositionId) -> Vec<usize> {
         let Some((discrete, graph)) = self.discrete.as_ref().zip(self.graphs.get(&id)) else {
             let is_read = self.fluid.is_kept_for_others(id);
@@ -167,12 +167,12 @@ impl World {
             })
         };
         let has_it = |host: &usize| discrete.compositions(*host).any(|it| it == id);
-        let is_read = |host: usize| {
-            let mut others = discrete.compositions(host).filter(|it| *it != id);
-            others.any(|other| reads_there(other, host))
-        };
-        let hosts = (0..self.hosts.len()).filter(has_it);
-        hosts.filter(|host| !is_read(*host)).collect()
+        let hosts: Vec<usize> = (0..self.hosts.len()).filter(has_it).collect();
+        let is_read = hosts.iter().any(|host| {
+            let mut others = discrete.compositions(*host).filter(|it| *it != id);
+            others.any(|other| reads_there(other, *host))
+        });
+        if is_read { Vec::new() } else { hosts }
     }
 
     pub(super) fn measured_delay(&self, id: CompositionId) -> Option<Delays> {
