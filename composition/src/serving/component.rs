@@ -32,6 +32,8 @@ pub(super) struct Component {
     pub(super) dependents: BTreeMap<CompositionId, Dependent>,
     /// Processor time a second, as measured.
     samples: VecDeque<f64>,
+    /// The mean of these, and by how much that of the higher ones is above it where they are far above; nothing before there are enough.
+    cores: Option<(f64, f64)>,
     /// The processor time of what is worked off at once, as measured.
     execution: Option<Duration>,
 }
@@ -97,6 +99,7 @@ impl Component {
             was_here: false,
             dependents: BTreeMap::new(),
             samples: VecDeque::new(),
+            cores: None,
             execution: None,
         }
     }
@@ -113,6 +116,17 @@ impl Component {
             self.samples.pop_front();
         }
         self.samples.push_back(usage.cores);
+        if self.samples.len() >= SAMPLES_MIN {
+            let mean = |samples: &mut dyn Iterator<Item = f64>| {
+                let (sum, count) =
+                    samples.fold((0.0, 0_u32), |(sum, count), it| (sum + it, count + 1));
+                sum / f64::from(count.max(1))
+            };
+            let all = mean(&mut self.samples.iter().copied());
+            let high = mean(&mut self.samples.iter().copied().filter(|it| *it > all));
+            let is_bursty = high >= BURSTY * all;
+            self.cores = Some((all, if is_bursty { high - all } else { 0.0 }));
+        }
         if usage.execution > Duration::ZERO {
             self.execution = Some(usage.execution);
         }
@@ -135,25 +149,17 @@ impl Component {
     }
 
     fn measured(&self) -> Job {
-        let count = self.samples.len();
         let execution = self.execution.unwrap_or(self.declared.execution);
-        if count < SAMPLES_MIN {
+        let Some((cores, burst_cores)) = self.cores else {
             return Job {
                 execution: execution.max(self.declared.execution),
                 ..self.declared
             };
-        }
-        let mean = |samples: &mut dyn Iterator<Item = f64>| {
-            let (sum, count) = samples.fold((0.0, 0_u32), |(sum, count), it| (sum + it, count + 1));
-            sum / f64::from(count.max(1))
         };
-        let all = mean(&mut self.samples.iter().copied());
-        let high = mean(&mut self.samples.iter().copied().filter(|it| *it > all));
-        let is_bursty = high >= BURSTY * all;
         Job {
             laxity: self.declared.laxity,
-            cores: all,
-            burst_cores: if is_bursty { high - all } else { 0.0 },
+            cores,
+            burst_cores,
             execution,
         }
     }

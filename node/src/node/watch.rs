@@ -178,9 +178,12 @@ impl Node {
     fn measures(&mut self, cores: f64) -> Vec<ComponentMeasure> {
         let measured = std::mem::take(&mut self.watch.measured);
         for (place, (usage, _)) in &measured {
-            let projected = self.projected_execution(place.0, place.1);
+            // Once: to project it is to look at all that runs here.
+            if self.watch.known(*place).promise.is_none() {
+                let projected = self.projected_execution(place.0, place.1);
+                self.watch.known(*place).promise = projected;
+            }
             let known = self.watch.known(*place);
-            known.promise = known.promise.or(projected);
             if !usage.execution.is_zero() {
                 known.idle = usage.execution;
             }
