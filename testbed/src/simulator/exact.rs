@@ -8,11 +8,12 @@
 //! that is gone, what left there last may leave again, as it was.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use arrow_array::{Array, Int64Array, TimestampMicrosecondArray};
 use engine::Batch;
 use model::name::Digest;
-use model::{ComponentGraph, CompositionId, Origin, convert};
+use model::{ComponentGraph, CompositionId, Instant, Origin, convert};
 
 mod reference;
 
@@ -31,11 +32,16 @@ pub(super) struct Offered {
 /// Where an output stands in what leaves at a sink: its origin and index, or of results of a window, whose they are and when that began.
 type Place = (Origin, i64);
 
+/// How long after it left a result may leave again, where a sink goes on in the place of another: for that long nobody may have heard of it.
+///
+/// Unit: time. Source: guess; above what a host is missed for and what lost messages add.
+const AGAIN_MAX: Duration = Duration::from_secs(4);
+
 /// What has left at a sink.
 #[derive(Debug, Default)]
 struct Left {
     /// Every row that left, as often as it did.
-    rows: Vec<(Origin, u64, Vec<i64>)>,
+    rows: Vec<(Origin, u64, Vec<i64>, Instant)>,
     /// Rows that it was told it lacks.
     missing: u64,
     /// Whether it was made again where another one had been: what had left there and was not known to have is told again.
@@ -54,6 +60,8 @@ pub(super) struct Exact {
     sharing: BTreeSet<CompositionId>,
     /// Compositions of which rows may lack that nobody knows of.
     lacking: BTreeSet<CompositionId>,
+    /// Whether hosts were cut off from one another: each side may have given what the other gives when they are one again.
+    is_parted: bool,
     wrong: Vec<String>,
 }
 
@@ -73,6 +81,11 @@ impl Exact {
         if parts.any(|binding| binding.shared) {
             self.sharing.insert(id);
         }
+    }
+
+    /// Hosts are cut off from one another.
+    pub(super) const fn part(&mut self) {
+        self.is_parted = true;
     }
 
     /// Rows of a composition may lack from here on, though none may differ or leave twice.
@@ -112,7 +125,7 @@ impl Exact {
     }
 
     /// A batch leaves at a sink.
-    pub(super) fn leave(&mut self, of: (CompositionId, usize), batch: &Batch) {
+    pub(super) fn leave(&mut self, now: Instant, of: (CompositionId, usize), batch: &Batch) {
         let left = self.left.entry(of).or_default();
         left.missing += u64::from(batch.header.missing);
         let columns: Option<Vec<Vec<i64>>> = batch
@@ -128,7 +141,7 @@ impl Exact {
         };
         for (row, index) in batch.indices().enumerate() {
             let values = columns.iter().map(|column| column[row]).collect();
-            left.rows.push((batch.header.origin, index, values));
+            left.rows.push((batch.header.origin, index, values, now));
         }
     }
 
@@ -149,7 +162,8 @@ impl Exact {
                             true => u64::MAX,
                             false => left.missing,
                         };
-                        let found = compare(left, missing, &expected, is_own, through);
+                        let late = (!self.is_parted).then(|| left_again_late(left)).flatten();
+                        let found = compare(left, missing, &expected, is_own, through).or(late);
                         wrong.extend(found.map(|what| format!("sink {sink} of {id:?}: {what}")));
                     }
                     Err(what) => wrong.push(what),
@@ -190,6 +204,17 @@ impl Exact {
     }
 }
 
+/// The first that left again long after it had.
+fn left_again_late(left: &Left) -> Option<String> {
+    let mut since: BTreeMap<(Origin, u64), Instant> = BTreeMap::new();
+    left.rows.iter().find_map(|(origin, index, _, at)| {
+        let first = *since.entry((*origin, *index)).or_insert(*at);
+        let after = at.since(first);
+        (after >= AGAIN_MAX)
+            .then(|| format!("{origin:?}, index {index}, leaves again after {after:?}"))
+    })
+}
+
 /// What is wrong with what left, if anything is.
 fn compare(
     left: &Left,
@@ -201,7 +226,7 @@ fn compare(
     // Of two sides of a network that was parted each has results of its own, and one of them knows what it lacks.
     let is_whole = missing == 0;
     let mut found: BTreeMap<Place, Vec<i64>> = BTreeMap::new();
-    for (origin, index, values) in &left.rows {
+    for (origin, index, values, _) in &left.rows {
         let place = match expected.is_windowed {
             true => (*origin, values[0]),
             false => (*origin, i64::try_from(*index).unwrap_or(i64::MAX)),
@@ -295,12 +320,21 @@ mod tests {
     fn left(rows: &[(u64, i64)], is_again: bool) -> Left {
         let rows = rows
             .iter()
-            .map(|(index, value)| (ORIGIN, *index, vec![*value]));
+            .map(|(index, value)| (ORIGIN, *index, vec![*value], Instant::ZERO));
         Left {
             rows: rows.collect(),
             missing: 0,
             is_again,
         }
+    }
+
+    #[test]
+    fn rows_leave_again_soon_or_not_at_all() {
+        let mut left = left(&[(1, 10), (2, 20), (2, 20)], true);
+        left.rows[2].3 = Instant::ZERO + AGAIN_MAX / 2;
+        assert_eq!(left_again_late(&left), None);
+        left.rows[2].3 = Instant::ZERO + AGAIN_MAX;
+        assert!(left_again_late(&left).is_some());
     }
 
     #[test]

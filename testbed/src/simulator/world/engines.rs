@@ -346,7 +346,7 @@ impl World {
                 }
                 Out::Left(of, batch) => {
                     if let Some(exact) = &mut self.exact {
-                        exact.leave(of, &batch);
+                        exact.leave(self.now, of, &batch);
                     }
                 }
                 Out::Wrong(what) => self.checker.report(self.now, Some(from), what),

@@ -60,6 +60,9 @@ impl World {
             }
         }
         if is_any {
+            if let Some(exact) = &mut self.exact {
+                exact.part();
+            }
             let event = Event::Apart(self.now);
             self.queue.push(self.now + LOST_AFTER, 0, event);
         }
