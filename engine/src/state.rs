@@ -16,7 +16,7 @@
 //! What was lost is asked for by a new request, which gives a new increment on the same base.
 //!
 //! From the first pull on the component keeps upstream what the least of its live shadows lacks, so that what a shadow was not told
-//! is still to be had from where its state ends. A shadow that says goodbye, or is not heard for [`crate::edge::LAPSE`], no longer counts.
+//! is still to be had from where its state ends. A shadow that says goodbye, or is not heard for 30 s, no longer counts.
 //!
 //! To move a component from host A to host B, where consumers run on C and what it reads on D:
 //!

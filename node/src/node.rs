@@ -204,7 +204,7 @@ impl Node {
                 round_trip,
             } => self.on_seen(now, summary, round_trip, out),
             Input::Lost(node) => {
-                self.view.lose(node);
+                self.view.lose(now, node);
                 self.on_missed(now, node);
             }
             Input::Load { used } => self.on_load(now, used, out),
@@ -295,7 +295,7 @@ impl Node {
     }
 
     fn on_unreachable(&mut self, now: Instant, node: NodeId, out: &mut Vec<Effect>) {
-        self.view.miss(node);
+        self.view.miss(now, node);
         self.compose(now, composition::Input::Unreachable(node), out);
         self.on_host_unreachable(now, node, out);
         self.on_missed(now, node);

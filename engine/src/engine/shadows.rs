@@ -5,13 +5,14 @@
 //! goes on between them. Of the shadows of a component one is served after the other.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use model::{ComponentId, EdgeId, Instant, Positions, convert};
 
 use super::deploy::EDGES_MAX;
 use super::lacking::Lacking;
 use super::{DeployError, Engine};
-use crate::edge::{Held, LAPSE};
+use crate::edge::Held;
 use crate::frame::EncodeError;
 use crate::operator::{Cursor, ExportPart, Numbering, Tick};
 use crate::state::{Exported, FIRST_REQUEST, PIECES_MAX, Piece, Standing, StatePull, exported};
@@ -21,6 +22,12 @@ use crate::step::Step;
 ///
 /// Unit: count. Range: from backups and a migration's target. Source: guess.
 pub const SHADOWS_MAX: usize = 8;
+
+/// How long a shadow may be silent before what it lacks is no longer kept upstream. Who is replaced goes at once; who is not may be on the other side of a
+/// network that was cut, and go on there with what it holds.
+///
+/// Unit: time. Range: above [`crate::edge::LAPSE`]. Source: guess; what applications wait for a host that is lost.
+const SHADOW_LAPSE: Duration = Duration::from_secs(30);
 
 /// How many increments of an edge may be under way that nobody has said to hold. Unit: count. Source: guess; one is usual.
 const MARKS_MAX: usize = 16;
@@ -270,7 +277,7 @@ impl Engine {
 
     /// Ends the edges of shadows that were not heard.
     pub(super) fn sweep_states(&mut self, now: Instant) {
-        let is_lapsed = |edge: &StateEdge| now.since(edge.heard) >= LAPSE;
+        let is_lapsed = |edge: &StateEdge| now.since(edge.heard) >= SHADOW_LAPSE;
         let lapsed = self.states.iter().filter(|(_, edge)| is_lapsed(edge));
         let lapsed: Vec<EdgeId> = lapsed.map(|(id, _)| *id).collect();
         for edge in lapsed {

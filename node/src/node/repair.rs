@@ -7,6 +7,10 @@
 //!
 //! Of a stateful operator nobody may go on but who holds its state: without backups it waits for its host. What keeps no state goes on
 //! anywhere; sinks go where they are fed from. Sources stay: they are where their data is.
+//!
+//! Who misses most of the hosts that it works with is more likely cut off itself than alone left: for `lost_after` it says nothing, and what runs here
+//! goes on. Where two sides of a network are apart so, one at most says how it goes on, and nothing that the other did contends with that. Two halves say it
+//! both, as two hosts do of each other.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -39,6 +43,9 @@ const RETRY: Duration = Duration::from_secs(2);
 ///
 /// Unit: time. Range: above what a record takes that is sent again; who made it may be the one that is gone. Source: guess.
 const RECORD_WAIT: Duration = Duration::from_millis(500);
+
+/// As which component it is said that this host may be cut off.
+const CUT_OFF: &str = "hosts";
 
 /// What of the applications here is to be looked at. Bounded by the parts that run here.
 #[derive(Debug, Default)]
@@ -100,23 +107,39 @@ impl Node {
     pub(super) fn tend_repairs(&mut self, now: Instant, out: &mut Vec<Effect>) {
         let due = self.repairs.due.iter().filter(|(_, due)| due.at <= now);
         let due: Vec<(CompositionId, Due)> = due.map(|(id, due)| (*id, *due)).collect();
+        if due.is_empty() {
+            return;
+        }
+        let parts = self.parts.values().filter(|part| part.is_running());
+        let hosts: BTreeSet<NodeId> = parts.flat_map(|part| part.graph.hosts()).collect();
         for (id, due) in due {
             self.repairs.due.remove(&id);
-            self.repair(now, id, due, out);
+            self.repair(now, (id, due), &hosts, out);
         }
     }
 
-    /// Says where everything of an application runs, where a host of it is gone.
-    fn repair(&mut self, now: Instant, id: CompositionId, due: Due, out: &mut Vec<Effect>) {
+    /// Says where everything of an application runs, where a host of it is gone. `hosts` are those that this one works with.
+    fn repair(
+        &mut self,
+        now: Instant,
+        (id, due): (CompositionId, Due),
+        hosts: &BTreeSet<NodeId>,
+        out: &mut Vec<Effect>,
+    ) {
         let Some(part) = self.parts.get(&id).filter(|part| part.is_running()) else {
             return;
         };
-        let application = part.application.clone();
-        let gone: BTreeSet<NodeId> = part.graph.hosts();
+        let (application, graph) = (part.application.clone(), part.graph.clone());
+        let gone: BTreeSet<NodeId> = graph.hosts();
         let gone: BTreeSet<NodeId> = gone
             .into_iter()
             .filter(|host| self.view.is_absent(*host))
             .collect();
+        let lost_after = graph.plan().qos().lost_after;
+        let is_cut_off = !gone.is_empty() && self.is_cut_off(now, hosts, lost_after);
+        if let Some(part) = self.parts.get_mut(&id).filter(|_| !is_cut_off) {
+            part.degraded.remove(CUT_OFF);
+        }
         if gone.is_empty() || !self.is_current(&application, id) {
             return;
         }
@@ -126,12 +149,21 @@ impl Node {
             self.repairs.due.insert(id, Due { at, ..due });
             return;
         }
+        if is_cut_off {
+            let at = now + AGAIN;
+            self.repairs.due.insert(id, Due { at, ..due });
+            let reason = format!(
+                "most hosts that this one works with cannot be reached: for {} s it waits for them",
+                lost_after.as_secs()
+            );
+            self.degrade(now, id, CUT_OFF.to_owned(), reason, out);
+            return;
+        }
         if !self.is_recorded(id) && now.since(due.since) < RECORD_WAIT {
             let at = now + AGAIN;
             self.repairs.due.insert(id, Due { at, ..due });
             return;
         }
-        let graph = part.graph.clone();
         let followed = self.followed(id, &graph, &gone);
         if followed.is_awaited {
             let at = now + RETRY;
@@ -158,6 +190,14 @@ impl Node {
             self.counts.add("repaired");
             self.decided(now, &application, decision);
         }
+    }
+
+    /// Whether more of these hosts were missed of late than are there: rather than that all of those are gone this one is cut off.
+    fn is_cut_off(&self, now: Instant, hosts: &BTreeSet<NodeId>, lost_after: Duration) -> bool {
+        let absent = hosts.iter().filter_map(|it| self.view.absent_since(*it));
+        let is_of_late = |since: &Instant| now.since(*since) < lost_after;
+        let (missed, gone): (Vec<Instant>, Vec<Instant>) = absent.partition(is_of_late);
+        missed.len() * 2 + gone.len() > hosts.len()
     }
 
     /// Whether a composition is the one that the record of its application is about, and runs.

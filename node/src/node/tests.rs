@@ -21,6 +21,7 @@ use super::*;
 
 mod handover;
 mod missing;
+mod repair;
 
 pub(super) fn identity(number: u8) -> Identity {
     Identity::from_secret([number; 32])

@@ -16,13 +16,20 @@ const HOSTS_MAX: usize = 1024;
 pub(super) struct View {
     /// What machines are handed.
     pub(super) hosts: NodeView,
-    /// Hosts that could not be reached since they were last seen, and what they were called; nothing where that was
-    /// never known.
-    absent: BTreeMap<NodeId, String>,
+    /// Hosts that could not be reached since they were last seen.
+    absent: BTreeMap<NodeId, Absent>,
     /// When the first other host was seen.
     joined: Option<Instant>,
     /// To how many hosts the delay is known, at most up to now, and since when.
     delays_known: (usize, Instant),
+}
+
+/// A host that cannot be reached.
+#[derive(Debug)]
+struct Absent {
+    /// What it was called; empty where that was never known.
+    name: String,
+    since: Instant,
 }
 
 impl View {
@@ -52,18 +59,18 @@ impl View {
     }
 
     /// A host is not heard of any more.
-    pub(super) fn lose(&mut self, node: NodeId) {
-        self.miss(node);
+    pub(super) fn lose(&mut self, now: Instant, node: NodeId) {
+        self.miss(now, node);
         self.hosts.hosts.remove(&node);
         self.hosts.round_trips.remove(&node);
     }
 
     /// A host could not be reached.
-    pub(super) fn miss(&mut self, node: NodeId) {
+    pub(super) fn miss(&mut self, now: Instant, node: NodeId) {
         if self.absent.len() < HOSTS_MAX && !self.absent.contains_key(&node) {
             // Who is gone keeps its name: people know hosts by nothing else.
             let name = self.known_name(node).to_owned();
-            self.absent.insert(node, name);
+            self.absent.insert(node, Absent { name, since: now });
         }
     }
 
@@ -72,10 +79,15 @@ impl View {
         self.absent.contains_key(&node)
     }
 
+    /// Since when a host could not be reached; nothing where it can.
+    pub(super) fn absent_since(&self, node: NodeId) -> Option<Instant> {
+        self.absent.get(&node).map(|absent| absent.since)
+    }
+
     /// The name of a host that is there, or was; empty where it is not known.
     pub(super) fn known_name(&self, node: NodeId) -> &str {
         let host = self.hosts.find(node).map(|host| host.name.as_str());
-        let absent = || self.absent.get(&node).map(String::as_str);
+        let absent = || self.absent.get(&node).map(|it| it.name.as_str());
         host.or_else(absent).unwrap_or_default()
     }
 

@@ -91,7 +91,10 @@ impl Node {
         graph: &ComponentGraph,
         wanted: usize,
     ) -> (ComponentGraph, Vec<String>) {
-        let lacks = |index: usize| lacks_backups(graph, index, wanted, &self.view);
+        // Whose host is gone gives its state to nobody: who came to hold it now would go on with nothing.
+        let is_there = |index: usize| !self.view.is_absent(graph.operators()[index].host);
+        let lacks =
+            |index: usize| is_there(index) && lacks_backups(graph, index, wanted, &self.view);
         let operators = 0..graph.operators().len();
         if !operators.clone().any(lacks) {
             return (graph.clone(), Vec::new());
@@ -100,16 +103,22 @@ impl Node {
         let mut after = graph.clone();
         let mut missing = Vec::new();
         for index in operators.filter(|index| lacks(*index)) {
-            let known = graph.backups()[index].iter().copied();
-            let known = known.filter(|host| !self.view.is_absent(*host));
+            let all = graph.backups()[index].iter().copied();
+            let is_absent = |host: &NodeId| self.view.is_absent(*host);
+            let (absent, known): (Vec<NodeId>, Vec<NodeId>) = all.partition(is_absent);
+            let known = known.into_iter();
             let mut seen = BTreeSet::from([graph.operators()[index].host]);
             let others = self.hosts_for(id, index);
             let chosen = known.chain(ranked[index].iter().copied()).chain(others);
-            let chosen: Vec<NodeId> = chosen
+            let mut chosen: Vec<NodeId> = chosen
                 .filter(|host| seen.insert(*host))
                 .take(wanted)
                 .collect();
             if chosen.len() < wanted {
+                // Who cannot be reached and has nobody in its place comes back with what it holds.
+                let lacking = wanted - chosen.len();
+                let absent = absent.into_iter().filter(|host| seen.insert(*host));
+                chosen.extend(absent.take(lacking));
                 missing.push(graph.plan().operators()[index].name.clone());
             }
             after = after.with_backups(index, chosen);
