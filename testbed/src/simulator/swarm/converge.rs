@@ -220,7 +220,10 @@ fn moves(world: &World, progress: &Progress, wrong: &mut Wrong) {
         let Some(graph) = progress.graph_of(world, *ticket) else {
             continue;
         };
-        for host in graph.hosts().iter().filter_map(|node| world.host_of(*node)) {
+        let hosts = graph.hosts();
+        let hosts = hosts.iter().filter_map(|node| world.host_of(*node));
+        // A backup may be gone for which nobody is there to come in its place.
+        for host in hosts.filter(|host| world.is_up(*host)) {
             let recorded = world.hosts[host].node.recorded_graph(application);
             if recorded != Some(&*graph) {
                 let what = format!(
