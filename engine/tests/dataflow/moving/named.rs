@@ -286,7 +286,7 @@ fn a_shadow_that_is_not_heard_holds_nothing_back_for_long() {
     let mut link = bed.shadow(WINDOW, 3);
     bed.pull_state(&mut link, 1);
     let (host, edge) = link.from;
-    bed.hosts.pass(Duration::from_secs(6));
+    bed.hosts.pass(Duration::from_secs(31));
     assert!(
         !bed.hosts.engines[host].is_state_open(edge),
         "it has lapsed"
