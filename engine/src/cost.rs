@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use model::convert;
 
-use crate::batch::ROWS_MAX;
 use crate::operator::DefaultCost;
 
 /// How much a new sample counts against all before it.
@@ -114,12 +113,12 @@ impl Cost {
             None => 0.0,
         };
         if row_seconds <= 0.0 {
-            return ROWS_MAX;
+            return usize::MAX;
         }
         let batch_seconds = (seconds - row_seconds * rows).max(0.0);
         let left = (unit.as_secs_f64() - batch_seconds).max(batch_seconds);
         let rows = convert::round((left / row_seconds).clamp(1.0, 1e9));
-        usize::try_from(rows).unwrap_or(ROWS_MAX).min(ROWS_MAX)
+        usize::try_from(rows).unwrap_or(usize::MAX)
     }
 
     /// How long a batch of so many rows is expected to take.
@@ -207,6 +206,17 @@ mod tests {
             assert!(error.abs() < 1e-7, "{rows} rows: {error} s off");
         }
         assert!(cost.deviation() < Duration::from_micros(1));
+    }
+
+    #[test]
+    fn only_what_takes_longer_than_the_unit_is_split() {
+        let mut cost = Cost::new(DEFAULT);
+        for _ in 0..2000 {
+            cost.observe(10_000, Duration::from_micros(25));
+        }
+        assert!(cost.rows_within(Duration::from_millis(1)) > 10_000);
+        let split = cost.rows_within(Duration::from_micros(5));
+        assert!((1_500..2_500).contains(&split), "{split} rows");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::engine::{DeployError, EdgeKind, Event};
 
 /// How much is taken from an edge for one write.
 ///
-/// Unit: bytes. Range: 16 to 64 KiB. Source: `field/measurements.md`: larger writes gain nothing.
+/// Unit: bytes. Range: 16 to 64 KiB. Source: measured: larger writes gain nothing.
 pub(super) const WRITE_BYTES: usize = 64 << 10;
 
 impl Handle {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// How large a frame is, and how many are sent a second. Source: `field/measurements.md`, section 3, so that figures can be
+/// How large a frame is, and how many are sent a second. Source: those of the measurements of the design, so that figures can be
 /// compared.
 const FRAME_BYTES: usize = 1024;
 /// See [`FRAME_BYTES`].

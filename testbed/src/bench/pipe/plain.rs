@@ -10,7 +10,7 @@ pub(super) const DATA: u8 = b'd';
 /// See [`DATA`].
 pub(super) const ECHO: u8 = b'e';
 
-/// How much is read at once. Unit: bytes. Source: `field/measurements.md`, section 3.
+/// How much is read at once. Unit: bytes. Source: that of the measurements of the design.
 pub(super) const READ_BYTES: usize = 128 << 10;
 
 /// How large a length is. Unit: bytes.
